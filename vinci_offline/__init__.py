@@ -1,0 +1,71 @@
+"""Offline reinforcement learning with Keras: record transitions, train from the file, evaluate online."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vinci_offline.agents.agent import Agent, Update
+    from vinci_offline.agents.registry import register
+    from vinci_offline.data.dataset import Dataset, read_pandas
+    from vinci_offline.envs.collector import collect
+    from vinci_offline.envs.evaluator import evaluate
+    from vinci_offline.envs.wrapper import EnvWrapper
+    from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError
+    from vinci_offline.hooks.hook import Hook
+    from vinci_offline.spec import EnvironmentSpec
+    from vinci_offline.training.trainer import train
+    from vinci_offline.types import Transitions
+
+# Where each public name lives: imported at first use, so that `import vinci_offline` costs nothing
+# and pandas users never wait for TensorFlow.
+_HOMES = {
+    "Agent": "agents.agent",
+    "Dataset": "data.dataset",
+    "DatasetError": "errors",
+    "EnvWrapper": "envs.wrapper",
+    "EnvironmentSpec": "spec",
+    "Hook": "hooks.hook",
+    "SpecError": "errors",
+    "Transitions": "types",
+    "Update": "agents.agent",
+    "UsageError": "errors",
+    "VinciError": "errors",
+    "collect": "envs.collector",
+    "evaluate": "envs.evaluator",
+    "read_pandas": "data.dataset",
+    "register": "agents.registry",
+    "train": "training.trainer",
+}
+
+__all__ = [  # noqa: RUF022 - sorted as a reader sorts
+    "Agent",
+    "Dataset",
+    "DatasetError",
+    "EnvWrapper",
+    "EnvironmentSpec",
+    "Hook",
+    "SpecError",
+    "Transitions",
+    "Update",
+    "UsageError",
+    "VinciError",
+    "collect",
+    "evaluate",
+    "read_pandas",
+    "register",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

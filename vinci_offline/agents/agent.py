@@ -1,0 +1,174 @@
+"""What an algorithm is: hyperparameters, the networks they need, and the updates that train them."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from vinci_offline.errors import UsageError
+from vinci_offline.types import Metrics, Tensor, Transitions
+
+if TYPE_CHECKING:
+    import keras
+
+    from vinci_offline.networks.builder import NetworkBuilder
+
+Role: TypeAlias = Literal["critic", "actor"]
+ActionKind: TypeAlias = Literal["continuous", "discrete"]
+
+
+class Networks(Mapping[str, Any]):
+    """An agent's Keras models by name, as attributes for the losses: ``nets.actor(observation)``."""
+
+    def __init__(self, models: Mapping[str, keras.Model]) -> None:
+        self._models = dict(models)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_models"][name]
+        except KeyError:
+            raise AttributeError(f"no network named {name!r}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._models[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+
+Loss: TypeAlias = Callable[[Networks, Transitions, Tensor], tuple[Tensor, Metrics]]
+
+
+@dataclass(frozen=True)
+class Update:
+    """The unit of learning: one loss, the network it moves, and the targets that follow.
+
+    Attributes:
+        role: which half of an actor-critic this belongs to; phases select updates by it.
+        trains: the network whose trainable variables the update's own optimizer moves.
+        loss: ``(nets, batch, key) -> (scalar, metrics)``, pure ``keras.ops``. ``key`` seeds
+            `vinci_offline.functional.random`: equal for equal (seed, global step, update), whatever the chunking.
+        optimizer: makes the optimizer, once a run.
+        tracks: the target network that follows ``trains`` after this update; its name is ``target_`` and the
+            network's. The trainer creates it as a copy.
+        tau: Polyak rate, ``target += tau * (online - target)``; 1 is a hard copy.
+        track_every: global-step period of the tracking.
+        every: global-step period of the update: it runs at steps ``every, 2 * every, …``, counted from one.
+        reset_below: where the gradient's global norm falls below this, the network and its target return to
+            their initial weights and the optimizer to its initial state; None never resets.
+    """
+
+    role: Role
+    trains: str
+    loss: Loss
+    optimizer: Callable[[], keras.optimizers.Optimizer]
+    tracks: str | None = None
+    tau: float = 0.005
+    track_every: int = 1
+    every: int = 1
+    reset_below: float | None = None
+
+
+@dataclass(frozen=True)
+class Agent(ABC):
+    """An algorithm: a frozen dataclass of hyperparameters, without state, loop or logger.
+
+    A field's ``metadata["doc"]`` says what it is and cites its source; `vinci-offline agents` prints it.
+    Subclasses set ``action_kinds`` to the action spaces they can learn on.
+    """
+
+    name: ClassVar[str] = ""
+    action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous",)
+
+    @abstractmethod
+    def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
+        """The online networks by name, on raw observations and scaled actions; targets are added by the trainer."""
+
+    @abstractmethod
+    def updates(self) -> tuple[Update, ...]:
+        """The updates in the order in which one global step runs them; no two train the same network."""
+
+    @abstractmethod
+    def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
+        """The deterministic policy: raw observation in, environment action out, built of stock Keras layers."""
+
+    def stochastic_policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model | None:
+        """A model from a raw observation to ``{"mean", "log_std"}`` in the environment's units or ``{"logits"}``.
+
+        None where the policy has no distribution.
+        """
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Hyperparameters as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Agent:
+        """Make the agent with hyperparameters given as strings (``--set key=value``) or JSON values.
+
+        Raises:
+            UsageError: a name that the agent does not have, or a value that does not fit.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(settings) - set(fields))
+        if unknown:
+            raise UsageError(
+                f"agent {cls.name!r} has no hyperparameter {', '.join(map(repr, unknown))}; "
+                f"it has: {', '.join(fields)}"
+            )
+        values = {key: _parse(cls.name, key, fields[key].type, value) for key, value in settings.items()}
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise UsageError(f"agent {cls.name!r}: {error}") from error
+
+
+def setting(default: Any, doc: str) -> Any:
+    """A hyperparameter: its default, and a line that says what it is and where it comes from."""
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
+    """Read one hyperparameter; ``kind`` is its annotation as text."""
+    parsers: dict[str, Callable[[Any], Any]] = {
+        "bool": _parse_bool,
+        "int": _parse_int,
+        "float": float,
+        "str": str,
+        "tuple[int, ...]": _parse_sizes,
+    }
+    text = str(kind)
+    optional = text.endswith(" | None")
+    if optional and (value is None or str(value).lower() == "none"):
+        return None
+    try:
+        return parsers[text.removesuffix(" | None")](value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"agent {agent!r}: {key}={value!r} is not valid: it takes {text}") from error
+
+
+def _parse_bool(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    word = str(value).lower()
+    if word not in words:
+        raise ValueError(word)
+    return words[word]
+
+
+def _parse_int(value: Any) -> int:
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
+
+
+def _parse_sizes(value: Any) -> tuple[int, ...]:
+    parts = value.strip("()[] ").replace("x", ",").split(",") if isinstance(value, str) else value
+    return tuple(_parse_int(part) for part in parts if str(part).strip())

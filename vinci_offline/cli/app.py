@@ -1,0 +1,71 @@
+"""The command line: one file a command; none imports anything heavy before it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from vinci_offline import __version__
+from vinci_offline.cli.agents import agents
+from vinci_offline.cli.collect import collect
+from vinci_offline.cli.console import errors_as_exit_codes
+from vinci_offline.cli.datasets import datasets
+from vinci_offline.cli.demo import demo
+from vinci_offline.cli.evaluate import evaluate
+from vinci_offline.cli.info import info
+from vinci_offline.cli.train import train
+from vinci_offline.cli.validate import validate
+
+app = typer.Typer(
+    help="Record transitions, train Keras agents from the file, evaluate them online.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "The main job": (collect, train, evaluate, demo),
+    "Datasets": (info, validate, datasets),
+    "Agents": (agents,),
+}
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        with errors_as_exit_codes():
+            function(*args, **kwargs)
+
+    return run
+
+
+for _panel, _functions in _PANELS.items():
+    for _function in _functions:
+        app.command(rich_help_panel=_panel)(_command(_function))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"vinci-offline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[  # noqa: ARG001 - typer calls _version
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    # TensorFlow's start-up notes are not the user's concern; a value the user set stays.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def main() -> None:
+    """The console script."""
+    app()

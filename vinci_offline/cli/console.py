@@ -1,0 +1,53 @@
+"""What every command shares: where output goes, how errors end, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from vinci_offline.errors import VinciError
+
+err = Console(stderr=True, highlight=False)
+"""Progress, tables and logs; results go to standard output."""
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Turn a VinciError into one line on standard error and its exit code, and Ctrl-C into 130."""
+    try:
+        yield
+    except VinciError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # The reader went away (`| head`): nothing is left to tell anyone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON object to standard output; what is not finite becomes null, as JSON has no such numbers."""
+    print(json.dumps(_plain(content)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,74 @@
+"""Objects that a user names on the command line: ``module:object`` and ``file.py:object``.
+
+This runs the user's own code, as ``python file.py`` would; nothing else in the package executes what it reads.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vinci_offline.errors import UsageError
+
+
+def load_object(reference: str) -> Any:
+    """The object that ``module:object`` or ``file.py:object`` names; ``object`` may be dotted.
+
+    Raises:
+        UsageError: there is no such file, module or object, or importing it fails.
+    """
+    source, _, path = reference.rpartition(":")
+    if not source or not path:
+        raise UsageError(f"{reference!r} does not name an object: write module:object or file.py:object")
+    found: Any = load_module(source)
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise UsageError(f"{source} has no {name!r}: check the name after the colon in {reference!r}")
+        found = getattr(found, name)
+    return found
+
+
+def load_module(source: str) -> ModuleType:
+    """Import a module by its dotted name or by the path of its ``.py`` file.
+
+    Raises:
+        UsageError: it does not exist or importing it fails.
+    """
+    try:
+        return _load_file(Path(source)) if source.endswith(".py") else import_module(source)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"importing {source} failed: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist")
+    # Named after the whole path, so that two files called policy.py are two modules.
+    name = "vinci_user_" + "".join(c if c.isalnum() else "_" for c in str(path.resolve()))
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    # A user's file may import its neighbours, as it could when run directly.
+    folder = str(path.resolve().parent)
+    added = folder not in sys.path
+    if added:
+        sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        if added:
+            sys.path.remove(folder)
+    return module

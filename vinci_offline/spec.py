@@ -1,0 +1,201 @@
+"""What a dataset knows of its environment: spaces, bounds, id and keyword arguments, to and from JSON.
+
+The space classes mirror Gymnasium's without importing it, so that reading a dataset needs NumPy alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from vinci_offline.errors import SpecError
+from vinci_offline.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class BoxSpace:
+    """Arrays of one shape between bounds; an infinite bound means there is none.
+
+    Attributes:
+        shape: the shape of one element.
+        dtype: NumPy's name of the element type, as the environment has it.
+        low: lower bounds, of ``shape``.
+        high: upper bounds, of ``shape``.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    low: Array
+    high: Array
+
+    @property
+    def dim(self) -> int:
+        """The number of scalars in one element."""
+        return math.prod(self.shape)
+
+    @property
+    def bounded(self) -> Array:
+        """A mask of ``shape``: where both bounds are finite."""
+        return np.isfinite(self.low) & np.isfinite(self.high)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; an infinite bound becomes null, equal bounds one number."""
+        return {
+            "type": "box",
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "low": _bounds_to_json(self.low),
+            "high": _bounds_to_json(self.high),
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoxSpace) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype))
+
+
+@dataclass(frozen=True)
+class DiscreteSpace:
+    """The integers ``start … start + n - 1``."""
+
+    n: int
+    start: int = 0
+
+    @property
+    def dim(self) -> int:
+        """The number of choices: the width of a one-hot vector."""
+        return self.n
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {"type": "discrete", "n": self.n, "start": self.start}
+
+
+@dataclass(frozen=True)
+class DictSpace:
+    """Named spaces, each a column of its own in a dataset."""
+
+    spaces: Mapping[str, Space]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {"type": "dict", "spaces": {key: space.to_json() for key, space in self.spaces.items()}}
+
+
+Space: TypeAlias = BoxSpace | DiscreteSpace | DictSpace
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """An environment as a dataset remembers it.
+
+    Attributes:
+        observation_space: the space of observations.
+        action_space: the space of actions.
+        id: the Gymnasium id (``module:EnvId`` allowed), or None where it is not known.
+        kwargs: keyword arguments of ``gymnasium.make``; JSON values only.
+        max_episode_steps: the time limit in steps, or None where there is none.
+    """
+
+    observation_space: Space
+    action_space: Space
+    id: str | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    max_episode_steps: int | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back."""
+        return json.dumps(
+            {
+                "id": self.id,
+                "kwargs": dict(self.kwargs),
+                "max_episode_steps": self.max_episode_steps,
+                "observation_space": self.observation_space.to_json(),
+                "action_space": self.action_space.to_json(),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> EnvironmentSpec:
+        """Read what `to_json` wrote.
+
+        Raises:
+            SpecError: the text is not such a description.
+        """
+        try:
+            content = json.loads(text)
+            return cls(
+                observation_space=space_from_json(content["observation_space"]),
+                action_space=space_from_json(content["action_space"]),
+                id=content["id"],
+                kwargs=dict(content["kwargs"]),
+                max_episode_steps=content["max_episode_steps"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"the environment description is not valid JSON of this format: {error}") from error
+
+
+def space_from_json(content: Mapping[str, Any]) -> Space:
+    """The space that ``to_json`` described.
+
+    Raises:
+        ValueError: the type is not known.
+    """
+    kind = content["type"]
+    if kind == "box":
+        shape = tuple(int(size) for size in content["shape"])
+        dtype = str(np.dtype(content["dtype"]))
+        return BoxSpace(
+            shape=shape,
+            dtype=dtype,
+            low=_bounds_from_json(content["low"], shape, dtype, -np.inf),
+            high=_bounds_from_json(content["high"], shape, dtype, np.inf),
+        )
+    if kind == "discrete":
+        return DiscreteSpace(n=int(content["n"]), start=int(content["start"]))
+    if kind == "dict":
+        return DictSpace({str(key): space_from_json(space) for key, space in content["spaces"].items()})
+    raise ValueError(f"unknown space type {kind!r}")
+
+
+def space_from_gymnasium(space: Any) -> Space:
+    """Describe a Gymnasium space; the space itself is not touched.
+
+    Raises:
+        SpecError: datasets cannot hold elements of such a space.
+    """
+    kind = type(space).__name__
+    if kind == "Box":
+        # Copies: a Gymnasium space is shared by everyone who holds the environment.
+        return BoxSpace(tuple(space.shape), str(space.dtype), np.array(space.low), np.array(space.high))
+    if kind == "Discrete":
+        return DiscreteSpace(int(space.n), int(space.start))
+    if kind == "Dict":
+        return DictSpace({str(key): space_from_gymnasium(part) for key, part in space.spaces.items()})
+    raise SpecError(
+        f"{kind} spaces are not supported (Box, Discrete and Dict are): wrap the environment, "
+        "for instance with gymnasium.wrappers.FlattenObservation"
+    )
+
+
+def _bounds_to_json(bounds: Array) -> Any:
+    def number(value: Any) -> int | float | None:
+        plain: int | float = value.item()
+        return plain if math.isfinite(plain) else None
+
+    flat = [number(value) for value in bounds.reshape(-1)]
+    # An image's bounds are one number repeated thousands of times.
+    return flat[0] if flat and all(value == flat[0] for value in flat) else flat
+
+
+def _bounds_from_json(content: Any, shape: tuple[int, ...], dtype: str, infinite: float) -> Array:
+    values = content if isinstance(content, list) else [content] * math.prod(shape)
+    filled = [infinite if value is None else value for value in values]
+    # float32 bounds written as decimals come back as the same float32.
+    return np.array(filled, dtype=dtype).reshape(shape)
