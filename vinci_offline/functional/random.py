@@ -1,0 +1,103 @@
+"""Random draws that depend on their key alone: counter-based, equal on every backend and under every compiler.
+
+A key is made of (seed, global step, stream), so a run's draws do not depend on how its steps are grouped into
+compiled calls, nor on where it was interrupted. The generator hashes a counter with two rounds of the
+``lowbias32`` integer mix (C. Wellons, https://nullprogram.com/blog/2018/07/31/), one for each word of the key;
+normal and uniform draws are made from the integers, since compilers change float generators but not integer ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+from keras import ops
+
+from vinci_offline.types import Tensor
+
+_WEYL = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over the range
+
+
+def key(seed: int, step: Tensor, stream: int) -> Tensor:
+    """The key of one draw.
+
+    Args:
+        seed: the run's seed, from 0 to 2**64 - 1.
+        step: scalar integer tensor, the global step.
+        stream: a number for each independent use within a step.
+
+    Returns:
+        ``[2]`` uint32.
+    """
+    counter = _mix(ops.cast(step, "uint32") + _word(_WEYL))
+    low = _mix(ops.bitwise_xor(counter, _word(seed & 0xFFFFFFFF)))
+    high = _mix(ops.bitwise_xor(_mix(low), _word((seed >> 32) & 0xFFFFFFFF)))
+    return fold(ops.stack([low, high]), stream)
+
+
+def fold(key: Tensor, number: int) -> Tensor:
+    """A key independent of ``key`` for each ``number``, for a loss that draws more than once."""
+    step = _word((number * _WEYL + 0x85EBCA6B) & 0xFFFFFFFF)
+    low, high = key[0], key[1]
+    return ops.stack([_mix(ops.bitwise_xor(low, step)), _mix(high + _mix(low + step))])
+
+
+def bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Uniform 32-bit integers: uint32 of ``shape``."""
+    count = math.prod(shape)
+    counter = ops.cast(ops.arange(count, dtype="int32"), "uint32") * _word(_WEYL)
+    return ops.reshape(_mix(ops.bitwise_xor(_mix(counter + key[0]), key[1])), shape)
+
+
+def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Uniform draws in [0, 1): float32 of ``shape``, multiples of 2**-24."""
+    return _shifted(bits(key, shape), 8, "float32") * (1.0 / 2**24)
+
+
+def normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal draws by Box and Muller (1958): float32 of ``shape``."""
+    # Half a unit away from zero, where the logarithm has no value.
+    radius = ops.sqrt(-2.0 * ops.log(uniform(fold(key, 1), shape) + 0.5 / 2**24))
+    return radius * ops.cos((2.0 * math.pi) * uniform(fold(key, 2), shape))
+
+
+def integers(key: Tensor, shape: tuple[int, ...], maximum: int) -> Tensor:
+    """Uniform draws from ``0 … maximum - 1``: int32 of ``shape``.
+
+    64 random bits a draw, scaled by multiplication (Lemire, 2019, https://arxiv.org/abs/1805.10941), so that no
+    number's probability is off by more than maximum / 2**64: 32 bits would favour some rows of a large dataset
+    by percents.
+
+    Args:
+        key: the draw's key.
+        shape: the result's shape.
+        maximum: from 1 to 2**31 - 1.
+    """
+    scale = _word(maximum)
+    high, low = bits(fold(key, 1), shape), bits(fold(key, 2), shape)
+    carried = high * scale + _multiply_high(low, scale)
+    carry = ops.cast(carried < high * scale, "uint32")
+    return ops.cast(_multiply_high(high, scale) + carry, "int32")
+
+
+def _multiply_high(a: Tensor, b: Tensor) -> Tensor:
+    """The upper 32 bits of the 64-bit product of uint32 tensors, in 16-bit halves: not every backend has uint64."""
+    mask, half = _word(0xFFFF), 16
+    a_low, a_high = ops.bitwise_and(a, mask), _shifted(a, half)
+    b_low, b_high = ops.bitwise_and(b, mask), _shifted(b, half)
+    middle = a_high * b_low + _shifted(a_low * b_low, half)
+    other = a_low * b_high + ops.bitwise_and(middle, mask)
+    return a_high * b_high + _shifted(middle, half) + _shifted(other, half)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = ops.bitwise_xor(x, _shifted(x, 16)) * _word(0x7FEB352D)
+    x = ops.bitwise_xor(x, _shifted(x, 15)) * _word(0x846CA68B)
+    return ops.bitwise_xor(x, _shifted(x, 16))
+
+
+def _shifted(x: Tensor, places: int, dtype: str = "uint32") -> Tensor:
+    return ops.cast(ops.right_shift(x, _word(places)), dtype)
+
+
+def _word(value: int) -> Tensor:
+    return ops.convert_to_tensor(value, dtype="uint32")
