@@ -75,6 +75,11 @@ class Update:
     reset_below: float | None = None
 
 
+def setting(default: Any, doc: str) -> Any:
+    """A hyperparameter: its default, and a line that says what it is and where it comes from."""
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
 @dataclass(frozen=True)
 class Agent(ABC):
     """An algorithm: a frozen dataclass of hyperparameters, without state, loop or logger.
@@ -85,6 +90,11 @@ class Agent(ABC):
 
     name: ClassVar[str] = ""
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous",)
+
+    normalize_observations: bool = setting(
+        True, "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3) "
+        "(Fujimoto and Gu, 2021, section 5)"
+    )
 
     @abstractmethod
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
@@ -128,11 +138,6 @@ class Agent(ABC):
             return cls(**values)
         except ValueError as error:
             raise UsageError(f"agent {cls.name!r}: {error}") from error
-
-
-def setting(default: Any, doc: str) -> Any:
-    """A hyperparameter: its default, and a line that says what it is and where it comes from."""
-    return dataclasses.field(default=default, metadata={"doc": doc})
 
 
 def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
