@@ -111,15 +111,17 @@ class EnvironmentSpec:
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""
-        return json.dumps(
-            {
-                "id": self.id,
-                "kwargs": dict(self.kwargs),
-                "max_episode_steps": self.max_episode_steps,
-                "observation_space": self.observation_space.to_json(),
-                "action_space": self.action_space.to_json(),
-            }
-        )
+        return json.dumps(self.to_object())
+
+    def to_object(self) -> dict[str, Any]:
+        """The same as a JSON object."""
+        return {
+            "id": self.id,
+            "kwargs": dict(self.kwargs),
+            "max_episode_steps": self.max_episode_steps,
+            "observation_space": self.observation_space.to_json(),
+            "action_space": self.action_space.to_json(),
+        }
 
     @classmethod
     def from_json(cls, text: str) -> EnvironmentSpec:

@@ -1,0 +1,45 @@
+"""Publishing files whole: a reader sees the old content or the new, whenever the writer dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vinci_offline.errors import VinciError
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` to write to; on leaving it replaces ``path`` in one step.
+
+    An exception removes the temporary file and leaves ``path`` as it was. The temporary name keeps the suffix,
+    which some writers choose their format by.
+
+    Raises:
+        VinciError: the disk is full.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free // 2**20
+            raise VinciError(
+                f"no room left to write {path} ({free} MiB free there): free some space and run the command again"
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Replace the content of ``path`` in one step."""
+    with published(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

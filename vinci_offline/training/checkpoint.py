@@ -1,0 +1,74 @@
+"""Checkpoints: the whole training state in one NumPy archive, published in one step."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.errors import VinciError
+from vinci_offline.files import published
+from vinci_offline.types import Array
+
+_META = "meta"
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a global step.
+
+    Attributes:
+        step: the last global step taken.
+        trained: steps taken by each role so far, ``{"critic": …, "actor": …}``.
+        state: every variable's value by name.
+    """
+
+    step: int
+    trained: Mapping[str, int]
+    state: Mapping[str, Array]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint and drop all but the newest two: a damaged last one still leaves one to go on from.
+
+    Raises:
+        VinciError: the disk is full; earlier checkpoints stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{checkpoint.step:010d}.npz"
+    meta: dict[str, Any] = {"step": checkpoint.step, "trained": dict(checkpoint.trained)}
+    with published(path) as temporary:
+        np.savez(temporary, **{_META: np.array(json.dumps(meta))}, **checkpoint.state)
+    for old in sorted(folder.glob("step-*.npz"))[:-_KEPT]:
+        old.unlink()
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest readable checkpoint, or None where there is none at all.
+
+    Raises:
+        VinciError: there are checkpoints, and none can be read.
+    """
+    paths = sorted(folder.glob("step-*.npz"), reverse=True)
+    for path in paths:
+        try:
+            return _load(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            continue
+    if paths:
+        raise VinciError(f"no checkpoint in {folder} can be read: train again with --overwrite")
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
+    with np.load(path, allow_pickle=False) as archive:
+        meta = json.loads(str(archive[_META]))
+        state = {name: archive[name] for name in archive.files if name != _META}
+    return Checkpoint(int(meta["step"]), {role: int(n) for role, n in meta["trained"].items()}, state)

@@ -1,0 +1,57 @@
+"""The options of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vinci_offline.errors import UsageError
+from vinci_offline.training.phases import Phase, plan_phases
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train, apart from the agent and the data.
+
+    Attributes:
+        steps: gradient steps of a run without explicit phases.
+        only: ``critic`` or ``actor`` trains that half alone.
+        phases: a plan such as ``critic:20000,actor:10000``, instead of ``steps`` and ``only``.
+        batch_size: transitions a step.
+        gamma: discount factor a step.
+        n_step: rewards summed before bootstrapping.
+        seed: keys initial weights and every draw.
+        eval_every: steps between evaluations in the environment; None never evaluates.
+        eval_episodes: episodes an evaluation.
+        checkpoint_every: steps between checkpoints.
+        log_every: steps between rows of metrics.
+        jit: ``on`` compiles with XLA, ``off`` runs TensorFlow's graph, ``auto`` chooses by `choose_jit`.
+    """
+
+    steps: int = 100_000
+    only: str | None = None
+    phases: str | None = None
+    batch_size: int = 256
+    gamma: float = 0.99
+    n_step: int = 1
+    seed: int = 0
+    eval_every: int | None = None
+    eval_episodes: int = 10
+    checkpoint_every: int = 10_000
+    log_every: int = 1_000
+    jit: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "n_step", "eval_every", "eval_episodes", "checkpoint_every", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if not 0.0 <= self.gamma <= 1.0:
+            raise UsageError(f"--gamma must be from 0 to 1, not {self.gamma}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must not be negative, not {self.seed}")
+        if self.jit not in ("auto", "on", "off"):
+            raise UsageError(f"--jit must be auto, on or off, not {self.jit!r}")
+
+    def plan(self) -> tuple[Phase, ...]:
+        """The phases of the run."""
+        return plan_phases(self.steps, self.only, self.phases)

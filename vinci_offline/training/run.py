@@ -1,0 +1,184 @@
+"""A run under way: chunks of compiled steps between the moments at which something else is due."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vinci_offline.agents.agent import Role
+from vinci_offline.envs.evaluator import Evaluation, evaluate
+from vinci_offline.errors import VinciError
+from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.engines import Engine
+from vinci_offline.training.learner import Learner
+from vinci_offline.training.phases import Phase
+from vinci_offline.training.run_directory import RunDirectory
+
+ROLES: tuple[Role, ...] = ("critic", "actor")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        run: the run directory.
+        steps: the global step reached.
+        steps_per_second: gradient steps over the time spent in compiled calls, their compilation left out.
+        final_metrics: the last chunk's mean metrics, and the last evaluation's ``return/mean``.
+        interrupted: whether Ctrl-C ended it early; the checkpoint holds everything up to ``steps``.
+    """
+
+    run: Path
+    steps: int
+    steps_per_second: float
+    final_metrics: Mapping[str, float]
+    interrupted: bool = False
+
+
+class Run:
+    """Takes a learner from its last checkpoint to the end of its phases.
+
+    Args:
+        directory: where checkpoints and networks go.
+        learner: what learns.
+        engine: takes its steps.
+        config: how often to log, evaluate and save.
+        env: what to evaluate in, or None.
+        hooks: who listens.
+        trained: steps each role was trained for before this run.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        learner: Learner,
+        engine: Engine,
+        *,
+        config: TrainingConfig,
+        env: Any,
+        hooks: Sequence[Hook],
+        trained: Mapping[str, int],
+    ) -> None:
+        self.directory = directory
+        self.learner = learner
+        self.engine = engine
+        self.config = config
+        self.phases = config.plan()
+        self.step = 0
+        self._env = env
+        self._hooks = hooks
+        self._trained = dict(trained)
+        self._metrics: dict[str, float] = {}
+        self._seconds = 0.0
+        self._timed_steps = 0
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one."""
+        checkpoint = latest_checkpoint(self.directory.checkpoints)
+        if checkpoint is not None:
+            self.learner.restore(checkpoint.state)
+            self.step = checkpoint.step
+            self._trained = dict(checkpoint.trained)
+
+    def execute(self, info: RunInfo) -> TrainResult:
+        """Take every step that is left.
+
+        Raises:
+            VinciError: a loss or a gradient is no longer finite; the last checkpoint is from before that.
+        """
+        for hook in self._hooks:
+            hook.start(info)
+        try:
+            with _interrupt_flag() as interrupted:
+                for phase in self.phases:
+                    if self.step < phase.stop and not interrupted.is_set():
+                        self._execute(phase, interrupted)
+                self._save()
+        finally:
+            for hook in self._hooks:
+                hook.finish(self.step)
+        rate = self._timed_steps / self._seconds if self._seconds else math.nan
+        done = self.step == self.phases[-1].stop
+        return TrainResult(self.directory.path, self.step, rate, self._metrics, interrupted=not done)
+
+    def _execute(self, phase: Phase, interrupted: threading.Event) -> None:
+        updates = self.learner.select(phase.role)
+        self.engine.run(updates, self.step, 0)  # no step: compiles, so that the first chunk's rate is its own
+        while self.step < phase.stop and not interrupted.is_set():
+            count = self._next_stop(phase) - self.step
+            began = time.perf_counter()
+            metrics = self.engine.run(updates, self.step, count)
+            elapsed = time.perf_counter() - began
+            self._check_finite(metrics, count)
+            self.step += count
+            self._seconds += elapsed
+            self._timed_steps += count
+            for role in ROLES:
+                self._trained[role] += count if any(bound.update.role == role for bound in updates) else 0
+            self._tell({**metrics, "steps_per_second": count / elapsed})
+
+    def _next_stop(self, phase: Phase) -> int:
+        """The next step at which anything besides training is due."""
+        periods = (self.config.log_every, self.config.checkpoint_every, self.config.eval_every)
+        return min(phase.stop, *((self.step // period + 1) * period for period in periods if period))
+
+    def _tell(self, metrics: Mapping[str, float]) -> None:
+        self._metrics.update(metrics)
+        for hook in self._hooks:
+            hook.metrics(self.step, metrics)
+        last = self.step == self.phases[-1].stop
+        if self.config.eval_every and (last or self.step % self.config.eval_every == 0):
+            evaluation = self._evaluate()
+            self._metrics["return/mean"] = evaluation.return_mean
+            for hook in self._hooks:
+                hook.evaluation(self.step, evaluation)
+        if self.step % self.config.checkpoint_every == 0 and not last:
+            self._save()
+
+    def _evaluate(self) -> Evaluation:
+        return evaluate(
+            self.learner.policy, self._env, episodes=self.config.eval_episodes, seed=self.config.seed
+        )
+
+    def _save(self) -> None:
+        # The networks first: a checkpoint says that everything up to its step is on disk.
+        self.directory.save_networks(self.learner)
+        save_checkpoint(self.directory.checkpoints, Checkpoint(self.step, self._trained, self.learner.state()))
+
+    def _check_finite(self, metrics: Mapping[str, float], count: int) -> None:
+        bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+        if bad:
+            raise VinciError(
+                f"training diverged between steps {self.step + 1} and {self.step + count}: {', '.join(bad)} not finite. "
+                f"{self.directory.path} keeps the last checkpoint from before; try a lower learning rate or rewards "
+                "of a smaller scale"
+            )
+
+
+@contextmanager
+def _interrupt_flag() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, so that a run stops between chunks; a second one stops at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+
+    def note(*_: Any) -> None:
+        flag.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)

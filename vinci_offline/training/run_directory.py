@@ -1,0 +1,123 @@
+"""A run directory: what a training run leaves behind, each file published whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.files import publish_text, published
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import FloatArray
+
+if TYPE_CHECKING:
+    import keras
+
+    from vinci_offline.training.learner import Learner
+
+# What a run may be resumed with other values of: none of them changes a result.
+_FREE_TO_CHANGE = ("steps", "versions")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of a run under ``path``."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "config.json").is_file()
+
+    def claim(self, config: Mapping[str, Any], dataset: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+        """Make the directory this run's own.
+
+        Raises:
+            UsageError: it holds something already and neither flag was given, or a run of another configuration or
+                dataset is to be resumed.
+        """
+        if self.exists() and resume:
+            self._check_same(config, dataset)
+        elif self.path.exists() and any(self.path.iterdir()):
+            if not overwrite:
+                advice = "--resume goes on with it, --overwrite replaces it" if self.exists() else "choose another with -o"
+                raise UsageError(f"{self.path} exists: {advice}")
+            self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+        publish_text(self.path / "dataset.json", json.dumps(dataset, indent=2))
+        publish_text(self.path / "config.json", json.dumps(config, indent=2))
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``.
+
+        Raises:
+            VinciError: this is not a run directory, or the file is damaged.
+        """
+        try:
+            content = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise VinciError(f"{self.path} is not a run directory: it has no config.json") from None
+        except (OSError, ValueError) as error:
+            raise VinciError(f"{self.path}/config.json cannot be read: {error}") from error
+        return dict(content)
+
+    def environment(self) -> EnvironmentSpec:
+        """The environment that the run's dataset came from."""
+        return EnvironmentSpec.from_json(json.dumps(self.config()["environment"]))
+
+    def normalization(self) -> tuple[FloatArray, FloatArray] | None:
+        """The mean and deviation inside the run's networks, or None where they take raw observations."""
+        stored = self.config()["normalization"]
+        return stored and (np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32))
+
+    def save_networks(self, learner: Learner) -> None:
+        """Write ``policy.keras``, its distribution where it has one, and every network."""
+        (self.path / "networks").mkdir(exist_ok=True)
+        _save_model(learner.policy, self.path / "policy.keras")
+        if learner.stochastic_policy is not None:
+            _save_model(learner.stochastic_policy, self.path / "stochastic_policy.keras")
+        for name, net in learner.nets.items():
+            _save_model(net, self.path / "networks" / f"{name}.keras")
+
+    def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+        before = self.config()
+        after = json.loads(json.dumps(config))
+        changed = sorted(
+            key for key in {*before, *after} - {*_FREE_TO_CHANGE} if before.get(key) != after.get(key)
+        )
+        if changed:
+            told = "; ".join(f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}" for key in changed)
+            raise UsageError(f"{self.path} was trained otherwise: {told}. Resume with the same options, or choose another -o")
+        stored = json.loads((self.path / "dataset.json").read_text(encoding="utf-8"))
+        if stored["hash"] != dataset["hash"]:
+            raise UsageError(
+                f"{self.path} was trained on another dataset (hash {stored['hash'][:12]}, this one's is "
+                f"{dataset['hash'][:12]}): resume with {', '.join(stored['files'])}, or choose another -o"
+            )
+
+    def _clear(self) -> None:
+        if not self.exists():
+            # Only a run is ours to delete.
+            raise UsageError(f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o")
+        shutil.rmtree(self.path)
+
+
+def _save_model(model: keras.Model, path: Path) -> None:
+    with published(path) as temporary:
+        model.save(temporary)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

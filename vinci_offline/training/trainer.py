@@ -1,0 +1,272 @@
+"""From data, an agent's name and options to a run: everything is checked before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.agents.agent import Agent
+from vinci_offline.agents.registry import agent_class
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.statistics import observation_moments, summarize
+from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import check_fits as check_environment_fits
+from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.loading import load_module
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.engines import make_engine
+from vinci_offline.training.learner import Learner
+from vinci_offline.training.phases import Phase
+from vinci_offline.training.replay import load_transitions
+from vinci_offline.training.run import Run, TrainResult
+from vinci_offline.training.run_directory import RunDirectory
+from vinci_offline.types import Array, FloatArray
+
+Normalization = tuple[FloatArray, FloatArray] | None
+
+
+def train(
+    data: str | Path | Dataset | Sequence[str | Path | Dataset],
+    agent: str | Agent = "td3bc",
+    *,
+    output: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    networks: str | Path | Mapping[str, Any] | None = None,
+    init: str | Path | None = None,
+    env: Any = None,
+    hooks: Sequence[Hook] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    **options: Any,
+) -> TrainResult:
+    """Train an agent from stored transitions alone.
+
+    Args:
+        data: a dataset, its file, a shipped dataset's name, or several of them with like spaces.
+        agent: an agent's name, ``file.py:Class``, or an `Agent`.
+        output: the run directory; ``runs/DATASET-AGENT-SEED`` unless given.
+        settings: hyperparameters of the agent, where it is named.
+        networks: a Python file, or a mapping, with functions named after the agent's networks (``actor(env)``,
+            ``critic(env)``), each returning a Keras model.
+        init: a run directory whose networks, and their normalisation, this run starts from.
+        env: where to evaluate, if not the environment that the dataset names.
+        hooks: listeners besides the TensorBoard, CSV, portrait and progress ones.
+        resume: go on with the run in ``output`` from its last checkpoint, or start it.
+        overwrite: replace the run in ``output``.
+        progress: show a progress bar where standard error is a terminal.
+        **options: the fields of `TrainingConfig`.
+
+    Returns:
+        What the run came to.
+
+    Raises:
+        VinciError: the data, the agent, the networks or the options do not fit each other; the message says which.
+    """
+    config = TrainingConfig(**options)
+    datasets = _open(data)
+    dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
+    learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
+    _check_action_kind(learned, dataset.spec)
+    directory = RunDirectory(Path(output) if output else _default_output(datasets, learned, config))
+    origin = RunDirectory(Path(init)) if init else None
+    normalization = _normalization(learned, dataset, origin)
+    learner = _make_learner(learned, dataset.spec, normalization, networks, config.seed)
+    trained = _initialise(learner, origin)
+    _check_phases(learner, config.plan(), trained)
+    evaluation_env = _evaluation_environment(config, dataset.spec, env)
+    transitions = load_transitions(dataset, config.gamma, config.n_step)
+    directory.claim(
+        _config_json(learned, agent, config, dataset.spec, normalization, networks, init),
+        summary := {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)},
+        resume=resume,
+        overwrite=overwrite,
+    )
+    run = Run(
+        directory,
+        learner,
+        make_engine(learner, transitions, config),
+        config=config,
+        env=evaluation_env,
+        hooks=(*_default_hooks(progress), *hooks),
+        trained=trained,
+    )
+    if resume:
+        run.resume()
+    info = RunInfo(
+        directory=directory.path,
+        agent=learned.name,
+        config=directory.config(),
+        dataset=summary,
+        spec=dataset.spec,
+        start_step=run.step,
+        steps=run.phases[-1].stop,
+        nets=learner.nets,
+        policy=learner.policy,
+        observations=_sample(transitions.observation),
+    )
+    return run.execute(info)
+
+
+def _open(data: str | Path | Dataset | Sequence[str | Path | Dataset]) -> list[Dataset]:
+    sources = [data] if isinstance(data, str | Path | Dataset) else list(data)
+    if not sources:
+        raise UsageError("no dataset was given: name a file, or a shipped dataset (see `vinci-offline datasets`)")
+    return [source if isinstance(source, Dataset) else Dataset.open(source) for source in sources]
+
+
+def _hash(datasets: Sequence[Dataset]) -> str:
+    hashes = [dataset.hash for dataset in datasets]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
+    kind = "discrete" if isinstance(spec.action_space, DiscreteSpace) else "continuous"
+    if kind not in agent.action_kinds:
+        raise SpecError(
+            f"agent {agent.name!r} learns {' or '.join(agent.action_kinds)} actions and the dataset's are {kind}: "
+            "see `vinci-offline agents` for the ones that fit"
+        )
+
+
+def _default_output(datasets: Sequence[Dataset], agent: Agent, config: TrainingConfig) -> Path:
+    stem = Path(datasets[0].path).stem if datasets[0].path else "dataset"
+    return Path("runs") / f"{stem}-{agent.name}-{config.seed}"
+
+
+def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
+    """The mean and deviation that the networks hold; with ``init`` its own, or its networks would be other functions."""
+    if origin is not None:
+        return origin.normalization()
+    space = dataset.spec.observation_space
+    plain = isinstance(space, BoxSpace) and space.dtype != "uint8"
+    return observation_moments(dataset) if agent.normalize_observations and plain else None
+
+
+def _make_learner(
+    agent: Agent,
+    spec: EnvironmentSpec,
+    normalization: Normalization,
+    networks: str | Path | Mapping[str, Any] | None,
+    seed: int,
+) -> Learner:
+    mean, std = normalization or (None, None)
+    functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
+    return Learner(agent, NetworkBuilder(spec, mean, std, functions), seed)
+
+
+def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
+    """The public functions that a user's file defines; the builder takes those named after a network."""
+    if path is None:
+        return {}
+    module = load_module(str(path))
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+def _initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
+    """Take over the networks of an earlier run; the steps each role was trained for there."""
+    if origin is None:
+        return {"critic": 0, "actor": 0}
+    checkpoint = latest_checkpoint(origin.checkpoints) if origin.exists() else None
+    if checkpoint is None:
+        raise UsageError(f"--init {origin.path}: there is no checkpoint there; give the directory of a trained run")
+    taken = 0
+    for name, net in learner.nets.items():
+        values = [checkpoint.state.get(f"networks/{name}/{i}") for i in range(len(net.variables))]
+        if f"networks/{name}/0" not in checkpoint.state:
+            continue
+        for variable, value in zip(net.variables, values, strict=True):
+            if value is None or value.shape != tuple(variable.shape):
+                raise SpecError(
+                    f"--init {origin.path}: its network {name!r} has other layers than this run's; "
+                    "use the same agent settings and --networks"
+                )
+            variable.assign(value)
+        taken += 1
+    if not taken:
+        raise UsageError(
+            f"--init {origin.path}: it has none of this agent's networks ({', '.join(learner.nets)})"
+        )
+    return dict(checkpoint.trained)
+
+
+def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
+    """Refuse an agent without the role, and an actor that would learn from a critic nobody trained."""
+    critic_steps = trained.get("critic", 0)
+    has_critic = any(bound.update.role == "critic" for bound in learner.updates)
+    for phase in phases:
+        learner.select(phase.role)
+        if phase.role == "actor" and has_critic and not critic_steps:
+            raise UsageError(
+                f"training only the actor of {learner.agent.name!r} needs a trained critic: train one with --only critic "
+                "and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
+            )
+        if phase.role != "actor":
+            critic_steps += phase.stop - phase.start
+
+
+def _evaluation_environment(config: TrainingConfig, spec: EnvironmentSpec, env: Any) -> Any:
+    """What evaluations run in; made once here, so that a missing environment shows before training."""
+    if config.eval_every is None:
+        return None
+    if env is None and spec.id is None:
+        raise UsageError("--eval-every: the dataset names no environment; name one with --env")
+    chosen = spec if env is None else env
+    probe = make_env(chosen)
+    check_environment_fits(spec, environment_spec(probe))
+    probe.close()
+    return chosen
+
+
+def _config_json(
+    agent: Agent,
+    config: TrainingConfig,
+    spec: EnvironmentSpec,
+    normalization: Normalization,
+    networks: Any,
+    init: Any,
+) -> dict[str, Any]:
+    options = asdict(config)
+    options.pop("steps")
+    return {
+        "format": "vinci-offline-run",
+        "version": 1,
+        "agent": agent.name,
+        "hyperparameters": agent.to_json(),
+        "environment": spec.to_object(),
+        "steps": config.plan()[-1].stop,
+        "training": options,
+        "normalization": normalization and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},
+        "networks": None if networks is None else str(networks) if not isinstance(networks, Mapping) else sorted(networks),
+        "init": init and str(init),
+        "versions": {name: importlib.metadata.version(name) for name in ("vinci-offline", "keras", "tensorflow", "numpy")},
+    }
+
+
+def _default_hooks(progress: bool) -> tuple[Hook, ...]:
+    from vinci_offline.hooks.csv_log import CsvLog
+    from vinci_offline.hooks.portrait import Portrait
+    from vinci_offline.hooks.progress import Progress
+    from vinci_offline.hooks.tensorboard import TensorBoard
+
+    board = TensorBoard()
+    return (CsvLog(), board, Portrait(board), *((Progress(),) if progress else ()))
+
+
+def _sample(observations: Array, rows: int = 4096) -> Array:
+    """Rows spread evenly over the dataset."""
+    return observations[np.linspace(0, len(observations) - 1, min(rows, len(observations))).astype(np.int64)]
