@@ -1,0 +1,144 @@
+"""``vinci-offline train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vinci_offline.cli.console import print_json
+from vinci_offline.errors import UsageError
+
+_WHAT = "What learns"
+_HOW = "How it learns"
+_REPORT = "Evaluation, logs and checkpoints"
+_WHERE = "Where it goes"
+
+
+def train(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE.h5...", help="Dataset files, or names of shipped datasets.")
+    ] = None,
+    agent: Annotated[
+        str, typer.Option(help="An agent's name (see [b]agents[/b]), or FILE.py:Class.", rich_help_panel=_WHAT)
+    ] = "td3bc",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter of the agent; repeatable.", rich_help_panel=_WHAT),
+    ] = None,
+    networks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.py", help="Your own Keras networks: functions such as actor(env), critic(env).", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="critic|actor", help="Train that half alone.", rich_help_panel=_WHAT)
+    ] = None,
+    phases: Annotated[
+        str | None,
+        typer.Option(metavar="PLAN", help="For instance critic:20000,actor:10000,both:70000.", rich_help_panel=_WHAT),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="Start from the networks of this run.", rich_help_panel=_WHAT)
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Gradient steps.", rich_help_panel=_HOW)] = 100_000,
+    batch_size: Annotated[int, typer.Option(help="Transitions a step.", rich_help_panel=_HOW)] = 256,
+    gamma: Annotated[float, typer.Option(help="Discount factor.", rich_help_panel=_HOW)] = 0.99,
+    n_step: Annotated[int, typer.Option(help="Rewards summed before bootstrapping.", rich_help_panel=_HOW)] = 1,
+    seed: Annotated[int, typer.Option(help="Seeds weights and every draw.", rich_help_panel=_HOW)] = 0,
+    jit: Annotated[
+        str, typer.Option(metavar="auto|on|off", help="Compile with XLA.", rich_help_panel=_HOW)
+    ] = "auto",
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations in the environment.", rich_help_panel=_REPORT)
+    ] = None,
+    eval_episodes: Annotated[int, typer.Option(help="Episodes an evaluation.", rich_help_panel=_REPORT)] = 10,
+    env: Annotated[
+        str | None, typer.Option(help="Evaluate here instead of the dataset's environment.", rich_help_panel=_REPORT)
+    ] = None,
+    log_every: Annotated[int, typer.Option(help="Steps between rows of metrics.", rich_help_panel=_REPORT)] = 1_000,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_REPORT)] = 10_000,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="RUN_DIR", help="Default: runs/DATASET-AGENT-SEED.", rich_help_panel=_WHERE
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's last checkpoint.", rich_help_panel=_WHERE)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that is there.", rich_help_panel=_WHERE)
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Train an agent from stored transitions alone; no environment is stepped unless you ask for evaluations."""
+    if not files:
+        from vinci_offline.data.shipped import shipped_datasets
+
+        names = ", ".join(shipped_datasets())
+        raise UsageError(f"no dataset was given: name a file, or one of the shipped datasets: {names}")
+    from vinci_offline.training.trainer import train as run_training
+
+    result = run_training(
+        files,
+        agent,
+        output=output,
+        settings=_settings(set_ or []),
+        networks=networks,
+        init=init,
+        env=env,
+        resume=resume,
+        overwrite=overwrite,
+        steps=steps,
+        only=only,
+        phases=phases,
+        batch_size=batch_size,
+        gamma=gamma,
+        n_step=n_step,
+        seed=seed,
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
+        checkpoint_every=checkpoint_every,
+        log_every=log_every,
+        jit=jit,
+    )
+    if json_:
+        print_json(
+            {
+                "run": str(result.run),
+                "steps": result.steps,
+                "steps_per_second": result.steps_per_second,
+                "final_metrics": dict(result.final_metrics),
+            }
+        )
+    else:
+        _print_summary(result)
+    if result.interrupted:
+        raise KeyboardInterrupt
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {pair!r} is not KEY=VALUE")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def _print_summary(result: Any) -> None:
+    metrics = result.final_metrics
+    told = f"{result.steps:,} steps"
+    if result.steps_per_second == result.steps_per_second:  # not NaN: this process took some
+        told += f" at {result.steps_per_second:,.0f} a second"
+    if "return/mean" in metrics:
+        told += f", mean return {metrics['return/mean']:.2f}"
+    print(f"{result.run}: {told}")
+    if result.interrupted:
+        print("run the same command with --resume to go on")
+    else:
+        print(f"evaluate it with: vinci-offline evaluate {result.run}")
