@@ -1,0 +1,1 @@
+"""Environments: making them, acting in them, recording what happens."""
