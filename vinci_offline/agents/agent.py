@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from vinci_offline.errors import UsageError
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Array, Metrics, Tensor, Transitions
 
 if TYPE_CHECKING:
     import keras
@@ -21,10 +21,19 @@ ActionKind: TypeAlias = Literal["continuous", "discrete"]
 
 
 class Networks(Mapping[str, Any]):
-    """An agent's Keras models by name, as attributes for the losses: ``nets.actor(observation)``."""
+    """An agent's Keras models by name, as attributes for the losses: ``nets.actor(observation)``.
 
-    def __init__(self, models: Mapping[str, keras.Model]) -> None:
+    Args:
+        models: online and target networks.
+        bounded: see the attribute.
+
+    Attributes:
+        bounded: ``[A]`` mask of the action dimensions that live in [-1, 1], or None where all do.
+    """
+
+    def __init__(self, models: Mapping[str, keras.Model], bounded: Array | None = None) -> None:
         self._models = dict(models)
+        self.bounded = bounded
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -92,8 +101,9 @@ class Agent(ABC):
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous",)
 
     normalize_observations: bool = setting(
-        True, "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3) "
-        "(Fujimoto and Gu, 2021, section 5)"
+        True,
+        "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3) "
+        "(Fujimoto and Gu, 2021, section 5)",
     )
 
     @abstractmethod
@@ -138,6 +148,34 @@ class Agent(ABC):
             return cls(**values)
         except ValueError as error:
             raise UsageError(f"agent {cls.name!r}: {error}") from error
+
+
+def adam(learning_rate: float) -> Callable[[], keras.optimizers.Optimizer]:
+    """Makes Adam optimizers for an `Update` (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980)."""
+
+    def make() -> keras.optimizers.Optimizer:
+        import keras
+
+        return keras.optimizers.Adam(learning_rate)
+
+    return make
+
+
+def polyak(target_update: float) -> dict[str, Any]:
+    """The ``tau`` and ``track_every`` of an `Update` from one number, as keras-rl takes it.
+
+    Below one it is the rate of soft updates, from one on the number of steps between hard copies.
+
+    Raises:
+        ValueError: it is not above zero.
+    """
+    if target_update <= 0:
+        raise ValueError(
+            f"target_update={target_update} is not valid: a rate below 1, or a period in steps from 1 on"
+        )
+    if target_update < 1:
+        return {"tau": target_update, "track_every": 1}
+    return {"tau": 1.0, "track_every": int(target_update)}
 
 
 def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Keras networks for agents: builders, placeholders for a user's own, action scaling, export."""

@@ -63,7 +63,7 @@ class Learner:
             updates = agent.updates()
             _check_updates(agent, online, updates)
             targets = {update.tracks: _copy(online[update.trains]) for update in updates if update.tracks}
-        self.nets = Networks({**online, **targets})
+        self.nets = Networks({**online, **targets}, build.bounded)
         self.policy = agent.policy(self.nets, build)
         self.stochastic_policy = agent.stochastic_policy(self.nets, build)
         self.updates = tuple(self._bind(update, stream) for stream, update in enumerate(updates))

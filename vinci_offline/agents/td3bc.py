@@ -1,0 +1,82 @@
+"""TD3+BC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vinci_offline import functional
+from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
+from vinci_offline.agents.registry import register
+from vinci_offline.types import Metrics, Tensor, Transitions
+
+if TYPE_CHECKING:
+    import keras
+
+    from vinci_offline.networks.builder import NetworkBuilder
+
+
+@register("td3bc")
+@dataclass(frozen=True)
+class TD3BC(Agent):
+    """TD3 whose actor also imitates the data (Fujimoto and Gu, 2021, https://arxiv.org/abs/2106.06860).
+
+    The strongest simple start on continuous actions: one extra term keeps the actor near actions whose values
+    the critics know.
+    """
+
+    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (table 3 of the paper)")
+    alpha: float = setting(2.5, "weight of the values against imitation; 0 imitates only (eq. 5)")
+    policy_noise: float = setting(
+        0.2, "deviation of the target action's noise (TD3, arXiv 1802.09477, eq. 14)"
+    )
+    noise_clip: float = setting(0.5, "limit of that noise (TD3, eq. 14)")
+    policy_delay: int = setting(
+        2, "critic updates for each one of the actor and the targets (TD3, section 5.2)"
+    )
+    tau: float = setting(0.005, "Polyak rate of the targets (TD3, table 3)")
+    actor_learning_rate: float = setting(3e-4, "Adam's (table 3)")
+    critic_learning_rate: float = setting(3e-4, "Adam's (table 3)")
+
+    def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
+        """A tanh actor and twin critics."""
+        return {
+            "actor": build.deterministic_actor("actor", self.hidden),
+            "critic": build.critics("critic", self.hidden, count=2),
+        }
+
+    def updates(self) -> tuple[Update, ...]:
+        """The critics at every step; the actor and both targets at every ``policy_delay``-th."""
+        critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
+        delay = self.policy_delay
+        return (
+            Update(
+                "critic", "critic", self.critic_loss, critic, "target_critic", self.tau, track_every=delay
+            ),
+            Update("actor", "actor", self.actor_loss, actor, "target_actor", self.tau, delay, every=delay),
+        )
+
+    def critic_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+        """Clipped double Q-learning with target policy smoothing (TD3, algorithm 1)."""
+        next_action = functional.smoothed_action(
+            nets.target_actor(batch.next_observation), key, self.policy_noise, self.noise_clip, nets.bounded
+        )
+        next_value = functional.clipped_double(nets.target_critic([batch.next_observation, next_action]))
+        target = functional.td_target(batch.reward, batch.discount, next_value)
+        values = nets.critic([batch.observation, batch.action])
+        return functional.ensemble_loss(values, target), functional.value_metrics(values, target)
+
+    def actor_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+        """``-lambda * Q(s, pi(s)) + (pi(s) - a)^2`` with ``lambda = alpha / mean |Q|`` (eq. 5)."""
+        from keras import ops
+
+        action = nets.actor(batch.observation)
+        value = nets.critic([batch.observation, action])[0]
+        # Values that are all zero, where every reward is, must not make the weight infinite.
+        weight = self.alpha / ops.stop_gradient(ops.maximum(ops.mean(ops.abs(value)), 1e-6))
+        imitation = ops.mean(functional.action_error(action, batch.action))
+        return imitation - weight * ops.mean(value), {"actor/imitation": imitation}
+
+    def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
+        """The actor."""
+        return build.policy(nets.actor)

@@ -1,0 +1,159 @@
+"""Losses, the weights in them, and what to watch of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from vinci_offline.functional.shapes import check_shapes
+from vinci_offline.types import Metrics, Tensor
+
+
+def squared_error(values: Tensor, target: Tensor) -> Tensor:
+    """``(values - target)^2``, an element a transition, or a row a member of an ensemble.
+
+    Args:
+        values: ``[B]`` or ``[E, B]``.
+        target: ``[B]``.
+
+    Returns:
+        The shape of ``values``.
+
+    Raises:
+        SpecError: the shapes are not these.
+    """
+    return ops.square(_error(values, target))
+
+
+def huber_loss(values: Tensor, target: Tensor, delta: float) -> Tensor:
+    """``e^2 / 2`` within ``delta`` of the target and ``delta * (|e| - delta / 2)`` beyond it.
+
+    Huber (1964); the error clipping of Mnih et al. (2015), https://doi.org/10.1038/nature14236, with delta 1.
+
+    Args:
+        values: ``[B]`` or ``[E, B]``.
+        target: ``[B]``.
+        delta: where the loss turns linear.
+
+    Returns:
+        The shape of ``values``.
+
+    Raises:
+        SpecError: the shapes are not these.
+    """
+    size = ops.abs(_error(values, target))
+    inner = ops.minimum(size, delta)
+    return 0.5 * ops.square(inner) + delta * (size - inner)
+
+
+def ensemble_loss(values: Tensor, target: Tensor, huber_delta: float | None = None) -> Tensor:
+    """The regression of an ensemble to one target: the sum over members of the mean over the batch.
+
+    Fujimoto, van Hoof and Meger (2018), https://arxiv.org/abs/1802.09477, algorithm 1: members share a
+    target, and the sum leaves each member the gradient it would have alone.
+
+    Args:
+        values: ``[E, B]``.
+        target: ``[B]``.
+        huber_delta: of `huber_loss`; None takes `squared_error`.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        SpecError: the shapes are not these.
+    """
+    check_shapes("values E B, target B", values=values, target=target)
+    errors = squared_error(values, target) if huber_delta is None else huber_loss(values, target, huber_delta)
+    return ops.sum(ops.mean(errors, axis=-1))
+
+
+def expectile_loss(error: Tensor, expectile: float) -> Tensor:
+    """``|expectile - 1(error < 0)| * error^2``, the asymmetric squared loss.
+
+    Kostrikov, Nair and Levine (2022), https://arxiv.org/abs/2110.06169, eq. 5, with ``error = Q(s, a) -
+    V(s)``.
+
+    Args:
+        error: any shape.
+        expectile: 0.5 is half the squared error; towards 1 it fits the greatest values.
+
+    Returns:
+        The shape of ``error``.
+    """
+    weight = ops.where(error < 0, 1.0 - expectile, expectile)
+    return weight * ops.square(error)
+
+
+def advantage_weight(advantage: Tensor, temperature: float, clip: float) -> Tensor:
+    """``min(exp(temperature * advantage), clip)``, through which no gradient flows.
+
+    The weights of advantage-weighted regression: Kostrikov, Nair and Levine (2022),
+    https://arxiv.org/abs/2110.06169, eq. 7, clipped as in the authors' code.
+
+    Args:
+        advantage: ``[B]``.
+        temperature: beta, an inverse temperature.
+        clip: the greatest weight.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        SpecError: the shape is not this.
+    """
+    check_shapes("advantage B", advantage=advantage)
+    return ops.stop_gradient(ops.minimum(ops.exp(temperature * advantage), clip))
+
+
+def action_error(predicted: Tensor, recorded: Tensor) -> Tensor:
+    """``(predicted - recorded)^2``, for imitation.
+
+    Args:
+        predicted: ``[B, A]`` scaled actions.
+        recorded: ``[B, A]``.
+
+    Returns:
+        ``[B, A]``.
+
+    Raises:
+        SpecError: the shapes are not these.
+    """
+    check_shapes("predicted B A, recorded B A", predicted=predicted, recorded=recorded)
+    return ops.square(predicted - recorded)
+
+
+def l2_penalty(network: Any) -> Tensor:
+    """The sum of a network's squared trainable weights; biases and other vectors are left out, as is usual.
+
+    Args:
+        network: a Keras model.
+
+    Returns:
+        A scalar.
+    """
+    kernels = [variable for variable in network.trainable_variables if len(variable.shape) > 1]
+    return sum((ops.sum(ops.square(kernel)) for kernel in kernels), start=ops.zeros(()))
+
+
+def value_metrics(values: Tensor, target: Tensor) -> Metrics:
+    """What to watch of a critic: values that run away from their targets are the first sign of trouble.
+
+    Args:
+        values: ``[E, B]``.
+        target: ``[B]``.
+
+    Returns:
+        Scalars ``q/mean``, ``q/max`` and ``target/mean``.
+    """
+    return {"q/mean": ops.mean(values), "q/max": ops.max(values), "target/mean": ops.mean(target)}
+
+
+def _error(values: Tensor, target: Tensor) -> Tensor:
+    check_shapes(
+        "values E B, target B" if len(values.shape) == 2 else "values B, target B",
+        values=values,
+        target=target,
+    )
+    return values - target

@@ -1,0 +1,141 @@
+"""Scaled actions: what networks and losses speak, against what the environment takes.
+
+The one definition of the scaling: the dataset's actions pass through it when they are loaded, and the
+exported policy passes back through it, so training and acting cannot differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from keras import ops
+
+from vinci_offline.errors import SpecError
+from vinci_offline.spec import BoxSpace, DiscreteSpace, Space
+from vinci_offline.types import Array, Tensor
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def scale_actions(space: Space, actions: Array) -> Array:
+    """Environment actions as networks speak them.
+
+    Args:
+        space: the environment's action space.
+        actions: ``[N, *shape]`` for a Box, ``[N]`` for a Discrete space.
+
+    Returns:
+        ``[N, A]`` float32, a bounded dimension in [-1, 1]; or ``[N]`` int32 indices from zero.
+
+    Raises:
+        SpecError: actions of another shape, or choices that a Discrete space does not have.
+    """
+    if isinstance(space, DiscreteSpace):
+        index = np.asarray(actions) - space.start
+        if index.ndim != 1 or (index.size and not (index.min() >= 0 and index.max() < space.n)):
+            raise SpecError(
+                f"actions do not fit the Discrete space {space.start} … {space.start + space.n - 1}: "
+                f"they have shape {index.shape} and run from {np.min(actions)} to {np.max(actions)}"
+            )
+        return index.astype(np.int32)
+    box = BoxScaling(box_of(space))
+    if actions.shape[1:] != box.space.shape:
+        raise SpecError(
+            f"actions of shape {actions.shape[1:]} do not fit the action space of {box.space.shape}"
+        )
+    # float64 inside: bounds far from zero lose digits in float32.
+    flat: Array = actions.reshape(len(actions), -1).astype(np.float64)
+    scaled: Array = (flat - box.offset) / box.scale
+    return scaled.astype(np.float32)
+
+
+def unscale_actions(space: Space, scaled: Array) -> Array:
+    """The environment actions of what networks say: the inverse of `scale_actions`, clipped to the bounds.
+
+    Args:
+        space: the environment's action space.
+        scaled: ``[N, A]`` scaled actions, or ``[N]`` indices from zero.
+
+    Returns:
+        ``[N, *shape]`` float32 (integers where the Box holds integers), or ``[N]`` int64.
+    """
+    if isinstance(space, DiscreteSpace):
+        return np.asarray(scaled).astype(np.int64) + space.start
+    box = BoxScaling(box_of(space))
+    actions = np.clip(scaled * box.scale + box.offset, box.low, box.high).reshape(-1, *box.space.shape)
+    return np.rint(actions).astype(box.space.dtype) if box.integer else actions.astype(np.float32)
+
+
+def box_of(space: Space) -> BoxSpace:
+    """The space, where it is a Box.
+
+    Raises:
+        SpecError: it is not.
+    """
+    if not isinstance(space, BoxSpace):
+        raise SpecError(
+            "this needs continuous (Box) actions and the environment's are not: choose an agent for Discrete "
+            "actions, such as bc or dqn"
+        )
+    return space
+
+
+@dataclass(frozen=True)
+class BoxScaling:
+    """``environment = scaled * scale + offset`` for each of A dimensions.
+
+    A dimension with two finite bounds maps [-1, 1] onto them, however asymmetric; any other stays as it is.
+    """
+
+    space: BoxSpace
+
+    @cached_property
+    def bounded(self) -> Array:
+        """``[A]`` mask: where scaled actions live in [-1, 1]."""
+        mask: Array = self.space.bounded.reshape(-1)
+        return mask
+
+    @cached_property
+    def scale(self) -> Array:
+        """``[A]`` float32: half the range, or one."""
+        low, high = (bound.reshape(-1).astype(np.float64) for bound in (self.space.low, self.space.high))
+        with np.errstate(invalid="ignore"):
+            half = (high - low) / 2
+        # A dimension that can take one value only would divide by zero.
+        return np.where(self.bounded & (half > 0), half, 1.0).astype(np.float32)
+
+    @cached_property
+    def offset(self) -> Array:
+        """``[A]`` float32: the middle of the range, or zero."""
+        low, high = (bound.reshape(-1).astype(np.float64) for bound in (self.space.low, self.space.high))
+        with np.errstate(invalid="ignore"):
+            return np.where(self.bounded, (high + low) / 2, 0.0).astype(np.float32)
+
+    @cached_property
+    def low(self) -> Array:
+        """``[A]`` float32 lower bounds; the least float32 where there is none, since JSON has no infinity."""
+        return np.clip(self.space.low.reshape(-1).astype(np.float64), -_LARGEST, _LARGEST).astype(np.float32)
+
+    @cached_property
+    def high(self) -> Array:
+        """``[A]`` float32 upper bounds; the greatest float32 where there is none."""
+        return np.clip(self.space.high.reshape(-1).astype(np.float64), -_LARGEST, _LARGEST).astype(np.float32)
+
+    @property
+    def integer(self) -> bool:
+        """Whether the Box holds integers."""
+        return np.dtype(self.space.dtype).kind in "iu"
+
+    def unscale_tensor(self, scaled: Tensor) -> Tensor:
+        """`unscale_actions` in operations that a ``.keras`` file holds: ``[B, A]`` to ``[B, *shape]``."""
+        actions = ops.minimum(ops.maximum(scaled * self.scale + self.offset, self.low), self.high)
+        if self.space.shape != (self.space.dim,):
+            actions = ops.reshape(actions, (-1, *self.space.shape))
+        return ops.cast(ops.round(actions), self.space.dtype) if self.integer else actions
+
+    def scale_tensor(self, actions: Tensor) -> Tensor:
+        """`scale_actions` in operations that a ``.keras`` file holds: ``[B, *shape]`` to ``[B, A]``."""
+        flat = ops.cast(ops.reshape(actions, (-1, self.space.dim)), "float32")
+        return (flat - self.offset) / self.scale

@@ -1,0 +1,142 @@
+"""A user's own Keras models: made on placeholders, checked, copied for ensembles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import keras
+
+from vinci_offline.errors import SpecError
+from vinci_offline.networks.placeholders import Placeholders
+from vinci_offline.types import Tensor
+
+UserNetwork: TypeAlias = Callable[[Placeholders], keras.Model] | keras.Model
+"""A function ``actor(env)`` that returns a Keras model, or such a model."""
+
+_ACTS_DIFFERENTLY = (
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
+
+
+def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
+    """The user's model.
+
+    Raises:
+        SpecError: the function fails, or does not return a model that training and `policy.keras` can hold.
+    """
+    if not isinstance(network, keras.Model):
+        try:
+            network = network(env)
+        except SpecError:
+            raise
+        except Exception as error:
+            raise SpecError(
+                f"network {name!r}: {name}(env) failed: {type(error).__name__}: {error}"
+            ) from error
+    # A class of the user's own, or a Layer, could neither be copied for a target nor loaded without their
+    # code.
+    if not isinstance(network, keras.Model) or not _stock(network):
+        raise SpecError(
+            f"network {name!r}: expected a Keras Sequential or functional model, "
+            f"not {type(network).__name__}: return it from {name}(env)"
+        )
+    for layer in _layers(network):
+        _check_layer(name, layer)
+    return network
+
+
+def call(name: str, model: keras.Model, inputs: list[Tensor], env: Placeholders, outputs: int) -> Tensor:
+    """Connect a user's model to a network's own inputs.
+
+    Args:
+        name: the network's name, for messages.
+        model: the user's.
+        inputs: the prepared observation, and for a critic of continuous actions the scaled action.
+        env: what the model was built on: tells its inputs' order.
+        outputs: the width it must return.
+
+    Returns:
+        ``[B, outputs]``.
+
+    Raises:
+        SpecError: other inputs, or another shape, than the network must have.
+    """
+    inputs = _in_order(name, model, inputs, env)
+    expected = f"an output of shape (None, {outputs})"
+    try:
+        result = model(inputs[0] if len(inputs) == 1 else inputs)
+    except (ValueError, TypeError) as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        first_line = str(error).strip().splitlines()[0]
+        raise SpecError(f"network {name!r} does not take inputs of shape {shapes}: {first_line}") from error
+    if not hasattr(result, "shape"):
+        raise SpecError(f"network {name!r} must have {expected}, and it has {len(result)} outputs")
+    if tuple(result.shape[1:]) != (outputs,):
+        raise SpecError(f"network {name!r} must have {expected}, and it has {tuple(result.shape)}")
+    return keras.ops.cast(result, "float32")
+
+
+def members(model: keras.Model, count: int) -> list[keras.Model]:
+    """An ensemble: the model itself and copies with initial weights of their own."""
+    return [model, *(keras.models.clone_model(model, clone_function=_reseeded(i)) for i in range(1, count))]
+
+
+def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
+    """Copies a layer; an initialiser with a fixed seed gets another, or members would be twins."""
+
+    def change(config: Any) -> Any:
+        if isinstance(config, dict):
+            return {
+                key: value + member if key == "seed" and isinstance(value, int) else change(value)
+                for key, value in config.items()
+            }
+        return [change(item) for item in config] if isinstance(config, list) else config
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(change(layer.get_config()))
+
+    return copy
+
+
+def _in_order(name: str, model: keras.Model, inputs: list[Tensor], env: Placeholders) -> list[Tensor]:
+    if not model.built or not getattr(model, "inputs", None):  # a Sequential without an input shape
+        return inputs
+    if len(model.inputs) != len(inputs):
+        wanted = "env.state" if len(inputs) == 1 else "[env.state, env.action]"
+        raise SpecError(f"network {name!r} must take {wanted}, and it has {len(model.inputs)} inputs")
+    placeholders = [env.state, env.action]
+    if len(inputs) == 2 and model.inputs[0] is placeholders[1] and model.inputs[1] is placeholders[0]:
+        inputs = [inputs[1], inputs[0]]
+    return [_fitted(x, tuple(wanted.shape)) for x, wanted in zip(inputs, model.inputs, strict=True)]
+
+
+def _fitted(x: Tensor, wanted: tuple[int | None, ...]) -> Tensor:
+    """Flattened, where the model was built from ``state_space_dim`` and observations are not flat."""
+    return keras.ops.reshape(x, (-1, wanted[1])) if len(wanted) == 2 and len(x.shape) > 2 else x
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return list(model._flatten_layers(include_self=False))
+
+
+def _check_layer(name: str, layer: keras.layers.Layer) -> None:
+    kind = type(layer).__name__
+    if isinstance(layer, _ACTS_DIFFERENTLY):
+        raise SpecError(
+            f"network {name!r}: {kind} acts differently in training and in acting, which value learning "
+            "does not survive: take it out, or use LayerNormalization"
+        )
+    if isinstance(layer, keras.layers.Lambda) or not _stock(layer):
+        raise SpecError(
+            f"network {name!r}: {kind} could not be loaded from policy.keras in Keras's safe mode: "
+            "use stock layers and keras.ops"
+        )
+
+
+def _stock(layer: keras.layers.Layer) -> bool:
+    return type(layer).__module__.startswith("keras.")
