@@ -54,7 +54,12 @@ class BoxSpace:
         }
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BoxSpace) and self.to_json() == other.to_json()
+        return (
+            isinstance(other, BoxSpace)
+            and (self.shape, self.dtype) == (other.shape, other.dtype)
+            and np.array_equal(self.low, other.low)
+            and np.array_equal(self.high, other.high)
+        )
 
     def __hash__(self) -> int:
         return hash((self.shape, self.dtype))
@@ -132,14 +137,15 @@ class EnvironmentSpec:
         """
         try:
             content = json.loads(text)
+            name, limit = content["id"], content["max_episode_steps"]
             return cls(
                 observation_space=space_from_json(content["observation_space"]),
                 action_space=space_from_json(content["action_space"]),
-                id=content["id"],
+                id=None if name is None else str(name),
                 kwargs=dict(content["kwargs"]),
-                max_episode_steps=content["max_episode_steps"],
+                max_episode_steps=None if limit is None else int(limit),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise SpecError(f"the environment description is not valid JSON of this format: {error}") from error
 
 
@@ -147,12 +153,14 @@ def space_from_json(content: Mapping[str, Any]) -> Space:
     """The space that ``to_json`` described.
 
     Raises:
-        ValueError: the type is not known.
+        ValueError: the type is not known, or no such space can be.
     """
     kind = content["type"]
     if kind == "box":
         shape = tuple(int(size) for size in content["shape"])
         dtype = str(np.dtype(content["dtype"]))
+        if np.dtype(dtype).kind not in "biuf" or min(shape, default=1) < 1:
+            raise ValueError(f"a box of shape {shape} and dtype {dtype}")
         return BoxSpace(
             shape=shape,
             dtype=dtype,
@@ -160,6 +168,8 @@ def space_from_json(content: Mapping[str, Any]) -> Space:
             high=_bounds_from_json(content["high"], shape, dtype, np.inf),
         )
     if kind == "discrete":
+        if int(content["n"]) < 1:
+            raise ValueError(f"a discrete space of {content['n']} elements")
         return DiscreteSpace(n=int(content["n"]), start=int(content["start"]))
     if kind == "dict":
         return DictSpace({str(key): space_from_json(space) for key, space in content["spaces"].items()})
@@ -197,7 +207,8 @@ def _bounds_to_json(bounds: Array) -> Any:
 
 
 def _bounds_from_json(content: Any, shape: tuple[int, ...], dtype: str, infinite: float) -> Array:
-    values = content if isinstance(content, list) else [content] * math.prod(shape)
-    filled = [infinite if value is None else value for value in values]
     # float32 bounds written as decimals come back as the same float32.
-    return np.array(filled, dtype=dtype).reshape(shape)
+    if isinstance(content, list):
+        return np.array([infinite if value is None else value for value in content], dtype=dtype).reshape(shape)
+    # Broadcast, not filled: a damaged file may declare any shape.
+    return np.broadcast_to(np.array(infinite if content is None else content, dtype=dtype), shape)

@@ -1,0 +1,72 @@
+"""HDF5 attributes to and from plain Python values: text and numbers as they are, the rest as JSON text."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from vinci_offline import __version__
+
+_JSON_STARTS = ("{", "[", '"', "null")
+_LARGEST_ARRAY = 4096
+
+
+def encode(value: Any) -> str | bool | int | float:
+    """What is stored for ``value``; `decode` gives it back.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str):
+        # Text that looks like JSON is quoted, so that reading cannot mistake it for a list.
+        return json.dumps(value) if value.startswith(_JSON_STARTS) else value
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return json.dumps(value, default=_plain)
+
+
+def decode(value: Any) -> Any:
+    """The plain value of an attribute as h5py reads it, whoever wrote it; None where it has none."""
+    if isinstance(value, bytes | np.bytes_):
+        value = bytes(value).decode(errors="replace")
+    if isinstance(value, str):
+        return _decode_text(str(value))
+    if (
+        isinstance(value, np.generic | np.ndarray)
+        and value.dtype.kind in "biuf"
+        and value.size <= _LARGEST_ARRAY
+    ):
+        return decode(value.tolist()) if value.ndim == 0 else value.tolist()
+    return value if isinstance(value, bool | int | float) else None
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what recorded the data; nothing is imported for it."""
+    versions = {"vinci-offline": __version__, "python": platform.python_version()}
+    for name in ("numpy", "h5py", "gymnasium", "mujoco", "keras"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _decode_text(text: str) -> Any:
+    if not text.startswith(_JSON_STARTS):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be stored as an attribute")

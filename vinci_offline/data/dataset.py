@@ -1,0 +1,510 @@
+"""A transition dataset as an immutable view: rows of columns, episodes, and where they come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.data import episodes as episode_tables
+from vinci_offline.data import layout
+from vinci_offline.data.columns import Column, LazyColumns, chained, in_memory
+from vinci_offline.data.digest import ColumnDigest, content_hash
+from vinci_offline.data.inference import infer_spec
+from vinci_offline.data.shipped import resolve
+from vinci_offline.data.storage import cast as cast_values
+from vinci_offline.data.storage import storage_dtype
+from vinci_offline.data.structure import StoredColumn, Structure, fit, inspect, read_column
+from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Array, Columns
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from vinci_offline.data.problem import Problem
+    from vinci_offline.data.writer import Compression
+
+
+class Dataset:
+    """Rows of ``(s, a, r, s', terminated, truncated)``, from a file or from memory; nothing changes it.
+
+    Columns are read when they are first looked at, each in one read, and the file is open only meanwhile. Selecting
+    rows or episodes and concatenating make views, which read nothing.
+
+    Make one with `open`, `from_columns`, `from_pandas` or `concatenate`.
+
+    Attributes:
+        columns: read-only arrays by path (``observations``, ``infos/action_log_probs`` …), rows first.
+        spec: the environment.
+        path: the file, or None where the rows are not those of one file.
+    """
+
+    def __init__(
+        self,
+        columns: LazyColumns,
+        spec: EnvironmentSpec,
+        *,
+        table: Callable[[], Columns],
+        attributes: Mapping[str, Any] | None = None,
+        parents: Sequence[Dataset] = (),
+        path: Path | None = None,
+        stored_hash: str | None = None,
+        source: Structure | None = None,
+    ) -> None:
+        self.columns = columns
+        self.spec = spec
+        self.path = path
+        self._table = table
+        self._attributes = dict(attributes or {})
+        self._parents = tuple(parents)
+        self._stored_hash = stored_hash
+        self._source = source
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> Dataset:
+        """Open a file, or a shipped dataset by its name. Its structure is checked; no column is read.
+
+        A flat D4RL file of others opens as well. Where neither it nor ``spec`` tells the environment, Box spaces of
+        the columns' shapes are inferred: observations without bounds, actions in [-1, 1] only if all of them lie
+        inside (which reads the actions), otherwise without bounds. Without a ``timeouts`` column no row is a timeout.
+
+        Args:
+            path: an HDF5 file, or a name that `vinci-offline datasets` lists.
+            spec: the environment, for a file that does not tell it.
+
+        Raises:
+            DatasetError: the file is missing, damaged, no transition dataset, or of a newer format; or it has
+                Discrete actions and neither it nor ``spec`` says how many there are.
+            SpecError: the spaces of ``spec`` are not those of the file.
+        """
+        structure = inspect(resolve(path))
+        _refuse(structure.path, structure.problems)
+        columns = LazyColumns(_stored_columns(structure))
+        try:
+            spec = _agree(structure, spec) or infer_spec(columns)
+        except DatasetError as error:
+            raise DatasetError(f"{structure.path}: {error}") from error
+        return cls(
+            columns,
+            spec,
+            table=partial(_stored_table, structure, columns),
+            attributes=structure.attributes,
+            path=structure.path,
+            stored_hash=structure.content_hash,
+            source=structure,
+        )
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping[str, Array],
+        spec: EnvironmentSpec,
+        episodes: Mapping[str, Array] | DataFrame | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        float64: bool = False,
+    ) -> Dataset:
+        """A dataset of arrays; those that have the stored dtype are not copied.
+
+        Args:
+            columns: all that `vinci_offline.data.layout.spec_slots` names for ``spec``, and any ``infos/…``.
+            spec: the environment.
+            episodes: ``length`` of each episode, in row order, and what else is known of it (``seed`` …);
+                derived from the flags where it is None.
+            attributes: where the data comes from; text, numbers, lists, dicts.
+            float64: keep floating-point columns as they are given; otherwise float64 becomes float32.
+
+        Raises:
+            DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes.
+        """
+        slots = layout.spec_slots(spec)
+        arrays = {path: np.asarray(values) for path, values in columns.items()}
+        _check_arrays(arrays, spec)
+        stored = {
+            path: cast_values(values, storage_dtype(values, slots.get(path), float64), path)
+            for path, values in arrays.items()
+        }
+        lazy = in_memory(stored)
+        given = None if episodes is None else {str(name): np.asarray(episodes[name]) for name in episodes}
+        # At once, so that a wrong table is refused where it is given.
+        table = None if given is None else episode_tables.complete(lazy, given)
+        return cls(
+            lazy,
+            spec,
+            table=lambda: episode_tables.derive(lazy) if table is None else table,
+            attributes=attributes,
+        )
+
+    @classmethod
+    def from_pandas(
+        cls,
+        frame: DataFrame,
+        spec: EnvironmentSpec | None = None,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        float64: bool = True,
+    ) -> Dataset:
+        """The dataset of a frame laid out as `to_pandas` lays it out; ``Dataset.from_pandas(d.to_pandas(), spec=d.spec) == d``.
+
+        ``episode``, ``step`` and ``timeout`` may be absent. Columns of other names become ``infos/…``.
+
+        Args:
+            frame: one row a transition; rows of an episode follow each other in the order of ``step``. Where they do
+                not (a shuffled or filtered frame), each consecutive piece counts as an episode of its own.
+            spec: the environment; inferred as in `open` where it is None.
+            attributes: where the data comes from.
+            float64: keep float64 columns; otherwise they become float32.
+
+        Raises:
+            DatasetError: a column is missing, holds no numbers, or does not fit the spaces.
+        """
+        from vinci_offline.data.frame import from_frame
+
+        columns, breaks = from_frame(frame, spec)
+        spec = spec or infer_spec(in_memory(columns))
+        made = cls.from_columns(columns, spec, attributes=attributes, float64=float64)
+        if breaks is not None:
+            made._table = partial(episode_tables.derive, made.columns, breaks)
+        return made
+
+    @classmethod
+    def concatenate(cls, datasets: Iterable[Dataset]) -> Dataset:
+        """The rows of several datasets, one after the other; of views, the rows that they show.
+
+        Attributes that all share are kept, and ``parents`` names the contents' hashes. ``infos/…`` that not all
+        have are left out.
+
+        Raises:
+            SpecError: their spaces differ.
+            DatasetError: there is none.
+        """
+        parts = list(datasets)
+        if not parts:
+            raise DatasetError("concatenate: no datasets were given")
+        for index, part in enumerate(parts):
+            for name in ("observation_space", "action_space"):
+                if getattr(part.spec, name) != getattr(parts[0].spec, name):
+                    raise SpecError(f"concatenate: the {name} of dataset {index} is unlike that of the first")
+        if len(parts) == 1:
+            return parts[0]
+        same = all(part.spec == parts[0].spec for part in parts)
+        spec = parts[0].spec
+        if not same:
+            spec = EnvironmentSpec(spec.observation_space, spec.action_space)
+        first = parts[0]._attributes
+        shared = {
+            key: value
+            for key, value in first.items()
+            if all(key in part._attributes and part._attributes[key] == value for part in parts)
+        }
+        return cls(
+            chained([part.columns for part in parts]),
+            spec,
+            table=partial(_chained_table, parts),
+            attributes=shared,
+            parents=parts,
+        )
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return self.columns.shape(layout.REWARDS)[0]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the specs and the columns' contents are equal; NaN equals NaN."""
+        if not isinstance(other, Dataset):
+            return NotImplemented
+        if self.spec != other.spec or set(self.columns) != set(other.columns):
+            return False
+        return all(_equal(self.columns[path], other.columns[path]) for path in self.columns)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        source = self.path or "in memory"
+        return f"<Dataset {source}: {len(self)} rows of {self.spec.id or 'an unnamed environment'}>"
+
+    @cached_property
+    def episode_columns(self) -> Mapping[str, Array]:
+        """The episode table as arrays by name, without pandas: `episodes` says what they are."""
+        return self._table()
+
+    @property
+    def episodes(self) -> DataFrame:
+        """One row an episode: ``start``, ``length``, ``return``, ``terminated``, ``truncated``, and ``seed`` … if known.
+
+        Derived from the flags where the file has no table. A piece of an episode, cut out by `rows`, is an episode of
+        its own here.
+
+        Raises:
+            DatasetError: the stored table does not describe the rows.
+        """
+        return episode_tables.frame(self.episode_columns)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        """Where the data comes from: policy, noise, seed, library versions; ``parents``: hashes of what it is made of."""
+        if not self._parents:
+            return dict(self._attributes)
+        return {**self._attributes, "parents": [parent.hash for parent in self._parents]}
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the columns' contents: as stored in the file, otherwise computed."""
+        return self._stored_hash or self.compute_hash()
+
+    def compute_hash(self) -> str:
+        """SHA-256 of the columns as they are now; reads every column in blocks."""
+        found = {}
+        for path in self.columns:
+            digest = ColumnDigest()
+            for _, block in self.columns.blocks(path):
+                digest.update(block)
+            found[path] = (self.columns.dtype(path), self.columns.shape(path), digest.hexdigest())
+        return content_hash(found)
+
+    def select_episodes(self, episodes: slice | Sequence[int] | Array) -> Dataset:
+        """A view of some episodes, in the order given; a slice shares memory.
+
+        Args:
+            episodes: a slice, indices (negative ones count from the end), or a mask over the episode table.
+
+        Raises:
+            DatasetError: an index is out of range, or nothing is left.
+        """
+        table = self.episode_columns
+        chosen = _indices(episodes, len(table["start"]), "episode")
+        start, length = table["start"][chosen], table["length"][chosen]
+        selected = {name: values[chosen] for name, values in table.items()}
+        selected["start"] = np.cumsum(length) - length
+        return self._view(_runs(start, length), lambda: selected)
+
+    def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
+        """A view of some rows, in the order given; a slice shares memory.
+
+        Args:
+            indices: a slice, row numbers (negative ones count from the end), or a mask over the rows.
+
+        Raises:
+            DatasetError: an index is out of range, or nothing is left.
+        """
+        chosen = _indices(indices, len(self), "row")
+        rows: slice | Array = chosen
+        if isinstance(indices, slice) and indices.step in {None, 1}:
+            rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
+
+        def table() -> Columns:
+            numbers = np.repeat(
+                np.arange(len(self.episode_columns["start"])), self.episode_columns["length"]
+            )[chosen]
+            follows = (np.diff(chosen) == 1) & (np.diff(numbers) == 0)
+            return episode_tables.derive(view.columns, np.flatnonzero(~follows) + 1)
+
+        view = self._view(rows, table)
+        return view
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> DataFrame:
+        """One row a transition: ``episode, step, observation_0 …, action_0 …, reward, next_observation_0 …, terminal, timeout``.
+
+        Then each ``infos`` key. Dtypes are those on disk; rows that are not flat vectors (images) are one object column.
+
+        Args:
+            columns: paths of the columns to include, as in `columns`; all where it is None.
+
+        Raises:
+            DatasetError: there is no such column.
+        """
+        from vinci_offline.data.frame import to_frame
+
+        return to_frame(self, columns)
+
+    def save(
+        self, path: str | os.PathLike[str], *, compress: Compression = "none", overwrite: bool = False
+    ) -> Dataset:
+        """Write the rows of this view to a file, and return the file's dataset.
+
+        Raises:
+            UsageError: the file exists and ``overwrite`` is not set.
+            VinciError: the disk is full or fails.
+        """
+        from vinci_offline.data.writer import DatasetWriter
+
+        table = self.episode_columns
+        with DatasetWriter(
+            path,
+            self.spec,
+            attributes=self.attributes,
+            compress=compress,
+            float64=True,
+            overwrite=overwrite,
+        ) as writer:
+            writer.append(self.columns, table)
+        return Dataset.open(path, spec=self.spec)
+
+    def check_finite(self) -> None:
+        """Make sure that no floating-point column holds NaN or an infinite value; reads in blocks.
+
+        Raises:
+            DatasetError: it names the column, the first such row, and how many there are.
+        """
+        for path in self.columns:
+            if (found := non_finite(self.columns, path)) is not None:
+                first, count = found
+                raise DatasetError(
+                    f"{self.path or 'the dataset'}: {path} has {count} rows with NaN or infinite values, the first is "
+                    f"row {first}; leave them out (Dataset.rows) or record the data again"
+                )
+
+    def _view(self, rows: slice | Array, table: Callable[[], Columns]) -> Dataset:
+        return Dataset(
+            self.columns.view(rows), self.spec, table=table, attributes=self._attributes, parents=(self,)
+        )
+
+
+def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> DataFrame:
+    """The transitions of a file as a frame: `Dataset.open` and `Dataset.to_pandas` in one call.
+
+    Raises:
+        DatasetError: the file is missing, damaged, or no transition dataset.
+    """
+    return Dataset.open(path).to_pandas(columns)
+
+
+def non_finite(columns: LazyColumns, path: str) -> tuple[int, int] | None:
+    """The first row of a column with NaN or infinite values and how many such rows there are; None if there are none."""
+    if columns.dtype(path).kind != "f":
+        return None
+    first, count = -1, 0
+    for start, block in columns.blocks(path):
+        # One number tells for the whole block, and almost all blocks are sound.
+        if np.isfinite(block.sum(dtype=np.float64)):
+            continue
+        wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+        if wrong.any():
+            first = start + int(np.argmax(wrong)) if first < 0 else first
+            count += int(wrong.sum())
+    return (first, count) if count else None
+
+
+def _refuse(path: Path, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    shown = "; ".join(str(problem) for problem in problems[:3])
+    more = (
+        f"; and {len(problems) - 3} more problems: vinci-offline validate lists them"
+        if len(problems) > 3
+        else ""
+    )
+    raise DatasetError(f"{path}: {shown}{more}")
+
+
+def _agree(structure: Structure, spec: EnvironmentSpec | None) -> EnvironmentSpec | None:
+    """The spec to use: the one given must have the file's spaces."""
+    if spec is None or spec == structure.spec:
+        return structure.spec
+    if structure.spec is not None:
+        for name in ("observation_space", "action_space"):
+            if getattr(spec, name) != getattr(structure.spec, name):
+                raise SpecError(f"{structure.path}: the {name} given is not the file's; leave spec= out")
+    problems = fit(structure.columns, spec)
+    if problems:
+        raise SpecError(f"{structure.path}: {problems[0]}")
+    return spec
+
+
+def _stored_columns(structure: Structure) -> dict[str, Column]:
+    columns = {
+        path: Column(stored.shape, stored.dtype, partial(read_column, structure, path))
+        for path, stored in structure.columns.items()
+    }
+    if layout.TIMEOUTS not in columns:
+        count = structure.rows
+
+        def never(rows: slice) -> Array:
+            return np.zeros(len(range(*rows.indices(count))), np.bool_)
+
+        columns[layout.TIMEOUTS] = Column((count,), np.dtype(np.bool_), never)
+    return columns
+
+
+def _stored_table(structure: Structure, columns: LazyColumns) -> Columns:
+    """The file's episode table, completed; derived where there is none."""
+    if not structure.episodes:
+        return episode_tables.derive(columns)
+    wrong = episode_tables.inconsistencies(structure.episodes, structure.rows)
+    if wrong:
+        raise DatasetError(
+            f"{structure.path}: {layout.EPISODES} {wrong[0]}; remove the group, and episodes are derived from the flags"
+        )
+    if {"return", "terminated", "truncated"} <= set(structure.episodes):
+        return episode_tables.ordered(structure.episodes)
+    return episode_tables.complete(columns, dict(structure.episodes))
+
+
+def _chained_table(parts: Sequence[Dataset]) -> Columns:
+    tables = [part.episode_columns for part in parts]
+    names = [name for name in tables[0] if all(name in table for table in tables)]
+    table = {name: np.concatenate([table[name] for table in tables]) for name in names}
+    table["start"] = np.cumsum(table["length"]) - table["length"]
+    return table
+
+
+def _check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
+    """Refuse arrays in the words in which a file of them would be refused."""
+    from vinci_offline.data.structure import table_problems
+
+    scalars = [path for path, values in arrays.items() if not values.ndim]
+    if scalars:
+        raise DatasetError(
+            f"columns: {', '.join(scalars)} is a single value, not an array with a row a transition"
+        )
+    unknown = [path for path in arrays if path.partition("/")[0] not in layout.COLUMN_ROOTS]
+    if unknown:
+        raise DatasetError(f"columns: unknown {', '.join(unknown)}; what else is recorded goes under infos/")
+    stored = {path: StoredColumn(values.shape, values.dtype) for path, values in arrays.items()}
+    problems = table_problems(stored, native=True)
+    slots = layout.spec_slots(spec)
+    shapes = {
+        path: StoredColumn(column.shape, slots[path].dtype if path in slots else column.dtype)
+        for path, column in stored.items()
+    }
+    problems = problems or fit(shapes, spec)
+    if problems:
+        raise DatasetError("; ".join(str(problem) for problem in problems))
+
+
+def _indices(wanted: slice | Sequence[int] | Array, count: int, what: str) -> Array:
+    """Numbers from zero of what is wanted out of ``count``."""
+    if isinstance(wanted, slice):
+        chosen = np.arange(count)[wanted]
+    else:
+        given = np.asarray(wanted)
+        if given.dtype == np.bool_ and given.shape != (count,):
+            raise DatasetError(f"a mask of shape {given.shape} over {count} {what}s")
+        chosen = np.flatnonzero(given) if given.dtype == np.bool_ else given
+    if chosen.ndim != 1 or not len(chosen):
+        raise DatasetError(f"no {what}s are selected, and a dataset cannot be empty")
+    if chosen.dtype.kind not in "iu":
+        raise DatasetError(f"{what} numbers must be whole, not {chosen.dtype}")
+    wrong = chosen[(chosen < -count) | (chosen >= count)]
+    if len(wrong):
+        raise DatasetError(f"there is no {what} {wrong[0]}: the dataset has {count}")
+    return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)
+
+
+def _runs(start: Array, length: Array) -> slice | Array:
+    """The rows of episodes, as a slice where they follow each other."""
+    if (start[1:] == start[:-1] + length[:-1]).all():
+        return slice(int(start[0]), int(start[-1] + length[-1]))
+    offsets = np.repeat(start - (np.cumsum(length) - length), length)
+    return offsets + np.arange(int(length.sum()))
+
+
+def _equal(one: Array, other: Array) -> bool:
+    if one.dtype != other.dtype:
+        return False
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")

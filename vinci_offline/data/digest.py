@@ -1,0 +1,36 @@
+"""The content hash: what the columns hold, however they were appended, chunked or compressed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from vinci_offline.types import Array
+
+
+class ColumnDigest:
+    """SHA-256 of one column, fed block by block in row order."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def update(self, rows: Array) -> None:
+        """Add the next rows."""
+        little = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<"))
+        self._sha.update(little.reshape(-1).view(np.uint8))
+
+    def hexdigest(self) -> str:
+        """The digest of all rows so far."""
+        return self._sha.hexdigest()
+
+
+def content_hash(columns: Mapping[str, tuple[np.dtype[np.generic], tuple[int, ...], str]]) -> str:
+    """One SHA-256 over each column's name, dtype, shape and digest, in the order of their names."""
+    lines = [
+        json.dumps([name, dtype.newbyteorder("<").str, list(shape), digest])
+        for name, (dtype, shape, digest) in sorted(columns.items())
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

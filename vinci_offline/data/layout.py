@@ -1,0 +1,123 @@
+"""The file format: names, versions, and which column holds what of an environment's spaces.
+
+`docs/format.md` tells the same to a reader outside the project.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vinci_offline.errors import SpecError
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
+
+FORMAT = "vinci-offline"
+VERSION = 1
+
+OBSERVATIONS = "observations"
+ACTIONS = "actions"
+REWARDS = "rewards"
+NEXT_OBSERVATIONS = "next_observations"
+TERMINALS = "terminals"
+TIMEOUTS = "timeouts"
+INFOS = "infos"
+EPISODES = "metadata/episodes"
+ACTION_LOG_PROBS = "infos/action_log_probs"
+
+COLUMN_ROOTS = (OBSERVATIONS, ACTIONS, REWARDS, NEXT_OBSERVATIONS, TERMINALS, TIMEOUTS, INFOS)
+"""Root-level names that hold columns, in the order in which a dataset lists them."""
+REQUIRED_ROOTS = COLUMN_ROOTS[:-1]
+"""Every file of this format has these; a D4RL file of others may lack `timeouts`."""
+
+ATTRIBUTE_FORMAT = "format"
+ATTRIBUTE_VERSION = "version"
+ATTRIBUTE_ENVIRONMENT = "environment"
+ATTRIBUTE_HASH = "content_hash"
+RESERVED_ATTRIBUTES = (ATTRIBUTE_FORMAT, ATTRIBUTE_VERSION, ATTRIBUTE_ENVIRONMENT, ATTRIBUTE_HASH)
+"""Attributes that describe the file itself; all others say where the data came from."""
+
+CHUNK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a column must look like.
+
+    Attributes:
+        shape: of one row.
+        dtype: what is stored unless float64 is asked for.
+        space: the space that the column's rows are elements of; None for rewards and flags.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    space: BoxSpace | DiscreteSpace | None = None
+
+    def accepts(self, dtype: np.dtype[np.generic]) -> bool:
+        """Whether a file may hold the column as ``dtype``: flags may be 0/1 integers, floats any number."""
+        return dtype.kind in {"f": "fiu", "b": "biu", "i": "iu", "u": "iu"}[self.dtype.kind]
+
+
+def spec_slots(spec: EnvironmentSpec) -> dict[str, Slot]:
+    """Every required column of an environment's dataset by its path, in file order.
+
+    Raises:
+        SpecError: the spaces cannot be columns: a Dict action space, or a Dict key that is no HDF5 name.
+    """
+    if isinstance(spec.action_space, DictSpace):
+        raise SpecError(
+            "Dict action spaces cannot be stored: flatten the actions with an environment wrapper"
+        )
+    flag = Slot((), np.dtype(np.bool_))
+    return {
+        **space_slots(OBSERVATIONS, spec.observation_space),
+        **space_slots(ACTIONS, spec.action_space),
+        REWARDS: Slot((), np.dtype(np.float32)),
+        **space_slots(NEXT_OBSERVATIONS, spec.observation_space),
+        TERMINALS: flag,
+        TIMEOUTS: flag,
+    }
+
+
+def space_slots(root: str, space: Space) -> dict[str, Slot]:
+    """The columns of one space: ``root`` itself, or ``root/KEY`` for every key of a Dict space.
+
+    Raises:
+        SpecError: a Dict space without keys, or with a key that cannot be a name in HDF5.
+    """
+    if isinstance(space, BoxSpace):
+        return {root: Slot(space.shape, stored_dtype(np.dtype(space.dtype)), space)}
+    if isinstance(space, DiscreteSpace):
+        return {root: Slot((), np.dtype(np.int64), space)}
+    if not space.spaces:
+        raise SpecError(f"{root}: a Dict space without keys holds nothing that could be stored")
+    slots: dict[str, Slot] = {}
+    for key, part in space.spaces.items():
+        if not is_name(key):
+            raise SpecError(f"{root}: the Dict key {key!r} cannot name an HDF5 dataset; rename it")
+        slots |= space_slots(f"{root}/{key}", part)
+    return slots
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` is one step of an HDF5 path."""
+    return bool(text) and text not in {".", ".."} and "/" not in text and "\0" not in text
+
+
+def stored_dtype(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """What a column of ``dtype`` is stored as: float64 and wider become float32, all in native byte order."""
+    if dtype.kind == "f" and dtype.itemsize > 4:
+        return np.dtype(np.float32)
+    return dtype.newbyteorder("=")
+
+
+def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
+    """How many rows of ``shape`` make about one MiB; at least one."""
+    return max(1, CHUNK_BYTES // max(1, math.prod(shape) * dtype.itemsize))
+
+
+def column_order(path: str) -> tuple[int, str]:
+    """Sort key: roots in file order, keys below them by name."""
+    return COLUMN_ROOTS.index(path.partition("/")[0]), path

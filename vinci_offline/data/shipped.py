@@ -1,0 +1,48 @@
+"""The small datasets that come with the package, each with a card."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vinci_offline.errors import DatasetError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = (_PACKAGE / "shipped_datasets", _PACKAGE.parent / "datasets")
+"""In the wheel, and in a checkout."""
+
+
+def shipped_datasets() -> dict[str, Path]:
+    """The shipped datasets' files by name, sorted."""
+    found: dict[str, Path] = {}
+    for folder in _FOLDERS:
+        for path in folder.glob("*.h5"):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def card(name: str) -> str:
+    """The text of a shipped dataset's card: how it was recorded, returns, licence; empty where there is none.
+
+    Raises:
+        DatasetError: no dataset of this name is shipped.
+    """
+    path = resolve(name).with_suffix(".md")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def resolve(path_or_name: str | os.PathLike[str]) -> Path:
+    """The file that a path or a shipped dataset's name stands for; an existing path wins.
+
+    Raises:
+        DatasetError: there is neither.
+    """
+    path = Path(path_or_name)
+    if path.exists():
+        return path
+    shipped = shipped_datasets()
+    name = os.fspath(path_or_name)
+    if name in shipped:
+        return shipped[name]
+    names = ", ".join(shipped) or "none in this installation"
+    raise DatasetError(f"{path} does not exist, and is no shipped dataset ({names})")

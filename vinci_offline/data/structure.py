@@ -1,0 +1,388 @@
+"""Looking at a file without reading its columns: what is in it, and what keeps it from being a dataset.
+
+Files come from strangers: links are not followed, nothing is read outside the file, and no size is believed that the
+file's own bytes cannot back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.attributes import decode
+from vinci_offline.data.problem import Problem, printable
+from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Array, Columns
+
+_DEEPEST = 8
+_MOST_COLUMNS = 4096
+_MOST_ATTRIBUTES = 1024
+_LARGEST_ATTRIBUTE = 2**24
+_BLOSC2 = 32026
+# Deflate cannot do better than 1032:1; Blosc2 stores a constant chunk in a few dozen bytes.
+_BEST_RATIO = {h5py.h5z.FILTER_DEFLATE: 1100, h5py.h5z.FILTER_LZF: 300, _BLOSC2: 100_000}
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class StoredColumn:
+    """One dataset of the file: the shape with its rows, and the dtype in which it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a file holds, all of it but the columns' values.
+
+    Attributes:
+        path: the file.
+        stamp: tells this very file from one that replaced it later.
+        native: whether this project's format wrote it; otherwise it is someone's flat D4RL-like file.
+        columns: by path, in file order.
+        episodes: the stored episode table; empty where there is none.
+        attributes: where the data comes from.
+        spec: the environment, where the file tells it.
+        content_hash: as stored.
+        problems: what keeps it from being opened.
+    """
+
+    path: Path
+    stamp: Stamp
+    native: bool
+    columns: Mapping[str, StoredColumn]
+    episodes: Columns
+    attributes: Mapping[str, Any]
+    spec: EnvironmentSpec | None
+    content_hash: str | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of a file without problems."""
+        return self.columns[layout.REWARDS].shape[0]
+
+
+@contextmanager
+def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
+    """Open a file for reading; whatever HDF5 then stumbles over is a DatasetError.
+
+    Raises:
+        DatasetError: the file is missing, is none, is damaged, or is not the one that had ``stamp``.
+    """
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist")
+    if not path.is_file():
+        raise DatasetError(f"{path} is not a file: give the path of an HDF5 file")
+    if stamp is not None and file_stamp(path) != stamp:
+        raise DatasetError(f"{path} was changed since it was opened: open it again")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except PermissionError as error:
+        raise DatasetError(f"{path} cannot be read: permission denied") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
+        raise DatasetError(_damage(path, error)) from error
+
+
+def file_stamp(path: Path) -> Stamp:
+    """Tells a file from another of the same name."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def read_column(structure: Structure, path: str, rows: slice) -> Array:
+    """Rows of one column, in one read; flags as booleans, everything in native byte order.
+
+    Raises:
+        DatasetError: the file is damaged or was changed since.
+    """
+    column = structure.columns[path]
+    with open_hdf5(structure.path, structure.stamp) as file:
+        dataset = file[path]
+        whole = rows == slice(0, column.shape[0])
+        values: Array = dataset[()] if whole else dataset[rows]
+    if path in {layout.TERMINALS, layout.TIMEOUTS}:
+        return _flags(values, structure.path, path)
+    return values if values.dtype == column.dtype else values.astype(column.dtype)
+
+
+def inspect(path: Path) -> Structure:
+    """Look at a file and collect every structural problem.
+
+    Raises:
+        DatasetError: it cannot be opened as HDF5 at all, or its format version is newer than this package.
+    """
+    with open_hdf5(path) as file:
+        stamp = file_stamp(path)
+        attributes = _attributes(file)
+        native = attributes.get(layout.ATTRIBUTE_FORMAT) == layout.FORMAT
+        if native:
+            _check_version(path, attributes.get(layout.ATTRIBUTE_VERSION))
+        problems: list[Problem] = []
+        columns = _columns(file, problems)
+        episodes = _episodes(file, problems) if native else {}
+        spec = _spec(attributes.get(layout.ATTRIBUTE_ENVIRONMENT), problems) if native else None
+    problems += table_problems(columns, native)
+    if spec is not None:
+        problems += fit(columns, spec)
+    digest = attributes.get(layout.ATTRIBUTE_HASH) if native else None
+    return Structure(
+        path=path,
+        stamp=stamp,
+        native=native,
+        columns=columns,
+        episodes=episodes,
+        attributes={
+            name: value
+            for name, value in attributes.items()
+            if not (native and name in layout.RESERVED_ATTRIBUTES) and value is not None
+        },
+        spec=spec,
+        content_hash=digest if isinstance(digest, str) else None,
+        problems=tuple(problems),
+    )
+
+
+def fit(columns: Mapping[str, StoredColumn], spec: EnvironmentSpec) -> list[Problem]:
+    """Where columns differ from what the spec's spaces ask for."""
+    advice = "check the environment that the file says it comes from"
+    try:
+        slots = layout.spec_slots(spec)
+    except SpecError as error:
+        return [Problem("environment", str(error), advice)]
+    problems = []
+    absent = [path for path in slots if path not in columns and path.partition("/")[0] in _roots(columns)]
+    if absent:
+        problems.append(Problem(", ".join(absent), "missing, though the spaces have them", advice))
+    for path, column in columns.items():
+        slot = slots.get(path)
+        if slot is None:
+            if not path.startswith(f"{layout.INFOS}/"):
+                problems.append(Problem(path, "not a part of the spaces", advice))
+        elif column.shape[1:] != slot.shape:
+            problems.append(
+                Problem(path, f"rows have shape {column.shape[1:]}, the space {slot.shape}", advice)
+            )
+        elif not slot.accepts(column.dtype):
+            problems.append(
+                Problem(path, f"dtype {column.dtype} does not fit {slot.dtype}", "convert the column")
+            )
+    return problems
+
+
+def _roots(columns: Mapping[str, StoredColumn]) -> set[str]:
+    return {path.partition("/")[0] for path in columns}
+
+
+def _check_version(path: Path, version: Any) -> None:
+    if not isinstance(version, int) or version < 1:
+        raise DatasetError(
+            f"{path}: the attribute 'version' is {version!r}, not a number: the file is damaged"
+        )
+    if version > layout.VERSION:
+        raise DatasetError(
+            f"{path} has format version {version}, and this package reads up to {layout.VERSION}: "
+            "upgrade vinci-offline"
+        )
+
+
+def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Problem]:
+    """Missing columns, no rows, unequal lengths."""
+    problems = []
+    required = [root for root in layout.REQUIRED_ROOTS if native or root != layout.TIMEOUTS]
+    missing = [root for root in required if root not in _roots(columns)]
+    if missing:
+        problems.append(_missing(missing, columns))
+    lengths = {path: column.shape[0] for path, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
+        problems.append(Problem("columns", f"unequal lengths ({listed})", "cut all to whole rows"))
+    elif lengths and not any(lengths.values()):
+        problems.append(Problem("columns", "the file holds no rows", "record some transitions first"))
+    return problems
+
+
+def _missing(missing: list[str], columns: Mapping[str, StoredColumn]) -> Problem:
+    if missing == [layout.NEXT_OBSERVATIONS]:
+        what = "missing, and each row needs the observation that its action led to"
+        advice = "D4RL files may leave it out: convert the file first, as docs/format.md shows"
+        return Problem(layout.NEXT_OBSERVATIONS, what, advice)
+    found = ", ".join(sorted(_roots(columns))) or "none"
+    return Problem(
+        "columns",
+        f"missing {', '.join(missing)} (found: {found})",
+        "a transition dataset has them: see docs/format.md",
+    )
+
+
+def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn]:
+    columns: dict[str, StoredColumn] = {}
+    for root in layout.COLUMN_ROOTS:
+        for path, dataset in _datasets(file, root, problems):
+            if len(columns) >= _MOST_COLUMNS:
+                problems.append(Problem(root, f"more than {_MOST_COLUMNS} columns", "keep fewer infos"))
+                return columns
+            problem = _unreadable(path, dataset)
+            if problem is not None:
+                problems.append(problem)
+            else:
+                dtype = np.dtype(np.bool_) if path in {layout.TERMINALS, layout.TIMEOUTS} else dataset.dtype
+                columns[path] = StoredColumn(dataset.shape, dtype.newbyteorder("="))
+    return columns
+
+
+def _datasets(
+    group: h5py.Group, path: str, problems: list[Problem], depth: int = 0
+) -> Iterator[tuple[str, Any]]:
+    """Every dataset at or below ``path``, over hard links alone."""
+    name = path.rpartition("/")[2]
+    link = group.get(name, getlink=True)
+    if link is None:
+        return
+    if not isinstance(link, h5py.HardLink):
+        kind = "an external" if isinstance(link, h5py.ExternalLink) else "a soft"
+        problems.append(Problem(path, f"{kind} link, which is not followed", "copy the data into this file"))
+        return
+    node = group[name]
+    if isinstance(node, h5py.Dataset):
+        yield path, node
+    elif isinstance(node, h5py.Group) and depth < _DEEPEST:
+        for key in sorted(node):
+            yield from _datasets(node, f"{path}/{key}", problems, depth + 1)
+    else:
+        what = "groups nested too deep" if isinstance(node, h5py.Group) else "neither a dataset nor a group"
+        problems.append(Problem(path, what, "a dataset has arrays here: see docs/format.md"))
+
+
+def _unreadable(path: str, dataset: Any) -> Problem | None:
+    """Why the values of a dataset cannot be had from this file."""
+    dtype = dataset.dtype
+    if dataset.shape is None or dataset.shape == ():
+        return Problem(path, "a single value, not an array with a row a transition", "see docs/format.md")
+    flag = path in {layout.TERMINALS, layout.TIMEOUTS}
+    if dtype.kind not in ("biu" if flag else "biuf") or dtype.subdtype is not None:
+        wanted = "booleans" if flag else "numbers"
+        return Problem(path, f"dtype {dtype} where {wanted} are expected", "convert the column")
+    if dataset.is_virtual or dataset.external:
+        return Problem(
+            path, "its values lie in other files, which are not read", "copy the data into this file"
+        )
+    return _unavailable_filter(path, dataset) or _unbacked(path, dataset)
+
+
+def _unavailable_filter(path: str, dataset: Any) -> Problem | None:
+    plist = dataset.id.get_create_plist()
+    codes = [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
+    if _BLOSC2 in codes and not h5py.h5z.filter_avail(_BLOSC2):
+        try:
+            import hdf5plugin  # noqa: F401 - registers its filters
+        except ImportError:
+            advice = "install hdf5plugin: pip install 'vinci-offline[blosc2]'"
+            return Problem(path, "compressed with blosc2", advice)
+    unknown = [code for code in codes if not h5py.h5z.filter_avail(code)]
+    return (
+        Problem(path, f"HDF5 filter {unknown[0]} is not available", "install its plugin") if unknown else None
+    )
+
+
+def _unbacked(path: str, dataset: Any) -> Problem | None:
+    """A size that the bytes in the file cannot hold: believing it would allocate whatever a stranger wrote there."""
+    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    plist = dataset.id.get_create_plist()
+    ratio = math.prod(_BEST_RATIO.get(plist.get_filter(i)[0], 1) for i in range(plist.get_nfilters()))
+    if declared <= stored * ratio:
+        return None
+    what = f"{dataset.shape} {dataset.dtype} is declared ({declared:,} bytes) and {stored:,} bytes are stored"
+    return Problem(path, what, "the file is damaged or was never finished")
+
+
+def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
+    found: list[Problem] = []
+    metadata = file.get("metadata", getlink=True)
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, h5py.HardLink) or not isinstance(file["metadata"], h5py.Group):
+        problems.append(Problem("metadata", "not a group of this file", "copy the data into this file"))
+        return {}
+    table: Columns = {}
+    for path, dataset in _datasets(file["metadata"], layout.EPISODES, found):
+        problem = _unreadable(path, dataset)
+        if problem is None and len(dataset.shape) != 1:
+            problem = Problem(path, f"shape {dataset.shape}", "one number an episode is expected")
+        if problem is None:
+            table[path.removeprefix(f"{layout.EPISODES}/")] = dataset[()]
+        else:
+            found.append(problem)
+    lengths = {name: len(values) for name, values in table.items()}
+    if len(set(lengths.values())) > 1:
+        found.append(
+            Problem(layout.EPISODES, f"unequal lengths {lengths}", "remove the group: it can be derived")
+        )
+    problems += found
+    return {} if found else table
+
+
+def _spec(text: Any, problems: list[Problem]) -> EnvironmentSpec | None:
+    try:
+        # An attribute that looks like JSON was decoded already.
+        return EnvironmentSpec.from_json(text if isinstance(text, str) else json.dumps(text))
+    except SpecError as error:
+        problems.append(
+            Problem("attribute 'environment'", printable(str(error)), "restore the file from a copy")
+        )
+        return None
+
+
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    names = list(file.attrs)
+    if len(names) > _MOST_ATTRIBUTES:
+        raise DatasetError(f"{file.filename}: {len(names)} attributes, more than any dataset has")
+    return {name: decode(file.attrs[name]) for name in names if _small(file, name)}
+
+
+def _small(file: h5py.File, name: str) -> bool:
+    attribute = h5py.h5a.open(file.id, name.encode())
+    return bool(attribute.get_storage_size() <= _LARGEST_ATTRIBUTE)
+
+
+def _flags(values: Array, file: Path, path: str) -> Array:
+    if values.dtype.kind == "b":
+        # HDF5 stores booleans as bytes, and a damaged byte may be neither 0 nor 1.
+        values = values.view(np.uint8)
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DatasetError(f"{file}: {path} row {row} is {values[row]}, neither 0 nor 1: the file is damaged")
+    return values.astype(np.bool_) if values.dtype.itemsize != 1 else values.view(np.bool_)
+
+
+def _damage(path: Path, error: Exception) -> str:
+    """What a failure of HDF5 means for the user."""
+    text = printable(" ".join(str(error).split()))
+    if not _has_signature(path):
+        return f"{path} is not an HDF5 file: give a dataset that `vinci-offline collect` wrote"
+    if "truncated" in text:
+        return f"{path} is truncated ({path.stat().st_size:,} bytes are left): copy or record it again"
+    return f"{path} is damaged and cannot be read ({text}): copy or record it again"
+
+
+def _has_signature(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n" or bool(h5py.is_hdf5(path))
+    except OSError:
+        return False
