@@ -47,20 +47,28 @@ class RunInfo:
 
 
 class Hook:
-    """Listens to a training run; override what you need, every method does nothing by default."""
+    """Listens to a training run; override what you need, every method does nothing by default.
+
+    The calls are ``start`` once, then ``metrics`` and ``evaluation`` at steps that never decrease, then
+    ``finish`` once. An exception in a hook ends the run.
+    """
 
     def start(self, run: RunInfo) -> None:
         """The run is about to take its first step, or to go on after a resume.
 
-        A hook that appends to files in ``run.directory`` drops what it wrote there past ``run.start_step``: those
-        steps will be taken, and told, again.
+        A hook that appends to files in ``run.directory`` drops what it wrote there past ``run.start_step``:
+        those steps will be taken, and told, again.
         """
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Means since the last call, keyed ``loss/critic``, ``gradient_norm/actor``, ``q/mean``, ``steps_per_second`` …"""
+        """Scalars at ``step``: means since the last call.
+
+        They are keyed ``loss/critic``, ``gradient_norm/actor``, ``q/mean``, ``steps_per_second`` and so on; a
+        phase that trains one half reports that half's alone, so keys come and go.
+        """
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """The policy was run in its environment at ``step``."""
+        """The policy was run in its environment at ``step``; called after that step's ``metrics``, if any."""
 
     def finish(self, step: int) -> None:
         """The run ended at ``step``, done or interrupted."""

@@ -1,0 +1,62 @@
+"""Films of episodes, through Gymnasium's own recorder."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.errors import UsageError
+
+if TYPE_CHECKING:
+    import gymnasium
+
+FILMED = 3
+"""How many episodes are filmed: the first ones."""
+
+FILM_KWARGS = {"render_mode": "rgb_array"}
+"""What `gymnasium.make` is given for an environment that is filmed."""
+
+
+def check_video(folder: Path) -> None:
+    """Check that films can be written to ``folder``.
+
+    Raises:
+        UsageError: moviepy is missing, or the folder holds something.
+    """
+    if importlib.util.find_spec("moviepy") is None:
+        raise UsageError("recording a video needs moviepy; run: pip install 'vinci-offline[video]'")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists: choose another folder for the videos")
+
+
+def check_renders(env: gymnasium.Env[Any, Any]) -> None:
+    """Check that an environment draws itself.
+
+    Raises:
+        UsageError: it cannot, or what it draws with is not installed.
+    """
+    import gymnasium
+
+    try:
+        env.reset(seed=0)
+        frame = env.render()
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        raise UsageError(
+            f"the environment cannot be drawn: {error}; for classic control run: pip install pygame"
+        ) from error
+    if getattr(frame, "ndim", 0) != 3:
+        raise UsageError('the environment cannot be filmed: it does not render as "rgb_array"')
+
+
+def filmed(env: gymnasium.Env[Any, Any], folder: Path, episode: int) -> gymnasium.Env[Any, Any]:
+    """The environment; its next episode is filmed to a file named ``episode-000-…`` after its number."""
+    from gymnasium.wrappers import RecordVideo
+
+    return RecordVideo(
+        env,
+        str(folder),
+        episode_trigger=lambda nth: nth == 0,
+        name_prefix=f"episode-{episode:03d}",
+        disable_logger=True,
+    )

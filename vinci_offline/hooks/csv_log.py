@@ -1,0 +1,107 @@
+"""``metrics.csv`` and ``evaluations.csv``: one row a report, readable while the run trains."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vinci_offline.files import publish_text
+from vinci_offline.hooks.hook import Hook, RunInfo
+
+if TYPE_CHECKING:
+    from vinci_offline.envs.evaluator import Evaluation
+
+
+class CsvLog(Hook):
+    """Writes two tables into the run directory.
+
+    ``metrics.csv`` has ``step`` and a column for every metric seen so far; ``evaluations.csv`` has ``step``,
+    ``return_mean``, ``return_std``, ``return_min``, ``return_max``, ``length_mean``, ``episodes`` and
+    ``normalized_mean``. Numbers are written in full, so that pandas reads back what was reported. Each row is
+    in the file when the call returns.
+    """
+
+    def start(self, run: RunInfo) -> None:
+        """Open the tables; drop the rows of steps that will be taken again."""
+        self._metrics = CsvTable(run.directory / "metrics.csv", run.start_step)
+        self._evaluations = CsvTable(run.directory / "evaluations.csv", run.start_step)
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append a row to ``metrics.csv``."""
+        self._metrics.append(step, metrics)
+
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Append a row to ``evaluations.csv``."""
+        row = {
+            "return_mean": evaluation.return_mean,
+            "return_std": evaluation.return_std,
+            "return_min": min(evaluation.returns),
+            "return_max": max(evaluation.returns),
+            "length_mean": evaluation.length_mean,
+            "episodes": evaluation.episodes,
+            "normalized_mean": evaluation.normalized_mean,
+        }
+        self._evaluations.append(step, row)
+
+
+class CsvTable:
+    """A table of numbers on disk whose rows are keyed by step and whose columns may grow.
+
+    Args:
+        path: the CSV file.
+        start_step: rows past it are dropped, as is a row that a crash cut short; 0 starts an empty table.
+    """
+
+    def __init__(self, path: Path, start_step: int = 0) -> None:
+        self._path = path
+        self._columns: list[str] = ["step"]
+        if start_step == 0:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            self._columns, rows = _read(path)
+            self._write([row for row in rows if int(row["step"]) <= start_step])
+
+    def append(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Add a row; None leaves a cell empty, and so does a column that this row does not have."""
+        row = {"step": str(step)} | {name: _text(value) for name, value in values.items()}
+        new = [name for name in row if name not in self._columns]
+        if new or not self._path.exists():
+            rows = _read(self._path)[1] if self._path.exists() else []
+            self._columns += new
+            self._write([*rows, row])
+        else:
+            # Opened anew each time: no handle outlives a run that ends without a word.
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                file.write(_lines(self._columns, [row]))
+
+    def _write(self, rows: Iterable[Mapping[str, str]]) -> None:
+        header = {name: name for name in self._columns}
+        publish_text(self._path, _lines(self._columns, [header, *rows]))
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and the whole rows; a row is whole when its line end was written."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    header, *rows = [*csv.reader(io.StringIO(whole))] or [["step"]]
+    return header, [dict(zip(header, row, strict=True)) for row in rows if _sound(header, row)]
+
+
+def _sound(header: list[str], row: list[str]) -> bool:
+    return len(row) == len(header) and row[header.index("step")].isdecimal() if "step" in header else False
+
+
+def _lines(columns: list[str], rows: Iterable[Mapping[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else repr(float(value))

@@ -1,0 +1,97 @@
+"""A TensorBoard event file, written without TensorFlow.
+
+The records are TensorBoard's own protocol buffers in its own record format; only its ``EventFileWriter`` is
+left aside, because that one imports TensorFlow wherever it is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PREFIX = "events.out.tfevents."
+
+
+class EventFile:
+    """Appends scalars, texts, images and hyperparameters to an event file of its own.
+
+    Each call opens the file, appends and closes it: a reader sees every event at once, and nothing is lost or
+    left open when a run is killed.
+
+    Args:
+        directory: where the file is made; it exists.
+        first_step: what earlier files of the directory say of this step and later ones is void, and
+            TensorBoard drops it.
+    """
+
+    def __init__(self, directory: Path, first_step: int = 0) -> None:
+        # TensorBoard reads a directory's files in the order of names: a resumed run's must be last.
+        times = [_timestamp(path) for path in directory.glob(PREFIX + "*")]
+        stamp = max([int(time.time()), *(known + 1 for known in times)])
+        self._path = directory / f"{PREFIX}{stamp:010d}.{socket.gethostname()}.{os.getpid()}"
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+
+        self._append(file_version="brain.Event:2")
+        self._append(step=first_step, session_log=SessionLog(status=SessionLog.START))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write numbers by tag."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self._append(step=step, summary=summary)
+
+    def text(self, tag: str, markdown: str) -> None:
+        """Write a text in Markdown at step 0."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
+        from tensorboard.plugins.text.metadata import create_summary_metadata
+
+        metadata = create_summary_metadata(display_name=tag, description="")
+        tensor = TensorProto(dtype=DT_STRING, string_val=[markdown.encode()])
+        self._append(
+            step=0, summary=Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
+        )
+
+    def image(self, step: int, tag: str, png: bytes) -> None:
+        """Write a PNG image."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # PNG's IHDR chunk
+        picture = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        self._append(step=step, summary=Summary(value=[Summary.Value(tag=tag, image=picture)]))
+
+    def hyperparameters(self, values: Mapping[str, bool | float | str], group: str) -> None:
+        """Write the run's hyperparameters for the HParams tab; runs of one ``group`` are shown as repeats."""
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        self._append(step=0, summary=hparams_pb(dict(values), trial_id=group))
+
+    def succeeded(self) -> None:
+        """Mark the run as done in the HParams tab."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
+        content = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
+        value = Summary.Value(
+            tag=metadata.SESSION_END_INFO_TAG, metadata=content, tensor=metadata.NULL_TENSOR
+        )
+        self._append(step=0, summary=Summary(value=[value]))
+
+    def _append(self, **fields: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        with self._path.open("ab") as file:
+            RecordWriter(file).write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _timestamp(path: Path) -> int:
+    digits = path.name.removeprefix(PREFIX).partition(".")[0]
+    return int(digits) if digits.isdecimal() else 0

@@ -1,0 +1,69 @@
+"""Progress on the terminal: where the run is, how fast, how long still, and how well."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.hooks.hook import Hook, RunInfo
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from vinci_offline.envs.evaluator import Evaluation
+
+
+class Progress(Hook):
+    """A line on standard error that follows the run; silent where standard error is not a terminal."""
+
+    def start(self, run: RunInfo) -> None:
+        """Show the line."""
+        self._bar: Bar | None = None
+        self._fields: dict[str, Any] = {"speed": "", "losses": "", "score": ""}
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("[cyan]{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[dim]{task.fields[losses]}"),
+            TextColumn("[green]{task.fields[score]}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task(run.agent, total=run.steps, completed=run.start_step, **self._fields)
+        self._bar.start()
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Move on to ``step``; show the speed and the losses."""
+        losses = (f"{name[5:]} {value:.3g}" for name, value in metrics.items() if name.startswith("loss/"))
+        self._fields["losses"] = " ".join(losses)
+        if "steps_per_second" in metrics:
+            self._fields["speed"] = f"{metrics['steps_per_second']:,.0f} steps/s"
+        self._show(step)
+
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Show the mean return, and leave it above the line for the record."""
+        score = f"return {evaluation.return_mean:.1f}"
+        self._fields["score"] = score
+        self._show(step)
+        if self._bar is not None:
+            spread = f"± {evaluation.return_std:.1f} over {evaluation.episodes} episodes"
+            self._bar.console.print(f"step {step:,}: {score} {spread}", highlight=False)
+
+    def finish(self, step: int) -> None:
+        """Leave the line as it is and give the terminal back."""
+        self._show(step)
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, step: int) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, **self._fields)

@@ -1,0 +1,71 @@
+"""A run in TensorBoard: losses, returns, hyperparameters, and what it learned from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.hooks.events import EventFile
+from vinci_offline.hooks.hook import Hook, RunInfo
+
+if TYPE_CHECKING:
+    from vinci_offline.envs.evaluator import Evaluation
+
+
+class TensorBoard(Hook):
+    """Writes event files into the run directory; see them with ``tensorboard --logdir runs``.
+
+    Scalars are the run's metrics under their own names and ``return/mean`` and its like; the HParams tab
+    compares runs by their hyperparameters and the last value of any scalar; the Text tab shows the dataset.
+    """
+
+    def start(self, run: RunInfo) -> None:
+        """Open an event file; what an earlier process told of steps past ``run.start_step`` becomes void."""
+        self._steps = run.steps
+        resumed = run.start_step > 0
+        self._events = EventFile(run.directory, first_step=run.start_step + 1 if resumed else 0)
+        self._events.hyperparameters(dict(_hyperparameters(run)), group=str(run.directory))
+        if not resumed:
+            self._events.text("dataset", _table(run.dataset))
+
+    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write every metric as a scalar of its name."""
+        self._events.scalars(step, metrics)
+
+    def evaluation(self, step: int, evaluation: Evaluation) -> None:
+        """Write mean and standard deviation of the return, the mean length and the normalised score."""
+        scalars = {
+            "return/mean": evaluation.return_mean,
+            "return/std": evaluation.return_std,
+            "length/mean": evaluation.length_mean,
+        }
+        if evaluation.normalized_mean is not None:
+            scalars["return/normalized_mean"] = evaluation.normalized_mean
+        self._events.scalars(step, scalars)
+
+    def image(self, step: int, tag: str, png: bytes) -> None:
+        """Show a PNG image under ``tag``; for other hooks, at any time after ``start``."""
+        self._events.image(step, tag, png)
+
+    def finish(self, step: int) -> None:
+        """Mark the run as done, unless it was interrupted."""
+        if step >= self._steps:
+            self._events.succeeded()
+
+
+def _hyperparameters(run: RunInfo) -> Iterator[tuple[str, bool | float | str]]:
+    yield "agent", run.agent
+    for name, value in {**run.config.get("training", {}), **run.config.get("hyperparameters", {})}.items():
+        if value is not None:
+            yield name, value if isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def _table(summary: Mapping[str, Any]) -> str:
+    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in summary.items())
+    return f"| dataset | |\n| --- | --- |\n{rows}"
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
