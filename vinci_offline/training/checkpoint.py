@@ -68,7 +68,8 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _load(path: Path) -> Checkpoint:
-    with np.load(path, allow_pickle=False) as archive:
+    # Opened here, since np.load leaves the file open where it is damaged.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         meta = json.loads(str(archive[_META]))
         state = {name: archive[name] for name in archive.files if name != _META}
     return Checkpoint(int(meta["step"]), {role: int(n) for role, n in meta["trained"].items()}, state)

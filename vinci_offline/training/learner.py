@@ -92,7 +92,7 @@ class Learner:
 
     def state(self) -> dict[str, Array]:
         """The values of `variables`."""
-        return {name: np.asarray(keras.ops.convert_to_numpy(v)) for name, v in self.variables().items()}
+        return {name: _value(v) for name, v in self.variables().items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned.
@@ -113,8 +113,12 @@ class Learner:
         optimizer.build(list(variables))  # before any tracing: variables cannot be made inside a compiled loop
         tracked = tuple(zip(self.nets[update.tracks].variables, net.variables, strict=True)) if update.tracks else ()
         resets = update.reset_below is not None
-        initial = tuple(np.asarray(keras.ops.convert_to_numpy(v)) for v in variables) if resets else ()
+        initial = tuple(_value(v) for v in variables) if resets else ()
         return BoundUpdate(update, stream, optimizer, variables, tracked, initial)
+
+
+def _value(variable: keras.Variable) -> Array:
+    return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
 
 
 def _check_updates(agent: Agent, online: Mapping[str, keras.Model], updates: tuple[Update, ...]) -> None:
