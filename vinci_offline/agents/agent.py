@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class Update:
         role: which half of an actor-critic this belongs to; phases select updates by it.
         trains: the network whose trainable variables the update's own optimizer moves.
         loss: ``(nets, batch, key) -> (scalar, metrics)``, pure ``keras.ops``. ``key`` seeds
-            `vinci_offline.functional.random`: equal for equal (seed, global step, update), whatever the chunking.
+            `vinci_offline.functional.random`: equal for equal (seed, global step, update), whatever the
+            chunking.
         optimizer: makes the optimizer, once a run.
         tracks: the target network that follows ``trains`` after this update; its name is ``target_`` and the
             network's. The trainer creates it as a copy.
@@ -84,9 +86,9 @@ class Update:
     reset_below: float | None = None
 
 
-def setting(default: Any, doc: str) -> Any:
-    """A hyperparameter: its default, and a line that says what it is and where it comes from."""
-    return dataclasses.field(default=default, metadata={"doc": doc})
+def setting(default: Any, doc: str, *, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A hyperparameter: its default, a line that says what it is and where it comes from, and its limits."""
+    return dataclasses.field(default=default, metadata={"doc": doc, "low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,19 @@ class Agent(ABC):
         "(Fujimoto and Gu, 2021, section 5)",
     )
 
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            low, high = field.metadata.get("low", -math.inf), field.metadata.get("high", math.inf)
+            value = getattr(self, field.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not all(low <= number <= high for number in numbers if isinstance(number, int | float)):
+                raise UsageError(
+                    f"agent {self.name!r}: {field.name}={value} is not valid: it takes {_limits(low, high)}"
+                )
+
     @abstractmethod
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
-        """The online networks by name, on raw observations and scaled actions; targets are added by the trainer."""
+        """The online networks by name, on raw observations and scaled actions; the trainer adds targets."""
 
     @abstractmethod
     def updates(self) -> tuple[Update, ...]:
@@ -116,10 +128,10 @@ class Agent(ABC):
 
     @abstractmethod
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
-        """The deterministic policy: raw observation in, environment action out, built of stock Keras layers."""
+        """The deterministic policy: raw observation in, environment action out, stock Keras layers only."""
 
     def stochastic_policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model | None:
-        """A model from a raw observation to ``{"mean", "log_std"}`` in the environment's units or ``{"logits"}``.
+        """A model from a raw observation to ``{"mean", "log_std"}`` in environment units or ``{"logits"}``.
 
         None where the policy has no distribution.
         """
@@ -150,32 +162,39 @@ class Agent(ABC):
             raise UsageError(f"agent {cls.name!r}: {error}") from error
 
 
-def adam(learning_rate: float) -> Callable[[], keras.optimizers.Optimizer]:
-    """Makes Adam optimizers for an `Update` (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980)."""
+def adam(learning_rate: float, cosine_steps: int | None = None) -> Callable[[], keras.optimizers.Optimizer]:
+    """Makes Adam optimizers for an `Update` (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980).
+
+    Args:
+        learning_rate: the step size.
+        cosine_steps: updates over which it falls to zero (Loshchilov and Hutter, 2017,
+            https://arxiv.org/abs/1608.03983, eq. 5); None keeps it.
+    """
 
     def make() -> keras.optimizers.Optimizer:
         import keras
 
-        return keras.optimizers.Adam(learning_rate)
+        if cosine_steps is None:
+            return keras.optimizers.Adam(learning_rate)
+        return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, cosine_steps))
 
     return make
 
 
-def polyak(target_update: float) -> dict[str, Any]:
-    """The ``tau`` and ``track_every`` of an `Update` from one number, as keras-rl takes it.
+def polyak(target_update: float) -> tuple[float, int]:
+    """The ``tau`` and ``track_every`` of an `Update` from one number above zero, as keras-rl takes it.
 
     Below one it is the rate of soft updates, from one on the number of steps between hard copies.
-
-    Raises:
-        ValueError: it is not above zero.
     """
-    if target_update <= 0:
-        raise ValueError(
-            f"target_update={target_update} is not valid: a rate below 1, or a period in steps from 1 on"
-        )
-    if target_update < 1:
-        return {"tau": target_update, "track_every": 1}
-    return {"tau": 1.0, "track_every": int(target_update)}
+    return (target_update, 1) if target_update < 1 else (1.0, int(target_update))
+
+
+def _limits(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "a number"
+    if math.isinf(high):
+        return f"numbers from {low:g} on"
+    return f"numbers up to {high:g}" if math.isinf(low) else f"numbers from {low:g} to {high:g}"
 
 
 def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:

@@ -25,18 +25,18 @@ class TD3BC(Agent):
     the critics know.
     """
 
-    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (table 3 of the paper)")
-    alpha: float = setting(2.5, "weight of the values against imitation; 0 imitates only (eq. 5)")
+    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (table 3 of the paper)", low=1)
+    alpha: float = setting(2.5, "weight of the values against imitation; 0 imitates only (eq. 5)", low=0)
     policy_noise: float = setting(
-        0.2, "deviation of the target action's noise (TD3, arXiv 1802.09477, eq. 14)"
+        0.2, "deviation of the target action's noise (TD3, arXiv 1802.09477, eq. 14)", low=0
     )
-    noise_clip: float = setting(0.5, "limit of that noise (TD3, eq. 14)")
+    noise_clip: float = setting(0.5, "limit of that noise (TD3, eq. 14)", low=0)
     policy_delay: int = setting(
-        2, "critic updates for each one of the actor and the targets (TD3, section 5.2)"
+        2, "critic updates for each one of the actor and the targets (TD3, section 5.2)", low=1
     )
-    tau: float = setting(0.005, "Polyak rate of the targets (TD3, table 3)")
-    actor_learning_rate: float = setting(3e-4, "Adam's (table 3)")
-    critic_learning_rate: float = setting(3e-4, "Adam's (table 3)")
+    tau: float = setting(0.005, "Polyak rate of the targets (TD3, table 3)", low=0, high=1)
+    actor_learning_rate: float = setting(3e-4, "Adam's (table 3)", low=0)
+    critic_learning_rate: float = setting(3e-4, "Adam's (table 3)", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """A tanh actor and twin critics."""

@@ -64,7 +64,8 @@ def unscale_actions(space: Space, scaled: Array) -> Array:
     if isinstance(space, DiscreteSpace):
         return np.asarray(scaled).astype(np.int64) + space.start
     box = BoxScaling(box_of(space))
-    actions = np.clip(scaled * box.scale + box.offset, box.low, box.high).reshape(-1, *box.space.shape)
+    actions: Array = np.clip(scaled * box.scale + box.offset, box.low, box.high)
+    actions = actions.reshape(-1, *box.space.shape)
     return np.rint(actions).astype(box.space.dtype) if box.integer else actions.astype(np.float32)
 
 

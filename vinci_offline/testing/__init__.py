@@ -1,0 +1,1 @@
+"""Contract suites that any agent must pass: subclass them in your own tests."""

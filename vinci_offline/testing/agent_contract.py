@@ -1,0 +1,242 @@
+"""What every agent must do, as a pytest suite that a user's own agent can run too.
+
+Subclass it, with one line of parametrisation an agent::
+
+    @pytest.mark.parametrize(("agent", "spec"), [(MyAgent(hidden=(8, 8)), BOX)])
+    class TestMyAgent(AgentContract):
+        pass
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from vinci_offline.agents.agent import Agent, Networks, Update
+from vinci_offline.functional import random
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.testing.gradients import gradient
+from vinci_offline.types import Array, Metrics, Transitions
+
+BATCH = 8
+
+BOX = EnvironmentSpec(
+    observation_space=BoxSpace((3,), "float64", np.full(3, -np.inf), np.full(3, np.inf)),
+    action_space=BoxSpace((2,), "float32", np.array([-2.0, 0.0], "f4"), np.array([2.0, 0.5], "f4")),
+)
+"""Continuous actions, one dimension with asymmetric bounds."""
+
+DISCRETE = EnvironmentSpec(
+    observation_space=BoxSpace((4,), "float32", np.full(4, -1.0, "f4"), np.full(4, 1.0, "f4")),
+    action_space=DiscreteSpace(3, start=1),
+)
+"""Discrete actions that do not start from zero."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An agent with its networks, targets included, ready for its losses."""
+
+    agent: Agent
+    build: NetworkBuilder
+    nets: Networks
+    updates: tuple[Update, ...]
+
+
+def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
+    """Make an agent's networks as training does; equal seeds make equal weights."""
+    keras.utils.set_random_seed(seed)
+    shape = getattr(spec.observation_space, "shape", ())
+    build = NetworkBuilder(spec, np.full(shape, 0.1, "f4"), np.full(shape, 1.5, "f4"))
+    online, updates = agent.networks(build), agent.updates()
+    targets = {}
+    for update in updates:
+        if update.tracks is not None:
+            targets[update.tracks] = keras.models.clone_model(online[update.trains])
+            targets[update.tracks].set_weights([0.9 * w for w in online[update.trains].get_weights()])
+    return Bench(agent, build, Networks({**online, **targets}, build.bounded), updates)
+
+
+def transitions(spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> Transitions:
+    """A batch of random transitions in an environment, with columns replaced by name."""
+    rng = np.random.default_rng(seed)
+
+    def observations() -> Array:
+        space = spec.observation_space
+        if isinstance(space, DiscreteSpace):
+            return space.start + rng.integers(space.n, size=BATCH).astype(np.int32)
+        assert isinstance(space, BoxSpace)
+        return rng.normal(size=(BATCH, *space.shape)).astype(np.float32)
+
+    action: Array = rng.uniform(-1, 1, (BATCH, getattr(spec.action_space, "dim", 1))).astype(np.float32)
+    if isinstance(spec.action_space, DiscreteSpace):
+        action = rng.integers(spec.action_space.n, size=BATCH).astype(np.int32)
+    columns: dict[str, Array] = {
+        "observation": observations(),
+        "action": action,
+        "reward": rng.normal(size=BATCH).astype(np.float32),
+        "discount": np.where(np.arange(BATCH) % 4 == 3, 0.0, 0.99).astype(np.float32),
+        "next_observation": observations(),
+    }
+    return Transitions(**{k: ops.convert_to_tensor(v) for k, v in {**columns, **replaced}.items()})
+
+
+def evaluate_loss(bench: Bench, update: Update, batch: Transitions, step: int = 1) -> tuple[float, Metrics]:
+    """An update's loss and metrics as numbers, with the key of a global step."""
+    key = random.key(0, ops.convert_to_tensor(step, dtype="int32"), bench.updates.index(update))
+    loss, metrics = update.loss(bench.nets, batch, key)
+    _require(
+        tuple(loss.shape) == (), f"the loss of {update.trains!r} must be a scalar, not {tuple(loss.shape)}"
+    )
+    return float(ops.convert_to_numpy(loss)), {k: ops.convert_to_numpy(v) for k, v in metrics.items()}
+
+
+def gradients(bench: Bench, update: Update, batch: Transitions, network: str) -> list[Array | None]:
+    """The gradient of an update's loss to each trainable variable of a network; None where it reaches none."""
+    key = random.key(0, ops.convert_to_tensor(1, dtype="int32"), bench.updates.index(update))
+    return gradient(lambda: update.loss(bench.nets, batch, key)[0], bench.nets[network].trainable_variables)
+
+
+class AgentContract:
+    """The suite; parametrise ``agent`` and ``spec`` on the class."""
+
+    def test_updates_are_disjoint_and_name_networks(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """No two updates train the same network, and each trains one that exists."""
+        online = bench(agent, spec).nets
+        trained = [update.trains for update in agent.updates()]
+        _require(
+            len(set(trained)) == len(trained), f"more than one update trains the same network: {trained}"
+        )
+        for update in agent.updates():
+            _require(update.trains in online, f"there is no network {update.trains!r}")
+            _require(
+                update.tracks in {None, f"target_{update.trains}"},
+                f"{update.tracks!r} is not a target's name",
+            )
+            _require(update.role in {"critic", "actor"}, f"{update.role!r} is not a role")
+            _require(update.every >= 1 and update.track_every >= 1, "periods count from one")
+            _require(
+                update.track_every % update.every == 0, "a target can only follow where its network moves"
+            )
+
+    def test_losses_are_finite_scalars(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Each loss is a finite scalar, each metric a finite scalar named ``group/name``."""
+        made = bench(agent, spec)
+        for update in made.updates:
+            loss, metrics = evaluate_loss(made, update, transitions(spec))
+            _require(bool(np.isfinite(loss)), f"the loss of {update.trains!r} is {loss}")
+            for name, value in metrics.items():
+                _require(name.count("/") == 1, f"metric {name!r} must be named group/name")
+                _require(np.shape(value) == () and bool(np.isfinite(value)), f"metric {name!r} is {value}")
+
+    def test_metrics_have_their_own_names(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """No two updates report a metric of the same name: one would hide the other."""
+        made = bench(agent, spec)
+        names = [
+            name for update in made.updates for name in evaluate_loss(made, update, transitions(spec))[1]
+        ]
+        _require(len(set(names)) == len(names), f"a metric has two owners: {names}")
+
+    def test_losses_repeat(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """The same seed, batch and step give the same losses, bit for bit."""
+        runs = []
+        for _ in range(2):
+            made = bench(agent, spec, seed=3)
+            runs.append([evaluate_loss(made, update, transitions(spec))[0] for update in made.updates])
+        _require(runs[0] == runs[1], f"equal seeds give {runs[0]} and {runs[1]}")
+
+    def test_gradient_reaches_what_is_trained(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Every trainable variable of the trained network gets a gradient, and it is finite."""
+        made = bench(agent, spec)
+        for update in made.updates:
+            _require(
+                bool(made.nets[update.trains].trainable_variables), f"{update.trains!r} has no variables"
+            )
+            for i, found in enumerate(gradients(made, update, transitions(spec), update.trains)):
+                path = made.nets[update.trains].trainable_variables[i].path
+                _require(found is not None, f"the loss of {update.trains!r} does not reach {path}")
+                assert found is not None
+                _require(bool(np.isfinite(found).all()), f"the gradient of {path} is not finite")
+
+    def test_gradient_leaves_targets_alone(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """No gradient flows through a bootstrapped target: a loss reaches no target network."""
+        made = bench(agent, spec)
+        for update in made.updates:
+            for name in made.nets:
+                if name.startswith("target_"):
+                    made.nets[name].trainable = True
+                    reached = gradients(made, update, transitions(spec), name)
+                    zero = all(g is None or not np.any(g) for g in reached)
+                    _require(zero, f"the loss of {update.trains!r} has a gradient to {name!r}")
+
+    def test_terminal_rows_ignore_the_next_observation(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Where the discount is zero nothing is bootstrapped; where it is not, a critic bootstraps."""
+        made = bench(agent, spec)
+        other = transitions(spec, seed=1).next_observation
+        depends = []
+        for update in made.updates:
+            for discount in (np.zeros(BATCH, "f4"), np.full(BATCH, 0.99, "f4")):
+                here = evaluate_loss(made, update, transitions(spec, discount=discount))[0]
+                there = evaluate_loss(
+                    made, update, transitions(spec, discount=discount, next_observation=other)
+                )[0]
+                if discount.any():
+                    depends.append(here != there and update.role == "critic")
+                else:
+                    _require(here == there, f"{update.trains!r} bootstraps past a terminal state")
+        critics = any(update.role == "critic" for update in made.updates)
+        _require(any(depends) == critics, "no critic bootstraps: truncation is treated as termination")
+
+    def test_settings_come_back_from_json(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Hyperparameters survive JSON, as ``config.json`` has them, and strings, as ``--set`` has them."""
+        written = json.loads(json.dumps(agent.to_json()))
+        _require(type(agent).from_settings(written) == agent, f"{written} does not make the agent again")
+        strings = {key: str(value) for key, value in agent.to_json().items()}
+        _require(type(agent).from_settings(strings) == agent, f"{strings} does not make the agent again")
+
+    def test_policy_is_a_file_that_acts_inside_the_space(
+        self, agent: Agent, spec: EnvironmentSpec, tmp_path: Path
+    ) -> None:
+        """The policy loads in Keras's safe mode and its actions lie in the environment's space."""
+        made = bench(agent, spec)
+        policy = agent.policy(made.nets, made.build)
+        policy.save(tmp_path / "policy.keras")
+        loaded = keras.saving.load_model(tmp_path / "policy.keras", safe_mode=True)
+        observations = ops.convert_to_numpy(transitions(spec).observation) * 1000
+        actions = ops.convert_to_numpy(loaded(observations))
+        np.testing.assert_array_equal(actions, ops.convert_to_numpy(policy(observations)))
+        space = spec.action_space
+        if isinstance(space, DiscreteSpace):
+            _require(actions.shape == (BATCH,) and actions.dtype.kind == "i", f"choices are {actions}")
+            inside = (actions >= space.start) & (actions < space.start + space.n)
+        else:
+            assert isinstance(space, BoxSpace)
+            _require(actions.shape == (BATCH, *space.shape), f"actions have shape {actions.shape}")
+            inside = (actions >= space.low) & (actions <= space.high)
+        _require(bool(inside.all()), f"the policy leaves the action space: {actions}")
+
+    def test_stochastic_policy_is_a_file(self, agent: Agent, spec: EnvironmentSpec, tmp_path: Path) -> None:
+        """Where the policy has a distribution, its model loads and returns the documented outputs."""
+        made = bench(agent, spec)
+        policy = agent.stochastic_policy(made.nets, made.build)
+        if policy is None:
+            return
+        policy.save(tmp_path / "stochastic.keras")
+        loaded = keras.saving.load_model(tmp_path / "stochastic.keras", safe_mode=True)
+        outputs = loaded(transitions(spec).observation)
+        discrete = isinstance(spec.action_space, DiscreteSpace)
+        _require(
+            set(outputs) == ({"logits"} if discrete else {"mean", "log_std"}), f"outputs are {set(outputs)}"
+        )
+
+
+def _require(condition: bool, message: str) -> None:
+    """An assertion that python -O keeps, with what to mend."""
+    if not condition:
+        raise AssertionError(message)
