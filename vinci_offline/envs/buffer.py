@@ -1,0 +1,155 @@
+"""One episode while it is recorded: buffers that grow, and the columns they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.envs.making import describe_space
+from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
+from vinci_offline.types import Array, Columns
+
+_NO_DENSITY = np.float32(np.nan)
+
+
+class EpisodeBuffer:
+    """Records one episode after another into the same preallocated arrays.
+
+    Args:
+        spec: the environment.
+        record_infos: keys of the step's info to record; numbers or arrays of numbers.
+        float64: keep float64 values; otherwise float32.
+    """
+
+    def __init__(
+        self, spec: EnvironmentSpec, record_infos: Sequence[str] = (), *, float64: bool = False
+    ) -> None:
+        self._infos = tuple(record_infos)
+        self._float = np.dtype(np.float64 if float64 else np.float32)
+        capacity = min(spec.max_episode_steps or 1024, 1024) + 1
+        self._keys: tuple[str, ...] | None = None
+        space = spec.observation_space
+        if isinstance(space, DictSpace):
+            self._keys = tuple(space.spaces)
+        parts = space.spaces if isinstance(space, DictSpace) else {"": space}
+        self._observations = {key: _buffer(part, capacity, float64) for key, part in parts.items()}
+        # The only part of a Box or Discrete space: one look-up less a step.
+        self._observation = next(iter(self._observations.values()))
+        self._actions = _buffer(spec.action_space, capacity, float64)
+        self._space = space
+        self._capacity = capacity
+        self.length = 0
+        self._clear()
+
+    def begin(self, observation: Any) -> None:
+        """Start an episode at its first observation."""
+        self._clear()
+        self._check(observation)
+        self._store(0, observation)
+
+    def add(
+        self,
+        action: Any,
+        log_prob: float | None,
+        observation: Any,
+        reward: Any,
+        info: Mapping[str, Any],
+    ) -> int:
+        """Record a step: the action, its log density, where it led. Returns the length so far."""
+        row = self.length
+        self.length = length = row + 1
+        if length >= self._capacity:
+            self._grow()
+        self._actions[row] = action
+        if self._keys is None:
+            self._observation[length] = observation
+        else:
+            self._store(length, observation)
+        self._rewards.append(reward)
+        self._log_probs.append(_NO_DENSITY if log_prob is None else log_prob)
+        if self._infos:
+            self._add_infos(info)
+        return length
+
+    def finish(self, terminated: bool, truncated: bool) -> Columns:
+        """The episode's columns; an end that is neither is the end of recording, which is a timeout."""
+        length = self.length
+        columns: Columns = {}
+        for key, values in self._observations.items():
+            path = f"/{key}" if key else ""
+            columns[layout.OBSERVATIONS + path] = values[:length].copy()
+            columns[layout.NEXT_OBSERVATIONS + path] = values[1 : length + 1].copy()
+        columns[layout.ACTIONS] = self._actions[:length].copy()
+        columns[layout.REWARDS] = np.asarray(self._rewards, self._float)
+        columns[layout.TERMINALS] = np.zeros(length, np.bool_)
+        columns[layout.TIMEOUTS] = np.zeros(length, np.bool_)
+        columns[layout.TERMINALS][-1] = terminated
+        columns[layout.TIMEOUTS][-1] = truncated or not terminated
+        columns[layout.ACTION_LOG_PROBS] = np.asarray(self._log_probs, self._float)
+        for key, rows in self._info_rows.items():
+            columns[f"{layout.INFOS}/{key}"] = self._info_column(key, rows)
+        return columns
+
+    def _clear(self) -> None:
+        self.length = 0
+        self._rewards: list[Any] = []
+        self._log_probs: list[Any] = []
+        self._info_rows: dict[str, list[Any]] = {key: [] for key in self._infos}
+
+    def _store(self, row: int, observation: Any) -> None:
+        if self._keys is None:
+            self._observation[row] = observation
+            return
+        for key in self._keys:
+            self._observations[key][row] = observation[key]
+
+    def _grow(self) -> None:
+        self._capacity *= 2
+        self._actions = _doubled(self._actions)
+        self._observations = {key: _doubled(values) for key, values in self._observations.items()}
+        self._observation = next(iter(self._observations.values()))
+
+    def _check(self, observation: Any) -> None:
+        """NumPy would broadcast a smaller observation into its row without a word."""
+        parts = [(self._observation, observation)]
+        if self._keys is not None:
+            parts = [(self._observations[key], observation[key]) for key in self._keys]
+        for buffer, part in parts:
+            if np.shape(part) != buffer.shape[1:]:
+                raise SpecError(
+                    f"the environment gave an observation of shape {np.shape(part)}, "
+                    f"and its observation space is {describe_space(self._space)}: correct the environment"
+                )
+
+    def _add_infos(self, info: Mapping[str, Any]) -> None:
+        for key, rows in self._info_rows.items():
+            if key not in info:
+                raise UsageError(
+                    f"the environment's info has no {key!r} at step {self.length} of an episode; "
+                    f"it has: {', '.join(info) or 'nothing'}"
+                )
+            # A copy: an environment may write its next value into the same array.
+            rows.append(np.array(info[key]))
+
+    def _info_column(self, key: str, rows: list[Any]) -> Array:
+        try:
+            return np.asarray(rows, self._float)
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"info {key!r} cannot be recorded: it is not numbers of one shape ({error})"
+            ) from error
+
+
+def _buffer(space: Space, capacity: int, float64: bool) -> Array:
+    if not isinstance(space, BoxSpace):
+        return np.empty(capacity, np.int64)
+    dtype = np.dtype(space.dtype)
+    return np.empty((capacity, *space.shape), dtype if float64 else layout.stored_dtype(dtype))
+
+
+def _doubled(values: Array) -> Array:
+    return np.concatenate([values, np.empty_like(values)])

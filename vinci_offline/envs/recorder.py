@@ -1,0 +1,190 @@
+"""Recording one shard: what a worker does, in this process or in another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.envs.buffer import EpisodeBuffer
+from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane
+from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.noise import LaneNoise, Noise
+from vinci_offline.envs.policies import RandomPolicy, load_policy
+from vinci_offline.envs.random_states import StateSampler
+from vinci_offline.envs.shards import Plan
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Columns
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from vinci_offline.envs.policy import Policy
+
+RANDOM_STATE = "random-state"
+_REPORT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A collection as its workers need it: everything that decides what is recorded.
+
+    Attributes:
+        environment: what makes the environment.
+        kwargs: its keyword arguments.
+        spec: its spaces.
+        policies: the policies' references, as `load_policy` takes them; episodes take turns.
+        noise: what is added to their actions.
+        seed: the collection's seed.
+        plan: which shard holds what.
+        record_infos: keys of the step's info to record.
+        float64: keep float64 values.
+    """
+
+    environment: EnvironmentLike
+    kwargs: Mapping[str, Any]
+    spec: EnvironmentSpec
+    policies: tuple[Any, ...]
+    noise: Noise
+    seed: int
+    plan: Plan
+    record_infos: tuple[str, ...]
+    float64: bool
+
+    @property
+    def random_states(self) -> bool:
+        """Whether rows are sampled one by one rather than recorded in episodes."""
+        return self.policies == (RANDOM_STATE,)
+
+
+class Recorder:
+    """Records shards of a job; environments and policies are made once and kept.
+
+    Args:
+        job: the collection.
+        env: an environment that is already made, to be the first lane.
+        report: told the numbers of steps and episodes recorded since it was last told, a few times a second.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        env: gymnasium.Env[Any, Any] | None = None,
+        report: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._job = job
+        self._envs = [] if env is None else [env]
+        self._report = report
+        self._untold = [0, 0]
+        self._told_at = time.monotonic()
+
+    def record(self, index: int, rows_before: int, needed: int | None) -> tuple[Columns, list[int]]:
+        """Record a shard.
+
+        Args:
+            index: which.
+            rows_before: the rows of all earlier shards as far as they are known.
+            needed: how many rows can matter at most, since the dataset is cut after them: recording stops
+                once the shard's first episodes cover so many. It saves work and never changes what is kept.
+
+        Returns:
+            Its columns, and the lengths of its episodes (empty for random states).
+        """
+        items = self._job.plan.shard(index)
+        assert items is not None
+        if self._job.random_states:
+            rows = len(items) if needed is None else min(needed, len(items))
+            columns = self._states.sample(index, rows, self._tell)
+            return columns, []
+        recorded = self._episodes(items, rows_before, needed)
+        columns = {path: np.concatenate([part[path] for part in recorded]) for path in recorded[0]}
+        return columns, [len(part["rewards"]) for part in recorded]
+
+    def _episodes(self, episodes: range, rows_before: int, needed: int | None) -> list[Columns]:
+        """The shard's episodes in order, up to the one that covers ``needed`` rows."""
+        groups = self._groups(episodes, rows_before)
+        recorded: list[Columns] = []
+        rows = 0
+        for episode in episodes:
+            group = groups[episode % len(groups)]
+            limit = None if needed is None else needed - rows
+            # Only the group that the next episode in order waits for steps on: none runs ahead in vain.
+            while episode not in group.finished:
+                self._tell(group.advance(limit))
+                cut = None if limit is None else group.cut(episode, limit)
+                if cut is not None:
+                    group.finished[episode] = cut
+            recorded.append(group.finished.pop(episode))
+            rows += len(recorded[-1]["rewards"])
+            self._tell(0, episodes=1)
+            if needed is not None and rows >= needed:
+                break
+        return recorded
+
+    def _groups(self, episodes: range, rows_before: int) -> list[Group]:
+        """A group of lanes for each policy; policy p has the episodes i with i mod P = p."""
+        job, count = self._job, len(self._policies)
+        groups: list[Group] = []
+        used = 0
+        for position, policy in enumerate(self._policies):
+            own = [episode for episode in episodes if episode % count == position]
+            if isinstance(policy, RandomPolicy):
+                groups.append(RandomLane(self._lane_envs(used, 1)[0], policy, self._buffer(), own, job.seed))
+                used += 1
+                continue
+            lanes = max(1, len(range(position, job.plan.lanes, count)))
+            groups.append(
+                PolicyLanes(
+                    self._lane_envs(used, lanes),
+                    policy,
+                    LaneNoise(job.noise, job.spec, lanes),
+                    self._buffer,
+                    own,
+                    seed=job.seed,
+                    progress=partial(self._progress, rows_before),
+                    spec=job.spec,
+                )
+            )
+            used += lanes
+        return groups
+
+    def _progress(self, rows_before: int, episode: int) -> float:
+        plan = self._job.plan
+        if plan.episodes is not None:
+            return episode / max(1, plan.episodes - 1)
+        assert plan.steps is not None
+        return min(1.0, rows_before / plan.steps)
+
+    def _buffer(self) -> EpisodeBuffer:
+        return EpisodeBuffer(self._job.spec, self._job.record_infos, float64=self._job.float64)
+
+    def _lane_envs(self, first: int, count: int) -> list[gymnasium.Env[Any, Any]]:
+        while len(self._envs) < first + count:
+            self._envs.append(make_env(self._job.environment, self._job.kwargs))
+        return self._envs[first : first + count]
+
+    def _tell(self, steps: int, episodes: int = 0) -> None:
+        self._untold[0] += steps
+        self._untold[1] += episodes
+        now = time.monotonic()
+        if self._report is not None and now - self._told_at > _REPORT_SECONDS:
+            self._report(*self._untold)
+            self._untold, self._told_at = [0, 0], now
+
+    @cached_property
+    def _policies(self) -> list[Policy]:
+        job = self._job
+        return [
+            load_policy(reference, job.spec, stochastic=job.noise.kind == "sample" and reference != "random")
+            for reference in job.policies
+        ]
+
+    @cached_property
+    def _states(self) -> StateSampler:
+        return StateSampler(
+            self._lane_envs(0, 1)[0], self._job.spec, self._job.seed, float64=self._job.float64
+        )

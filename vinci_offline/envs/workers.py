@@ -1,0 +1,165 @@
+"""Recording shards until the dataset is complete: in this process, or in others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.envs.meter import Report
+from vinci_offline.envs.recorder import Job, Recorder
+from vinci_offline.envs.shards import ShardFolder
+from vinci_offline.errors import UsageError, VinciError
+
+if TYPE_CHECKING:
+    import gymnasium
+
+
+class Ledger:
+    """Which shards are finished, and what is still to do.
+
+    Args:
+        job: the collection.
+        finished: the rows of the shards that are finished already.
+    """
+
+    def __init__(self, job: Job, finished: dict[int, int]) -> None:
+        self._plan = job.plan
+        self.rows = finished
+        self._taken = set(finished)
+
+    def rows_before(self, index: int) -> int:
+        """The rows of earlier shards, as far as they are known."""
+        return sum(rows for shard, rows in self.rows.items() if shard < index)
+
+    def needed(self, index: int) -> int | None:
+        """How many rows of a shard can matter; None where all do."""
+        return None if self._plan.steps is None else self._plan.steps - self.rows_before(index)
+
+    def complete(self) -> bool:
+        """Whether the finished shards, in order and without a gap, are the whole dataset."""
+        index, rows = 0, 0
+        while index in self.rows:
+            rows += self.rows[index]
+            if self._plan.steps is not None and rows >= self._plan.steps:
+                return True
+            index += 1
+        return self._plan.shard(index) is None
+
+    def take(self) -> int | None:
+        """The next shard that nobody has; None where there is nothing left that can matter."""
+        index = next(number for number in range(len(self._taken) + 1) if number not in self._taken)
+        needed = self.needed(index)
+        if self._plan.shard(index) is None or (needed is not None and needed <= 0):
+            return None
+        self._taken.add(index)
+        return index
+
+
+def record_here(
+    job: Job, folder: ShardFolder, ledger: Ledger, env: gymnasium.Env[Any, Any], report: Report
+) -> None:
+    """Record what is missing in this process."""
+    recorder = Recorder(job, env, report)
+    while not ledger.complete():
+        index = ledger.take()
+        assert index is not None
+        columns, lengths = recorder.record(index, ledger.rows_before(index), ledger.needed(index))
+        ledger.rows[index] = folder.publish(index, columns, lengths)
+
+
+def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int, report: Report) -> None:
+    """Record what is missing in worker processes, each taking the next shard when it is done with one.
+
+    A shard may turn out to lie past the end once earlier ones are finished; it is thrown away then.
+
+    Raises:
+        UsageError: the job cannot be sent to another process.
+        VinciError: a worker failed; finished shards stay.
+    """
+    try:
+        message = pickle.dumps((job, str(folder.path)))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"the policy or the environment cannot be sent to a worker process ({error}): "
+            "use --workers 1, or a function at the top level of a module"
+        ) from error
+    pool: dict[Connection, Any] = {}
+    try:
+        while len(pool) < workers and (index := ledger.take()) is not None:
+            _start(pool, message)
+            _send(list(pool)[-1], ledger, index)
+        while not ledger.complete():
+            for ready in wait(list(pool)):
+                assert isinstance(ready, Connection)
+                _receive(ready, pool, ledger, report)
+    finally:
+        # What is still being recorded lies past the end, or the collection failed.
+        for process in pool.values():
+            process.terminate()
+        for process in pool.values():
+            process.join()
+
+
+def _start(pool: dict[Connection, Any], message: bytes) -> None:
+    # Not fork: TensorFlow's threads do not survive it.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, message), daemon=True)
+    process.start()
+    theirs.close()
+    pool[ours] = process
+
+
+def _send(worker: Connection, ledger: Ledger, index: int) -> None:
+    worker.send((index, ledger.rows_before(index), ledger.needed(index)))
+
+
+def _receive(worker: Connection, pool: dict[Connection, Any], ledger: Ledger, report: Report) -> None:
+    try:
+        kind, content = worker.recv()
+    except (EOFError, ConnectionResetError):
+        process = pool.pop(worker)
+        process.join()
+        raise VinciError(
+            f"a worker process died (exit code {process.exitcode}; out of memory?): "
+            "finished shards are kept, go on with --resume"
+        ) from None
+    if kind == "steps":
+        report(*content)
+    elif kind == "rows":
+        index, rows = content
+        ledger.rows[index] = rows
+        following = ledger.take()
+        if following is not None:
+            _send(worker, ledger, following)
+    elif kind == "refused":
+        raise content
+    else:
+        raise VinciError(
+            f"recording failed in a worker process ({content}): finished shards are kept; "
+            "run with --resume --workers 1 to see where"
+        )
+
+
+def _work(connection: Connection, message: bytes) -> None:
+    """A worker's life: record the shards it is told to, until the pipe closes."""
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        job, path = pickle.loads(message)  # noqa: S301 - what our own parent sent
+        folder = ShardFolder(Path(path).with_suffix(""))
+        recorder = Recorder(job, report=lambda *counts: connection.send(("steps", counts)))
+        while True:
+            index, rows_before, needed = connection.recv()
+            columns, lengths = recorder.record(index, rows_before, needed)
+            connection.send(("rows", (index, folder.publish(index, columns, lengths))))
+    except (EOFError, BrokenPipeError):
+        return
+    except VinciError as error:
+        connection.send(("refused", error))
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        connection.send(("failed", f"{type(error).__name__}: {error}"))
