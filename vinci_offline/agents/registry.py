@@ -11,7 +11,7 @@ from vinci_offline.agents.agent import Agent
 from vinci_offline.errors import UsageError
 
 _AGENTS: dict[str, type[Agent]] = {}
-_FRAME = {"agent", "registry"}
+_FRAME = {"agent", "outline", "registry"}
 
 AgentType = TypeVar("AgentType", bound=type[Agent])
 

@@ -98,7 +98,7 @@ def evaluate_loss(bench: Bench, update: Update, batch: Transitions, step: int = 
 
 
 def gradients(bench: Bench, update: Update, batch: Transitions, network: str) -> list[Array | None]:
-    """The gradient of an update's loss to each trainable variable of a network; None where it reaches none."""
+    """The gradient of an update's loss to each trainable variable of a network; None where none flows."""
     key = random.key(0, ops.convert_to_tensor(1, dtype="int32"), bench.updates.index(update))
     return gradient(lambda: update.loss(bench.nets, batch, key)[0], bench.nets[network].trainable_variables)
 

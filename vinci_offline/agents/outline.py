@@ -1,0 +1,88 @@
+"""What an agent consists of, read off its class without loading Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+from vinci_offline.agents.agent import Agent, Update
+from vinci_offline.errors import UsageError
+
+_KINDS = {
+    "deterministic_actor": "observation → action",
+    "gaussian_actor": "observation → Gaussian over actions",
+    "categorical_actor": "observation → logits of the choices",
+    "critics": "observation, action → value",
+    "discrete_critics": "observation → values of the choices",
+    "value": "observation → value",
+    "stored_actor": "observation → action, from a file, not trained",
+}
+
+
+class _Sketch:
+    """Stands for a `NetworkBuilder`: says what is asked of it instead of building it."""
+
+    bounded = None
+
+    def __init__(self, discrete: bool) -> None:
+        self.discrete = discrete
+
+    def __getattr__(self, call: str) -> Any:
+        def describe(name: str, *_: Any, count: int = 1, **__: Any) -> str:
+            kind = _KINDS.get(call, call)
+            return f"{kind} (ensemble of {count})" if count > 1 else kind
+
+        return describe
+
+
+def outline(cls: type[Agent]) -> dict[str, Any]:
+    """An agent with its default settings, as JSON values.
+
+    Returns:
+        ``doc``, ``action_kinds``, ``networks`` (name to what it maps), ``updates`` and ``hyperparameters``.
+
+    Raises:
+        UsageError: a hyperparameter has no default.
+    """
+    try:
+        agent = cls()
+    except TypeError as error:
+        raise UsageError(f"agent {cls.name!r}: give every hyperparameter a default ({error})") from error
+    paragraphs = (inspect.getdoc(cls) or "").split("\n\n")
+    return {
+        "doc": "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        "action_kinds": list(cls.action_kinds),
+        "networks": _networks(agent),
+        "updates": [_update(update) for update in agent.updates()],
+        "hyperparameters": {
+            field.name: {
+                "default": field.default,
+                "type": str(field.type),
+                "doc": field.metadata.get("doc", ""),
+            }
+            for field in dataclasses.fields(cls)
+        },
+    }
+
+
+def _networks(agent: Agent) -> dict[str, str]:
+    networks: dict[str, str] = {}
+    for kind in agent.action_kinds:
+        sketch: Any = _Sketch(discrete=kind == "discrete")
+        try:
+            asked: dict[str, Any] = dict(agent.networks(sketch))
+        except Exception:  # noqa: BLE001 - a user's agent may build models of its own, which a sketch is no help for
+            asked = {update.trains: "a model of its own" for update in agent.updates()}
+        for name, text in asked.items():
+            networks[name] = str(text) if name not in networks else f"{networks[name]}, or {text}"
+    return networks
+
+
+def _update(update: Update) -> dict[str, str]:
+    runs = "every step" if update.every == 1 else f"every {update.every} steps"
+    target = "none"
+    if update.tracks is not None:
+        how = "copied" if update.tau == 1 else f"follows at {update.tau:g}"
+        target = f"{how} every {update.track_every} steps" if update.track_every > 1 else f"{how} every step"
+    return {"trains": update.trains, "role": update.role, "runs": runs, "target": target}

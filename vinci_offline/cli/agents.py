@@ -1,0 +1,62 @@
+"""``vinci-offline agents``: what can be trained, and with which settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vinci_offline.cli.console import err, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def agents(
+    name: Annotated[
+        str | None, typer.Argument(help="One agent, or your own as file.py:Class; without it, all of them.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object to standard output.")
+    ] = False,
+) -> None:
+    """List the agents, their networks, updates and hyperparameters (set with train --set key=value)."""
+    from vinci_offline.agents.outline import outline
+    from vinci_offline.agents.registry import agent_class
+    from vinci_offline.agents.registry import agents as registered
+
+    classes = registered() if name is None else {name: agent_class(name)}
+    outlines = {key: outline(cls) for key, cls in classes.items()}
+    if as_json:
+        print_json(outlines)
+        return
+    for key, content in outlines.items():
+        for part in _table(key, content):
+            err.print(part)
+
+
+def _table(name: str, content: dict[str, Any]) -> list[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(name, style="bold") + Text(f"   {', '.join(content['action_kinds'])} actions", style="dim")
+    parts: list[RenderableType] = ["", title, Text(content["doc"])]
+    networks = Table("network", "is", box=None, pad_edge=False, header_style="dim")
+    for network, kind in content["networks"].items():
+        networks.add_row(Text(network), Text(kind))
+    updates = Table("update", "role", "runs", "target", box=None, pad_edge=False, header_style="dim")
+    for update in content["updates"]:
+        updates.add_row(*(Text(update[column]) for column in ("trains", "role", "runs", "target")))
+    settings = Table("--set", "default", "what it is", box=None, pad_edge=False, header_style="dim")
+    for key, setting in content["hyperparameters"].items():
+        # Text, not markup: a description may hold brackets.
+        settings.add_row(Text(key), Text(_shown(setting["default"])), Text(setting["doc"]))
+    for table in (networks, updates, settings):
+        parts += ["", table]
+    return parts
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
