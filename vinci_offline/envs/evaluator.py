@@ -120,7 +120,7 @@ def evaluate(
 
     Args:
         policy: a run directory, a ``.keras`` file, ``"random"``, ``module:object``, ``file.py:object``, a
-            Keras model, a callable ``observation -> action`` or ``(observation, rng) -> action``, or a policy.
+            Keras model, a callable ``obs -> action`` or ``(obs, rng) -> action``, or a policy.
         env: a Gymnasium id, ``module:EnvId``, ``module:Class``, an `EnvironmentSpec`, a callable that makes
             an environment, or one environment (then with a single lane). None takes the one that the run
             directory ``policy`` was trained for.

@@ -26,10 +26,10 @@ class Portrait(Hook):
     """Draws the actor and the critic of an agent whose observations are two numbers.
 
     A portrait is ``portraits/step-00010000.png`` in the run directory. The left panel is the policy's action
-    (its first dimension). The right one is the value V(s) of acting so: the least of the critics' Q(s, pi(s)),
-    the greatest Q(s, a) for Discrete actions, or the agent's own value network. Dots are observations of the
-    dataset: where there are none, both panels are guesses. An agent without a critic has the left panel only;
-    other observation shapes have no portrait.
+    (its first dimension). The right one is the value V(s) of acting so: the least of the critics'
+    Q(s, pi(s)), the greatest Q(s, a) for Discrete actions, or the agent's own value network. Dots are
+    observations of the dataset: where there are none, both panels are guesses. An agent without a critic has
+    the left panel only; other observation shapes have no portrait.
 
     Args:
         tensorboard: shows the portraits as images too; listed among the run's hooks itself.
@@ -74,10 +74,13 @@ class Portrait(Hook):
         if not self._applies or step == self._drawn:
             return
         self._drawn = step
+        plane = phase_plane(self._run)
+        if not plane.finite:
+            return  # the run has diverged, and says so itself
         title = f"{self._run.agent} on {self._run.spec.id or 'this dataset'}, step {step:,}"
         if self._return is not None:
             title += f", return {self._return:.1f}"
-        png = draw_portrait(phase_plane(self._run), self._run.spec, self._run.observations, title)
+        png = draw_portrait(plane, self._run.spec, self._run.observations, title)
         self._folder.mkdir(exist_ok=True)
         with published(self._folder / f"step-{step:08d}.png") as temporary:
             temporary.write_bytes(png)
@@ -101,6 +104,12 @@ class PhasePlane:
     y: FloatArray
     action: Array
     value: FloatArray | None
+
+    @property
+    def finite(self) -> bool:
+        """Whether there is anything to draw."""
+        fields = (self.action,) if self.value is None else (self.action, self.value)
+        return all(np.isfinite(field).all() for field in fields)
 
 
 def phase_plane(run: RunInfo) -> PhasePlane:

@@ -1,0 +1,96 @@
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vinci_offline.envs.evaluator import Evaluation
+from vinci_offline.hooks.csv_log import CsvLog, CsvTable
+
+
+def test_rows_read_back_exactly_as_reported(tmp_path, make_run):
+    log = CsvLog()
+    log.start(make_run(tmp_path))
+    log.metrics(1000, {"loss/critic": 0.1 + 0.2})
+    log.evaluation(1000, Evaluation("Hopper-v5", 2, (1.0, 4.0), (10, 30)))
+    metrics = pd.read_csv(tmp_path / "metrics.csv")
+    assert metrics.to_dict("list") == {"step": [1000], "loss/critic": [0.1 + 0.2]}
+    (row,) = pd.read_csv(tmp_path / "evaluations.csv").to_dict("records")
+    assert (row["step"], row["return_mean"], row["return_std"], row["length_mean"], row["episodes"]) == (
+        1000, 2.5, 1.5, 20.0, 2,
+    )  # fmt: skip
+    assert row["normalized_mean"] == pytest.approx(100 * (2.5 + 20.272305) / (3234.3 + 20.272305))
+
+
+def test_no_reference_return_is_an_empty_cell(tmp_path, make_run):
+    log = CsvLog()
+    log.start(make_run(tmp_path))
+    log.evaluation(5, Evaluation("Pendulum-v1", 1, (1.0,), (10,)))
+    assert math.isnan(pd.read_csv(tmp_path / "evaluations.csv")["normalized_mean"][0])
+
+
+def test_metrics_that_appear_later_become_columns(tmp_path):
+    table = CsvTable(tmp_path / "metrics.csv")
+    table.append(1, {"loss/critic": 1.0})
+    table.append(2, {"loss/actor": 2.0})
+    table.append(3, {"loss/critic": 3.0, "loss/actor": 4.0})
+    frame = pd.read_csv(tmp_path / "metrics.csv")
+    assert list(frame.columns) == ["step", "loss/critic", "loss/actor"]
+    assert frame["loss/critic"].tolist()[::2] == [1.0, 3.0]
+    assert frame["loss/actor"].tolist()[1:] == [2.0, 4.0]
+    assert frame.isna().sum().tolist() == [0, 1, 1]
+
+
+def test_resume_drops_later_steps_and_a_half_written_row(tmp_path):
+    path = tmp_path / "metrics.csv"
+    table = CsvTable(path)
+    for step in (10, 20, 30):
+        table.append(step, {"a": float(step)})
+    whole = path.read_text()
+    path.write_text(whole + "40,4")
+    CsvTable(path, start_step=20).append(30, {"a": 31.0})
+    assert pd.read_csv(path).to_dict("list") == {"step": [10, 20, 30], "a": [10.0, 20.0, 31.0]}
+
+
+def test_resume_drops_a_row_cut_before_its_end_even_if_its_step_is_kept(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,a\n10,1.5\n20,2.")  # 2.75 cut short is a number still
+    CsvTable(path, start_step=20)
+    assert path.read_text() == "step,a\n10,1.5\n"
+
+
+@pytest.mark.parametrize("left", ["", "st", "step,a", "step,a\n"])
+def test_resume_heals_a_table_cut_in_its_header(tmp_path, left):
+    path = tmp_path / "metrics.csv"
+    path.write_text(left)
+    CsvTable(path, start_step=5).append(6, {"a": 1.0})
+    assert path.read_text() == "step,a\n6,1.0\n"
+
+
+def test_a_new_run_starts_with_empty_tables(tmp_path):
+    path = tmp_path / "metrics.csv"
+    CsvTable(path).append(1, {"a": 1.0})
+    CsvTable(path)
+    assert not path.exists()
+
+
+@given(
+    rows=st.lists(
+        st.dictionaries(
+            st.sampled_from(["a", "b,c", 'd"e']), st.floats(allow_nan=False, allow_infinity=False)
+        ),
+        max_size=6,
+    ),
+    cut=st.integers(1, 6),
+)
+def test_any_rows_survive_growth_and_resume(tmp_path_factory, rows, cut):
+    path = tmp_path_factory.mktemp("csv") / "metrics.csv"
+    table = CsvTable(path)
+    for step, row in enumerate(rows, start=1):
+        table.append(step, row)
+    CsvTable(path, start_step=cut)
+    if rows:
+        frame = pd.read_csv(path)
+        found = [{k: v for k, v in row.items() if k != "step" and v == v} for row in frame.to_dict("records")]
+        assert found == rows[:cut]

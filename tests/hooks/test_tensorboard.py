@@ -1,0 +1,99 @@
+import subprocess
+import sys
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from vinci_offline.envs.evaluator import Evaluation
+from vinci_offline.hooks.tensorboard import TensorBoard
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6300010000050001a5f645400000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def load():
+        return EventAccumulator(str(tmp_path), size_guidance={"images": 0, "scalars": 0}).Reload()
+
+    return load
+
+
+def scalars(events, tag):
+    return {event.step: event.value for event in events.Scalars(tag)}
+
+
+def plugin_data(events, tag):
+    metadata = events.SummaryMetadata(tag)
+    assert metadata.plugin_data.plugin_name == "hparams"
+    return plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
+
+
+def test_tensorboard_reads_all_that_was_written(tmp_path, make_run, read):
+    board = TensorBoard()
+    board.start(make_run(tmp_path))
+    board.metrics(10, {"loss/critic": 0.5, "q/mean": -2.0})
+    board.evaluation(10, Evaluation("Hopper-v5", 2, (1.0, 3.0), (10, 30)))
+    board.image(10, "portrait", PNG)
+    board.finish(20)
+    events = read()
+    assert scalars(events, "loss/critic") == {10: 0.5}
+    assert scalars(events, "q/mean") == {10: -2.0}
+    assert scalars(events, "return/mean") == {10: 2.0}
+    assert scalars(events, "return/std") == {10: 1.0}
+    assert scalars(events, "length/mean") == {10: 20.0}
+    assert scalars(events, "return/normalized_mean")[10] == pytest.approx(0.684, abs=1e-3)
+    (image,) = events.Images("portrait")
+    assert (image.step, image.width, image.height, image.encoded_image_string) == (10, 1, 1, PNG)
+    (text,) = events.Tensors("dataset")
+    table = text.tensor_proto.string_val[0].decode()
+    assert "| rows | 1000 |" in table
+    assert r"a\|b" in table
+    start = plugin_data(events, "_hparams_/session_start_info").session_start_info.hparams
+    assert start["agent"].string_value == "td3bc"
+    assert start["alpha"].number_value == 2.5
+    assert start["hidden"].string_value == "[256, 256]"
+    assert start["double"].bool_value is True
+    assert start["batch_size"].number_value == 256
+    assert plugin_data(events, "_hparams_/session_end_info").session_end_info.status == 1
+
+
+def test_resume_voids_later_steps_and_keeps_earlier_ones(tmp_path, make_run, read):
+    board = TensorBoard()
+    board.start(make_run(tmp_path))
+    for step in (10, 20, 30):
+        board.metrics(step, {"loss/critic": float(step)})
+    resumed = TensorBoard()
+    resumed.start(make_run(tmp_path, start_step=20, steps=40))
+    resumed.metrics(30, {"loss/critic": 31.0})
+    events = read()
+    assert scalars(events, "loss/critic") == {10: 10.0, 20: 20.0, 30: 31.0}
+    assert events.Tensors("dataset")
+
+
+def test_interrupted_run_is_not_marked_as_done(tmp_path, make_run, read):
+    board = TensorBoard()
+    board.start(make_run(tmp_path, steps=20))
+    board.finish(19)
+    assert "_hparams_/session_end_info" not in read().summary_metadata
+
+
+def test_writing_events_does_not_import_tensorflow(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from vinci_offline.hooks.events import EventFile
+import vinci_offline.hooks.tensorboard
+file = EventFile(Path({str(tmp_path)!r}))
+file.scalars(1, {{"a": 1.0}})
+file.text("t", "x")
+file.image(1, "i", bytes.fromhex({PNG.hex()!r}))
+file.hyperparameters({{"a": 1.0}}, "g")
+file.succeeded()
+assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert len(list(tmp_path.iterdir())) == 1
