@@ -63,7 +63,6 @@ def _main(
 ) -> None:
     # TensorFlow's start-up notes are not the user's concern; a value the user set stays.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def main() -> None:
