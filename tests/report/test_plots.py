@@ -15,7 +15,7 @@ def png_size(path):
 def test_returns_picture_grows_with_the_groups_and_is_reproducible(tmp_path):
     returns = np.linspace(-1200, -800, 30)
     plot_returns(tmp_path / "two.png", {"random": returns, "trained": [-150.0, -120.0]})
-    plot_returns(tmp_path / "four.png", {name: returns for name in "abcd"})
+    plot_returns(tmp_path / "four.png", dict.fromkeys("abcd", returns))
     assert png_size(tmp_path / "four.png")[0] > png_size(tmp_path / "two.png")[0] >= 700
     plot_returns(tmp_path / "again.png", {"random": returns, "trained": [-150.0, -120.0]})
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -1,0 +1,42 @@
+"""An environment whose episodes are as long as their seed says, and whose return is their length."""
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+
+class SeededLength(gymnasium.Env):
+    """Each step pays one plus the action; the length is drawn from 1 to 40 at reset."""
+
+    def __init__(self, render_mode=None, dims=2):
+        self.observation_space = Box(-np.inf, np.inf, (dims,), np.float32)
+        self.action_space = Box(-0.25, 0.25, (1,), np.float32)
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        # Skewed: most episodes are short, few are long.
+        self.left = int(self.np_random.choice([1, 2, 40], p=[0.5, 0.3, 0.2]))
+        return self._observe(), {}
+
+    def step(self, action):
+        self.left -= 1
+        return self._observe(), 1.0 + float(action[0]), self.left == 0, False, {}
+
+    def _observe(self):
+        return np.full(self.observation_space.shape, self.left, np.float32)
+
+
+class Batched:
+    """A policy that checks that its batch never changes its shape."""
+
+    shapes: set = set()
+
+    def act(self, observations, rngs):
+        self.shapes.add((observations.shape, len(rngs)))
+        return np.zeros((len(rngs), 1), np.float32), None
+
+
+def noisy(observation, rng):
+    """Draws its action."""
+    return rng.uniform(-0.25, 0.25, 1)

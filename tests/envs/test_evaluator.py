@@ -1,0 +1,225 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import gymnasium
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vinci_offline.envs.evaluator import Evaluation, evaluate, normalized_score
+from vinci_offline.envs.making import environment_spec
+from vinci_offline.errors import SpecError, UsageError, VinciError
+from vinci_offline.loading import load_object
+
+HERE = Path(__file__).parent / "evaluation_env.py"
+ENV, NOISY = f"{HERE}:SeededLength", f"{HERE}:noisy"
+
+
+def still(observation):
+    return np.zeros(1, np.float32)
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(3)
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
+
+
+@pytest.fixture
+def run_directory(tmp_path, model):
+    model.save(tmp_path / "policy.keras")
+    spec = json.loads(environment_spec(gymnasium.make("Pendulum-v1", max_episode_steps=7)).to_json())
+    (tmp_path / "config.json").write_text(json.dumps({"environment": spec}))
+    return tmp_path
+
+
+def test_short_episodes_are_not_favoured():
+    alone = [evaluate(still, ENV, episodes=60, lanes=1, seed=5).lengths]
+    lanes = [evaluate(still, ENV, episodes=60, lanes=count, seed=5).lengths for count in (3, 16, 64)]
+    assert all(found == alone[0] for found in lanes)
+    assert set(alone[0]) == {1, 2, 40}
+    # The first 60 episodes to end in lanes that never wait would be short ones nearly all.
+    assert np.mean(alone[0]) == pytest.approx(0.5 * 1 + 0.3 * 2 + 0.2 * 40, abs=5)
+
+
+def test_batch_keeps_its_shape_to_the_end():
+    batched = load_object(f"{HERE}:Batched")()
+    evaluate(batched, ENV, episodes=5, lanes=4)
+    evaluate(batched, ENV, episodes=2, lanes=4)
+    assert batched.shapes == {((4, 2), 4)}
+
+
+def test_workers_do_not_change_the_returns():
+    one, two = (evaluate(NOISY, ENV, episodes=11, lanes=4, workers=count, seed=1) for count in (1, 2))
+    assert one == two
+    assert len(set(one.returns)) == 11
+
+
+def test_an_episode_is_the_same_whatever_else_is_run():
+    few, many = (evaluate(NOISY, ENV, episodes=count, lanes=4).returns for count in (3, 30))
+    assert few == many[:3]
+    assert evaluate(NOISY, ENV, episodes=3, lanes=4, seed=1).returns != few
+
+
+def test_keras_model_in_pendulum(model):
+    result = evaluate(model, "Pendulum-v1", episodes=3, env_kwargs={"max_episode_steps": 5})
+    assert result.env == "Pendulum-v1"
+    assert result.lengths == (5, 5, 5)
+    env = gymnasium.make("Pendulum-v1", max_episode_steps=5)
+    assert evaluate(model, env, episodes=3).returns == pytest.approx(result.returns, rel=1e-4)
+    env.reset()  # still open: it is the caller's
+    env.close()
+
+
+def test_run_directory_knows_its_environment(run_directory):
+    result = evaluate(run_directory, episodes=2)
+    assert result.env == "Pendulum-v1"
+    assert result.lengths == (7, 7)
+
+
+def test_spaces_that_differ_are_told(run_directory):
+    with pytest.raises(
+        SpecError, match=r"CartPole-v1 does not fit Pendulum-v1: .*Box\(3,\) against Box\(4,\)"
+    ):
+        evaluate(run_directory, "CartPole-v1")
+    with pytest.raises(SpecError, match="action bounds"):
+        evaluate(run_directory, Louder)
+    with pytest.raises(SpecError, match="observations"):
+        evaluate(run_directory / "policy.keras", "CartPole-v1")
+
+
+class Louder(gymnasium.Wrapper):
+    """Pendulum with a stronger motor."""
+
+    def __init__(self):
+        super().__init__(gymnasium.make("Pendulum-v1"))
+        self.action_space = gymnasium.spaces.Box(-5.0, 5.0, (1,), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (lambda _: np.array([np.nan]), "NaN"),
+        (lambda _: np.zeros(3), "shape"),
+        (lambda _: "left", "type"),
+        (lambda _: None, "type"),
+    ],
+)
+def test_actions_that_do_not_fit_are_refused(policy, message):
+    with pytest.raises(VinciError, match=message):
+        evaluate(policy, ENV, episodes=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, "episodes is 0"),
+        ({"workers": 0}, "workers is 0"),
+        ({"lanes": -1}, "lanes is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"env": None}, "--env"),
+        ({"env": "Pendulm-v1"}, "Pendulum-v1"),
+        ({"workers": 2, "lanes": 2}, "file.py:object"),
+        ({"stochastic": True}, "sample"),
+    ],
+)
+def test_bad_options_say_what_to_do(options, message):
+    with pytest.raises(UsageError, match=message):
+        evaluate(lambda _: np.zeros(1), **({"env": ENV, "episodes": 4} | options))
+
+
+def test_one_environment_is_not_shared():
+    with pytest.raises(UsageError, match="share one environment"):
+        evaluate("random", gymnasium.make("Pendulum-v1"), workers=2)
+
+
+def test_a_run_directory_must_be_one(tmp_path):
+    with pytest.raises(VinciError, match="not a run directory"):
+        evaluate(tmp_path)
+    (tmp_path / "config.json").write_text('{"environment": 3}')
+    with pytest.raises(VinciError, match=r"config\.json|description"):
+        evaluate(tmp_path)
+
+
+def test_video_without_moviepy_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"vinci-offline\[video\]"):
+        evaluate(still, ENV, episodes=1, video=tmp_path / "films")
+
+
+def test_video_needs_a_new_folder_and_an_environment_that_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    (tmp_path / "mine.mp4").touch()
+    with pytest.raises(UsageError, match="exists"):
+        evaluate(still, ENV, episodes=1, video=tmp_path)
+    with pytest.raises(UsageError, match="rgb_array"):
+        evaluate(still, Undrawn, episodes=1, video=tmp_path / "films")
+
+
+class Undrawn(load_object(ENV)):
+    def render(self):
+        return None
+
+
+def test_normalized_score_is_d4rls():
+    assert normalized_score("Hopper-v5", -20.272305) == 0
+    assert normalized_score("HalfCheetah-v4", 12135.0) == 100
+    assert normalized_score("module:Walker2d-v5", (4592.3 + 1.629008) / 2) == pytest.approx(50)
+    assert normalized_score("Pendulum-v1", 0.0) is None
+    assert normalized_score(None, 0.0) is None
+
+
+def test_statistics_and_json():
+    result = Evaluation("Hopper-v5", 2, (1.0, 3.0), (10, 30))
+    assert result.to_json() == {
+        "env": "Hopper-v5",
+        "episodes": 2,
+        "return_mean": 2.0,
+        "return_std": 1.0,
+        "returns": [1.0, 3.0],
+        "length_mean": 20.0,
+        "normalized_mean": normalized_score("Hopper-v5", 2.0),
+    }
+
+
+@pytest.fixture
+def command():
+    import typer
+
+    from vinci_offline.cli.console import errors_as_exit_codes
+    from vinci_offline.cli.evaluate import evaluate as function
+
+    app = typer.Typer()
+    app.command()(function)
+
+    def run(*arguments):
+        with errors_as_exit_codes():
+            result = CliRunner().invoke(app, list(map(str, arguments)))
+        if isinstance(result.exception, VinciError):
+            return result.exception
+        assert result.exit_code == 0, result.output
+        return result
+
+    return run
+
+
+def test_command_prints_one_json_object(command):
+    result = command("random", "--env", "Pendulum-v1", "--episodes", 3, "--seed", 2, "--json")
+    content = json.loads(result.stdout)
+    expected = evaluate("random", "Pendulum-v1", episodes=3, seed=2)
+    assert content == expected.to_json()
+    assert result.stderr == ""
+
+
+def test_command_prints_a_summary(command, run_directory):
+    result = command(run_directory, "--episodes", 4, "--env-kwargs", '{"max_episode_steps": 3}')
+    assert "Pendulum-v1, 4 episodes" in result.stdout
+    assert "3.0 steps" in result.stdout
+    assert "median" in result.stdout
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_command_refuses_arguments_that_are_not_an_object(command, text):
+    assert "--env-kwargs" in str(command("random", "--env", "Pendulum-v1", "--env-kwargs", text))
