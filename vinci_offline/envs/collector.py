@@ -16,6 +16,7 @@ from vinci_offline.envs.noise import Noise
 from vinci_offline.envs.recorder import RANDOM_STATE, Job
 from vinci_offline.envs.shards import Plan, ShardFolder, refuse_difference
 from vinci_offline.envs.workers import Ledger, record_elsewhere, record_here
+from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
 from vinci_offline.spec import EnvironmentSpec
 
@@ -133,6 +134,8 @@ def _open(
     env: EnvironmentLike, kwargs: Mapping[str, Any] | None
 ) -> tuple[gymnasium.Env[Any, Any], EnvironmentSpec]:
     made = make_env(env, kwargs)
+    if isinstance(made, EnvWrapper):
+        return made, made.environment_spec
     if isinstance(env, EnvironmentSpec):
         return made, environment_spec(made, env.id, {**env.kwargs, **(kwargs or {})})
     return made, environment_spec(made, _name(env), None if made is env else dict(kwargs or {}))

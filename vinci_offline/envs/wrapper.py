@@ -1,0 +1,80 @@
+"""An environment that offers its spaces as Keras inputs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from vinci_offline.envs.making import EnvironmentLike, environment_spec, make_env
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Tensor
+
+if TYPE_CHECKING:
+    from vinci_offline.networks.placeholders import Placeholders
+
+
+class EnvWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):  # type: ignore[misc]
+    """A Gymnasium environment to build Keras networks on; it steps as the environment does.
+
+    A functional critic starts from `state` and `action`; a Sequential actor from `state_space_dim` and
+    `action_space_dim`. Networks so built go into any agent that has such a network::
+
+        env = EnvWrapper("Pendulum-v1")
+        features = keras.layers.Concatenate()([env.state, env.action])
+        value = keras.layers.Dense(1)(keras.layers.Dense(64, activation="relu")(features))
+        critic = keras.Model([env.state, env.action], value)
+
+    Keras is imported when an input is first asked for, and the environment's spaces are never changed.
+
+    Args:
+        env: a Gymnasium id, ``module:EnvId``, ``module:Class``, an `EnvironmentSpec`, or an environment.
+        **kwargs: keyword arguments of the environment.
+
+    Raises:
+        UsageError: there is no such environment.
+        SpecError: datasets cannot hold its observations or actions.
+    """
+
+    def __init__(self, env: EnvironmentLike, **kwargs: Any) -> None:
+        made = make_env(env, kwargs)
+        super().__init__(made)
+        named = env if isinstance(env, str) and ":" in env else None
+        self._environment_spec = environment_spec(made, named, None if made is env else kwargs)
+
+    @property
+    def environment_spec(self) -> EnvironmentSpec:
+        """The environment as a dataset remembers it."""
+        return self._environment_spec
+
+    @property
+    def spec_json(self) -> str:
+        """The same as one line of JSON."""
+        return self._environment_spec.to_json()
+
+    @property
+    def state(self) -> Tensor:
+        """A Keras input for observations, the same object at each access."""
+        return self._placeholders.state
+
+    @property
+    def action(self) -> Tensor:
+        """A Keras input for actions, the same object at each access; one-hot where they are Discrete."""
+        return self._placeholders.action
+
+    @property
+    def state_space_dim(self) -> int:
+        """The number of scalars in an observation; of choices where it is Discrete."""
+        return self._placeholders.state_space_dim
+
+    @property
+    def action_space_dim(self) -> int:
+        """The number of scalars in an action; of choices where it is Discrete."""
+        return self._placeholders.action_space_dim
+
+    @cached_property
+    def _placeholders(self) -> Placeholders:
+        from vinci_offline.networks.placeholders import Placeholders
+
+        return Placeholders(self._environment_spec)
