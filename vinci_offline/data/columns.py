@@ -69,9 +69,28 @@ class LazyColumns(Mapping[str, Array]):
         for start in range(0, shape[0], step):
             yield start, self.read(path, slice(start, min(start + step, shape[0])))
 
+    def non_finite(self, path: str) -> tuple[int, int] | None:
+        """The first row with NaN or infinite values and how many such rows; None where there are none."""
+        if self.dtype(path).kind != "f":
+            return None
+        first, count = -1, 0
+        for start, block in self.blocks(path):
+            # One sum tells for the whole block, and almost all blocks are sound.
+            with np.errstate(invalid="ignore", over="ignore"):
+                if np.isfinite(block.sum(dtype=np.float64)):
+                    continue
+            wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+            if wrong.any():
+                first = start + int(np.argmax(wrong)) if first < 0 else first
+                count += int(wrong.sum())
+        return (first, count) if count else None
+
+    def _rows(self) -> int:
+        return next(iter(self._columns.values())).shape[0]
+
     def view(self, rows: slice | Array) -> LazyColumns:
         """These columns at some rows; a slice shares memory with them."""
-        count = len(range(*rows.indices(_count(self)))) if isinstance(rows, slice) else len(rows)
+        count = len(range(*rows.indices(self._rows()))) if isinstance(rows, slice) else len(rows)
 
         def loader(path: str) -> Callable[[slice], Array]:
             # The parent keeps what it reads, so that many views of it cost one read.
@@ -123,7 +142,3 @@ def _frozen(values: Array) -> Array:
     values = values.view()
     values.flags.writeable = False
     return values
-
-
-def _count(columns: LazyColumns) -> int:
-    return next(iter(columns._columns.values())).shape[0]

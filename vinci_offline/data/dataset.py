@@ -12,13 +12,16 @@ import numpy as np
 
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
-from vinci_offline.data.columns import Column, LazyColumns, chained, in_memory
+from vinci_offline.data.columns import LazyColumns, chained, in_memory
 from vinci_offline.data.digest import ColumnDigest, content_hash
 from vinci_offline.data.inference import infer_spec
+from vinci_offline.data.reader import agree, refuse, stored_columns, stored_table
+from vinci_offline.data.schema import check_arrays
+from vinci_offline.data.selection import chosen_indices, episode_rows
 from vinci_offline.data.shipped import resolve
 from vinci_offline.data.storage import cast as cast_values
 from vinci_offline.data.storage import storage_dtype
-from vinci_offline.data.structure import StoredColumn, Structure, fit, inspect, read_column
+from vinci_offline.data.structure import inspect
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
@@ -26,15 +29,14 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vinci_offline.data.problem import Problem
     from vinci_offline.data.writer import Compression
 
 
 class Dataset:
     """Rows of ``(s, a, r, s', terminated, truncated)``, from a file or from memory; nothing changes it.
 
-    Columns are read when they are first looked at, each in one read, and the file is open only meanwhile. Selecting
-    rows or episodes and concatenating make views, which read nothing.
+    Columns are read when they are first looked at, each in one read, and the file is open only meanwhile.
+    Selecting rows or episodes and concatenating make views, which read nothing.
 
     Make one with `open`, `from_columns`, `from_pandas` or `concatenate`.
 
@@ -54,7 +56,6 @@ class Dataset:
         parents: Sequence[Dataset] = (),
         path: Path | None = None,
         stored_hash: str | None = None,
-        source: Structure | None = None,
     ) -> None:
         self.columns = columns
         self.spec = spec
@@ -63,15 +64,15 @@ class Dataset:
         self._attributes = dict(attributes or {})
         self._parents = tuple(parents)
         self._stored_hash = stored_hash
-        self._source = source
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> Dataset:
         """Open a file, or a shipped dataset by its name. Its structure is checked; no column is read.
 
-        A flat D4RL file of others opens as well. Where neither it nor ``spec`` tells the environment, Box spaces of
-        the columns' shapes are inferred: observations without bounds, actions in [-1, 1] only if all of them lie
-        inside (which reads the actions), otherwise without bounds. Without a ``timeouts`` column no row is a timeout.
+        A flat D4RL file of others opens as well. Where neither it nor ``spec`` tells the environment, Box
+        spaces of the columns' shapes are inferred: observations without bounds, actions in [-1, 1] only if
+        all of them lie inside (which reads the actions), otherwise without bounds. Without a ``timeouts``
+        column no row is a timeout.
 
         Args:
             path: an HDF5 file, or a name that `vinci-offline datasets` lists.
@@ -83,20 +84,19 @@ class Dataset:
             SpecError: the spaces of ``spec`` are not those of the file.
         """
         structure = inspect(resolve(path))
-        _refuse(structure.path, structure.problems)
-        columns = LazyColumns(_stored_columns(structure))
+        refuse(structure.path, structure.problems)
+        columns = LazyColumns(stored_columns(structure))
         try:
-            spec = _agree(structure, spec) or infer_spec(columns)
+            spec = agree(structure, spec) or infer_spec(columns)
         except DatasetError as error:
             raise DatasetError(f"{structure.path}: {error}") from error
         return cls(
             columns,
             spec,
-            table=partial(_stored_table, structure, columns),
+            table=partial(stored_table, structure, columns),
             attributes=structure.attributes,
             path=structure.path,
             stored_hash=structure.content_hash,
-            source=structure,
         )
 
     @classmethod
@@ -124,13 +124,13 @@ class Dataset:
         """
         slots = layout.spec_slots(spec)
         arrays = {path: np.asarray(values) for path, values in columns.items()}
-        _check_arrays(arrays, spec)
+        check_arrays(arrays, spec)
         stored = {
             path: cast_values(values, storage_dtype(values, slots.get(path), float64), path)
             for path, values in arrays.items()
         }
         lazy = in_memory(stored)
-        given = None if episodes is None else {str(name): np.asarray(episodes[name]) for name in episodes}
+        given = None if episodes is None else {str(k): np.asarray(v) for k, v in episodes.items()}
         # At once, so that a wrong table is refused where it is given.
         table = None if given is None else episode_tables.complete(lazy, given)
         return cls(
@@ -149,13 +149,14 @@ class Dataset:
         attributes: Mapping[str, Any] | None = None,
         float64: bool = True,
     ) -> Dataset:
-        """The dataset of a frame laid out as `to_pandas` lays it out; ``Dataset.from_pandas(d.to_pandas(), spec=d.spec) == d``.
+        """The dataset of a frame laid out as `to_pandas` does it: the two are each other's inverse.
 
         ``episode``, ``step`` and ``timeout`` may be absent. Columns of other names become ``infos/…``.
 
         Args:
-            frame: one row a transition; rows of an episode follow each other in the order of ``step``. Where they do
-                not (a shuffled or filtered frame), each consecutive piece counts as an episode of its own.
+            frame: one row a transition; rows of an episode follow each other in the order of ``step``. Where
+                they do not (a shuffled or filtered frame), each consecutive piece counts as an episode of its
+                own.
             spec: the environment; inferred as in `open` where it is None.
             attributes: where the data comes from.
             float64: keep float64 columns; otherwise they become float32.
@@ -165,7 +166,7 @@ class Dataset:
         """
         from vinci_offline.data.frame import from_frame
 
-        columns, breaks = from_frame(frame, spec)
+        columns, breaks = from_frame(frame)
         spec = spec or infer_spec(in_memory(columns))
         made = cls.from_columns(columns, spec, attributes=attributes, float64=float64)
         if breaks is not None:
@@ -176,8 +177,8 @@ class Dataset:
     def concatenate(cls, datasets: Iterable[Dataset]) -> Dataset:
         """The rows of several datasets, one after the other; of views, the rows that they show.
 
-        Attributes that all share are kept, and ``parents`` names the contents' hashes. ``infos/…`` that not all
-        have are left out.
+        Attributes that all share are kept, and ``parents`` names the contents' hashes. ``infos/…`` that not
+        all have are left out.
 
         Raises:
             SpecError: their spaces differ.
@@ -235,10 +236,10 @@ class Dataset:
 
     @property
     def episodes(self) -> DataFrame:
-        """One row an episode: ``start``, ``length``, ``return``, ``terminated``, ``truncated``, and ``seed`` … if known.
+        """One row an episode: ``start, length, return, terminated, truncated``, and ``seed`` … if known.
 
-        Derived from the flags where the file has no table. A piece of an episode, cut out by `rows`, is an episode of
-        its own here.
+        Derived from the flags where the file has no table. A piece of an episode, cut out by `rows`, is an
+        episode of its own here.
 
         Raises:
             DatasetError: the stored table does not describe the rows.
@@ -247,7 +248,7 @@ class Dataset:
 
     @cached_property
     def attributes(self) -> Mapping[str, Any]:
-        """Where the data comes from: policy, noise, seed, library versions; ``parents``: hashes of what it is made of."""
+        """Where the data comes from: policy, noise, seed, versions; ``parents``: hashes of its sources."""
         if not self._parents:
             return dict(self._attributes)
         return {**self._attributes, "parents": [parent.hash for parent in self._parents]}
@@ -277,11 +278,11 @@ class Dataset:
             DatasetError: an index is out of range, or nothing is left.
         """
         table = self.episode_columns
-        chosen = _indices(episodes, len(table["start"]), "episode")
+        chosen = chosen_indices(episodes, len(table["start"]), "episode")
         start, length = table["start"][chosen], table["length"][chosen]
         selected = {name: values[chosen] for name, values in table.items()}
         selected["start"] = np.cumsum(length) - length
-        return self._view(_runs(start, length), lambda: selected)
+        return self._view(episode_rows(start, length), lambda: selected)
 
     def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
         """A view of some rows, in the order given; a slice shares memory.
@@ -292,7 +293,7 @@ class Dataset:
         Raises:
             DatasetError: an index is out of range, or nothing is left.
         """
-        chosen = _indices(indices, len(self), "row")
+        chosen = chosen_indices(indices, len(self), "row")
         rows: slice | Array = chosen
         if isinstance(indices, slice) and indices.step in {None, 1}:
             rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
@@ -308,9 +309,10 @@ class Dataset:
         return view
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> DataFrame:
-        """One row a transition: ``episode, step, observation_0 …, action_0 …, reward, next_observation_0 …, terminal, timeout``.
+        """One row a transition: ``episode, step, observation_0 …, action_0 …, reward, next_observation_0 …``.
 
-        Then each ``infos`` key. Dtypes are those on disk; rows that are not flat vectors (images) are one object column.
+        Then ``terminal, timeout`` and each ``infos`` key. Dtypes are those on disk; rows that are not flat
+        vectors (images) are one object column.
 
         Args:
             columns: paths of the columns to include, as in `columns`; all where it is None.
@@ -352,11 +354,11 @@ class Dataset:
             DatasetError: it names the column, the first such row, and how many there are.
         """
         for path in self.columns:
-            if (found := non_finite(self.columns, path)) is not None:
+            if (found := self.columns.non_finite(path)) is not None:
                 first, count = found
                 raise DatasetError(
-                    f"{self.path or 'the dataset'}: {path} has {count} rows with NaN or infinite values, the first is "
-                    f"row {first}; leave them out (Dataset.rows) or record the data again"
+                    f"{self.path or 'the dataset'}: {path} has NaN or infinite values in {count} rows, "
+                    f"the first is row {first}; leave them out (Dataset.rows) or record the data again"
                 )
 
     def _view(self, rows: slice | Array, table: Callable[[], Columns]) -> Dataset:
@@ -374,134 +376,12 @@ def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = No
     return Dataset.open(path).to_pandas(columns)
 
 
-def non_finite(columns: LazyColumns, path: str) -> tuple[int, int] | None:
-    """The first row of a column with NaN or infinite values and how many such rows there are; None if there are none."""
-    if columns.dtype(path).kind != "f":
-        return None
-    first, count = -1, 0
-    for start, block in columns.blocks(path):
-        # One number tells for the whole block, and almost all blocks are sound.
-        if np.isfinite(block.sum(dtype=np.float64)):
-            continue
-        wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
-        if wrong.any():
-            first = start + int(np.argmax(wrong)) if first < 0 else first
-            count += int(wrong.sum())
-    return (first, count) if count else None
-
-
-def _refuse(path: Path, problems: Sequence[Problem]) -> None:
-    if not problems:
-        return
-    shown = "; ".join(str(problem) for problem in problems[:3])
-    more = (
-        f"; and {len(problems) - 3} more problems: vinci-offline validate lists them"
-        if len(problems) > 3
-        else ""
-    )
-    raise DatasetError(f"{path}: {shown}{more}")
-
-
-def _agree(structure: Structure, spec: EnvironmentSpec | None) -> EnvironmentSpec | None:
-    """The spec to use: the one given must have the file's spaces."""
-    if spec is None or spec == structure.spec:
-        return structure.spec
-    if structure.spec is not None:
-        for name in ("observation_space", "action_space"):
-            if getattr(spec, name) != getattr(structure.spec, name):
-                raise SpecError(f"{structure.path}: the {name} given is not the file's; leave spec= out")
-    problems = fit(structure.columns, spec)
-    if problems:
-        raise SpecError(f"{structure.path}: {problems[0]}")
-    return spec
-
-
-def _stored_columns(structure: Structure) -> dict[str, Column]:
-    columns = {
-        path: Column(stored.shape, stored.dtype, partial(read_column, structure, path))
-        for path, stored in structure.columns.items()
-    }
-    if layout.TIMEOUTS not in columns:
-        count = structure.rows
-
-        def never(rows: slice) -> Array:
-            return np.zeros(len(range(*rows.indices(count))), np.bool_)
-
-        columns[layout.TIMEOUTS] = Column((count,), np.dtype(np.bool_), never)
-    return columns
-
-
-def _stored_table(structure: Structure, columns: LazyColumns) -> Columns:
-    """The file's episode table, completed; derived where there is none."""
-    if not structure.episodes:
-        return episode_tables.derive(columns)
-    wrong = episode_tables.inconsistencies(structure.episodes, structure.rows)
-    if wrong:
-        raise DatasetError(
-            f"{structure.path}: {layout.EPISODES} {wrong[0]}; remove the group, and episodes are derived from the flags"
-        )
-    if {"return", "terminated", "truncated"} <= set(structure.episodes):
-        return episode_tables.ordered(structure.episodes)
-    return episode_tables.complete(columns, dict(structure.episodes))
-
-
 def _chained_table(parts: Sequence[Dataset]) -> Columns:
     tables = [part.episode_columns for part in parts]
     names = [name for name in tables[0] if all(name in table for table in tables)]
     table = {name: np.concatenate([table[name] for table in tables]) for name in names}
     table["start"] = np.cumsum(table["length"]) - table["length"]
     return table
-
-
-def _check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
-    """Refuse arrays in the words in which a file of them would be refused."""
-    from vinci_offline.data.structure import table_problems
-
-    scalars = [path for path, values in arrays.items() if not values.ndim]
-    if scalars:
-        raise DatasetError(
-            f"columns: {', '.join(scalars)} is a single value, not an array with a row a transition"
-        )
-    unknown = [path for path in arrays if path.partition("/")[0] not in layout.COLUMN_ROOTS]
-    if unknown:
-        raise DatasetError(f"columns: unknown {', '.join(unknown)}; what else is recorded goes under infos/")
-    stored = {path: StoredColumn(values.shape, values.dtype) for path, values in arrays.items()}
-    problems = table_problems(stored, native=True)
-    slots = layout.spec_slots(spec)
-    shapes = {
-        path: StoredColumn(column.shape, slots[path].dtype if path in slots else column.dtype)
-        for path, column in stored.items()
-    }
-    problems = problems or fit(shapes, spec)
-    if problems:
-        raise DatasetError("; ".join(str(problem) for problem in problems))
-
-
-def _indices(wanted: slice | Sequence[int] | Array, count: int, what: str) -> Array:
-    """Numbers from zero of what is wanted out of ``count``."""
-    if isinstance(wanted, slice):
-        chosen = np.arange(count)[wanted]
-    else:
-        given = np.asarray(wanted)
-        if given.dtype == np.bool_ and given.shape != (count,):
-            raise DatasetError(f"a mask of shape {given.shape} over {count} {what}s")
-        chosen = np.flatnonzero(given) if given.dtype == np.bool_ else given
-    if chosen.ndim != 1 or not len(chosen):
-        raise DatasetError(f"no {what}s are selected, and a dataset cannot be empty")
-    if chosen.dtype.kind not in "iu":
-        raise DatasetError(f"{what} numbers must be whole, not {chosen.dtype}")
-    wrong = chosen[(chosen < -count) | (chosen >= count)]
-    if len(wrong):
-        raise DatasetError(f"there is no {what} {wrong[0]}: the dataset has {count}")
-    return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)
-
-
-def _runs(start: Array, length: Array) -> slice | Array:
-    """The rows of episodes, as a slice where they follow each other."""
-    if (start[1:] == start[:-1] + length[:-1]).all():
-        return slice(int(start[0]), int(start[-1] + length[-1]))
-    offsets = np.repeat(start - (np.cumsum(length) - length), length)
-    return offsets + np.arange(int(length.sum()))
 
 
 def _equal(one: Array, other: Array) -> bool:

@@ -20,7 +20,7 @@ class ColumnDigest:
     def update(self, rows: Array) -> None:
         """Add the next rows."""
         little = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<"))
-        self._sha.update(little.reshape(-1).view(np.uint8))
+        self._sha.update(little.reshape(-1).view(np.uint8).data)
 
     def hexdigest(self) -> str:
         """The digest of all rows so far."""

@@ -40,7 +40,7 @@ class EpisodeTable:
         part["start"] += start
         if self._parts and set(part) != set(self._parts[0]):
             raise DatasetError(
-                f"append: episodes have {', '.join(sorted(part))}, earlier ones {', '.join(sorted(self._parts[0]))}"
+                f"append: episodes have {', '.join(part)}, and earlier ones {', '.join(self._parts[0])}"
             )
         self._parts.append(part)
 

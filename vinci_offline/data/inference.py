@@ -15,8 +15,8 @@ _ASK = "give the environment with spec=, for instance Dataset.open(path, spec=En
 def infer_spec(columns: LazyColumns) -> EnvironmentSpec:
     """Box spaces of the columns' shapes: observations without bounds (images within 0 and 255).
 
-    Actions are taken to lie in [-1, 1] only where all of them do, otherwise they have no bounds. The number of
-    Discrete actions is never guessed: the largest action seen need not be the last there is.
+    Actions are taken to lie in [-1, 1] only where all of them do, otherwise they have no bounds. The number
+    of Discrete actions is never guessed: the largest action seen need not be the last there is.
 
     Raises:
         DatasetError: the actions or the observations are whole numbers, so that the spec must be given.

@@ -1,7 +1,7 @@
 """Looking at a file without reading its columns: what is in it, and what keeps it from being a dataset.
 
-Files come from strangers: links are not followed, nothing is read outside the file, and no size is believed that the
-file's own bytes cannot back.
+Files come from strangers: links are not followed, nothing is read outside the file, and no size is believed
+that the file's own bytes cannot back.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.attributes import decode
 from vinci_offline.data.problem import Problem, printable
+from vinci_offline.data.schema import StoredColumn, fit, table_problems
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
@@ -33,14 +34,6 @@ _BLOSC2 = 32026
 _BEST_RATIO = {h5py.h5z.FILTER_DEFLATE: 1100, h5py.h5z.FILTER_LZF: 300, _BLOSC2: 100_000}
 
 Stamp = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class StoredColumn:
-    """One dataset of the file: the shape with its rows, and the dtype in which it is read."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
 
 
 @dataclass(frozen=True)
@@ -156,37 +149,6 @@ def inspect(path: Path) -> Structure:
     )
 
 
-def fit(columns: Mapping[str, StoredColumn], spec: EnvironmentSpec) -> list[Problem]:
-    """Where columns differ from what the spec's spaces ask for."""
-    advice = "check the environment that the file says it comes from"
-    try:
-        slots = layout.spec_slots(spec)
-    except SpecError as error:
-        return [Problem("environment", str(error), advice)]
-    problems = []
-    absent = [path for path in slots if path not in columns and path.partition("/")[0] in _roots(columns)]
-    if absent:
-        problems.append(Problem(", ".join(absent), "missing, though the spaces have them", advice))
-    for path, column in columns.items():
-        slot = slots.get(path)
-        if slot is None:
-            if not path.startswith(f"{layout.INFOS}/"):
-                problems.append(Problem(path, "not a part of the spaces", advice))
-        elif column.shape[1:] != slot.shape:
-            problems.append(
-                Problem(path, f"rows have shape {column.shape[1:]}, the space {slot.shape}", advice)
-            )
-        elif not slot.accepts(column.dtype):
-            problems.append(
-                Problem(path, f"dtype {column.dtype} does not fit {slot.dtype}", "convert the column")
-            )
-    return problems
-
-
-def _roots(columns: Mapping[str, StoredColumn]) -> set[str]:
-    return {path.partition("/")[0] for path in columns}
-
-
 def _check_version(path: Path, version: Any) -> None:
     if not isinstance(version, int) or version < 1:
         raise DatasetError(
@@ -197,35 +159,6 @@ def _check_version(path: Path, version: Any) -> None:
             f"{path} has format version {version}, and this package reads up to {layout.VERSION}: "
             "upgrade vinci-offline"
         )
-
-
-def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Problem]:
-    """Missing columns, no rows, unequal lengths."""
-    problems = []
-    required = [root for root in layout.REQUIRED_ROOTS if native or root != layout.TIMEOUTS]
-    missing = [root for root in required if root not in _roots(columns)]
-    if missing:
-        problems.append(_missing(missing, columns))
-    lengths = {path: column.shape[0] for path, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
-        problems.append(Problem("columns", f"unequal lengths ({listed})", "cut all to whole rows"))
-    elif lengths and not any(lengths.values()):
-        problems.append(Problem("columns", "the file holds no rows", "record some transitions first"))
-    return problems
-
-
-def _missing(missing: list[str], columns: Mapping[str, StoredColumn]) -> Problem:
-    if missing == [layout.NEXT_OBSERVATIONS]:
-        what = "missing, and each row needs the observation that its action led to"
-        advice = "D4RL files may leave it out: convert the file first, as docs/format.md shows"
-        return Problem(layout.NEXT_OBSERVATIONS, what, advice)
-    found = ", ".join(sorted(_roots(columns))) or "none"
-    return Problem(
-        "columns",
-        f"missing {', '.join(missing)} (found: {found})",
-        "a transition dataset has them: see docs/format.md",
-    )
 
 
 def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn]:
@@ -299,7 +232,7 @@ def _unavailable_filter(path: str, dataset: Any) -> Problem | None:
 
 
 def _unbacked(path: str, dataset: Any) -> Problem | None:
-    """A size that the bytes in the file cannot hold: believing it would allocate whatever a stranger wrote there."""
+    """A size that the file's bytes cannot hold: believing it would allocate what a stranger wrote there."""
     declared = math.prod(dataset.shape) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
     plist = dataset.id.get_create_plist()

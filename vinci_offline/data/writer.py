@@ -32,14 +32,15 @@ _HDF5_VERSION = ("v108", "v108")
 class DatasetWriter:
     """Writes one dataset file; a context manager.
 
-    The file is built under a temporary name beside the target and renamed onto it when the block ends, so a reader
-    sees the old file or the whole new one. An exception inside the block removes the temporary file.
+    The file is built under a temporary name beside the target and renamed onto it when the block ends, so a
+    reader sees the old file or the whole new one. An exception inside the block removes the temporary file.
 
     Args:
         path: the file to write; its folder is made if need be.
         spec: the environment that the rows come from.
         attributes: where the data comes from (policy, noise, seed …): text, numbers, or what JSON can hold.
-        compress: a lossless filter. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin, also to read.
+        compress: a lossless filter. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin, also to
+            read.
         float64: store floating-point columns as they are given; otherwise float64 becomes float32.
         overwrite: replace an existing file.
 
@@ -95,14 +96,15 @@ class DatasetWriter:
         """Append rows, and the episodes that they are made of.
 
         Args:
-            columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the same
-                ``infos/…`` at each call; rows first, equally many. Values are copied.
-            episodes: one entry an episode: ``length``, and what else is known of each (``return``, ``seed`` …).
-                Whole episodes in row order. Missing ``return``, ``terminated`` and ``truncated`` are filled in.
-                None for rows that are not parts of episodes; then it is None at each call.
+            columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the
+                same ``infos/…`` at each call; rows first, equally many. Values are copied.
+            episodes: one entry an episode: ``length``, and what else is known of each (``return``, ``seed``
+                …). Whole episodes in row order. Missing ``return``, ``terminated`` and ``truncated`` are
+                filled in. None for rows that are not parts of episodes; then it is None at each call.
 
         Raises:
-            DatasetError: a column is missing, unknown, of another shape or length, or cannot be stored as it is.
+            DatasetError: a column is missing, unknown, of another shape or length, or cannot be stored as it
+                is.
             VinciError: the disk is full or fails.
         """
         arrays = {path: np.asarray(values) for path, values in columns.items()}
@@ -118,7 +120,7 @@ class DatasetWriter:
         self._rows += rows
 
     def _check(self, arrays: Mapping[str, Array]) -> int:
-        """The number of rows, where the columns are those expected, of the right shapes and of equal length."""
+        """The number of rows, where the columns are those expected, of the right shapes and equally long."""
         expected = set(self._columns) or {*self._slots, *(path for path in arrays if _is_info(path))}
         if set(arrays) != expected:
             missing, unknown = sorted(expected - set(arrays)), sorted(set(arrays) - expected)

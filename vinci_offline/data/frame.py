@@ -1,0 +1,172 @@
+"""A dataset as a DataFrame of one row a transition, and back.
+
+| column of the file | columns of the frame |
+| --- | --- |
+| ``observations`` (N, k) | ``observation_0 …``; likewise ``actions``, ``next_observations`` |
+| ``observations`` (N,) | ``observation`` |
+| ``observations`` (N, h, w, c) | ``observation``: an object column of arrays |
+| ``observations/KEY`` | ``observation/KEY``: numbers where a row is one, else an object column of arrays |
+| ``rewards``, ``terminals``, ``timeouts`` | ``reward``, ``terminal``, ``timeout`` |
+| ``infos/KEY`` | ``KEY``, ``KEY_0 …`` for vectors; ``infos/KEY`` where that could mean another column |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.errors import DatasetError
+from vinci_offline.types import Array, Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vinci_offline.data.dataset import Dataset
+
+_NAMES = {
+    layout.OBSERVATIONS: "observation",
+    layout.ACTIONS: "action",
+    layout.REWARDS: "reward",
+    layout.NEXT_OBSERVATIONS: "next_observation",
+    layout.TERMINALS: "terminal",
+    layout.TIMEOUTS: "timeout",
+}
+_ROOTS = {name: root for root, name in _NAMES.items()}
+_VECTORS = {"observation", "action", "next_observation"}
+_RESERVED = {"episode", "step", layout.INFOS, *_ROOTS}
+_NUMBERED = re.compile(r"(.+)_(\d+)")
+
+
+def to_frame(dataset: Dataset, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows of a dataset; `Dataset.to_pandas` says how they are laid out."""
+    import pandas as pd
+
+    unknown = [path for path in columns or () if path not in dataset.columns]
+    if unknown:
+        raise DatasetError(f"no column {', '.join(unknown)}; there are {', '.join(dataset.columns)}")
+    chosen = [path for path in dataset.columns if columns is None or path in columns]
+    table = dataset.episode_columns
+    numbers = np.repeat(np.arange(len(table["start"])), table["length"])
+    steps = np.arange(len(dataset)) - np.repeat(table["start"], table["length"])
+    blocks = [pd.DataFrame({"episode": numbers, "step": steps}, copy=False)]
+    blocks += [_block(path, dataset.columns[path]) for path in chosen]
+    return pd.concat(blocks, axis="columns")
+
+
+def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
+    """The columns of a frame, and the rows that begin an episode; None where it does not tell.
+
+    Raises:
+        DatasetError: a column is missing, comes twice, or holds no numbers.
+    """
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise DatasetError(f"the frame has several columns named {', '.join(twice)}")
+    if not len(frame):
+        raise DatasetError("the frame holds no rows")
+    columns: Columns = {}
+    for path, members, is_vector in _groups(names):
+        parts = [_plain(frame[name]) for name in members]
+        columns[path] = _vector(parts) if is_vector else parts[0]
+    missing = [
+        name
+        for name, root in _ROOTS.items()
+        if name != "timeout" and not any(path == root or path.startswith(f"{root}/") for path in columns)
+    ]
+    if missing:
+        raise DatasetError(
+            f"the frame has no column {', '.join(missing)} (nor {missing[0]}_0 …); it has {', '.join(names)}"
+        )
+    columns.setdefault(layout.TIMEOUTS, np.zeros(len(frame), np.bool_))
+    return columns, _breaks(frame)
+
+
+def _block(path: str, values: Array) -> pd.DataFrame:
+    import pandas as pd
+
+    name = _frame_name(path, values)
+    if values.ndim == 1:
+        return pd.DataFrame({name: values})
+    if values.ndim == 2 and name in _VECTORS | {path.removeprefix(f"{layout.INFOS}/")}:
+        return pd.DataFrame(values, columns=[f"{name}_{index}" for index in range(values.shape[1])])
+    return pd.DataFrame({name: pd.Series(list(values), dtype=object)})
+
+
+def _frame_name(path: str, values: Array) -> str:
+    root, _, key = path.partition("/")
+    if root in _NAMES:
+        return f"{_NAMES[root]}/{key}" if key else _NAMES[root]
+    mistakable = key.partition("/")[0] in _RESERVED or _NUMBERED.fullmatch(key)
+    return path if mistakable or values.shape[1:] == (0,) else key
+
+
+def _groups(names: list[str]) -> Iterator[tuple[str, list[str], bool]]:
+    """Each column's path, the frame columns that make it, and whether they are the entries of a vector."""
+    known = set(names)
+    widths = {name[:-2]: _width(name[:-2], known) for name in names if name.endswith("_0")}
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        if match is not None and _is_vector(match[1], known) and _in_run(match[2], widths.get(match[1], 0)):
+            if match[2] == "0":
+                yield _path(match[1]), [f"{match[1]}_{index}" for index in range(widths[match[1]])], True
+        elif name not in {"episode", "step"}:
+            yield _path(name), [name], False
+
+
+def _is_vector(base: str, known: set[str]) -> bool:
+    return base not in known and (base in _VECTORS or base.partition("/")[0] not in _RESERVED)
+
+
+def _width(base: str, known: set[str]) -> int:
+    return next(count for count in range(1, len(known) + 1) if f"{base}_{count}" not in known)
+
+
+def _in_run(number: str, width: int) -> bool:
+    return int(number) < width and str(int(number)) == number
+
+
+def _path(name: str) -> str:
+    first, _, key = name.partition("/")
+    if first in _ROOTS:
+        return f"{_ROOTS[first]}/{key}" if key else _ROOTS[first]
+    return name if first == layout.INFOS else f"{layout.INFOS}/{name}"
+
+
+def _vector(parts: list[Array]) -> Array:
+    result = np.empty((len(parts[0]), len(parts)), np.result_type(*parts))
+    for index, part in enumerate(parts):
+        result[:, index] = part
+    return result
+
+
+def _plain(series: pd.Series[Any]) -> Array:
+    """A series as an array of numbers; an object column of arrays as one array of them."""
+    numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
+    if numpy_dtype is not None and not series.hasnans:
+        return series.to_numpy(dtype=numpy_dtype)
+    values: Array = series.to_numpy()
+    if values.dtype.kind == "O":
+        try:
+            values = np.stack([np.asarray(cell) for cell in values])
+        except ValueError:
+            raise DatasetError(f"the frame's column {series.name}: rows of different shapes") from None
+    if values.dtype.kind not in "biuf":
+        raise DatasetError(f"the frame's column {series.name}: {series.dtype} values are no numbers")
+    return values
+
+
+def _breaks(frame: pd.DataFrame) -> Array | None:
+    if "episode" not in frame and "step" not in frame:
+        return None
+    begins = np.zeros(len(frame) - 1, np.bool_)
+    if "episode" in frame:
+        numbers = frame["episode"].to_numpy()
+        begins |= numbers[1:] != numbers[:-1]
+    if "step" in frame:
+        begins |= np.diff(frame["step"].to_numpy()) != 1
+    return np.flatnonzero(begins) + 1

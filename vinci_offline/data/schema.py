@@ -1,0 +1,104 @@
+"""What a set of columns must be to make a dataset, wherever they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.problem import Problem
+from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Array
+
+
+@dataclass(frozen=True)
+class StoredColumn:
+    """One dataset of the file: the shape with its rows, and the dtype in which it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Problem]:
+    """Missing columns, no rows, unequal lengths."""
+    problems = []
+    required = [root for root in layout.REQUIRED_ROOTS if native or root != layout.TIMEOUTS]
+    missing = [root for root in required if root not in _roots(columns)]
+    if missing:
+        problems.append(_missing(missing, columns))
+    lengths = {path: column.shape[0] for path, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
+        problems.append(Problem("columns", f"unequal lengths ({listed})", "cut all to whole rows"))
+    elif lengths and not any(lengths.values()):
+        problems.append(Problem("columns", "the file holds no rows", "record some transitions first"))
+    return problems
+
+
+def _missing(missing: list[str], columns: Mapping[str, StoredColumn]) -> Problem:
+    if missing == [layout.NEXT_OBSERVATIONS]:
+        what = "missing, and each row needs the observation that its action led to"
+        advice = "D4RL files may leave it out: convert the file first, as docs/format.md shows"
+        return Problem(layout.NEXT_OBSERVATIONS, what, advice)
+    found = ", ".join(sorted(_roots(columns))) or "none"
+    return Problem(
+        "columns",
+        f"missing {', '.join(missing)} (found: {found})",
+        "a transition dataset has them: see docs/format.md",
+    )
+
+
+def fit(columns: Mapping[str, StoredColumn], spec: EnvironmentSpec) -> list[Problem]:
+    """Where columns differ from what the spec's spaces ask for."""
+    advice = "check the environment that the file says it comes from"
+    try:
+        slots = layout.spec_slots(spec)
+    except SpecError as error:
+        return [Problem("environment", str(error), advice)]
+    problems = []
+    absent = [path for path in slots if path not in columns and path.partition("/")[0] in _roots(columns)]
+    if absent:
+        problems.append(Problem(", ".join(absent), "missing, though the spaces have them", advice))
+    for path, column in columns.items():
+        slot = slots.get(path)
+        if slot is None:
+            if not path.startswith(f"{layout.INFOS}/"):
+                problems.append(Problem(path, "not a part of the spaces", advice))
+        elif column.shape[1:] != slot.shape:
+            problems.append(
+                Problem(path, f"rows have shape {column.shape[1:]}, the space {slot.shape}", advice)
+            )
+        elif not slot.accepts(column.dtype):
+            problems.append(
+                Problem(path, f"dtype {column.dtype} does not fit {slot.dtype}", "convert the column")
+            )
+    return problems
+
+
+def _roots(columns: Mapping[str, StoredColumn]) -> set[str]:
+    return {path.partition("/")[0] for path in columns}
+
+
+def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
+    """Refuse arrays in the words in which a file of them would be refused."""
+    scalars = [path for path, values in arrays.items() if not values.ndim]
+    if scalars:
+        raise DatasetError(
+            f"columns: {', '.join(scalars)} is a single value, not an array with a row a transition"
+        )
+    unknown = [path for path in arrays if path.partition("/")[0] not in layout.COLUMN_ROOTS]
+    if unknown:
+        raise DatasetError(f"columns: unknown {', '.join(unknown)}; what else is recorded goes under infos/")
+    stored = {path: StoredColumn(values.shape, values.dtype) for path, values in arrays.items()}
+    problems = table_problems(stored, native=True)
+    slots = layout.spec_slots(spec)
+    shapes = {
+        path: StoredColumn(column.shape, slots[path].dtype if path in slots else column.dtype)
+        for path, column in stored.items()
+    }
+    problems = problems or fit(shapes, spec)
+    if problems:
+        raise DatasetError("; ".join(str(problem) for problem in problems))

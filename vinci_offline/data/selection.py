@@ -1,0 +1,37 @@
+"""Which rows or episodes are meant by a slice, indices or a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vinci_offline.errors import DatasetError
+from vinci_offline.types import Array
+
+
+def chosen_indices(wanted: slice | Sequence[int] | Array, count: int, what: str) -> Array:
+    """Numbers from zero of what is wanted out of ``count``."""
+    if isinstance(wanted, slice):
+        chosen = np.arange(count)[wanted]
+    else:
+        given = np.asarray(wanted)
+        if given.dtype == np.bool_ and given.shape != (count,):
+            raise DatasetError(f"a mask of shape {given.shape} over {count} {what}s")
+        chosen = np.flatnonzero(given) if given.dtype == np.bool_ else given
+    if chosen.ndim != 1 or not len(chosen):
+        raise DatasetError(f"no {what}s are selected, and a dataset cannot be empty")
+    if chosen.dtype.kind not in "iu":
+        raise DatasetError(f"{what} numbers must be whole, not {chosen.dtype}")
+    wrong = chosen[(chosen < -count) | (chosen >= count)]
+    if len(wrong):
+        raise DatasetError(f"there is no {what} {wrong[0]}: the dataset has {count}")
+    return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)
+
+
+def episode_rows(start: Array, length: Array) -> slice | Array:
+    """The rows of episodes, as a slice where they follow each other."""
+    if (start[1:] == start[:-1] + length[:-1]).all():
+        return slice(int(start[0]), int(start[-1] + length[-1]))
+    offsets = np.repeat(start - (np.cumsum(length) - length), length)
+    return offsets + np.arange(int(length.sum()))
