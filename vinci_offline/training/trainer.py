@@ -87,7 +87,7 @@ def train(
     evaluation_env = _evaluation_environment(config, dataset.spec, env)
     transitions = load_transitions(dataset, config.gamma, config.n_step)
     directory.claim(
-        _config_json(learned, agent, config, dataset.spec, normalization, networks, init),
+        _config_json(learned, config, dataset.spec, normalization, networks, init),
         summary := {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)},
         resume=resume,
         overwrite=overwrite,
