@@ -30,7 +30,8 @@ class SeededLength(gymnasium.Env):
 class Batched:
     """A policy that checks that its batch never changes its shape."""
 
-    shapes: set = set()
+    def __init__(self):
+        self.shapes = set()
 
     def act(self, observations, rngs):
         self.shapes.add((observations.shape, len(rngs)))

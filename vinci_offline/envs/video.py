@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def check_renders(env: gymnasium.Env[Any, Any]) -> None:
         frame = env.render()
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise UsageError(
-            f"the environment cannot be drawn: {error}; for classic control run: pip install pygame"
+            f"the environment cannot be drawn ({error}); run: pip install 'vinci-offline[video]'"
         ) from error
     if getattr(frame, "ndim", 0) != 3:
         raise UsageError('the environment cannot be filmed: it does not render as "rgb_array"')
@@ -53,10 +54,13 @@ def filmed(env: gymnasium.Env[Any, Any], folder: Path, episode: int) -> gymnasiu
     """The environment; its next episode is filmed to a file named ``episode-000-…`` after its number."""
     from gymnasium.wrappers import RecordVideo
 
-    return RecordVideo(
-        env,
-        str(folder),
-        episode_trigger=lambda nth: nth == 0,
-        name_prefix=f"episode-{episode:03d}",
-        disable_logger=True,
-    )
+    with warnings.catch_warnings():
+        # The folder was empty before the first of the films: none overwrites another.
+        warnings.simplefilter("ignore")
+        return RecordVideo(
+            env,
+            str(folder),
+            episode_trigger=lambda nth: nth == 0,
+            name_prefix=f"episode-{episode:03d}",
+            disable_logger=True,
+        )
