@@ -188,8 +188,7 @@ class NetworkBuilder:
         self._asked.add(name)
         if name in self._user:
             model = user.make(name, self._user[name], self.placeholders)
-            env = self.placeholders
-            return [user.call(name, member, inputs, env, outputs) for member in user.members(model, count)]
+            return user.towers(name, model, inputs, self.placeholders, outputs, count)
         flat = [
             ops.reshape(x, (-1, self.placeholders.state_space_dim)) if len(x.shape) != 2 else x
             for x in inputs

@@ -50,40 +50,48 @@ def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
     return network
 
 
-def call(name: str, model: keras.Model, inputs: list[Tensor], env: Placeholders, outputs: int) -> Tensor:
-    """Connect a user's model to a network's own inputs.
+def towers(
+    name: str, model: keras.Model, inputs: list[Tensor], env: Placeholders, outputs: int, count: int
+) -> list[Tensor]:
+    """Connect a user's model, and copies of it with initial weights of their own, to a network's inputs.
 
     Args:
         name: the network's name, for messages.
         model: the user's.
         inputs: the prepared observation, and for a critic of continuous actions the scaled action.
         env: what the model was built on: tells its inputs' order.
-        outputs: the width it must return.
+        outputs: the width that it must return.
+        count: members of the ensemble, the model itself among them.
 
     Returns:
-        ``[B, outputs]``.
+        ``count`` times ``[B, outputs]`` float32.
 
     Raises:
         SpecError: other inputs, or another shape, than the network must have.
     """
     inputs = _in_order(name, model, inputs, env)
-    expected = f"an output of shape (None, {outputs})"
+    first = _call(name, model, inputs, outputs)  # an unbuilt Sequential has no layers to copy before this
+    copies = [keras.models.clone_model(model, clone_function=_reseeded(i)) for i in range(1, count)]
+    for i, copy in enumerate(copies, start=1):
+        copy.name = f"{model.name}_member_{i}"  # names within a network must differ
+    return [first, *(_call(name, copy, inputs, outputs) for copy in copies)]
+
+
+def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int) -> Tensor:
     try:
         result = model(inputs[0] if len(inputs) == 1 else inputs)
     except (ValueError, TypeError) as error:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         first_line = str(error).strip().splitlines()[0]
         raise SpecError(f"network {name!r} does not take inputs of shape {shapes}: {first_line}") from error
-    if not hasattr(result, "shape"):
-        raise SpecError(f"network {name!r} must have {expected}, and it has {len(result)} outputs")
-    if tuple(result.shape[1:]) != (outputs,):
-        raise SpecError(f"network {name!r} must have {expected}, and it has {tuple(result.shape)}")
-    return keras.ops.cast(result, "float32")
-
-
-def members(model: keras.Model, count: int) -> list[keras.Model]:
-    """An ensemble: the model itself and copies with initial weights of their own."""
-    return [model, *(keras.models.clone_model(model, clone_function=_reseeded(i)) for i in range(1, count))]
+    found = list(result.values()) if isinstance(result, dict) else result
+    found = found if isinstance(found, list | tuple) else [found]
+    if len(found) != 1 or tuple(found[0].shape[1:]) != (outputs,):
+        shapes = ", ".join(str(tuple(x.shape)) for x in found)
+        raise SpecError(
+            f"network {name!r} must have one output of shape (None, {outputs}), and it has {shapes}"
+        )
+    return keras.ops.cast(found[0], "float32")
 
 
 def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]:

@@ -1,0 +1,113 @@
+"""Numbers worked out by hand from the papers' equations."""
+
+import math
+
+import numpy as np
+import pytest
+from keras import ops
+
+from vinci_offline import functional
+from vinci_offline.errors import SpecError
+
+
+def f32(values):
+    return ops.convert_to_tensor(np.asarray(values, "float32"))
+
+
+def test_td_target_bootstraps_only_where_the_discount_says():
+    # A running row, a terminated row (discount 0), a truncated row (discount as any other), a three-step row.
+    target = functional.td_target(f32([1, 1, 1, 2.71]), f32([0.9, 0, 0.9, 0.729]), f32([10, 10, 10, 10]))
+    np.testing.assert_allclose(target, [10.0, 1.0, 10.0, 10.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["reward", "discount", "next_value"])
+def test_td_target_refuses_columns(name):
+    arrays = {"reward": f32([1, 2, 3]), "discount": f32([1, 1, 1]), "next_value": f32([1, 2, 3])}
+    arrays[name] = ops.expand_dims(arrays[name], -1)
+    with pytest.raises(SpecError, match=rf"{name} must have shape \[B\], and it has shape \[3, 1\]"):
+        functional.td_target(**arrays)
+
+
+def test_td_target_refuses_another_batch():
+    with pytest.raises(SpecError, match="reward and next_value must agree on B"):
+        functional.td_target(f32([1, 2, 3]), f32([1, 1, 1]), f32([1, 2]))
+
+
+def test_clipped_double_is_the_least_of_each_column():
+    np.testing.assert_array_equal(functional.clipped_double(f32([[1, 5], [2, -3]])), [1, -3])
+    with pytest.raises(SpecError, match="values must have shape"):
+        functional.clipped_double(f32([1, 2]))
+
+
+def test_squared_error():
+    np.testing.assert_array_equal(functional.squared_error(f32([1, 4]), f32([3, 3])), [4, 1])
+    np.testing.assert_array_equal(
+        functional.squared_error(f32([[1, 4], [3, 0]]), f32([3, 3])), [[4, 1], [0, 9]]
+    )
+
+
+def test_squared_error_refuses_a_column_of_values():
+    with pytest.raises(SpecError, match="agree on B"):
+        functional.squared_error(f32([[1], [2], [3]]), f32([1, 2, 3]))
+    with pytest.raises(SpecError, match="target must have shape"):
+        functional.squared_error(f32([1, 2, 3]), f32([[1], [2], [3]]))
+
+
+def test_huber_loss_is_quadratic_then_linear():
+    # delta 2: 0.5 * 1 = 0.5; at the corner 0.5 * 4 = 2; beyond 2 * (5 - 1) = 8, both ways.
+    loss = functional.huber_loss(f32([1, 2, 5, -5]), f32([0, 0, 0, 0]), 2.0)
+    np.testing.assert_array_equal(loss, [0.5, 2, 8, 8])
+
+
+def test_ensemble_loss_sums_members_and_averages_rows():
+    values, target = f32([[1, 3], [2, 2]]), f32([1, 1])
+    # Member 1: (0 + 4) / 2; member 2: (1 + 1) / 2.
+    assert float(functional.ensemble_loss(values, target)) == 3.0
+    # Huber with delta 1: (0 + 1.5) / 2 + (0.5 + 0.5) / 2.
+    assert float(functional.ensemble_loss(values, target, 1.0)) == 1.25
+
+
+def test_expectile_loss_is_asymmetric():
+    # |0.7 - 0| * 4 for a value below, |0.7 - 1| * 4 for one above.
+    np.testing.assert_allclose(functional.expectile_loss(f32([2, -2]), 0.7), [2.8, 1.2], rtol=1e-6)
+
+
+def test_expectile_loss_has_the_expectile_as_its_minimum():
+    # The 0.9-expectile m of {0, 1} solves 0.9 * (1 - m) = 0.1 * m.
+    sample, grid = np.array([0.0, 1.0]), np.linspace(0, 1, 1001)
+    loss = functional.expectile_loss(f32(sample[None] - grid[:, None]), 0.9)
+    assert grid[np.argmin(np.sum(loss, axis=1))] == pytest.approx(0.9)
+
+
+def test_advantage_weight_is_clipped():
+    weight = functional.advantage_weight(f32([0, 1, -1, 10]), 3.0, 100.0)
+    np.testing.assert_allclose(weight, [1, math.exp(3), math.exp(-3), 100], rtol=1e-6)
+
+
+def test_l2_penalty_counts_kernels_only():
+    import keras
+
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    net.set_weights([np.array([[3.0], [4.0]]), np.array([5.0])])
+    assert float(functional.l2_penalty(net)) == 25.0
+
+
+def test_value_metrics():
+    metrics = functional.value_metrics(f32([[1, 3]]), f32([0, 1]))
+    assert {name: float(value) for name, value in metrics.items()} == {
+        "q/mean": 2.0,
+        "q/max": 3.0,
+        "target/mean": 0.5,
+    }
+
+
+def test_action_error_refuses_other_shapes():
+    np.testing.assert_array_equal(functional.action_error(f32([[1, 2]]), f32([[0, 4]])), [[1, 4]])
+    with pytest.raises(SpecError, match="recorded must have shape"):
+        functional.action_error(f32([[1], [2]]), f32([1, 2]))
+
+
+def test_every_public_name_exists():
+    assert all(hasattr(functional, name) for name in functional.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        functional.nothing

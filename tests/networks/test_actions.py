@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+
+from vinci_offline.errors import SpecError
+from vinci_offline.networks.actions import BoxScaling, scale_actions, unscale_actions
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace
+
+MIXED = BoxSpace(
+    (5,),
+    "float32",
+    np.array([-2, 0, -np.inf, 0, 3], "f4"),
+    np.array([2, 10, np.inf, np.inf, 3], "f4"),
+)
+"""Symmetric, asymmetric, unbounded, bounded on one side, one value only."""
+
+
+def test_scale_by_hand():
+    actions = np.array([[-2, 0, 7, 4, 3], [1, 10, -7, 0, 3]], "f4")
+    scaled = scale_actions(MIXED, actions)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, [[-1, -1, 7, 4, 0], [0.5, 1, -7, 0, 0]])
+    np.testing.assert_allclose(unscale_actions(MIXED, scaled), actions)
+
+
+def test_unscale_clips_to_every_finite_bound():
+    actions = unscale_actions(MIXED, np.full((1, 5), -30, "f4"))
+    np.testing.assert_array_equal(actions, [[-2, 0, -30, 0, 3]])
+
+
+def test_bounded_marks_what_lives_between_minus_one_and_one():
+    np.testing.assert_array_equal(BoxScaling(MIXED).bounded, [True, True, False, False, True])
+
+
+@given(
+    low=st.floats(-100, 100, width=32),
+    width=st.floats(0.5, 100, width=32),
+    fraction=st.floats(0, 1, width=32),
+)
+def test_round_trip_and_range(low, width, fraction):
+    space = BoxSpace((1,), "float32", np.array([low], "f4"), np.array([low + width], "f4"))
+    action = np.array([[low + fraction * width]], "f4").clip(space.low, space.high)
+    scaled = scale_actions(space, action)
+    assert (
+        np.abs(scaled).max() <= 1 + 1e-3
+    )  # float32 bounds a hundred from zero keep five digits of a small range
+    back = unscale_actions(space, scaled)
+    assert (back >= space.low).all()
+    assert (back <= space.high).all()
+    np.testing.assert_allclose(back, action, atol=1e-4)
+
+
+@pytest.mark.parametrize("scaled", [np.linspace(-3, 3, 20, dtype="f4").reshape(4, 5)])
+def test_tensors_and_arrays_share_one_definition(scaled):
+    scaling = BoxScaling(MIXED)
+    by_keras = ops.convert_to_numpy(scaling.unscale_tensor(ops.convert_to_tensor(scaled)))
+    np.testing.assert_array_equal(by_keras, unscale_actions(MIXED, scaled))
+    again = ops.convert_to_numpy(scaling.scale_tensor(ops.convert_to_tensor(by_keras)))
+    np.testing.assert_allclose(again, scale_actions(MIXED, by_keras), rtol=1e-6)
+
+
+def test_shaped_and_integer_boxes():
+    space = BoxSpace((2, 1), "int64", np.array([[0], [0]]), np.array([[4], [2]]))
+    scaled = scale_actions(space, np.array([[[4], [1]]]))
+    np.testing.assert_array_equal(scaled, [[1, 0]])
+    actions = unscale_actions(space, scaled + 0.1)
+    assert actions.dtype == np.int64
+    np.testing.assert_array_equal(actions, [[[4], [1]]])
+    by_keras = ops.convert_to_numpy(BoxScaling(space).unscale_tensor(ops.convert_to_tensor(scaled + 0.1)))
+    np.testing.assert_array_equal(by_keras, actions)
+    assert by_keras.dtype == np.int64
+
+
+def test_discrete_counts_from_zero():
+    space = DiscreteSpace(3, start=-1)
+    index = scale_actions(space, np.array([-1, 0, 1], "i8"))
+    assert index.dtype == np.int32
+    np.testing.assert_array_equal(index, [0, 1, 2])
+    np.testing.assert_array_equal(unscale_actions(space, index), [-1, 0, 1])
+
+
+def test_actions_that_do_not_fit_are_refused():
+    with pytest.raises(SpecError, match=r"Discrete space 0 … 2: .* from 0 to 3"):
+        scale_actions(DiscreteSpace(3), np.array([0, 3]))
+    with pytest.raises(SpecError, match=r"\(4,\) do not fit the action space of \(5,\)"):
+        scale_actions(MIXED, np.zeros((2, 4), "f4"))
+    with pytest.raises(SpecError, match="choose an agent for Discrete"):
+        scale_actions(DictSpace({}), np.zeros((2, 4), "f4"))
+
+
+def test_scaling_touches_neither_space_nor_actions():
+    actions = np.ones((2, 5), "f4")
+    actions.setflags(write=False)
+    MIXED.low.setflags(write=False)
+    unscale_actions(MIXED, scale_actions(MIXED, actions))

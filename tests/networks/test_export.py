@@ -1,0 +1,154 @@
+import subprocess
+import sys
+from textwrap import dedent
+
+import keras
+import numpy as np
+import pytest
+
+from vinci_offline.errors import SpecError
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.testing.agent_contract import BOX, DISCRETE
+
+HIDDEN = (8, 8)
+
+
+def builder(spec):
+    shape = spec.observation_space.shape
+    return NetworkBuilder(spec, np.full(shape, 0.5, "f4"), np.full(shape, 2, "f4"))
+
+
+def exports():
+    """One of each kind of policy, by name."""
+    box, discrete = builder(BOX), builder(DISCRETE)
+    gaussian = box.gaussian_actor("actor", HIDDEN)
+    categorical = discrete.categorical_actor("actor", HIDDEN)
+    grid = NetworkBuilder(EnvironmentSpec(DiscreteSpace(5, start=2), BOX.action_space))
+    shaped = NetworkBuilder(
+        EnvironmentSpec(
+            BoxSpace((2, 2), "float64", np.full((2, 2), -np.inf), np.full((2, 2), np.inf)),
+            BoxSpace((1, 2), "float32", np.array([[-1, 0]], "f4"), np.array([[1, np.inf]], "f4")),
+        ),
+        np.ones((2, 2)),
+        np.ones((2, 2)),
+    )
+    return {
+        "deterministic": (box.policy(box.deterministic_actor("actor", HIDDEN)), (3,)),
+        "mean": (box.policy(gaussian), (3,)),
+        "gaussian": (box.stochastic_policy(gaussian), (3,)),
+        "choice": (discrete.policy(categorical), (4,)),
+        "logits": (discrete.stochastic_policy(categorical), (4,)),
+        "greedy": (
+            discrete.greedy_policy(discrete.discrete_critics("critic", HIDDEN, 2, dueling=True)),
+            (4,),
+        ),
+        "shaped": (shaped.policy(shaped.deterministic_actor("actor", HIDDEN)), (2, 2)),
+        "discrete_observations": (grid.policy(grid.deterministic_actor("actor", HIDDEN)), ()),
+    }
+
+
+def test_policies_load_in_a_process_without_this_package(tmp_path):
+    for name, (policy, shape) in exports().items():
+        rng = np.random.default_rng(0)
+        observations = rng.normal(size=(7, *shape)) * 3 if shape else rng.integers(2, 7, 7)
+        policy.save(tmp_path / f"{name}.keras")
+        outputs = policy(observations)
+        named = outputs if isinstance(outputs, dict) else {"action": outputs}
+        np.savez(
+            tmp_path / f"{name}.npz",
+            observations=observations,
+            **{k: np.asarray(v) for k, v in named.items()},
+        )
+    # -I keeps the working directory and the user's site out; blocking the import makes sure of it.
+    script = dedent(
+        """
+        import pathlib, sys
+        sys.modules["vinci_offline"] = None
+        import keras
+        import numpy as np
+        for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
+            policy = keras.saving.load_model(path, safe_mode=True)
+            stored = dict(np.load(path.with_suffix(".npz"), allow_pickle=False))
+            found = policy(stored.pop("observations"))
+            found = found if isinstance(found, dict) else {"action": found}
+            assert set(found) == set(stored), path
+            for name, value in found.items():
+                np.testing.assert_array_equal(np.asarray(value), stored[name], err_msg=str(path))
+            print(path.stem)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted(exports())
+
+
+def test_gaussian_in_environment_units_is_stretched_and_moved():
+    build = builder(BOX)  # bounds [-2, 2] and [0, 0.5]: scales 2 and 0.25, offsets 0 and 0.25
+    actor = build.gaussian_actor("actor", HIDDEN)
+    observations = np.random.default_rng(0).normal(size=(5, 3)).astype("f4")
+    scaled, found = actor(observations), build.stochastic_policy(actor)(observations)
+    np.testing.assert_allclose(found["mean"], np.asarray(scaled["mean"]) * [2, 0.25] + [0, 0.25], rtol=1e-5)
+    # The offset must not touch the deviation, whatever the bounds.
+    np.testing.assert_allclose(np.exp(found["log_std"]), np.exp(scaled["log_std"]) * [2, 0.25], rtol=1e-5)
+
+
+def test_discrete_policy_adds_the_start():
+    build = builder(DISCRETE)
+    actor = build.categorical_actor("actor", HIDDEN)
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype("f4") * 10
+    choices = np.asarray(build.policy(actor)(observations))
+    np.testing.assert_array_equal(choices, np.argmax(actor(observations)["logits"], axis=-1) + 1)
+    assert choices.dtype.kind == "i"
+
+
+def test_policy_shares_weights_with_the_actor():
+    build = builder(BOX)
+    actor = build.deterministic_actor("actor", HIDDEN)
+    policy = build.policy(actor)
+    before = np.asarray(policy(np.ones((1, 3))))
+    actor.set_weights([w * 2 for w in actor.get_weights()])
+    assert not np.array_equal(before, policy(np.ones((1, 3))))
+
+
+def test_linear_actor_is_clipped_to_the_bounds():
+    build = builder(BOX)
+    actor = build.deterministic_actor("actor", HIDDEN, squash=False)
+    actor.set_weights([w * 100 for w in actor.get_weights()])
+    actions = np.asarray(build.policy(actor)(np.random.default_rng(0).normal(size=(50, 3)) * 100))
+    np.testing.assert_array_equal(actions.min(axis=0), BOX.action_space.low)
+    np.testing.assert_array_equal(actions.max(axis=0), BOX.action_space.high)
+
+
+def test_stored_actor_speaks_scaled_actions_and_does_not_train(tmp_path):
+    build = builder(BOX)
+    actor = build.deterministic_actor("actor", HIDDEN)
+    build.policy(actor).save(tmp_path / "policy.keras")
+    stored = build.stored_actor("bootstrap_actor", str(tmp_path / "policy.keras"))
+    observations = np.random.default_rng(0).normal(size=(5, 3)).astype("f4")
+    np.testing.assert_allclose(stored(observations), actor(observations), atol=1e-5)
+    assert stored.trainable_variables == []
+
+
+def test_stored_actor_that_does_not_fit_is_refused(tmp_path):
+    path = str(tmp_path / "policy.keras")
+    with pytest.raises(SpecError, match="does not exist"):
+        builder(BOX).stored_actor("bootstrap_actor", path)
+    (tmp_path / "policy.keras").write_text("not a model")
+    with pytest.raises(SpecError, match="not a model that Keras loads"):
+        builder(BOX).stored_actor("bootstrap_actor", path)
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]).save(path)
+    with pytest.raises(SpecError, match=r"returns \(None, 5\), and the environment's actions are \(2,\)"):
+        builder(BOX).stored_actor("bootstrap_actor", path)
+    keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)]).save(path)
+    with pytest.raises(SpecError, match=r"does not take observations of shape \(3,\)"):
+        builder(BOX).stored_actor("bootstrap_actor", path)
+
+
+def test_stored_actor_with_code_inside_is_refused(tmp_path):
+    path = str(tmp_path / "policy.keras")
+    keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x[:, :2])]).save(path)
+    with pytest.raises(SpecError, match="safe mode"):
+        builder(BOX).stored_actor("bootstrap_actor", path)

@@ -1,0 +1,215 @@
+import keras
+import numpy as np
+import pytest
+from keras import Model, Sequential, layers, ops
+from keras.layers import Activation, Dense, concatenate
+
+from vinci_offline.errors import SpecError
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.networks.placeholders import Placeholders
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.testing.agent_contract import BOX, DISCRETE
+
+HIDDEN = (8, 8)
+MEAN, STD = np.array([1, 2, 3], "f4"), np.array([1, 2, 3], "f4")
+
+
+def critic(env):
+    """The functional style."""
+    # Inputs
+    observation = env.state
+    action = env.action
+    # Concatenate the inputs for the critic
+    inputs = concatenate([observation, action])
+    # Hidden layer
+    x = Dense(100)(inputs)
+    x = Activation("relu")(x)
+    # Output layer
+    x = Dense(1)(x)
+    x = Activation("linear")(x)
+    # Final model
+    return Model(inputs=[observation, action], outputs=[x])
+
+
+def actor(env):
+    """The Sequential style."""
+    model = Sequential()
+    # Hidden layers
+    model.add(Dense(400, input_shape=(env.state_space_dim,)))
+    # Output layer
+    model.add(Dense(env.action_space_dim, activation="tanh"))
+    return model
+
+
+def builder(spec=BOX, statistics=True, **networks):
+    return NetworkBuilder(spec, *((MEAN, STD) if statistics else ()), user_networks=networks)
+
+
+def test_functional_critic_becomes_an_ensemble_on_raw_observations():
+    made = builder(critic=critic).critics("critic", HIDDEN, count=2)
+    values = np.asarray(made([np.ones((5, 3), "f4"), np.ones((5, 2), "f4")]))
+    assert values.shape == (2, 5)
+    assert not np.isclose(values[0], values[1]).any()
+    assert sum(int(np.prod(v.shape)) for v in made.trainable_variables) == 2 * (5 * 100 + 100 + 100 + 1)
+
+
+@pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`")
+def test_sequential_actor_sees_normalised_observations():
+    made = builder(actor=actor).deterministic_actor("actor", HIDDEN)
+    weights = made.get_weights()
+    assert [w.shape for w in weights] == [(3, 400), (400,), (400, 2), (2,)]
+    observation = np.random.default_rng(0).normal(size=(6, 3)).astype("f4")
+    hidden = (observation - MEAN) / (STD + 1e-3) @ weights[0] + weights[1]
+    by_hand = np.tanh(hidden @ weights[2] + weights[3])
+    np.testing.assert_allclose(made(observation), by_hand, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [lambda env: keras.Input((env.state_space_dim,)), None])
+def test_sequential_with_an_input_layer_and_without(first):
+    def value(env):
+        return Sequential([*([first(env)] if first else []), Dense(4, activation="relu"), Dense(1)])
+
+    assert builder(value=value).value("value", HIDDEN)(np.ones((5, 3), "f4")).shape == (5,)
+
+
+def test_critic_with_its_inputs_in_the_other_order():
+    def swapped(env):
+        return Model([env.action, env.state], Dense(1)(concatenate([env.action, env.state])))
+
+    made = builder(critic=swapped).critics("critic", HIDDEN, count=2)
+    observation, action = np.ones((1, 3), "f4"), np.full((1, 2), 5, "f4")
+    inputs = np.concatenate([action, (observation - MEAN) / (STD + 1e-3)], axis=1)
+    for member in range(2):
+        kernel, bias = made.get_weights()[2 * member : 2 * member + 2]
+        by_hand = inputs @ kernel + bias
+        np.testing.assert_allclose(made([observation, action])[member], by_hand[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("style", ["functional", "sequential", "discrete"])
+def test_cloned_members_differ_even_where_the_user_fixed_the_seed(style):
+    seeded = {"kernel_initializer": keras.initializers.GlorotUniform(seed=1)}
+
+    def network(env):
+        if style == "functional":
+            return Model([env.state, env.action], Dense(1, **seeded)(concatenate([env.state, env.action])))
+        if style == "discrete":
+            return Sequential([keras.Input((env.state_space_dim,)), Dense(env.action_space_dim, **seeded)])
+        inner = Sequential([keras.Input((5,)), Dense(1, **seeded)])
+        return Model([env.state, env.action], inner(concatenate([env.state, env.action])))
+
+    if style == "discrete":
+        made = builder(DISCRETE, statistics=False, critic=network).discrete_critics("critic", HIDDEN, count=3)
+    else:
+        made = builder(critic=network).critics("critic", HIDDEN, count=3)
+    kernels = [w for w in made.get_weights() if w.ndim == 2]
+    assert len(kernels) == 3
+    assert not any((kernels[i] == kernels[j]).any() for i in range(3) for j in range(i))
+
+
+def test_images_reach_a_convolution():
+    space = BoxSpace((8, 8, 1), "uint8", np.zeros((8, 8, 1), "u1"), np.full((8, 8, 1), 255, "u1"))
+    spec = EnvironmentSpec(space, DiscreteSpace(2))
+
+    def actor(env):
+        x = layers.Flatten()(layers.Conv2D(2, 3)(env.state))
+        return Model(env.state, Dense(env.action_space_dim)(x))
+
+    def flat_actor(env):
+        return Sequential([keras.Input((env.state_space_dim,)), Dense(env.action_space_dim)])
+
+    for network in (actor, flat_actor):
+        made = builder(spec, statistics=False, actor=network).categorical_actor("actor", HIDDEN)
+        assert made(np.zeros((3, 8, 8, 1), "u1"))["logits"].shape == (3, 2)
+
+
+def test_user_gaussian_gives_the_mean():
+    def actor(env):
+        return Sequential(
+            [keras.Input((env.state_space_dim,)), Dense(env.action_space_dim, activation="tanh")]
+        )
+
+    outputs = builder(actor=actor).gaussian_actor("actor", HIDDEN)(np.ones((4, 3), "f4"))
+    assert {k: tuple(v.shape) for k, v in outputs.items()} == {"mean": (4, 2), "log_std": (4, 2)}
+
+
+def test_a_model_can_be_given_in_place_of_a_function():
+    env = Placeholders(BOX)
+    model = critic(env)
+    made = builder(critic=model).critics("critic", HIDDEN, count=1)
+    assert made.trainable_variables[0] is model.trainable_variables[0]
+
+
+class Doubled(layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            lambda env: Model([env.state, env.action], Dense(2)(concatenate([env.state, env.action]))),
+            r"network 'critic' must have one output of shape \(None, 1\), and it has \(None, 2\)",
+        ),
+        (
+            lambda env: Sequential([keras.Input((env.state_space_dim,)), Dense(1)]),
+            r"must take \[env.state, env.action\]",
+        ),
+        (
+            lambda env: Model([env.state, env.action], [Dense(1)(env.state), Dense(1)(env.action)]),
+            r"it has \(None, 1\), \(None, 1\)",
+        ),
+        (
+            lambda env: Model([keras.Input((7,)), env.action], Dense(1)(env.action)),
+            r"inputs of shape|Invalid input",
+        ),
+        (lambda env: 7, "expected a Keras Sequential or functional model, not int"),
+        (lambda env: env.nothing, "critic.env. failed: AttributeError"),
+        (
+            lambda env: Model(
+                [env.state, env.action],
+                Dense(1)(layers.BatchNormalization()(concatenate([env.state, env.action]))),
+            ),
+            "BatchNormalization acts differently in training",
+        ),
+        (
+            lambda env: Model(
+                [env.state, env.action],
+                Dense(1)(Sequential([layers.Dropout(0.5)])(concatenate([env.state, env.action]))),
+            ),
+            "Dropout acts differently in training",
+        ),
+        (
+            lambda env: Model(
+                [env.state, env.action],
+                Dense(1)(layers.Lambda(lambda x: x)(concatenate([env.state, env.action]))),
+            ),
+            "Lambda could not be loaded",
+        ),
+        (
+            lambda env: Model(
+                [env.state, env.action], Dense(1)(Doubled()(concatenate([env.state, env.action])))
+            ),
+            "Doubled could not be loaded",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_clearly(network, message):
+    with pytest.raises(SpecError, match=message) as caught:
+        builder(critic=network).critics("critic", HIDDEN, count=2)
+    assert "\n" not in str(caught.value)
+    assert "'critic'" in str(caught.value)
+
+
+def test_stock_operations_are_welcome():
+    def value(env):
+        return Model(env.state, Dense(1)(ops.tanh(Dense(4)(env.state)) * 2.0))
+
+    assert builder(value=value).value("value", HIDDEN)(np.ones((5, 3), "f4")).shape == (5,)
+
+
+def test_unused_names_are_known():
+    build = builder(critic=critic, actr=critic)
+    assert build.unused == ("actr", "critic")
+    build.critics("critic", HIDDEN, count=1)
+    assert build.unused == ("actr",)
