@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -244,7 +245,12 @@ class _Job:
             ) from error
         done: list[Episode] = []
         try:
-            with ProcessPoolExecutor(len(parts), multiprocessing.get_context("spawn")) as pool:
+            # Ctrl-C reaches the workers too: they end at once, and only this process speaks of it.
+            default = (signal.SIGINT, signal.SIG_DFL)
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(
+                len(parts), context, initializer=signal.signal, initargs=default
+            ) as pool:
                 for episodes in pool.map(self.run, parts):
                     done += episodes
                     for _ in episodes:
