@@ -31,6 +31,12 @@ def card(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def summary_line(name: str) -> str:
+    """The first line of a shipped dataset's card that is not its title."""
+    lines = (line.strip() for line in card(name).splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
+
+
 def resolve(path_or_name: str | os.PathLike[str]) -> Path:
     """The file that a path or a shipped dataset's name stands for; an existing path wins.
 

@@ -179,7 +179,7 @@ def coverage(dataset: Dataset, moments: Mapping[str, Moments] | None = None) -> 
             cells[start : start + len(rows)] += (index.view(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
     counts = np.unique(cells, return_counts=True)[1]
     share = counts / counts.sum()
-    perplexity = float(np.exp(-(share * np.log(share)).sum()))
+    perplexity = min(float(np.exp(-(share * np.log(share)).sum())), float(len(cells)))
     return {
         "cells": len(counts),
         "perplexity": perplexity,

@@ -27,6 +27,7 @@ Compression: TypeAlias = Literal["none", "lzf", "gzip", "blosc2"]
 
 # Superblock and object headers with checksums, which every HDF5 library since 2008 reads.
 _HDF5_VERSION = ("v108", "v108")
+_SMALLEST_FILTERED = 4096
 
 
 class DatasetWriter:
@@ -72,9 +73,13 @@ class DatasetWriter:
         self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
 
     def __enter__(self) -> Self:
-        with _disk_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self._temporary, "x", libver=_HDF5_VERSION)
+        try:
+            with _disk_errors(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = h5py.File(self._temporary, "x", libver=_HDF5_VERSION)
+        except VinciError:
+            self._temporary.unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(
@@ -164,6 +169,8 @@ class DatasetWriter:
         hashed = {path: column.fingerprint() for path, column in self._columns.items()}
         self._file.attrs.update(self._attributes)
         self._file.attrs[layout.ATTRIBUTE_HASH] = content_hash(hashed)
+        # Whatever the disk refuses is to come out here, where the file can still be abandoned.
+        self._file.flush()
         self._file.close()
 
     def _publish(self) -> None:
@@ -179,9 +186,8 @@ class DatasetWriter:
 
     def _discard(self) -> None:
         """Leave no temporary file; after a rename there is none."""
-        # On a full disk closing fails as well: the first error is the one to tell.
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            self._file.close()
+        if self._file:
+            _abandon(self._file)
         self._temporary.unlink(missing_ok=True)
 
     def _refuse_existing(self) -> None:
@@ -293,8 +299,28 @@ def _filters(compress: str) -> dict[str, Any]:
 
 
 def _filters_of(filters: Mapping[str, Any], values: Array) -> dict[str, Any]:
-    """Filters for a dataset written in one piece: one chunk, or contiguous where nothing is filtered."""
-    return {**filters, "chunks": values.shape} if filters and values.size else {}
+    """Filters for a dataset written in one piece: one chunk, or contiguous where filtering would not pay."""
+    return {**filters, "chunks": values.shape} if filters and values.nbytes > _SMALLEST_FILTERED else {}
+
+
+def _abandon(file: h5py.File) -> None:
+    """Close a file that is not wanted any more.
+
+    HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the rest goes
+    to memory: it is little, a chunk a column.
+    """
+    try:
+        file.flush()
+    except (OSError, RuntimeError):
+        sink = (
+            os.memfd_create("vinci-offline")
+            if hasattr(os, "memfd_create")
+            else os.open(os.devnull, os.O_RDWR)
+        )
+        os.dup2(sink, file.id.get_vfd_handle())
+        os.close(sink)
+    with contextlib.suppress(OSError, RuntimeError):
+        file.close()
 
 
 @contextlib.contextmanager
@@ -302,8 +328,9 @@ def _disk_errors(path: Path) -> Iterator[None]:
     """Say in one line what the disk refused; HDF5 puts the cause into its text rather than into errno."""
     try:
         yield
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in str(error)
+    except (OSError, RuntimeError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        full = code in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in str(error)
         if full:
             raise VinciError(f"{path}: the disk is full; free some space or write elsewhere") from error
         raise VinciError(f"{path} cannot be written: {' '.join(str(error).split())}") from error

@@ -1,0 +1,42 @@
+"""`vinci-offline datasets`: the datasets that come with the package."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from vinci_offline.cli.console import print_json
+from vinci_offline.cli.tables import show_table
+
+
+def datasets(
+    json_: Annotated[bool, typer.Option("--json", help="Print them as one JSON object, by name.")] = False,
+) -> None:
+    """List the shipped datasets; a name stands for its file in every command."""
+    from vinci_offline.data.shipped import shipped_datasets
+
+    found = {name: _describe(name) for name in shipped_datasets()}
+    if json_:
+        print_json(found)
+        return
+    rows = [
+        (name, str(about["env"]), f"{about['rows']:,}", f"{about['return_mean']:.1f}", about["about"])
+        for name, about in found.items()
+    ]
+    show_table(rows, header=("name", "environment", "rows", "mean return", "about"))
+
+
+def _describe(name: str) -> dict[str, Any]:
+    from vinci_offline.data.dataset import Dataset
+    from vinci_offline.data.shipped import summary_line
+
+    dataset = Dataset.open(name)
+    return {
+        "path": str(dataset.path),
+        "env": dataset.spec.id,
+        "rows": len(dataset),
+        "episodes": len(dataset.episode_columns["length"]),
+        "return_mean": float(dataset.episode_columns["return"].mean()),
+        "about": summary_line(name),
+    }

@@ -1,0 +1,103 @@
+"""`vinci-offline info`: a dataset at a glance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from vinci_offline.cli.console import print_json
+from vinci_offline.cli.tables import show_table
+
+_MOST_DIMENSIONS = 24
+
+
+def info(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.h5", help="A dataset file, or a shipped dataset's name.", show_default=False
+        ),
+    ],
+    json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """Show a dataset's spaces, rows, episodes, returns, action saturation, coverage and provenance."""
+    from vinci_offline.data.dataset import Dataset
+    from vinci_offline.data.statistics import summarize
+
+    dataset = Dataset.open(file)
+    summary = summarize(dataset)
+    if json_:
+        print_json(summary)
+        return
+    show_table([("file", str(dataset.path)), *_lines(summary)])
+    print()
+    show_table(_dimensions(summary), header=("", "mean", "std", "min", "max"), numbers_from=1)
+
+
+def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        ("environment", str(summary["env"] or "not recorded")),
+        ("observations", _shape(summary["observation_shape"])),
+        ("actions", _actions(summary)),
+        ("rows", f"{summary['rows']:,}"),
+        ("episodes", f"{summary['episodes']:,}, {_range(summary, 'length')} rows each"),
+        ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
+        ("reward", f"{_range(summary, 'reward')}, deviation {summary['reward_std']:.4g}"),
+        ("ends", f"{summary['terminals']:,} terminals, {summary['timeouts']:,} timeouts"),
+    ]
+    if summary["action_saturation"] is not None:
+        lines.append(
+            ("action saturation", f"{summary['action_saturation']:.2%} of action entries at a bound")
+        )
+    if summary["action_counts"] is not None:
+        shares = (
+            f"{action}: {count / summary['rows']:.1%}" for action, count in summary["action_counts"].items()
+        )
+        lines.append(("action shares", ", ".join(shares)))
+    if (coverage := summary["coverage"]) is not None:
+        text = f"{coverage['cells']:,} state-action cells in {coverage['rows']:,} rows"
+        lines.append(("coverage", f"{text}, evenness {coverage['evenness']:.3f}"))
+    if summary["infos"]:
+        lines.append(("infos", ", ".join(summary["infos"])))
+    lines += [(name, _text(value)) for name, value in summary["provenance"].items()]
+    return [*lines, ("hash", summary["hash"])]
+
+
+def _dimensions(summary: dict[str, Any]) -> Iterator[Sequence[str]]:
+    """Mean, deviation and range of each dimension."""
+    columns = dict(summary["observations"])
+    if summary["actions"] is not None:
+        columns["actions"] = summary["actions"]
+    for name, moments in columns.items():
+        count = len(moments["mean"])
+        for index in range(min(count, _MOST_DIMENSIONS)):
+            label = f"{name} {index}" if count > 1 else name
+            yield label, *(f"{moments[key][index]:.4g}" for key in ("mean", "std", "min", "max"))
+        if count > _MOST_DIMENSIONS:
+            yield f"{name}: {count - _MOST_DIMENSIONS} more with --json", "", "", "", ""
+
+
+def _shape(shape: Any) -> str:
+    if isinstance(shape, dict):
+        return ", ".join(f"{key} {_shape(part)}" for key, part in shape.items())
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _actions(summary: dict[str, Any]) -> str:
+    if summary["action_counts"] is not None:
+        return f"one of {len(summary['action_counts'])}"
+    return _shape(summary["action_shape"])
+
+
+def _range(summary: dict[str, Any], name: str) -> str:
+    mean, low, high = (summary[f"{name}_{key}"] for key in ("mean", "min", "max"))
+    return f"mean {mean:.6g} ({low:.6g} to {high:.6g})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,44 @@
+"""Tables that are a command's result: framed on a terminal, plain columns in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+_PIPE_WIDTH = 10_000
+"""Nothing is folded where a program may read it."""
+
+
+def show_table(
+    rows: Iterable[Sequence[str]], header: Sequence[str] = (), numbers_from: int | None = None
+) -> None:
+    """Print a table to standard output; texts may come from anywhere, and are printed as they are.
+
+    Args:
+        rows: cells, equally many in each row.
+        header: titles of the columns; without them the first column is a label.
+        numbers_from: the first of the columns that are numbers and align at their right.
+    """
+    from rich.box import ROUNDED
+    from rich.console import Console
+    from rich.table import Table
+
+    from vinci_offline.data.problem import printable
+
+    out = Console(highlight=False, markup=False, emoji=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, markup=False, emoji=False, width=_PIPE_WIDTH)
+    table = Table(
+        box=ROUNDED if out.is_terminal else None, show_header=bool(header), pad_edge=out.is_terminal
+    )
+    listed = [[printable(cell) for cell in row] for row in rows]
+    for index in range(len(header) or max(map(len, listed), default=0)):
+        number = numbers_from is not None and index >= numbers_from
+        table.add_column(
+            header[index] if header else "",
+            justify="right" if number else "left",
+            style="bold" if index == 0 else "",
+            overflow="fold",
+        )
+    for row in listed:
+        table.add_row(*row)
+    out.print(table)
