@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from vinci_offline.agents.agent import Networks
 from vinci_offline.errors import SpecError
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.networks.placeholders import Placeholders
@@ -137,3 +138,18 @@ def test_wrong_kind_of_actions_names_agents_that_fit():
 def test_bounded_mask():
     assert NetworkBuilder(BOX).bounded.tolist() == [True, True]
     assert NetworkBuilder(DISCRETE).bounded is None
+
+
+def test_a_member_is_its_row():
+    critic = NetworkBuilder(BOX).critics("critic", HIDDEN, 2)
+    target = keras.models.clone_model(critic)
+    observation, action = np.ones((4, 3), "f4"), np.ones((4, 2), "f4")
+    nets = Networks({"critic": critic, "target_critic": target})
+    for name, net in nets.items():
+        for i in range(2):
+            np.testing.assert_array_equal(
+                call(nets.member(name, i), observation, action), call(net, observation, action)[i]
+            )
+    assert nets.member("critic", 1) is nets.member("critic", 1)
+    choices = Networks({"critic": NetworkBuilder(DISCRETE).discrete_critics("critic", HIDDEN, 2)})
+    assert call(choices.member("critic", 1), np.ones((5, 4), "f4")).shape == (5, 3)

@@ -34,7 +34,26 @@ class Networks(Mapping[str, Any]):
 
     def __init__(self, models: Mapping[str, keras.Model], bounded: Array | None = None) -> None:
         self._models = dict(models)
+        self._members: dict[tuple[str, int], Any] = {}
         self.bounded = bounded
+
+    def member(self, name: str, index: int) -> Any:
+        """One member of an ensemble by itself: a loss that needs one row should not pay for all of them.
+
+        Args:
+            name: a network from `NetworkBuilder.critics` or `NetworkBuilder.discrete_critics`.
+            index: the member's row.
+
+        Returns:
+            A model of the same inputs and weights that returns that row alone.
+        """
+        if (name, index) not in self._members:
+            import keras
+
+            ensemble = self[name]
+            row = ensemble.get_layer(f"member_{index}").output
+            self._members[name, index] = keras.Model(ensemble.input, row)
+        return self._members[name, index]
 
     def __getattr__(self, name: str) -> Any:
         try:

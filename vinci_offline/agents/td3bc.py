@@ -71,7 +71,7 @@ class TD3BC(Agent):
         from keras import ops
 
         action = nets.actor(batch.observation)
-        value = nets.critic([batch.observation, action])[0]
+        value = nets.member("critic", 0)([batch.observation, action])
         # Values that are all zero, where every reward is, must not make the weight infinite.
         weight = self.alpha / ops.stop_gradient(ops.maximum(ops.mean(ops.abs(value)), 1e-6))
         imitation = ops.mean(functional.action_error(action, batch.action))

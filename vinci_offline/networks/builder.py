@@ -100,7 +100,7 @@ class NetworkBuilder:
         raw, x = self._observation()
         action = keras.Input(shape=(len(self._scaling.bounded),), dtype="float32", name="action")
         towers = self._members(name, [x, action], hidden, count, outputs=1, layer_norm=layer_norm)
-        values = ops.stack([ops.squeeze(tower, axis=-1) for tower in towers], axis=0)
+        values = _ensemble([ops.squeeze(tower, axis=-1) for tower in towers])
         return keras.Model([raw, action], values, name=name)
 
     def discrete_critics(
@@ -116,7 +116,7 @@ class NetworkBuilder:
             towers = [self._dueling(f"{name}_{i}", x, hidden) for i in range(count)]
         else:
             towers = self._members(name, [x], hidden, count, outputs=self._choices)
-        return keras.Model(raw, ops.stack(towers, axis=0), name=name)
+        return keras.Model(raw, _ensemble(towers), name=name)
 
     def value(self, name: str, hidden: tuple[int, ...]) -> keras.Model:
         """Observation to ``[B]``."""
@@ -205,3 +205,11 @@ class NetworkBuilder:
         value = mlp(x, last, 1, f"{name}_value")
         advantage = mlp(x, last, self._choices, f"{name}_advantage")
         return value + advantage - ops.mean(advantage, axis=-1, keepdims=True)
+
+
+def _ensemble(towers: list[Tensor]) -> Tensor:
+    """Towers as rows, each through a layer named after its place: `Networks.member` finds it there."""
+    named = [
+        keras.layers.Identity(name=f"member_{i}", dtype="float32")(tower) for i, tower in enumerate(towers)
+    ]
+    return ops.stack(named, axis=0)
