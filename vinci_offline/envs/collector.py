@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.data import layout
+from vinci_offline.data.writer import DatasetWriter
 from vinci_offline.envs.joining import join
 from vinci_offline.envs.making import EnvironmentLike, environment_spec, make_env
 from vinci_offline.envs.meter import meter
@@ -62,7 +64,8 @@ def collect(
             uniform states and actions one step at a time, where the environment's state can be set.
         noise: what `Noise.parse` takes; annealed over the collection. Random policies stay as they are.
         seed: makes the collection repeatable.
-        workers: processes to record in.
+        workers: processes to record in; with annealed noise and ``steps`` shards wait for each other, and one
+            process records them.
         lanes: environments a process steps side by side, with one policy call a step. Part of the
             configuration: another number may change a Keras policy's last bits.
         env_kwargs: keyword arguments of the environment.
@@ -104,9 +107,18 @@ def collect(
         configuration = _configuration(job)
         folder = ShardFolder(output)
         if not _already_done(output, folder, configuration, resume=resume):
+            # Made before anything is recorded: what it refuses should not cost an hour first.
+            writer = DatasetWriter(
+                output,
+                spec,
+                attributes=_attributes(configuration),
+                compress=compress,
+                float64=float64,
+                overwrite=overwrite,
+            )
             folder.open(configuration, resume=resume, overwrite=overwrite)
             _record(job, folder, made, workers, show=progress)
-            join(job, folder, output, configuration, compress=compress, overwrite=overwrite)
+            join(job, folder, writer)
             folder.remove()
     finally:
         if made is not env:
@@ -218,7 +230,9 @@ def _configuration(job: Job) -> dict[str, Any]:
     import gymnasium
 
     return {
-        "environment": job.spec.to_json(),
+        "environment": job.spec.id,
+        "env_kwargs": dict(job.spec.kwargs),
+        "spaces": replace(job.spec, id=None, kwargs={}).to_json(),
         "policy": [_describe(policy) for policy in job.policies],
         "noise": str(job.noise),
         "seed": job.seed,
@@ -229,6 +243,12 @@ def _configuration(job: Job) -> dict[str, Any]:
         "float64": job.float64,
         "gymnasium": gymnasium.__version__,
     }
+
+
+def _attributes(configuration: dict[str, Any]) -> dict[str, Any]:
+    policy = ", ".join(configuration["policy"])
+    named = {"policy": policy, "noise": configuration["noise"], "seed": configuration["seed"]}
+    return {**named, "collection": configuration}
 
 
 def _describe(policy: Any) -> str:
@@ -264,10 +284,17 @@ def _record(job: Job, folder: ShardFolder, env: gymnasium.Env[Any, Any], workers
     ledger = Ledger(job, folder.finished())
     try:
         with meter(job, folder, dict(ledger.rows), show=show) as report:
-            if workers == 1:
+            # The noise of a shard then depends on how many rows came before it.
+            in_order = job.noise.annealed and job.plan.steps is not None
+            if workers == 1 or in_order:
                 record_here(job, folder, ledger, env, report)
             else:
                 record_elsewhere(job, folder, ledger, workers, report)
-    except KeyboardInterrupt:
-        print(f"stopped; {len(ledger.rows)} finished shards are kept: go on with --resume", file=sys.stderr)
+    except BaseException as error:
+        if not ledger.rows:
+            folder.remove()
+        elif isinstance(error, KeyboardInterrupt):
+            print(
+                f"stopped; {len(ledger.rows)} finished shards are kept: go on with --resume", file=sys.stderr
+            )
         raise

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.writer import Compression, DatasetWriter
+from vinci_offline.data.writer import DatasetWriter
 from vinci_offline.envs.lanes import episode_seed
 from vinci_offline.envs.recorder import Job
 from vinci_offline.envs.shards import ShardFolder
@@ -16,15 +13,7 @@ from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
 
-def join(
-    job: Job,
-    folder: ShardFolder,
-    output: Path,
-    configuration: dict[str, Any],
-    *,
-    compress: Compression,
-    overwrite: bool,
-) -> None:
+def join(job: Job, folder: ShardFolder, writer: DatasetWriter) -> None:
     """Write the shards in order to the dataset, cut at the number of steps asked for."""
     kept = _kept_rows(job, folder)
     # A policy without a density left not-a-number; the column stays where every row has one.
@@ -32,15 +21,7 @@ def join(
         not np.isnan(folder.read_one(index, layout.ACTION_LOG_PROBS)[:rows]).any()
         for index, rows in kept.items()
     )
-    attributes = {
-        "policy": ", ".join(configuration["policy"]),
-        "noise": configuration["noise"],
-        "seed": job.seed,
-        "collection": configuration,
-    }
-    with DatasetWriter(
-        output, job.spec, attributes=attributes, compress=compress, float64=job.float64, overwrite=overwrite
-    ) as writer:
+    with writer:
         first = 0
         for index, rows in kept.items():
             columns = {path: values[:rows] for path, values in folder.read(index).items()}

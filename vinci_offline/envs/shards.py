@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.files import publish_text, published
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Columns
@@ -121,8 +121,13 @@ class ShardFolder:
                 )
             if stored.is_file():
                 refuse_difference(json.loads(stored.read_text(encoding="utf-8")), configuration, self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        publish_text(stored, json.dumps(configuration, indent=1))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            publish_text(stored, json.dumps(configuration, indent=1))
+        except OSError as error:
+            raise VinciError(
+                f"{self.path} cannot be written ({error.strerror}): choose another output"
+            ) from error
 
     def finished(self) -> dict[int, int]:
         """The rows of each finished shard; one that cannot be read is left out, and recorded again."""

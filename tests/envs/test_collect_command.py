@@ -1,0 +1,55 @@
+import typer
+from typer.testing import CliRunner
+
+from vinci_offline import Dataset
+from vinci_offline.cli.collect import collect
+
+
+def invoke(*arguments):
+    app = typer.Typer()
+    app.command()(collect)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_it_records_and_says_what(tmp_path):
+    path = tmp_path / "data.h5"
+    result = invoke(
+        "Pendulum-v1",
+        "-o",
+        path,
+        "--episodes",
+        2,
+        "--seed",
+        5,
+        "--env-kwargs",
+        '{"g": 5.0, "max_episode_steps": 20}',
+    )
+    assert result.exit_code == 0, result.output
+    assert "40 rows" in result.stdout
+    assert "2 episodes, mean return -" in result.stdout
+    data = Dataset.open(path)
+    assert data.spec.kwargs["g"] == 5.0
+    assert data.attributes["seed"] == 5
+    assert data.attributes["policy"] == "random"
+
+
+def test_several_policies_and_infos(toys, tmp_path):
+    path = tmp_path / "data.h5"
+    options = ("--policy", "random", "--policy", "vinci_toys:follow", "--record-infos", "count, pair")
+    result = invoke("vinci_toys:Counter", "-o", path, "--episodes", 4, *options)
+    assert result.exit_code == 0, result.output
+    data = Dataset.open(path)
+    assert data.episodes["policy"].tolist() == [0, 1, 0, 1]
+    assert {"infos/count", "infos/pair"} <= set(data.columns)
+
+
+def test_bad_options_name_themselves(tmp_path):
+    path = tmp_path / "data.h5"
+    for options, says in (
+        (("--steps", 5, "--engine", "ray"), "--engine ray is not available yet"),
+        (("--steps", 5, "--env-kwargs", "{"), "is not JSON"),
+        (("--steps", 5, "--env-kwargs", "[1]"), "not a JSON object"),
+    ):
+        result = invoke("Pendulum-v1", "-o", path, *options)
+        assert says in str(result.exception)
+        assert not path.exists()

@@ -1,0 +1,130 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vinci_offline import Dataset, collect
+from vinci_offline.errors import UsageError, VinciError
+
+SCRIPT = """
+import sys
+from vinci_offline import collect
+if __name__ == "__main__":
+    collect("Pendulum-v1", sys.argv[1], steps=60_000, lanes=2, workers=int(sys.argv[2]), progress=False)
+"""
+OPTIONS = {"steps": 60_000, "lanes": 2, "progress": False}
+
+
+def columns(data):
+    return {path: values.tobytes() for path, values in data.columns.items()}
+
+
+def start(tmp_path, workers):
+    script = tmp_path / "record.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path / "data.h5"), str(workers)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for_shards(folder, process, count=2):
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("shard-*.npz"))) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, workers):
+    process = start(tmp_path, workers)
+    folder = tmp_path / "data.h5.shards"
+    wait_for_shards(folder, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    assert not (tmp_path / "data.h5").exists()
+    # A shard that a power cut left behind cannot be read, and is recorded again.
+    (folder / "shard-000001.npz").write_bytes(b"PK torn")
+    resumed = collect("Pendulum-v1", tmp_path / "data.h5", resume=True, **OPTIONS)
+    whole = collect("Pendulum-v1", tmp_path / "whole.h5", **OPTIONS)
+    assert columns(resumed) == columns(whole)
+    assert resumed.episodes.equals(whole.episodes)
+    assert not folder.exists()
+
+
+def test_ctrl_c_keeps_the_finished_shards_and_says_how_to_go_on(tmp_path):
+    process = start(tmp_path, 2)
+    wait_for_shards(tmp_path / "data.h5.shards", process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "go on with --resume" in errors
+    assert len(list((tmp_path / "data.h5.shards").glob("shard-*.npz"))) >= 2
+
+
+def interrupted(tmp_path, **options):
+    """A folder as an interrupted collection leaves it."""
+    path = tmp_path / "data.h5"
+    collect("Pendulum-v1", path, steps=500, progress=False, **options)
+    configuration = Dataset.open(path).attributes["collection"]
+    path.unlink()
+    folder = tmp_path / "data.h5.shards"
+    folder.mkdir()
+    (folder / "collection.json").write_text(json.dumps(dict(configuration)))
+    (folder / "shard-000000.npz").write_bytes(b"whatever")
+    return path
+
+
+def test_another_configuration_is_not_resumed(tmp_path):
+    path = interrupted(tmp_path)
+    with pytest.raises(UsageError, match=r"seed was 0, now 7.*--overwrite"):
+        collect("Pendulum-v1", path, steps=500, seed=7, resume=True, progress=False)
+    with pytest.raises(UsageError, match=r"steps was 500, now 400"):
+        collect("Pendulum-v1", path, steps=400, resume=True, progress=False)
+
+
+def test_a_policy_file_that_changed_is_another_configuration(tmp_path):
+    policy = tmp_path / "policy.py"
+    policy.write_text("def act(observation):\n    return [0.0]\n")
+    path = interrupted(tmp_path, policy=f"{policy}:act")
+    policy.write_text("def act(observation):\n    return [1.0]\n")
+    with pytest.raises(UsageError, match="policy was"):
+        collect("Pendulum-v1", path, steps=500, policy=f"{policy}:act", resume=True, progress=False)
+
+
+def test_an_interrupted_collection_is_not_started_again_by_accident(tmp_path):
+    path = interrupted(tmp_path)
+    with pytest.raises(UsageError, match=r"--resume.*--overwrite"):
+        collect("Pendulum-v1", path, steps=500, progress=False)
+    assert len(collect("Pendulum-v1", path, steps=500, overwrite=True, progress=False)) == 500
+
+
+def test_resuming_what_is_done_does_nothing(tmp_path):
+    path = tmp_path / "data.h5"
+    collect("Pendulum-v1", path, steps=300, progress=False)
+    before = path.stat()
+    collect("Pendulum-v1", path, steps=300, resume=True, progress=False)
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    with pytest.raises(UsageError, match="steps was 300, now 301"):
+        collect("Pendulum-v1", path, steps=301, resume=True, progress=False)
+
+
+def test_a_folder_of_others_is_not_deleted(tmp_path):
+    folder = tmp_path / "data.h5.shards"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("precious")
+    with pytest.raises(UsageError, match="not a folder of shards"):
+        collect("Pendulum-v1", tmp_path / "data.h5", steps=5, overwrite=True, progress=False)
+    assert (folder / "thesis.tex").exists()
+
+
+def test_a_dying_worker_is_an_error_that_keeps_the_rest(toys, tmp_path):
+    path = tmp_path / "data.h5"
+    with pytest.raises(VinciError, match=r"worker process died.*--resume"):
+        collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, progress=False)
+    assert Path(f"{path}.shards").is_dir()

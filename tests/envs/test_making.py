@@ -1,0 +1,104 @@
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+
+from vinci_offline.envs.making import check_fits, environment_spec, make_env
+from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.spec import EnvironmentSpec
+
+
+def test_the_time_limit_and_the_arguments_survive_a_spec():
+    spec = environment_spec(make_env("Pendulum-v1", {"g": 5.0, "max_episode_steps": 30}), None, {"g": 5.0})
+    again = make_env(EnvironmentSpec.from_json(spec.to_json()))
+    assert environment_spec(again) == spec
+    assert again.unwrapped.g == 5.0
+    assert spec.max_episode_steps == 30
+
+
+def test_the_passive_checker_is_off_and_old_versions_do_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = make_env("Hopper-v4")
+    layers = str(env)
+    assert "PassiveEnvChecker" not in layers
+    assert "TimeLimit" in layers
+
+
+def test_classes_and_functions_are_named_by_module(toys):
+    env = make_env("vinci_toys:Counter", {"length": 3, "max_episode_steps": 2})
+    env.reset(seed=0)
+    env.step(np.zeros(1))
+    assert env.step(np.zeros(1))[3] is True
+    assert environment_spec(env, "vinci_toys:Counter").max_episode_steps == 2
+    assert make_env(toys.Counter, {"length": 7}).length == 7
+
+
+def test_importing_the_module_registers_an_id(tmp_path, monkeypatch):
+    (tmp_path / "vinci_registers.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "gymnasium.register('VinciPole-v0', CartPoleEnv, max_episode_steps=9)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert make_env("vinci_registers:VinciPole-v0").spec.max_episode_steps == 9
+    gymnasium.registry.pop("VinciPole-v0")
+
+
+def test_describing_never_touches_the_spaces():
+    env = make_env("Pendulum-v1")
+    low = env.action_space.low
+    before = low.copy()
+    spec = environment_spec(env)
+    spec.action_space.low[:] = 77
+    assert env.action_space.low is low
+    assert (low == before).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "says"),
+    [
+        ("Pendulm-v1", {}, "did you mean Pendulum-v1"),
+        ("Hopper-v99", {}, "did you mean Hopper-v5"),
+        ("no_such_module:X", {}, "importing no_such_module failed"),
+        ("json:Nothing", {}, "module 'json' has no class"),
+        ("json:dumps", {"obj": 1}, "gives a str, not a gymnasium.Env"),
+        ("Pendulum-v1", {"colour": "red"}, "colour"),
+        ("vinci_toys:Counter", {"colour": "red"}, "colour"),
+    ],
+)
+@pytest.mark.usefixtures("toys")
+def test_what_cannot_be_made_says_why(name, kwargs, says):
+    with pytest.raises(UsageError, match=says):
+        make_env(name, kwargs)
+
+
+def test_missing_mujoco_says_what_to_install(monkeypatch):
+    def make(*_, **__):
+        raise gymnasium.error.DependencyNotInstalled(
+            'MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`'
+        )
+
+    monkeypatch.setattr(gymnasium, "make", make)
+    with pytest.raises(UsageError, match=r"pip install 'vinci-offline\[mujoco\]'"):
+        make_env("Hopper-v5")
+
+
+def test_spaces_that_a_file_cannot_hold_are_refused():
+    with pytest.raises(SpecError, match="Tuple spaces are not supported"):
+        environment_spec(make_env("Blackjack-v1"))
+
+
+def test_fits_says_how_spaces_differ():
+    pendulum, pole = (environment_spec(make_env(name)) for name in ("Pendulum-v1", "CartPole-v1"))
+    stronger = EnvironmentSpec(
+        pendulum.observation_space, environment_spec(make_env("MountainCarContinuous-v0")).action_space
+    )
+    check_fits(pendulum, pendulum)
+    with pytest.raises(
+        SpecError, match=r"Box\(3,\) against Box\(4,\); actions are Box\(1,\) against Discrete\(2\)"
+    ):
+        check_fits(pendulum, pole)
+    with pytest.raises(SpecError, match="action bounds"):
+        check_fits(pendulum, stronger)
