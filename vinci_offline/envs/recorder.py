@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vinci_offline.data import layout
 from vinci_offline.envs.buffer import EpisodeBuffer
 from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane
 from vinci_offline.envs.making import EnvironmentLike, make_env
@@ -64,6 +65,10 @@ class Job:
 class Recorder:
     """Records shards of a job; environments and policies are made once and kept.
 
+    Attributes:
+        index: the shard under way.
+        needed: how many of its rows can matter at most; it may be lowered meanwhile.
+
     Args:
         job: the collection.
         env: an environment that is already made, to be the first lane.
@@ -81,6 +86,8 @@ class Recorder:
         self._report = report
         self._untold = [0, 0]
         self._told_at = time.monotonic()
+        self.index = -1
+        self.needed: int | None = None
 
     def record(self, index: int, rows_before: int, needed: int | None) -> tuple[Columns, list[int]]:
         """Record a shard.
@@ -96,33 +103,34 @@ class Recorder:
         """
         items = self._job.plan.shard(index)
         assert items is not None
+        self.index, self.needed = index, needed
         if self._job.random_states:
             rows = len(items) if needed is None else min(needed, len(items))
-            columns = self._states.sample(index, rows, self._tell)
-            return columns, []
-        recorded = self._episodes(items, rows_before, needed)
+            return self._states.sample(index, rows, self._tell), []
+        recorded = self._episodes(items, rows_before)
         columns = {path: np.concatenate([part[path] for part in recorded]) for path in recorded[0]}
-        return columns, [len(part["rewards"]) for part in recorded]
+        return columns, [len(part[layout.REWARDS]) for part in recorded]
 
-    def _episodes(self, episodes: range, rows_before: int, needed: int | None) -> list[Columns]:
-        """The shard's episodes in order, up to the one that covers ``needed`` rows."""
+    def _episodes(self, episodes: range, rows_before: int) -> list[Columns]:
+        """The shard's episodes in order, up to the one that covers the rows needed."""
         groups = self._groups(episodes, rows_before)
         recorded: list[Columns] = []
         rows = 0
-        for episode in episodes:
+        while len(recorded) < len(episodes) and (self.needed is None or rows < self.needed):
+            episode = episodes[len(recorded)]
             group = groups[episode % len(groups)]
-            limit = None if needed is None else needed - rows
+            if episode in group.finished:
+                recorded.append(group.finished.pop(episode))
+                rows += len(recorded[-1][layout.REWARDS])
+                self._tell(0, episodes=1)
+                continue
+            limit = None if self.needed is None else self.needed - rows
             # Only the group that the next episode in order waits for steps on: none runs ahead in vain.
-            while episode not in group.finished:
-                self._tell(group.advance(limit))
-                cut = None if limit is None else group.cut(episode, limit)
-                if cut is not None:
-                    group.finished[episode] = cut
-            recorded.append(group.finished.pop(episode))
-            rows += len(recorded[-1]["rewards"])
-            self._tell(0, episodes=1)
-            if needed is not None and rows >= needed:
-                break
+            steps = group.advance(limit)
+            cut = None if limit is None else group.cut(episode, limit)
+            if cut is not None:
+                group.finished[episode] = cut
+            self._tell(steps)
         return recorded
 
     def _groups(self, episodes: range, rows_before: int) -> list[Group]:

@@ -87,62 +87,89 @@ def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int
             f"the policy or the environment cannot be sent to a worker process ({error}): "
             "use --workers 1, or a function at the top level of a module"
         ) from error
-    pool: dict[Connection, Any] = {}
+    pool = Pool(ledger, message, report)
     try:
-        while len(pool) < workers and (index := ledger.take()) is not None:
-            _start(pool, message)
-            _send(list(pool)[-1], ledger, index)
+        pool.start(workers)
         while not ledger.complete():
-            for ready in wait(list(pool)):
-                assert isinstance(ready, Connection)
-                _receive(ready, pool, ledger, report)
+            pool.receive()
     finally:
-        # What is still being recorded lies past the end, or the collection failed.
-        for process in pool.values():
+        pool.stop()
+
+
+class Pool:
+    """Worker processes and the shards that they are at.
+
+    Args:
+        ledger: what is finished and what is to do.
+        message: the job, as the workers get it.
+        report: told how many steps and episodes were recorded.
+    """
+
+    def __init__(self, ledger: Ledger, message: bytes, report: Report) -> None:
+        self._ledger, self._message, self._report = ledger, message, report
+        self._processes: dict[Connection, Any] = {}
+        self._busy: dict[Connection, int] = {}
+
+    def start(self, workers: int) -> None:
+        """Start as many workers as there are shards for."""
+        # Not fork: TensorFlow's threads do not survive it.
+        context = multiprocessing.get_context("spawn")
+        while len(self._processes) < workers and (index := self._ledger.take()) is not None:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, self._message), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[ours] = process
+            self._send(ours, index)
+
+    def receive(self) -> None:
+        """Wait for workers to say something, and act on it."""
+        for worker in wait(list(self._processes)):
+            assert isinstance(worker, Connection)
+            try:
+                kind, content = worker.recv()
+            except (EOFError, ConnectionResetError):
+                process = self._processes.pop(worker)
+                process.join()
+                raise VinciError(
+                    f"a worker process died (exit code {process.exitcode}; out of memory?): "
+                    "finished shards are kept, go on with --resume"
+                ) from None
+            if kind == "recorded":
+                self._report(*content)
+            elif kind == "finished":
+                self._finished(worker, *content)
+            elif kind == "refused":
+                raise content
+            else:
+                raise VinciError(
+                    f"recording failed in a worker process ({content}): finished shards are kept; "
+                    "run with --resume --workers 1 to see where"
+                )
+
+    def stop(self) -> None:
+        """End the workers: what they still record lies past the end, or the collection failed."""
+        for process in self._processes.values():
             process.terminate()
-        for process in pool.values():
+        for process in self._processes.values():
             process.join()
 
-
-def _start(pool: dict[Connection, Any], message: bytes) -> None:
-    # Not fork: TensorFlow's threads do not survive it.
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, message), daemon=True)
-    process.start()
-    theirs.close()
-    pool[ours] = process
-
-
-def _send(worker: Connection, ledger: Ledger, index: int) -> None:
-    worker.send((index, ledger.rows_before(index), ledger.needed(index)))
-
-
-def _receive(worker: Connection, pool: dict[Connection, Any], ledger: Ledger, report: Report) -> None:
-    try:
-        kind, content = worker.recv()
-    except (EOFError, ConnectionResetError):
-        process = pool.pop(worker)
-        process.join()
-        raise VinciError(
-            f"a worker process died (exit code {process.exitcode}; out of memory?): "
-            "finished shards are kept, go on with --resume"
-        ) from None
-    if kind == "steps":
-        report(*content)
-    elif kind == "rows":
-        index, rows = content
+    def _finished(self, worker: Connection, index: int, rows: int) -> None:
+        ledger = self._ledger
         ledger.rows[index] = rows
+        del self._busy[worker]
+        # The shards after this one now know better how many of their rows can matter.
+        for other, under_way in self._busy.items():
+            needed = ledger.needed(under_way)
+            if under_way > index and needed is not None and needed > 0:
+                other.send(("needed", (under_way, needed)))
         following = ledger.take()
         if following is not None:
-            _send(worker, ledger, following)
-    elif kind == "refused":
-        raise content
-    else:
-        raise VinciError(
-            f"recording failed in a worker process ({content}): finished shards are kept; "
-            "run with --resume --workers 1 to see where"
-        )
+            self._send(worker, following)
+
+    def _send(self, worker: Connection, index: int) -> None:
+        self._busy[worker] = index
+        worker.send(("shard", (index, self._ledger.rows_before(index), self._ledger.needed(index))))
 
 
 def _work(connection: Connection, message: bytes) -> None:
@@ -152,14 +179,25 @@ def _work(connection: Connection, message: bytes) -> None:
     try:
         job, path = pickle.loads(message)  # noqa: S301 - what our own parent sent
         folder = ShardFolder(Path(path).with_suffix(""))
-        recorder = Recorder(job, report=lambda *counts: connection.send(("steps", counts)))
+        recorder = Recorder(job, report=lambda *counts: _report(connection, recorder, counts))
         while True:
-            index, rows_before, needed = connection.recv()
-            columns, lengths = recorder.record(index, rows_before, needed)
-            connection.send(("rows", (index, folder.publish(index, columns, lengths))))
+            kind, content = connection.recv()
+            if kind == "shard":
+                columns, lengths = recorder.record(*content)
+                rows = folder.publish(content[0], columns, lengths)
+                connection.send(("finished", (content[0], rows)))
     except (EOFError, BrokenPipeError):
         return
     except VinciError as error:
         connection.send(("refused", error))
     except Exception as error:  # noqa: BLE001 - the parent raises it
         connection.send(("failed", f"{type(error).__name__}: {error}"))
+
+
+def _report(connection: Connection, recorder: Recorder, counts: tuple[int, ...]) -> None:
+    """Tell the parent how far we are, and hear whether fewer rows are needed by now."""
+    connection.send(("recorded", counts))
+    while connection.poll():
+        _, (index, needed) = connection.recv()
+        if index == recorder.index:
+            recorder.needed = needed
