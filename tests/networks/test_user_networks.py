@@ -76,7 +76,8 @@ def test_critic_with_its_inputs_in_the_other_order():
     def swapped(env):
         return Model([env.action, env.state], Dense(1)(concatenate([env.action, env.state])))
 
-    made = builder(critic=swapped).critics("critic", HIDDEN, count=2)
+    # Built on other placeholders of the same environment, as an EnvWrapper's are.
+    made = builder(critic=swapped(Placeholders(BOX))).critics("critic", HIDDEN, count=2)
     observation, action = np.ones((1, 3), "f4"), np.full((1, 2), 5, "f4")
     inputs = np.concatenate([action, (observation - MEAN) / (STD + 1e-3)], axis=1)
     for member in range(2):

@@ -208,6 +208,11 @@ def polyak(target_update: float) -> tuple[float, int]:
     return (target_update, 1) if target_update < 1 else (1.0, int(target_update))
 
 
+def annotation(kind: Any) -> str:
+    """A field's annotation as its author wrote it."""
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
 def _limits(low: float, high: float) -> str:
     if math.isinf(low) and math.isinf(high):
         return "a number"
@@ -217,7 +222,7 @@ def _limits(low: float, high: float) -> str:
 
 
 def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
-    """Read one hyperparameter; ``kind`` is its annotation as text."""
+    """Read one hyperparameter of the annotated kind."""
     parsers: dict[str, Callable[[Any], Any]] = {
         "bool": _parse_bool,
         "int": _parse_int,
@@ -225,12 +230,18 @@ def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
         "str": str,
         "tuple[int, ...]": _parse_sizes,
     }
-    text = str(kind)
+    text = annotation(kind)
     optional = text.endswith(" | None")
     if optional and (value is None or str(value).lower() == "none"):
         return None
+    parser = parsers.get(text.removesuffix(" | None"))
+    if parser is None:
+        raise UsageError(
+            f"agent {agent!r}: {key} is annotated {text}, which cannot be set: use "
+            f"{', '.join(parsers)}, or one of them | None"
+        )
     try:
-        return parsers[text.removesuffix(" | None")](value)
+        return parser(value)
     except (TypeError, ValueError) as error:
         raise UsageError(f"agent {agent!r}: {key}={value!r} is not valid: it takes {text}") from error
 

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from typing import Any
 
-from vinci_offline.agents.agent import Agent, Update
+from vinci_offline.agents.agent import Agent, Update, annotation
 from vinci_offline.errors import UsageError
 
 _KINDS = {
@@ -57,8 +57,8 @@ def outline(cls: type[Agent]) -> dict[str, Any]:
         "updates": [_update(update) for update in agent.updates()],
         "hyperparameters": {
             field.name: {
-                "default": field.default,
-                "type": str(field.type),
+                "default": getattr(agent, field.name),
+                "type": annotation(field.type),
                 "doc": field.metadata.get("doc", ""),
             }
             for field in dataclasses.fields(cls)

@@ -59,7 +59,7 @@ def towers(
         name: the network's name, for messages.
         model: the user's.
         inputs: the prepared observation, and for a critic of continuous actions the scaled action.
-        env: what the model was built on: tells its inputs' order.
+        env: names its inputs, and so tells their order.
         outputs: the width that it must return.
         count: members of the ensemble, the model itself among them.
 
@@ -117,8 +117,7 @@ def _in_order(name: str, model: keras.Model, inputs: list[Tensor], env: Placehol
     if len(model.inputs) != len(inputs):
         wanted = "env.state" if len(inputs) == 1 else "[env.state, env.action]"
         raise SpecError(f"network {name!r} must take {wanted}, and it has {len(model.inputs)} inputs")
-    placeholders = [env.state, env.action]
-    if len(inputs) == 2 and model.inputs[0] is placeholders[1] and model.inputs[1] is placeholders[0]:
+    if [x.name for x in model.inputs] == [env.action.name, env.state.name]:
         inputs = [inputs[1], inputs[0]]
     return [_fitted(x, tuple(wanted.shape)) for x, wanted in zip(inputs, model.inputs, strict=True)]
 
