@@ -39,6 +39,7 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
     steps = sum(finished.values())
     episodes = sum(len(folder.lengths(index)) for index in finished)
     by_steps = job.plan.steps is not None
+    recorded = [0]
     with Progress(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(
             "",
@@ -52,8 +53,11 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
         def report(new_steps: int, new_episodes: int) -> None:
             bars.update(task, advance=new_steps if by_steps else new_episodes)
             state = bars.tasks[0]
-            done = state.fields["steps"] + new_steps
-            rate = (done - steps) / state.elapsed if state.elapsed else 0.0
-            bars.update(task, steps=done, rate=rate)
+            recorded[0] += new_steps
+            done = steps + recorded[0]
+            rate = recorded[0] / state.elapsed if state.elapsed else 0.0
+            # Shards recorded ahead may pass the end, where the dataset will be cut.
+            shown = done if job.plan.steps is None else min(done, job.plan.steps)
+            bars.update(task, steps=shown, rate=rate)
 
         yield report
