@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from vinci_offline.cli.agents import agents
+from vinci_offline.errors import UsageError
+
+
+@pytest.fixture
+def app():
+    made = typer.Typer()
+    made.command()(agents)
+    return made
+
+
+def test_json_has_every_agent(app):
+    result = CliRunner().invoke(app, ["--json"])
+    content = json.loads(result.stdout)
+    assert {"bc", "ddpg", "dqn", "iql", "td3bc"} <= set(content)
+    assert content["iql"]["hyperparameters"]["expectile"] == {
+        "default": 0.7,
+        "type": "float",
+        "doc": "tau of eq. 5: 0.5 evaluates the behaviour, towards 1 the best of it",
+    }
+
+
+def test_tables_go_to_standard_error(app):
+    result = CliRunner().invoke(app, ["td3bc"])
+    assert result.stdout == ""
+    for text in ("td3bc", "continuous actions", "follows at 0.005 every 2 steps", "alpha", "2.5"):
+        assert text in result.stderr
+
+
+def test_descriptions_are_text_not_markup(app, tmp_path):
+    file = tmp_path / "marked.py"
+    source = (
+        Path(__file__)
+        .with_name("own_agent.py")
+        .read_text()
+        .replace("weighted by reward", "[red]weighted[/red]")
+    )
+    file.write_text(source)
+    assert "[red]weighted[/red]" in CliRunner().invoke(app, [f"{file}:OwnAgent"]).stderr
+
+
+def test_unknown_agent_is_refused(app):
+    result = CliRunner().invoke(app, ["tdbc3"])
+    assert isinstance(result.exception, UsageError)
+    assert "the agents are: bc, ddpg, dqn, iql, td3bc" in str(result.exception)

@@ -1,0 +1,72 @@
+"""The contract suite must fail on the mistakes that it is there for."""
+
+from dataclasses import dataclass
+
+import pytest
+from keras import ops
+
+from vinci_offline import functional
+from vinci_offline.agents.agent import Update
+from vinci_offline.agents.td3bc import TD3BC
+from vinci_offline.errors import SpecError
+from vinci_offline.testing.agent_contract import BOX, AgentContract
+
+SMALL = {"hidden": (8, 8)}
+CONTRACT = AgentContract()
+
+
+@dataclass(frozen=True)
+class NoMask(TD3BC):
+    def critic_loss(self, nets, batch, key):
+        return super().critic_loss(nets, batch._replace(discount=ops.full_like(batch.discount, 0.99)), key)
+
+
+@dataclass(frozen=True)
+class NoBootstrap(TD3BC):
+    def critic_loss(self, nets, batch, key):
+        return super().critic_loss(nets, batch._replace(discount=ops.zeros_like(batch.discount)), key)
+
+
+@dataclass(frozen=True)
+class LeakyTarget(TD3BC):
+    def critic_loss(self, nets, batch, key):
+        next_action = nets.target_actor(batch.next_observation)
+        next_value = functional.clipped_double(nets.target_critic([batch.next_observation, next_action]))
+        target = batch.reward + batch.discount * next_value
+        return ops.mean(ops.square(nets.critic([batch.observation, batch.action]) - target)), {}
+
+
+@dataclass(frozen=True)
+class ColumnTarget(TD3BC):
+    def critic_loss(self, nets, batch, key):
+        return super().critic_loss(nets, batch._replace(reward=ops.expand_dims(batch.reward, -1)), key)
+
+
+@dataclass(frozen=True)
+class Twice(TD3BC):
+    def updates(self):
+        critic, actor = super().updates()
+        return (critic, actor, Update("actor", "actor", self.actor_loss, actor.optimizer))
+
+
+@pytest.mark.parametrize(
+    ("agent", "check", "message"),
+    [
+        (NoMask(**SMALL), CONTRACT.test_terminal_rows_ignore_the_next_observation, "past a terminal state"),
+        (
+            NoBootstrap(**SMALL),
+            CONTRACT.test_terminal_rows_ignore_the_next_observation,
+            "no critic bootstraps",
+        ),
+        (LeakyTarget(**SMALL), CONTRACT.test_gradient_leaves_targets_alone, "has a gradient to 'target_"),
+        (Twice(**SMALL), CONTRACT.test_updates_are_disjoint_and_name_networks, "more than one update"),
+    ],
+)
+def test_the_contract_catches(agent, check, message):
+    with pytest.raises(AssertionError, match=message):
+        check(agent, BOX)
+
+
+def test_columns_are_refused_when_the_loss_is_traced():
+    with pytest.raises(SpecError, match=r"reward must have shape \[B\], and it has shape \[8, 1\]"):
+        CONTRACT.test_losses_are_finite_scalars(ColumnTarget(**SMALL), BOX)
