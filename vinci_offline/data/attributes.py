@@ -20,30 +20,39 @@ def encode(value: Any) -> str | bool | int | float:
 
     Raises:
         TypeError: JSON cannot hold it.
+        ValueError: a whole number of more than 64 bits.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str):
         # Text that looks like JSON is quoted, so that reading cannot mistake it for a list.
         return json.dumps(value) if value.startswith(_JSON_STARTS) else value
-    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+    if isinstance(value, bool | int | float):
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError(f"{value} has more than 64 bits")
         return value
     return json.dumps(value, default=_plain)
 
 
 def decode(value: Any) -> Any:
-    """The plain value of an attribute as h5py reads it, whoever wrote it; None where it has none."""
+    """The plain value of an attribute as h5py reads it, whoever wrote it.
+
+    Raises:
+        TypeError: it has none: a reference, or an array too large to be a remark.
+    """
     if isinstance(value, bytes | np.bytes_):
         value = bytes(value).decode(errors="replace")
     if isinstance(value, str):
         return _decode_text(str(value))
+    if isinstance(value, bool | int | float):
+        return value
     if (
         isinstance(value, np.generic | np.ndarray)
         and value.dtype.kind in "biuf"
         and value.size <= _LARGEST_ARRAY
     ):
-        return decode(value.tolist()) if value.ndim == 0 else value.tolist()
-    return value if isinstance(value, bool | int | float) else None
+        return value.tolist()
+    raise TypeError(f"an attribute of type {type(value).__name__}")
 
 
 def library_versions() -> dict[str, str]:

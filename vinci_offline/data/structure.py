@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def inspect(path: Path) -> Structure:
         episodes = _episodes(file, problems) if native else {}
         spec = _spec(attributes.get(layout.ATTRIBUTE_ENVIRONMENT), problems) if native else None
     problems += table_problems(columns, native)
-    if spec is not None:
+    if spec is not None and any(column.shape[0] for column in columns.values()):
         problems += fit(columns, spec)
     digest = attributes.get(layout.ATTRIBUTE_HASH) if native else None
     return Structure(
@@ -141,7 +141,7 @@ def inspect(path: Path) -> Structure:
         attributes={
             name: value
             for name, value in attributes.items()
-            if not (native and name in layout.RESERVED_ATTRIBUTES) and value is not None
+            if not (native and name in layout.RESERVED_ATTRIBUTES)
         },
         spec=spec,
         content_hash=digest if isinstance(digest, str) else None,
@@ -284,7 +284,12 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
     names = list(file.attrs)
     if len(names) > _MOST_ATTRIBUTES:
         raise DatasetError(f"{file.filename}: {len(names)} attributes, more than any dataset has")
-    return {name: decode(file.attrs[name]) for name in names if _small(file, name)}
+    attributes = {}
+    for name in names:
+        if _small(file, name):
+            with suppress(TypeError):
+                attributes[name] = decode(file.attrs[name])
+    return attributes
 
 
 def _small(file: h5py.File, name: str) -> bool:

@@ -306,8 +306,8 @@ def _filters_of(filters: Mapping[str, Any], values: Array) -> dict[str, Any]:
 def _abandon(file: h5py.File) -> None:
     """Close a file that is not wanted any more.
 
-    HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the rest goes
-    to memory: it is little, a chunk a column.
+    HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the
+    rest goes to memory: it is little, a chunk a column.
     """
     try:
         file.flush()
