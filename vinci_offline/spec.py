@@ -146,7 +146,8 @@ class EnvironmentSpec:
                 max_episode_steps=None if limit is None else int(limit),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise SpecError(f"the environment description is not valid JSON of this format: {error}") from error
+            message = f"the environment description is not valid JSON of this format: {error}"
+            raise SpecError(message) from error
 
 
 def space_from_json(content: Mapping[str, Any]) -> Space:
@@ -209,6 +210,7 @@ def _bounds_to_json(bounds: Array) -> Any:
 def _bounds_from_json(content: Any, shape: tuple[int, ...], dtype: str, infinite: float) -> Array:
     # float32 bounds written as decimals come back as the same float32.
     if isinstance(content, list):
-        return np.array([infinite if value is None else value for value in content], dtype=dtype).reshape(shape)
+        filled = [infinite if value is None else value for value in content]
+        return np.array(filled, dtype=dtype).reshape(shape)
     # Broadcast, not filled: a damaged file may declare any shape.
     return np.broadcast_to(np.array(infinite if content is None else content, dtype=dtype), shape)

@@ -87,7 +87,10 @@ def test_damaged_inside(path):
             lambda f: replace(f, "rewards", data=np.zeros(7, "f")),
             "unequal lengths (observations 12000, actions 12000, rewards 7",
         ),
-        (lambda f: [replace(f, n, shape=(0,), dtype="u1") for n in list(f) if n != "metadata"], "the file holds no rows"),
+        (
+            lambda f: [replace(f, n, shape=(0,), dtype="u1") for n in list(f) if n != "metadata"],
+            "the file holds no rows",
+        ),
         (
             lambda f: replace(f, "rewards", data=np.array(["a"] * 12_000, dtype="S1")),
             "rewards: dtype |S1 where numbers",
@@ -217,8 +220,8 @@ def test_groups_that_contain_themselves_end(path):
 
 def test_a_spec_of_absurd_size_is_not_allocated(path):
     space = '{"type": "box", "shape": [1000000, 1000000], "dtype": "float32", "low": null, "high": null}'
-    text = f'{{"id": null, "kwargs": {{}}, "max_episode_steps": null, "observation_space": {space}, "action_space": {space}}}'
-    edit(path, lambda f: f.attrs.__setitem__("environment", text))
+    text = '{"id": null, "kwargs": {}, "max_episode_steps": null, "observation_space": SPACE, "action_space": SPACE}'
+    edit(path, lambda f: f.attrs.__setitem__("environment", text.replace("SPACE", space)))
     assert "observations: rows have shape (4,), the space (1000000, 1000000)" in refusal(path)
 
 

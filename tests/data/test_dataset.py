@@ -132,7 +132,7 @@ def test_views_of_views(saved):
 @pytest.mark.parametrize("method", ["rows", "select_episodes"])
 def test_wrong_selections(saved, method):
     select = getattr(saved, method)
-    with pytest.raises(DatasetError, match="there is no .* 99"):
+    with pytest.raises(DatasetError, match=r"there is no .* 99"):
         select([99])
     with pytest.raises(DatasetError, match="cannot be empty"):
         select([])

@@ -175,7 +175,7 @@ def coverage(dataset: Dataset, moments: Mapping[str, Moments] | None = None) -> 
         factors = draw.integers(0, 2**63, offset.size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
         for start, rows in _every(dataset, path, step):
             with np.errstate(invalid="ignore"):
-                index = np.floor((rows.reshape(len(rows), -1) - offset) / width).astype(np.int64)
+                index = np.floor((rows.reshape(len(rows), offset.size) - offset) / width).astype(np.int64)
             cells[start : start + len(rows)] += (index.view(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
     counts = np.unique(cells, return_counts=True)[1]
     share = counts / counts.sum()

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import typer
+from examples import box, continuous_spec, discrete_spec, make_columns
+from typer.testing import CliRunner
+
+from vinci_offline import Dataset, EnvironmentSpec
+from vinci_offline.cli.console import errors_as_exit_codes
+from vinci_offline.cli.datasets import datasets
+from vinci_offline.cli.info import info
+from vinci_offline.cli.validate import validate
+from vinci_offline.data import shipped
+
+SCRIPTS_RELY_ON = [
+    *("rows", "episodes", "return_mean", "return_std", "return_min", "return_max", "terminals", "timeouts"),
+    *("observation_shape", "action_shape", "env", "hash"),
+]
+
+
+@pytest.fixture
+def run():
+    from functools import wraps
+
+    app = typer.Typer()
+    for function in (info, validate, datasets):
+
+        def command(function):
+            @wraps(function)
+            def guarded(*args, **kwargs):
+                with errors_as_exit_codes():
+                    function(*args, **kwargs)
+
+            return guarded
+
+        app.command()(command(function))
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def path(tmp_path):
+    spec = continuous_spec()
+    attributes = {"policy": "[red]random[/red]", "noise": "\x1b[31m", "seed": 7}
+    dataset = Dataset.from_columns(make_columns(spec, [4, 3]), spec, {"length": [4, 3]}, attributes)
+    return dataset.save(tmp_path / "d.h5").path
+
+
+def test_info_as_json_has_the_promised_keys(run, path):
+    result = run("info", path, "--json")
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
+    assert set(SCRIPTS_RELY_ON) <= set(content)
+    dataset = Dataset.open(path)
+    assert content["rows"] == len(dataset.to_pandas()) == 7
+    assert content["return_mean"] == pytest.approx(dataset.episodes["return"].mean())
+    assert content["hash"] == dataset.hash
+
+
+def test_info_prints_a_plain_table_in_a_pipe(run, path):
+    result = run("info", path)
+    assert result.exit_code == 0
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines() if line.strip())
+    assert lines["rows"].strip() == "7"
+    assert lines["environment"].strip() == "Test-v0"
+    assert lines["hash"].strip() == Dataset.open(path).hash
+
+
+def test_what_a_file_says_is_printed_as_it_is(run, path):
+    result = run("info", path)
+    assert "[red]random[/red]" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_info_of_discrete_actions_and_images(run, tmp_path):
+    Dataset.from_columns(make_columns(discrete_spec(3), [5]), discrete_spec(3)).save(tmp_path / "d.h5")
+    result = run("info", tmp_path / "d.h5")
+    assert "one of 3" in result.stdout
+    assert "action shares" in result.stdout
+    spec = EnvironmentSpec(box(20, 30, 3, dtype="uint8", low=0, high=255), box(40, low=-1, high=1))
+    Dataset.from_columns(make_columns(spec, [5]), spec).save(tmp_path / "e.h5")
+    result = run("info", tmp_path / "e.h5")
+    assert "20 x 30 x 3" in result.stdout
+    assert "actions: 16 more with --json" in result.stdout
+
+
+def test_info_json_writes_null_for_what_is_not_finite(run, tmp_path):
+    columns = make_columns(continuous_spec(), [3])
+    columns["rewards"][0] = np.nan
+    Dataset.from_columns(columns, continuous_spec()).save(tmp_path / "d.h5")
+    result = run("info", tmp_path / "d.h5", "--json")
+    assert json.loads(result.stdout)["return_mean"] is None
+
+
+def test_errors_exit_1_with_one_line(run, tmp_path):
+    result = run("info", tmp_path / "nothing.h5")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_validate_exits_0_on_a_sound_file(run, path):
+    result = run("validate", path)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "is sound" in result.stderr
+
+
+def test_validate_exits_1_with_each_problem(run, path):
+    with h5py.File(path, "r+") as file:
+        file["rewards"][2] = np.nan
+        file["actions"][1, 0] = 3
+    result = run("validate", path)
+    assert result.exit_code == 1
+    places = [line.partition(":")[0] for line in result.stdout.splitlines()]
+    assert places == ["rewards row 2", "actions row 1", "attribute 'content_hash'"]
+    assert "3 problems" in result.stderr
+
+
+def test_datasets_lists_the_shipped_ones(run, tmp_path, monkeypatch):
+    spec = continuous_spec()
+    dataset = Dataset.from_columns(make_columns(spec, [3]), spec).save(tmp_path / "toy-mixed.h5")
+    (tmp_path / "toy-mixed.md").write_text("# toy-mixed\n\nThree rows of nothing.\n")
+    monkeypatch.setattr(shipped, "_FOLDERS", (tmp_path,))
+    content = json.loads(run("datasets", "--json").stdout)
+    assert content["toy-mixed"]["rows"] == 3
+    assert content["toy-mixed"]["env"] == "Test-v0"
+    assert content["toy-mixed"]["return_mean"] == pytest.approx(dataset.episodes["return"].mean())
+    result = run("datasets")
+    assert "toy-mixed  Test-v0" in result.stdout
+    assert "Three rows of nothing." in result.stdout
