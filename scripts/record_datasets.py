@@ -88,7 +88,9 @@ class CartPole(Recipe):
 
 RECIPES: dict[str, Recipe] = {
     "pendulum-mixed": Pendulum(
-        "Pendulum-v1", "Pendulum swing-up", "DDPG was trained on 20,000 transitions of uniformly random actions."
+        "Pendulum-v1",
+        "Pendulum swing-up",
+        "DDPG was trained on 20,000 transitions of uniformly random actions.",
     ),
     "mountaincar-mixed": MountainCar(
         "MountainCarContinuous-v0",
@@ -157,9 +159,13 @@ The whole recipe is `scripts/record_datasets.py`.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", choices=[*RECIPES, []], help="all of them unless named")
-    parser.add_argument("--work", type=Path, default=Path("runs") / "datasets", help="where policies and parts go")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs") / "datasets", help="where policies and parts go"
+    )
     options = parser.parse_args()
     for name in options.names or RECIPES:
         record(name, RECIPES[name], options.work / name)

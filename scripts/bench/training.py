@@ -88,7 +88,9 @@ def d3rlpy_steps(data: dict[str, np.ndarray], batch_size: int) -> Steps:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each contender in each round")
     parser.add_argument("--batch-size", type=int, default=256)
@@ -109,7 +111,9 @@ def main() -> None:
         for name, steps in contenders.items():
             rates[name].append(rate(steps, options.seconds))
     best = statistics.median(rates["vinci-offline, XLA"])
-    print(f"TD3+BC, {OBSERVATIONS}+{ACTIONS} dimensions, 2 x 256, batch {options.batch_size}: gradient steps a second")
+    print(
+        f"TD3+BC, {OBSERVATIONS}+{ACTIONS} dimensions, 2 x 256, batch {options.batch_size}: gradient steps a second"
+    )
     for name, values in rates.items():
         middle = statistics.median(values)
         print(f"  {name:24} {middle:8.0f}   ({min(values):.0f} to {max(values):.0f})   x {best / middle:.2f}")

@@ -18,7 +18,9 @@ from vinci_offline.training.engines.tensorflow import TensorFlowEngine
 from vinci_offline.training.learner import Learner
 
 BOX = EnvironmentSpec(
-    observation_space=BoxSpace((3,), "float32", np.full(3, -np.inf, np.float32), np.full(3, np.inf, np.float32)),
+    observation_space=BoxSpace(
+        (3,), "float32", np.full(3, -np.inf, np.float32), np.full(3, np.inf, np.float32)
+    ),
     action_space=BoxSpace((2,), "float32", np.full(2, -1, np.float32), np.full(2, 1, np.float32)),
 )
 
@@ -43,7 +45,15 @@ class ToyAgent(Agent):
         return (
             Update("critic", "critic", self.critic_loss, adam, "target_critic", self.tau, self.track_every),
             Update(
-                "actor", "actor", self.actor_loss, adam, "target_actor", self.tau, self.every, self.every, self.reset_below
+                "actor",
+                "actor",
+                self.actor_loss,
+                adam,
+                "target_actor",
+                self.tau,
+                self.every,
+                self.every,
+                self.reset_below,
             ),
         )
 
@@ -52,7 +62,9 @@ class ToyAgent(Agent):
 
     def critic_loss(self, nets, batch, key):
         noise = 0.1 * random.normal(key, batch.action.shape)
-        value = ops.min(nets.target_critic([batch.next_observation, nets.target_actor(batch.next_observation) + noise]), 0)
+        value = ops.min(
+            nets.target_critic([batch.next_observation, nets.target_actor(batch.next_observation) + noise]), 0
+        )
         target = ops.stop_gradient(batch.reward + batch.discount * value)
         q = nets.critic([batch.observation, batch.action])
         return ops.mean(ops.square(q - target)), {"q/mean": ops.mean(q)}

@@ -36,7 +36,9 @@ def test_the_seed_decides_the_batches_and_the_weights(make_learner, make_engine)
     assert not equal(first, second, "networks/critic")
 
 
-@pytest.mark.parametrize(("role", "frozen", "moved"), [("critic", "actor", "critic"), ("actor", "critic", "actor")])
+@pytest.mark.parametrize(
+    ("role", "frozen", "moved"), [("critic", "actor", "critic"), ("actor", "critic", "actor")]
+)
 @pytest.mark.parametrize("jit", [False, True])
 def test_what_is_not_selected_stays_bitwise_unchanged(make_learner, make_engine, role, frozen, moved, jit):
     learner = make_learner()
@@ -74,7 +76,11 @@ def test_a_hard_target_is_copied_at_its_period_and_kept_between(make_learner, ma
     assert equal(before, after_two, "networks/target_critic/")
     engine.run(learner.select(None), 2, 1)
     after_three = learner.state()
-    online = {name.replace("critic", "target_critic"): v for name, v in after_three.items() if name.startswith("networks/critic/")}
+    online = {
+        name.replace("critic", "target_critic"): v
+        for name, v in after_three.items()
+        if name.startswith("networks/critic/")
+    }
     assert equal(online, after_three)
 
 

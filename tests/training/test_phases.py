@@ -16,7 +16,9 @@ def test_plans():
     )
 
 
-@pytest.mark.parametrize("plan", ["critic", "critic:", "critic:0", "critic:-1", "judge:5", "", "critic:5,,actor:1", "actor:1e3"])
+@pytest.mark.parametrize(
+    "plan", ["critic", "critic:", "critic:0", "critic:-1", "judge:5", "", "critic:5,,actor:1", "actor:1e3"]
+)
 def test_what_is_not_a_plan_is_refused(plan):
     with pytest.raises(UsageError, match="ROLE:STEPS"):
         plan_phases(10, phases=plan)

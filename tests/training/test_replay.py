@@ -8,7 +8,11 @@ from vinci_offline.training.replay import n_step_returns
 
 def summed(rewards, terminals, continues, gamma=0.5, n_step=3):
     return n_step_returns(
-        np.array(rewards, np.float32), np.array(terminals, bool), np.array(continues, bool), gamma=gamma, n_step=n_step
+        np.array(rewards, np.float32),
+        np.array(terminals, bool),
+        np.array(continues, bool),
+        gamma=gamma,
+        n_step=n_step,
     )
 
 

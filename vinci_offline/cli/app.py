@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -21,7 +20,6 @@ from vinci_offline.cli.train import train
 from vinci_offline.cli.validate import validate
 
 app = typer.Typer(
-    help="Record transitions, train Keras agents from the file, evaluate them online.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,8 +59,7 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    # TensorFlow's start-up notes are not the user's concern; a value the user set stays.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Record transitions, train Keras agents from the file, evaluate them online."""
 
 
 def main() -> None:

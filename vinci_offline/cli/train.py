@@ -18,19 +18,28 @@ _WHERE = "Where it goes"
 
 def train(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE.h5...", help="Dataset files, or names of shipped datasets.")
+        list[str] | None,
+        typer.Argument(metavar="FILE.h5...", help="Dataset files, or names of shipped datasets."),
     ] = None,
     agent: Annotated[
-        str, typer.Option(help="An agent's name (see [b]agents[/b]), or FILE.py:Class.", rich_help_panel=_WHAT)
+        str,
+        typer.Option(help="An agent's name (see [b]agents[/b]), or FILE.py:Class.", rich_help_panel=_WHAT),
     ] = "td3bc",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter of the agent; repeatable.", rich_help_panel=_WHAT),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A hyperparameter of the agent; repeatable.",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     networks: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.py", help="Your own Keras networks: functions such as actor(env), critic(env).", rich_help_panel=_WHAT
+            metavar="FILE.py",
+            help="Your own Keras networks: functions such as actor(env), critic(env).",
+            rich_help_panel=_WHAT,
         ),
     ] = None,
     only: Annotated[
@@ -38,32 +47,47 @@ def train(
     ] = None,
     phases: Annotated[
         str | None,
-        typer.Option(metavar="PLAN", help="For instance critic:20000,actor:10000,both:70000.", rich_help_panel=_WHAT),
+        typer.Option(
+            metavar="PLAN", help="For instance critic:20000,actor:10000,both:70000.", rich_help_panel=_WHAT
+        ),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(metavar="RUN_DIR", help="Start from the networks of this run.", rich_help_panel=_WHAT)
+        Path | None,
+        typer.Option(metavar="RUN_DIR", help="Start from the networks of this run.", rich_help_panel=_WHAT),
     ] = None,
     steps: Annotated[int, typer.Option(help="Gradient steps.", rich_help_panel=_HOW)] = 100_000,
     batch_size: Annotated[int, typer.Option(help="Transitions a step.", rich_help_panel=_HOW)] = 256,
     gamma: Annotated[float, typer.Option(help="Discount factor.", rich_help_panel=_HOW)] = 0.99,
-    n_step: Annotated[int, typer.Option(help="Rewards summed before bootstrapping.", rich_help_panel=_HOW)] = 1,
+    n_step: Annotated[
+        int, typer.Option(help="Rewards summed before bootstrapping.", rich_help_panel=_HOW)
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seeds weights and every draw.", rich_help_panel=_HOW)] = 0,
     jit: Annotated[
         str, typer.Option(metavar="auto|on|off", help="Compile with XLA.", rich_help_panel=_HOW)
     ] = "auto",
     eval_every: Annotated[
-        int | None, typer.Option(help="Steps between evaluations in the environment.", rich_help_panel=_REPORT)
+        int | None,
+        typer.Option(help="Steps between evaluations in the environment.", rich_help_panel=_REPORT),
     ] = None,
     eval_episodes: Annotated[int, typer.Option(help="Episodes an evaluation.", rich_help_panel=_REPORT)] = 10,
     env: Annotated[
-        str | None, typer.Option(help="Evaluate here instead of the dataset's environment.", rich_help_panel=_REPORT)
+        str | None,
+        typer.Option(help="Evaluate here instead of the dataset's environment.", rich_help_panel=_REPORT),
     ] = None,
-    log_every: Annotated[int, typer.Option(help="Steps between rows of metrics.", rich_help_panel=_REPORT)] = 1_000,
-    checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_REPORT)] = 10_000,
+    log_every: Annotated[
+        int, typer.Option(help="Steps between rows of metrics.", rich_help_panel=_REPORT)
+    ] = 1_000,
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_REPORT)
+    ] = 10_000,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="RUN_DIR", help="Default: runs/DATASET-AGENT-SEED.", rich_help_panel=_WHERE
+            "-o",
+            "--output",
+            metavar="RUN_DIR",
+            help="Default: runs/DATASET-AGENT-SEED.",
+            rich_help_panel=_WHERE,
         ),
     ] = None,
     resume: Annotated[

@@ -16,6 +16,7 @@ from vinci_offline.envs.making import describe_space
 from vinci_offline.envs.policy import Decision, Observations, Policy, to_actions
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import load_object
+from vinci_offline.quiet import import_keras
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Array, FloatArray
 
@@ -181,6 +182,7 @@ def load_keras(path: Path) -> Any:
         raise VinciError(
             f"{path} is not a Keras model, or was cut short: save it again with model.save({path.name!r})"
         )
+    import_keras()
     import keras
 
     try:

@@ -41,7 +41,15 @@ class TrainingConfig:
     jit: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "n_step", "eval_every", "eval_episodes", "checkpoint_every", "log_every"):
+        for name in (
+            "steps",
+            "batch_size",
+            "n_step",
+            "eval_every",
+            "eval_episodes",
+            "checkpoint_every",
+            "log_every",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")

@@ -83,7 +83,9 @@ class Learner:
     def variables(self) -> dict[str, keras.Variable]:
         """Everything that training moves, under names that do not depend on how often networks were built."""
         named = {
-            f"networks/{name}/{i}": variable for name, net in self.nets.items() for i, variable in enumerate(net.variables)
+            f"networks/{name}/{i}": variable
+            for name, net in self.nets.items()
+            for i, variable in enumerate(net.variables)
         }
         for bound in self.updates:
             for i, variable in enumerate(bound.optimizer.variables):
@@ -101,8 +103,12 @@ class Learner:
             VinciError: the state is of other networks.
         """
         variables = self.variables()
-        if {name: tuple(v.shape) for name, v in variables.items()} != {name: a.shape for name, a in state.items()}:
-            raise VinciError("the checkpoint is of other networks than this run's: train into a new run directory")
+        if {name: tuple(v.shape) for name, v in variables.items()} != {
+            name: a.shape for name, a in state.items()
+        }:
+            raise VinciError(
+                "the checkpoint is of other networks than this run's: train into a new run directory"
+            )
         for name, variable in variables.items():
             variable.assign(state[name])
 
@@ -110,8 +116,14 @@ class Learner:
         net = self.nets[update.trains]
         variables = tuple(net.trainable_variables)
         optimizer = update.optimizer()
-        optimizer.build(list(variables))  # before any tracing: variables cannot be made inside a compiled loop
-        tracked = tuple(zip(self.nets[update.tracks].variables, net.variables, strict=True)) if update.tracks else ()
+        optimizer.build(
+            list(variables)
+        )  # before any tracing: variables cannot be made inside a compiled loop
+        tracked = (
+            tuple(zip(self.nets[update.tracks].variables, net.variables, strict=True))
+            if update.tracks
+            else ()
+        )
         resets = update.reset_below is not None
         initial = tuple(_value(v) for v in variables) if resets else ()
         return BoundUpdate(update, stream, optimizer, variables, tracked, initial)
@@ -123,7 +135,9 @@ def _value(variable: keras.Variable) -> Array:
 
 def _check_updates(agent: Agent, online: Mapping[str, keras.Model], updates: tuple[Update, ...]) -> None:
     trained = [update.trains for update in updates]
-    problems = [f"{name!r} is trained by more than one update" for name in set(trained) if trained.count(name) > 1]
+    problems = [
+        f"{name!r} is trained by more than one update" for name in set(trained) if trained.count(name) > 1
+    ]
     problems += [f"there is no network {name!r} to train" for name in set(trained) - set(online)]
     problems += [
         f"the target of {update.trains!r} must be called {TARGET_PREFIX + update.trains!r}, not {update.tracks!r}"
@@ -161,5 +175,6 @@ def _seeded(seed: int) -> Iterator[None]:
 def describe(learner: Learner) -> dict[str, Any]:
     """The number of trainable parameters of each network."""
     return {
-        name: sum(int(np.prod(v.shape)) for v in net.trainable_variables) for name, net in learner.nets.items()
+        name: sum(int(np.prod(v.shape)) for v in net.trainable_variables)
+        for name, net in learner.nets.items()
     }

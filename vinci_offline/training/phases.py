@@ -39,7 +39,9 @@ def plan_phases(steps: int, only: str | None = None, phases: str | None = None) 
         number = count.replace("_", "").strip()
         if role not in _ROLES or not number.isdecimal() or int(number) == 0:
             what = "--phases" if phases is not None else "--steps" if role in _ROLES else "--only"
-            raise UsageError(f"{what}: {part.strip()!r} is not ROLE:STEPS with a role of critic, actor, both and steps >= 1")
+            raise UsageError(
+                f"{what}: {part.strip()!r} is not ROLE:STEPS with a role of critic, actor, both and steps >= 1"
+            )
         start = planned[-1].stop if planned else 0
         planned.append(Phase(_ROLES[role], start, start + int(number)))
     return tuple(planned)

@@ -153,7 +153,9 @@ class Run:
     def _save(self) -> None:
         # The networks first: a checkpoint says that everything up to its step is on disk.
         self.directory.save_networks(self.learner)
-        save_checkpoint(self.directory.checkpoints, Checkpoint(self.step, self._trained, self.learner.state()))
+        save_checkpoint(
+            self.directory.checkpoints, Checkpoint(self.step, self._trained, self.learner.state())
+        )
 
     def _check_finite(self, metrics: Mapping[str, float], count: int) -> None:
         bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))

@@ -40,7 +40,9 @@ class RunDirectory:
         """Whether a run was started here."""
         return (self.path / "config.json").is_file()
 
-    def claim(self, config: Mapping[str, Any], dataset: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
+    def claim(
+        self, config: Mapping[str, Any], dataset: Mapping[str, Any], *, resume: bool, overwrite: bool
+    ) -> None:
         """Make the directory this run's own.
 
         Raises:
@@ -51,7 +53,11 @@ class RunDirectory:
             self._check_same(config, dataset)
         elif self.path.exists() and any(self.path.iterdir()):
             if not overwrite:
-                advice = "--resume goes on with it, --overwrite replaces it" if self.exists() else "choose another with -o"
+                advice = (
+                    "--resume goes on with it, --overwrite replaces it"
+                    if self.exists()
+                    else "choose another with -o"
+                )
                 raise UsageError(f"{self.path} exists: {advice}")
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -97,8 +103,12 @@ class RunDirectory:
             key for key in {*before, *after} - {*_FREE_TO_CHANGE} if before.get(key) != after.get(key)
         )
         if changed:
-            told = "; ".join(f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}" for key in changed)
-            raise UsageError(f"{self.path} was trained otherwise: {told}. Resume with the same options, or choose another -o")
+            told = "; ".join(
+                f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}" for key in changed
+            )
+            raise UsageError(
+                f"{self.path} was trained otherwise: {told}. Resume with the same options, or choose another -o"
+            )
         stored = json.loads((self.path / "dataset.json").read_text(encoding="utf-8"))
         if stored["hash"] != dataset["hash"]:
             raise UsageError(
@@ -109,7 +119,9 @@ class RunDirectory:
     def _clear(self) -> None:
         if not self.exists():
             # Only a run is ours to delete.
-            raise UsageError(f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o")
+            raise UsageError(
+                f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o"
+            )
         shutil.rmtree(self.path)
 
 

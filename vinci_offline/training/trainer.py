@@ -121,7 +121,9 @@ def train(
 def _open(data: str | Path | Dataset | Sequence[str | Path | Dataset]) -> list[Dataset]:
     sources = [data] if isinstance(data, str | Path | Dataset) else list(data)
     if not sources:
-        raise UsageError("no dataset was given: name a file, or a shipped dataset (see `vinci-offline datasets`)")
+        raise UsageError(
+            "no dataset was given: name a file, or a shipped dataset (see `vinci-offline datasets`)"
+        )
     return [source if isinstance(source, Dataset) else Dataset.open(source) for source in sources]
 
 
@@ -173,7 +175,9 @@ def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        if callable(value)
+        and not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
     }
 
 
@@ -183,7 +187,9 @@ def _initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]
         return {"critic": 0, "actor": 0}
     checkpoint = latest_checkpoint(origin.checkpoints) if origin.exists() else None
     if checkpoint is None:
-        raise UsageError(f"--init {origin.path}: there is no checkpoint there; give the directory of a trained run")
+        raise UsageError(
+            f"--init {origin.path}: there is no checkpoint there; give the directory of a trained run"
+        )
     taken = 0
     for name, net in learner.nets.items():
         values = [checkpoint.state.get(f"networks/{name}/{i}") for i in range(len(net.variables))]
@@ -250,10 +256,18 @@ def _config_json(
         "environment": spec.to_object(),
         "steps": config.plan()[-1].stop,
         "training": options,
-        "normalization": normalization and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},
-        "networks": None if networks is None else str(networks) if not isinstance(networks, Mapping) else sorted(networks),
+        "normalization": normalization
+        and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},
+        "networks": None
+        if networks is None
+        else str(networks)
+        if not isinstance(networks, Mapping)
+        else sorted(networks),
         "init": init and str(init),
-        "versions": {name: importlib.metadata.version(name) for name in ("vinci-offline", "keras", "tensorflow", "numpy")},
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("vinci-offline", "keras", "tensorflow", "numpy")
+        },
     }
 
 

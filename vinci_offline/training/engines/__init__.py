@@ -35,7 +35,9 @@ def make_engine(learner: Learner, transitions: Transitions, config: TrainingConf
         return TensorFlowEngine(
             learner, transitions, batch_size=config.batch_size, seed=config.seed, jit=choose_jit(config)
         )
-    raise UsageError(f"training runs on Keras' tensorflow backend, and KERAS_BACKEND is {keras.backend.backend()!r}")
+    raise UsageError(
+        f"training runs on Keras' tensorflow backend, and KERAS_BACKEND is {keras.backend.backend()!r}"
+    )
 
 
 def choose_jit(config: TrainingConfig) -> bool:

@@ -71,7 +71,8 @@ class TensorFlowEngine:
                 step = step + 1
                 batch = self._batch(columns, step)
                 return step, *(
-                    total + self._apply(bound, batch, step, total.shape[0]) for bound, total in zip(updates, sums, strict=True)
+                    total + self._apply(bound, batch, step, total.shape[0])
+                    for bound, total in zip(updates, sums, strict=True)
                 )
 
             zeros = [tf.zeros(len(update_names)) for update_names in names]
