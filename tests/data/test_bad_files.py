@@ -220,8 +220,8 @@ def test_groups_that_contain_themselves_end(path):
 
 def test_a_spec_of_absurd_size_is_not_allocated(path):
     space = '{"type": "box", "shape": [1000000, 1000000], "dtype": "float32", "low": null, "high": null}'
-    text = '{"id": null, "kwargs": {}, "max_episode_steps": null, "observation_space": SPACE, "action_space": SPACE}'
-    edit(path, lambda f: f.attrs.__setitem__("environment", text.replace("SPACE", space)))
+    text = '{"id": null, "kwargs": {}, "max_episode_steps": null, "observation_space": A, "action_space": A}'
+    edit(path, lambda f: f.attrs.__setitem__("environment", text.replace("A", space)))
     assert "observations: rows have shape (4,), the space (1000000, 1000000)" in refusal(path)
 
 
@@ -247,3 +247,28 @@ def test_a_file_without_read_permission(path, monkeypatch):
 
     monkeypatch.setattr(h5py, "File", denied)
     assert "permission denied" in refusal(path)
+
+
+@pytest.mark.parametrize("compress", ["none", "gzip"])
+def test_mutated_files_end_in_an_error_or_a_sound_load(tmp_path, compress):
+    spec = dict_spec()
+    columns = make_columns(spec, [30] * 3, infos=["speed"])
+    sound = Dataset.from_columns(columns, spec, {"length": [30] * 3}).save(
+        tmp_path / "d.h5", compress=compress
+    )
+    content = sound.path.read_bytes()
+    rng = np.random.default_rng(0)
+    loads = 0
+    for _ in range(60):
+        mutated = bytearray(content)
+        for place in rng.integers(0, min(len(content), 6000), rng.choice([1, 2, 8])):
+            mutated[place] = rng.integers(256)
+        sound.path.write_bytes(mutated)
+        try:
+            problems = validate(sound.path)
+        except DatasetError as error:
+            assert "\n" not in str(error)
+            continue
+        loads += not problems
+        assert all("\n" not in str(problem) for problem in problems)
+    assert loads < 60

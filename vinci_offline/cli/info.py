@@ -59,7 +59,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("action shares", ", ".join(shares)))
     if (coverage := summary["coverage"]) is not None:
         text = f"{coverage['cells']:,} state-action cells in {coverage['rows']:,} rows"
-        lines.append(("coverage", f"{text}, evenness {coverage['evenness']:.3f}"))
+        lines.append(("coverage", f"{text}, as diverse as {coverage['perplexity']:,.0f} evenly visited ones"))
     if summary["infos"]:
         lines.append(("infos", ", ".join(summary["infos"])))
     lines += [(name, _text(value)) for name, value in summary["provenance"].items()]

@@ -41,4 +41,7 @@ def show_table(
         )
     for row in listed:
         table.add_row(*row)
-    out.print(table)
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
