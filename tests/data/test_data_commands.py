@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import typer
-from examples import box, continuous_spec, discrete_spec, make_columns
+from data_examples import box, continuous_spec, discrete_spec, make_columns
 from typer.testing import CliRunner
 
 from vinci_offline import Dataset, EnvironmentSpec

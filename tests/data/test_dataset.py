@@ -3,7 +3,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
+from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, SpecError
 from vinci_offline.data.writer import DatasetWriter

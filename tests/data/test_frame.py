@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from examples import (
+from data_examples import (
     box,
     continuous_spec,
     dict_spec,

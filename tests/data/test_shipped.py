@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from examples import continuous_spec, make_columns
+from data_examples import continuous_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError
 from vinci_offline.data import shipped

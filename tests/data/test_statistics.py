@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
+from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, EnvironmentSpec, SpecError
 from vinci_offline.data.statistics import (

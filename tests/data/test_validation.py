@@ -3,7 +3,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from examples import continuous_spec, dict_spec, discrete_spec, lengths, make_columns, seeds, specs
+from data_examples import continuous_spec, dict_spec, discrete_spec, lengths, make_columns, seeds, specs
 from hypothesis import given, settings
 
 from vinci_offline import Dataset, DatasetError

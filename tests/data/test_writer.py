@@ -13,7 +13,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from examples import continuous_spec, dict_spec, discrete_spec, lengths, make_columns, names, seeds, specs
+from data_examples import (
+    continuous_spec,
+    dict_spec,
+    discrete_spec,
+    lengths,
+    make_columns,
+    names,
+    seeds,
+    specs,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -344,7 +353,7 @@ def test_a_process_on_a_really_full_disk_ends_cleanly(tmp_path):
         textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from examples import continuous_spec, make_columns
+        from data_examples import continuous_spec, make_columns
         from vinci_offline import VinciError
         from vinci_offline.data.writer import DatasetWriter
         try:
