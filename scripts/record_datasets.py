@@ -139,6 +139,8 @@ def card(name: str, recipe: Recipe, parts: list[Part], recorded: list[Dataset]) 
         for part, data in zip(parts, recorded, strict=True)
         for mean, low, high in [data.episodes["return"].agg(["mean", "min", "max"])]
     )
+    span = f"{whole['return_min']:.1f} to {whole['return_max']:.1f}"
+    total = f"| all | {whole['rows']:,} | {whole['episodes']:,} | {whole['return_mean']:.1f} | {span} |"
     return f"""# {name}
 
 {recipe.title}: {whole["rows"]:,} transitions of `{recipe.env}`, from random to good policies.
@@ -146,7 +148,7 @@ def card(name: str, recipe: Recipe, parts: list[Part], recorded: list[Dataset]) 
 | recorded by | rows | episodes | mean return | from, to |
 | --- | --- | --- | --- | --- |
 {rows}
-| all | {whole["rows"]:,} | {whole["episodes"]:,} | {whole["return_mean"]:.1f} | {whole["return_min"]:.1f} to {whole["return_max"]:.1f} |
+{total}
 
 **How it was recorded.** {recipe.story}
 Then each policy was recorded by `vinci-offline collect` with the noise above, which is in half ranges of the action.

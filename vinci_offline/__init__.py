@@ -41,7 +41,7 @@ _HOMES = {
     "train": "training.trainer",
 }
 
-__all__ = [  # noqa: RUF022 - sorted as a reader sorts
+__all__ = [
     "Agent",
     "Dataset",
     "DatasetError",

@@ -31,17 +31,18 @@ def demo(
 ) -> None:
     """The whole job in about two minutes: record random actions, train from the file, evaluate, plot.
 
-    A Pendulum that nobody can balance is recorded under random actions; DDPG learns to swing it up from that file alone.
+    A Pendulum is recorded under random actions, which never balance it; DDPG learns to swing it up from that file
+    alone.
     """
     from vinci_offline import collect, evaluate, train
     from vinci_offline.report.plots import plot_curves, plot_returns
 
     data, run = output / "random.h5", output / "run"
-    reuse = {"resume": not overwrite, "overwrite": overwrite}
+    resume = not overwrite  # what is there already is not made again
     output.mkdir(parents=True, exist_ok=True)
 
     err.print(f"1 of 4  recording {_ROWS:,} transitions of {_ENV} under random actions")
-    dataset = collect(_ENV, data, steps=_ROWS, seed=seed, **reuse)
+    dataset = collect(_ENV, data, steps=_ROWS, seed=seed, resume=resume, overwrite=overwrite)
     err.print(f"2 of 4  training DDPG for {_STEPS:,} steps from {data} alone")
     train(
         data,
@@ -52,7 +53,8 @@ def demo(
         seed=seed,
         eval_every=_STEPS // 4,
         log_every=500,
-        **reuse,
+        resume=resume,
+        overwrite=overwrite,
     )
     err.print(f"3 of 4  evaluating over {_EPISODES} episodes")
     random = evaluate("random", _ENV, episodes=_EPISODES, seed=seed)

@@ -44,7 +44,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     path = folder / f"step-{checkpoint.step:010d}.npz"
     meta: dict[str, Any] = {"step": checkpoint.step, "trained": dict(checkpoint.trained)}
     with published(path) as temporary:
-        np.savez(temporary, **{_META: np.array(json.dumps(meta))}, **checkpoint.state)
+        arrays: dict[str, Any] = {_META: np.array(json.dumps(meta)), **checkpoint.state}
+        np.savez(temporary, **arrays)
     for old in sorted(folder.glob("step-*.npz"))[:-_KEPT]:
         old.unlink()
     return path

@@ -153,7 +153,8 @@ def _copy(net: keras.Model) -> keras.Model:
         copy = keras.models.clone_model(net)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise VinciError(
-            f"network {net.name!r} cannot be copied for its target: build it as a Sequential or functional model ({error})"
+            f"network {net.name!r} cannot be copied for its target ({error}): "
+            "build it as a Sequential or functional model"
         ) from error
     copy.set_weights(net.get_weights())
     copy.trainable = False

@@ -56,7 +56,8 @@ def continues(dataset: Dataset) -> Array:
     # One-step data has no episodes, whatever its flags say: a row continues only where the next starts where it ended.
     here, there = columns["next_observations"][:-1], columns["observations"][1:]
     follows = (here == there).reshape(len(here), -1).all(axis=1)
-    return ~ends & np.append(follows, False)
+    continuing: Array = ~ends & np.append(follows, False)
+    return continuing
 
 
 def n_step_returns(

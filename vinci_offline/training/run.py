@@ -161,9 +161,9 @@ class Run:
         bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
         if bad:
             raise VinciError(
-                f"training diverged between steps {self.step + 1} and {self.step + count}: {', '.join(bad)} not finite. "
-                f"{self.directory.path} keeps the last checkpoint from before; try a lower learning rate or rewards "
-                "of a smaller scale"
+                f"training diverged between steps {self.step + 1} and {self.step + count}: "
+                f"{', '.join(bad)} not finite. {self.directory.path} keeps the last checkpoint from before; "
+                "try a lower learning rate, or rewards of a smaller scale"
             )
 
 

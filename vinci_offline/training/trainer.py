@@ -15,8 +15,8 @@ from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.registry import agent_class
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.statistics import observation_moments, summarize
-from vinci_offline.envs.making import environment_spec, make_env
 from vinci_offline.envs.making import check_fits as check_environment_fits
+from vinci_offline.envs.making import environment_spec, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.loading import load_module
@@ -147,7 +147,7 @@ def _default_output(datasets: Sequence[Dataset], agent: Agent, config: TrainingC
 
 
 def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
-    """The mean and deviation that the networks hold; with ``init`` its own, or its networks would be other functions."""
+    """The mean and deviation inside the networks; with ``init`` that run's, which its networks learned with."""
     if origin is not None:
         return origin.normalization()
     space = dataset.spec.observation_space
@@ -218,8 +218,8 @@ def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[st
         learner.select(phase.role)
         if phase.role == "actor" and has_critic and not critic_steps:
             raise UsageError(
-                f"training only the actor of {learner.agent.name!r} needs a trained critic: train one with --only critic "
-                "and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
+                f"training only the actor of {learner.agent.name!r} needs a trained critic: "
+                "train one with --only critic and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
             )
         if phase.role != "actor":
             critic_steps += phase.stop - phase.start

@@ -41,5 +41,9 @@ def make_engine(learner: Learner, transitions: Transitions, config: TrainingConf
 
 
 def choose_jit(config: TrainingConfig) -> bool:
-    """Whether to compile with XLA."""
-    return config.jit == "on"
+    """Whether to compile with XLA: ``auto`` does.
+
+    Measured on two CPU cores, TD3+BC: at batch 256 and widths 256 XLA and TensorFlow's graph differ by a tenth, at
+    batch 32 XLA takes 1.9 times the steps, with widths of 8 more than three times; it compiles 2 s longer.
+    """
+    return config.jit != "off"

@@ -76,6 +76,7 @@ class TensorFlowEngine:
                 )
 
             zeros = [tf.zeros(len(update_names)) for update_names in names]
+            sums: list[Tensor]
             _, *sums = tf.while_loop(
                 lambda step, *_: step < start + count, body, [start, *zeros], parallel_iterations=1
             )
