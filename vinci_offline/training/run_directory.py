@@ -97,23 +97,22 @@ class RunDirectory:
             _save_model(net, self.path / "networks" / f"{name}.keras")
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
-        before = self.config()
-        after = json.loads(json.dumps(config))
-        changed = sorted(
-            key for key in {*before, *after} - {*_FREE_TO_CHANGE} if before.get(key) != after.get(key)
-        )
-        if changed:
-            told = "; ".join(
-                f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}" for key in changed
-            )
-            raise UsageError(
-                f"{self.path} was trained otherwise: {told}. Resume with the same options, or choose another -o"
-            )
         stored = json.loads((self.path / "dataset.json").read_text(encoding="utf-8"))
         if stored["hash"] != dataset["hash"]:
             raise UsageError(
                 f"{self.path} was trained on another dataset (hash {stored['hash'][:12]}, this one's is "
                 f"{dataset['hash'][:12]}): resume with {', '.join(stored['files'])}, or choose another -o"
+            )
+        before, after = _flat(self.config()), _flat(json.loads(json.dumps(config)))
+        told = [
+            f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}"
+            for key in sorted({*before, *after})
+            if before.get(key) != after.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE
+        ]
+        if told:
+            raise UsageError(
+                f"{self.path} was trained otherwise: {'; '.join(told)}. "
+                "Resume with the same options, or choose another -o"
             )
 
     def _clear(self) -> None:
@@ -123,6 +122,14 @@ class RunDirectory:
                 f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o"
             )
         shutil.rmtree(self.path)
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
