@@ -1,0 +1,50 @@
+"""The public names are what they say, and cost nothing until they are used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import vinci_offline
+
+HEAVY = ("tensorflow", "keras", "jax", "gymnasium", "pandas", "h5py", "matplotlib")
+
+
+def test_every_public_name_exists_and_is_listed():
+    assert sorted(vinci_offline.__all__) == vinci_offline.__all__
+    assert set(vinci_offline.__all__) == set(vinci_offline._HOMES)
+    for name in vinci_offline.__all__:
+        assert getattr(vinci_offline, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = vinci_offline.nothing
+
+
+@pytest.mark.parametrize(
+    ("imported", "unwanted"),
+    [
+        ("vinci_offline", HEAVY),
+        ("vinci_offline.data", ("tensorflow", "keras", "gymnasium")),
+        ("vinci_offline.data.dataset", ("tensorflow", "keras", "gymnasium")),
+        ("vinci_offline.envs.collector", ("tensorflow", "keras")),
+        ("vinci_offline.cli.app", HEAVY),
+    ],
+)
+def test_imports_are_light(imported, unwanted):
+    code = f"import sys, {imported}; print([name for name in {unwanted} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_only_the_engines_name_a_backend():
+    from pathlib import Path
+
+    package = Path(vinci_offline.__file__).parent
+    named = [
+        str(path.relative_to(package))
+        for path in sorted(package.rglob("*.py"))
+        if any(
+            line.strip().startswith(("import tensorflow", "from tensorflow", "import jax", "from jax"))
+            for line in path.read_text(encoding="utf-8").splitlines()
+        )
+    ]
+    assert [path for path in named if not path.startswith(("training/engines/", "testing/"))] == []
