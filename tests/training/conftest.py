@@ -14,7 +14,7 @@ from vinci_offline import Agent, Transitions, Update
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
-from vinci_offline.training.engines.tensorflow import TensorFlowEngine
+from vinci_offline.training.engines import make_engine as engine_of_the_backend
 from vinci_offline.training.learner import Learner
 
 BOX = EnvironmentSpec(
@@ -102,7 +102,7 @@ def make_learner():
 
 @pytest.fixture
 def make_engine(transitions):
-    def make(learner, jit=False, seed=0, batch_size=16):
-        return TensorFlowEngine(learner, transitions, batch_size=batch_size, seed=seed, jit=jit)
+    def make(learner, jit="off", seed=0, batch_size=16):
+        return engine_of_the_backend(learner, transitions, batch_size=batch_size, seed=seed, jit=jit)
 
     return make

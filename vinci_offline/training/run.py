@@ -18,7 +18,7 @@ from vinci_offline.errors import VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from vinci_offline.training.config import TrainingConfig
-from vinci_offline.training.engines import Engine
+from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.run_directory import RunDirectory

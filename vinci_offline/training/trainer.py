@@ -95,7 +95,7 @@ def train(
     run = Run(
         directory,
         learner,
-        make_engine(learner, transitions, config),
+        make_engine(learner, transitions, batch_size=config.batch_size, seed=config.seed, jit=config.jit),
         config=config,
         env=evaluation_env,
         hooks=(*_default_hooks(progress), *hooks),

@@ -1,0 +1,147 @@
+"""What every engine shares: a global step, written once over Keras variables.
+
+An engine adds what backends have no common word for: a gradient, a conditional, and the compiled loop around the step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras import ops
+
+from vinci_offline.functional import random
+from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.types import Metrics, Tensor, Transitions
+
+_BATCH_STREAM = 1 << 16  # apart from the updates' own streams, which count from zero
+
+Loop = Callable[[int, int], list[Any]]
+"""Takes the steps after ``start``, ``count`` of them; the sums of each update's metrics."""
+
+
+class Engine(ABC):
+    """Runs global steps of a learner over device-resident transitions.
+
+    Step ``t`` draws one batch, with replacement, and gives it to every selected update in turn. Whatever is drawn
+    is keyed by (seed, t), so K steps in one call equal K calls of one step, bit for bit.
+
+    Args:
+        learner: what to train, in place.
+        transitions: NumPy arrays with leading axis N; copied to the device once.
+        batch_size: rows a step.
+        seed: keys every draw.
+    """
+
+    def __init__(self, learner: Learner, transitions: Transitions, *, batch_size: int, seed: int) -> None:
+        self._learner = learner
+        # Tensors, never NumPy: a constant closed over by the trace would be copied into the graph.
+        self._columns = Transitions(*(ops.convert_to_tensor(column) for column in transitions))
+        self._rows = len(transitions.reward)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
+
+    def run(self, updates: Sequence[BoundUpdate], start: int, count: int) -> dict[str, float]:
+        """Take global steps ``start + 1 … start + count`` with these updates.
+
+        Returns:
+            The mean of each metric over the steps at which its update ran.
+        """
+        selection = tuple(bound.stream for bound in updates)
+        if selection not in self._loops:
+            names = self._metric_names(updates)
+            self._loops[selection] = self._compile(updates, [len(each) for each in names]), names
+        loop, names = self._loops[selection]
+        means: dict[str, float] = {}
+        for bound, update_names, total in zip(updates, names, loop(start, count), strict=True):
+            ran = (start + count) // bound.update.every - start // bound.update.every
+            if ran:
+                means.update(zip(update_names, (ops.convert_to_numpy(total) / ran).tolist(), strict=True))
+        return means
+
+    @abstractmethod
+    def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
+        """The compiled loop of `_step`; ``widths`` are the numbers of metrics, which it sums."""
+
+    @abstractmethod
+    def _gradients(
+        self, loss: Callable[[], tuple[Tensor, Metrics]], bound: BoundUpdate
+    ) -> tuple[Tensor, Metrics, list[Tensor]]:
+        """The loss, its metrics, and its gradient to the variables that the update moves, and to no others."""
+
+    @abstractmethod
+    def _cond(self, due: Tensor, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
+        """``run()`` where ``due``, else ``otherwise()``; either may assign variables."""
+
+    def _step(
+        self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Transitions, step: Tensor
+    ) -> Any:
+        """One global step: the metrics of each update as a vector."""
+        key = random.key(self._seed, step, _BATCH_STREAM)
+        rows = random.integers(key, (self._batch_size,), self._rows)
+        batch = Transitions(*(ops.take(column, rows, axis=0) for column in columns))
+        return [self._apply(bound, batch, step, width) for bound, width in zip(updates, widths, strict=True)]
+
+    def _apply(self, bound: BoundUpdate, batch: Transitions, step: Tensor, width: int) -> Tensor:
+        """Run one update where its period divides the step; zeros where it does not."""
+        every, track_every = bound.update.every, bound.update.track_every
+
+        def run() -> Tensor:
+            metrics = self._update(bound, batch, step)
+            if bound.tracked:
+                # Where the two periods agree, the update's own test has passed already.
+                period = 1 if track_every == every else track_every
+                self._when(step, period, lambda: _track(bound), lambda: ops.zeros(()))
+            return ops.stack([ops.cast(value, "float32") for value in metrics.values()])
+
+        return self._when(step, every, run, lambda: ops.zeros((width,)))
+
+    def _when(
+        self, step: Tensor, period: int, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]
+    ) -> Tensor:
+        return run() if period == 1 else self._cond(ops.equal(step % period, 0), run, otherwise)
+
+    def _update(self, bound: BoundUpdate, batch: Transitions, step: Tensor) -> Metrics:
+        update = bound.update
+        key = random.key(self._seed, step, bound.stream)
+        loss, metrics, gradients = self._gradients(lambda: update.loss(self._learner.nets, batch, key), bound)
+        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+        bound.optimizer.apply(gradients, list(bound.variables))
+        if update.reset_below is not None:
+            _reset_where(norm < update.reset_below, bound)
+        return {f"loss/{update.trains}": loss, f"gradient_norm/{update.trains}": norm, **metrics}
+
+    def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
+        # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
+        # finds their metrics; it moves nothing, and a mistake in a user's loss shows here with its own line.
+        batch = Transitions(*(column[: self._batch_size] for column in self._columns))
+        names = []
+        for bound in updates:
+            key = random.key(0, ops.convert_to_tensor(0), bound.stream)
+            _, metrics = bound.update.loss(self._learner.nets, batch, key)
+            names.append([f"loss/{bound.update.trains}", f"gradient_norm/{bound.update.trains}", *metrics])
+        return names
+
+
+def _track(bound: BoundUpdate) -> Tensor:
+    """``target += tau * (online - target)`` (Lillicrap et al., 2016, algorithm 1); a copy where tau is one."""
+    for target, online in bound.tracked:
+        if bound.update.tau == 1.0 or not target.dtype.startswith("float"):
+            target.assign(online)
+        else:
+            target.assign(target + bound.update.tau * (online - target))
+    return ops.zeros(())
+
+
+def _reset_where(flat: Tensor, bound: BoundUpdate) -> None:
+    """Return to the initial weights where the gradient is flat: a saturated actor does not recover by itself."""
+    for variable, initial in zip(bound.variables, bound.initial, strict=True):
+        variable.assign(ops.where(flat, initial, variable.value))
+    trainable = [target for target, online in bound.tracked if any(online is v for v in bound.variables)]
+    for target, initial in zip(trainable, bound.initial, strict=bool(bound.tracked)):
+        target.assign(ops.where(flat, initial, target.value))
+    for slot in bound.optimizer.variables:
+        if slot is not bound.optimizer.learning_rate:
+            slot.assign(ops.where(flat, ops.zeros_like(slot.value), slot.value))
