@@ -44,12 +44,18 @@ def imported_rooms(path):
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
 def test_a_room_imports_only_what_it_may(room):
-    files = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").is_file() else sorted((PACKAGE / room).rglob("*.py"))
+    files = (
+        [PACKAGE / f"{room}.py"]
+        if (PACKAGE / f"{room}.py").is_file()
+        else sorted((PACKAGE / room).rglob("*.py"))
+    )
     assert files
     for path in files:
         assert imported_rooms(path) - MAY_IMPORT[room] - {room} == set(), path
 
 
 def test_every_room_is_in_the_table():
-    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    rooms = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
     assert rooms - {"__init__"} == set(MAY_IMPORT)
