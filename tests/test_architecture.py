@@ -8,7 +8,7 @@ import pytest
 import vinci_offline
 
 PACKAGE = Path(vinci_offline.__file__).parent
-BASE = {"errors", "types", "spec", "loading", "files", "quiet"}
+BASE = {"errors", "types", "spec", "loading", "files", "backend"}
 MAY_IMPORT = {
     "data": BASE,
     "functional": {"errors", "types"},

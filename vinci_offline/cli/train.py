@@ -62,6 +62,12 @@ def train(
         int, typer.Option(help="Rewards summed before bootstrapping.", rich_help_panel=_HOW)
     ] = 1,
     seed: Annotated[int, typer.Option(help="Seeds weights and every draw.", rich_help_panel=_HOW)] = 0,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tensorflow|jax", help="What computes; KERAS_BACKEND unless given.", rich_help_panel=_HOW
+        ),
+    ] = None,
     jit: Annotated[
         str, typer.Option(metavar="auto|on|off", help="Compile with XLA.", rich_help_panel=_HOW)
     ] = "auto",
@@ -104,6 +110,9 @@ def train(
 
         names = ", ".join(shipped_datasets())
         raise UsageError(f"no dataset was given: name a file, or one of the shipped datasets: {names}")
+    from vinci_offline.backend import import_keras
+
+    import_keras(backend)
     from vinci_offline.training.trainer import train as run_training
 
     result = run_training(

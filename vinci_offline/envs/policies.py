@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.backend import import_keras
 from vinci_offline.envs.keras_policy import KerasPolicy
 from vinci_offline.envs.making import describe_space
 from vinci_offline.envs.policy import Decision, Observations, Policy, to_actions
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import load_object
-from vinci_offline.quiet import import_keras
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Array, FloatArray
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from vinci_offline.agents.agent import Agent
@@ -255,6 +256,7 @@ def _config_json(
         "hyperparameters": agent.to_json(),
         "environment": spec.to_object(),
         "steps": config.plan()[-1].stop,
+        "backend": keras.backend.backend(),
         "training": options,
         "normalization": normalization
         and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},
@@ -266,7 +268,7 @@ def _config_json(
         "init": init and str(init),
         "versions": {
             name: importlib.metadata.version(name)
-            for name in ("vinci-offline", "keras", "tensorflow", "numpy")
+            for name in ("vinci-offline", "keras", keras.backend.backend(), "numpy")
         },
     }
 
