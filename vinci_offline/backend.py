@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from vinci_offline.errors import UsageError
 
@@ -30,11 +31,12 @@ def import_keras(backend: str | None = None) -> None:
     if "keras" in sys.modules:
         return
     # 3 leaves out errors too: without a GPU, TensorFlow reports the failed look for one. What matters is raised.
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1"):
-        import keras
-    else:
-        with _stderr_aside():
-            import keras  # noqa: F401
+    wanted = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1")
+    with nullcontext() if wanted else _stderr_aside():
+        import keras  # noqa: F401
+
+        # On JAX as well: Keras imports it, where it is installed, as soon as it copies or saves a model.
+        importlib.import_module("tensorflow")
 
 
 def _choose(backend: str) -> None:

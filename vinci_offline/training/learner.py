@@ -6,7 +6,6 @@ import random as python_random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -171,11 +170,3 @@ def _seeded(seed: int) -> Iterator[None]:
     finally:
         python_random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
-
-
-def describe(learner: Learner) -> dict[str, Any]:
-    """The number of trainable parameters of each network."""
-    return {
-        name: sum(int(np.prod(v.shape)) for v in net.trainable_variables)
-        for name, net in learner.nets.items()
-    }
