@@ -1,0 +1,308 @@
+"""d3rlpy on the same file, with the same settings, in the same evaluation.
+
+d3rlpy (Seno and Imai, 2022, https://www.jmlr.org/papers/v23/22-0017.html) is not a dependency:
+
+    pip install torch d3rlpy
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# PyTorch's idle threads spin, which costs d3rlpy most of its speed on a machine that does anything else.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import d3rlpy
+import numpy as np
+import structlog
+from d3rlpy.algos import (
+    BCConfig,
+    DDPGConfig,
+    DiscreteBCConfig,
+    DoubleDQNConfig,
+    DQNConfig,
+    IQLConfig,
+    TD3PlusBCConfig,
+)
+from d3rlpy.models.encoders import VectorEncoderFactory
+from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
+
+from vinci_offline import Dataset, evaluate, train
+from vinci_offline.agents.registry import agent_class
+from vinci_offline.envs.policies import load_policy
+from vinci_offline.spec import BoxSpace, DiscreteSpace
+
+EVALUATION_SEED = 1_000
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One trained policy.
+
+    Attributes:
+        side: who trained it.
+        seed: of its training.
+        returns: of the evaluation's episodes.
+        seconds: that training took, with reading the rows and building the networks.
+        value: the critic's mean Q of the data at the end, or NaN.
+        distance: of the policy's actions from the data's: mean squared error, or the share of unlike choices.
+    """
+
+    side: str
+    seed: int
+    returns: tuple[float, ...]
+    seconds: float
+    value: float
+    distance: float
+
+    @property
+    def mean(self) -> float:
+        """The mean return."""
+        return float(np.mean(self.returns))
+
+    def __str__(self) -> str:
+        spread = float(np.std(self.returns))
+        return (
+            f"{self.side:14} seed {self.seed}: {self.mean:8.1f} +- {spread:6.1f} over {len(self.returns)} "
+            f"episodes, {self.seconds:5.0f} s, mean Q {self.value:.1f}, distance {self.distance:.4f}"
+        )
+
+
+def run_ours(
+    dataset: Dataset,
+    agent: str,
+    *,
+    steps: int,
+    seed: int,
+    env: str,
+    episodes: int,
+    settings: Mapping[str, Any],
+    output: Path,
+) -> Outcome:
+    """Train and evaluate vinci-offline's agent; the time includes compiling, checkpoints and reading the file."""
+    began = time.perf_counter()
+    result = train(
+        dataset,
+        agent,
+        output=output,
+        settings=settings,
+        steps=steps,
+        seed=seed,
+        overwrite=True,
+        progress=False,
+    )
+    seconds = time.perf_counter() - began
+    evaluation = evaluate(result.run, env, episodes=episodes, seed=EVALUATION_SEED)
+    value = result.final_metrics.get("q/mean", float("nan"))
+    return Outcome("vinci-offline", seed, evaluation.returns, seconds, value, distance(result.run, dataset))
+
+
+def run_peer(
+    dataset: Dataset,
+    agent: str,
+    *,
+    steps: int,
+    seed: int,
+    env: str,
+    episodes: int,
+    settings: Mapping[str, Any],
+) -> Outcome:
+    """Train d3rlpy's counterpart and evaluate it with vinci-offline's `evaluate`."""
+    d3rlpy.seed(seed)
+    began = time.perf_counter()
+    episodes_of_peer = to_mdp_dataset(dataset)
+    algorithm = peer_config(agent, dataset, settings).create(device="cpu:0")
+    algorithm.fit(
+        episodes_of_peer,
+        n_steps=steps,
+        n_steps_per_epoch=steps,
+        logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+        show_progress=False,
+    )
+    seconds = time.perf_counter() - began
+    policy = PeerPolicy(algorithm)
+    evaluation = evaluate(policy, env, episodes=episodes, seed=EVALUATION_SEED)
+    value = mean_value(algorithm, dataset)
+    return Outcome("d3rlpy", seed, evaluation.returns, seconds, value, distance(policy, dataset))
+
+
+class PeerPolicy:
+    """A trained d3rlpy algorithm as a policy of `vinci_offline.evaluate`."""
+
+    deterministic = True
+
+    def __init__(self, algorithm: Any) -> None:
+        self._algorithm = algorithm
+
+    def act(self, observations: Any, rngs: Sequence[np.random.Generator]) -> Any:
+        """The best actions ``[lanes, ...]``, as d3rlpy sees them."""
+        return self._algorithm.predict(np.asarray(observations, np.float32))
+
+
+def sampled_rows(dataset: Dataset) -> np.ndarray:
+    """Up to 4,096 rows, always the same ones."""
+    return np.random.default_rng(0).permutation(len(dataset))[:4096]
+
+
+def distance(policy: Any, dataset: Dataset) -> float:
+    """How far a policy's actions are from the data's: mean squared error, or the share of unlike choices."""
+    rows = sampled_rows(dataset)
+    generators = [np.random.default_rng(0)] * len(rows)
+    chosen = load_policy(policy, dataset.spec).act(dataset.columns["observations"][rows], generators).actions
+    recorded = dataset.columns["actions"][rows]
+    if isinstance(dataset.spec.action_space, DiscreteSpace):
+        return float(np.mean(chosen != recorded))
+    return float(np.mean((chosen - recorded) ** 2))
+
+
+def mean_value(algorithm: Any, dataset: Dataset) -> float:
+    """The mean Q of some of the data, or NaN of an agent without values."""
+    rows = sampled_rows(dataset)
+    columns = dataset.columns
+    try:
+        values = algorithm.predict_value(
+            np.asarray(columns["observations"][rows], np.float32), columns["actions"][rows]
+        )
+    except NotImplementedError:
+        return float("nan")
+    return float(np.mean(values))
+
+
+def to_mdp_dataset(dataset: Dataset) -> d3rlpy.dataset.MDPDataset:
+    """The rows as d3rlpy's episodes.
+
+    d3rlpy has no next observations: it takes them from the next row, so that the last transition of an episode
+    that did not terminate is lost to it (one a time limit, or a cut).
+    """
+    columns, episodes = dataset.columns, dataset.episodes
+    ends = np.zeros(len(dataset), bool)
+    ends[(episodes["start"] + episodes["length"] - 1).to_numpy()] = True
+    terminals = np.asarray(columns["terminals"], bool)
+    space = dataset.spec.action_space
+    actions = np.asarray(columns["actions"])
+    discrete = isinstance(space, DiscreteSpace)
+    return d3rlpy.dataset.MDPDataset(
+        observations=np.asarray(columns["observations"], np.float32),
+        actions=(actions - space.start).reshape(-1, 1) if isinstance(space, DiscreteSpace) else actions,
+        rewards=np.asarray(columns["rewards"], np.float32),
+        terminals=terminals.astype(np.float32),
+        timeouts=(ends & ~terminals).astype(np.float32),
+        action_space=d3rlpy.ActionSpace.DISCRETE if discrete else d3rlpy.ActionSpace.CONTINUOUS,
+        action_size=space.n if isinstance(space, DiscreteSpace) else actions.shape[1],
+    )
+
+
+def peer_config(agent: str, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
+    """d3rlpy's configuration with an agent's own settings, defaults included.
+
+    Raises:
+        ValueError: d3rlpy cannot do what a setting asks for.
+    """
+    ours: Any = agent_class(agent).from_settings(dict(settings))
+    space = dataset.spec.action_space
+    shared: dict[str, Any] = {
+        "batch_size": 256,
+        "gamma": 0.99,
+        "observation_scaler": StandardObservationScaler(),
+    }
+    if isinstance(space, BoxSpace):
+        shared["action_scaler"] = MinMaxActionScaler(minimum=space.low, maximum=space.high)
+    encoder = VectorEncoderFactory(list(ours.hidden))
+    if agent not in _CONFIGS:
+        raise ValueError(f"no counterpart of {agent} is known here: choose from {', '.join(_CONFIGS)}")
+    return _CONFIGS[agent](ours, shared, encoder, isinstance(space, DiscreteSpace))
+
+
+def _bc(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
+    del shared["gamma"]
+    if discrete:  # beta is a penalty on the logits, which ours has not
+        return DiscreteBCConfig(learning_rate=ours.learning_rate, encoder_factory=encoder, beta=0.0, **shared)
+    kind = "stochastic" if ours.gaussian else "deterministic"
+    return BCConfig(learning_rate=ours.learning_rate, encoder_factory=encoder, policy_type=kind, **shared)
+
+
+def _dqn(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
+    if ours.target_update < 1 or ours.huber_delta != 1 or ours.dueling:
+        raise ValueError(
+            "d3rlpy copies its target hard and has Huber's loss with delta 1: --set target_update=1000"
+        )
+    return (DoubleDQNConfig if ours.double else DQNConfig)(
+        learning_rate=ours.learning_rate,
+        encoder_factory=encoder,
+        target_update_interval=int(ours.target_update),
+        **shared,
+    )
+
+
+def _actor_critic(ours: Any, encoder: Any) -> dict[str, Any]:
+    return {
+        "actor_learning_rate": ours.actor_learning_rate,
+        "critic_learning_rate": ours.critic_learning_rate,
+        "actor_encoder_factory": encoder,
+        "critic_encoder_factory": encoder,
+    }
+
+
+def _ddpg(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
+    if ours.target_update >= 1:
+        raise ValueError("d3rlpy's DDPG moves its targets at every step: --set target_update=0.005")
+    return DDPGConfig(tau=ours.target_update, n_critics=1, **_actor_critic(ours, encoder), **shared)
+
+
+def _iql(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
+    return IQLConfig(
+        tau=ours.tau,
+        expectile=ours.expectile,
+        weight_temp=ours.temperature,
+        max_weight=ours.weight_clip,
+        value_encoder_factory=encoder,
+        **_actor_critic(ours, encoder),
+        **shared,
+    )
+
+
+def _td3bc(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
+    return TD3PlusBCConfig(
+        tau=ours.tau,
+        alpha=ours.alpha,
+        target_smoothing_sigma=ours.policy_noise,
+        target_smoothing_clip=ours.noise_clip,
+        update_actor_interval=ours.policy_delay,
+        n_critics=2,
+        **_actor_critic(ours, encoder),
+        **shared,
+    )
+
+
+_CONFIGS: dict[str, Callable[[Any, dict[str, Any], Any, bool], Any]] = {
+    "bc": _bc,
+    "dqn": _dqn,
+    "ddpg": _ddpg,
+    "iql": _iql,
+    "td3bc": _td3bc,
+}
+
+
+def report(outcomes: Sequence[Outcome]) -> None:
+    """Print each side's mean over the seeds, their spread, and the difference against it."""
+    sides = {side: [o for o in outcomes if o.side == side] for side in ("vinci-offline", "d3rlpy")}
+    print(
+        "\n| | return by seed | mean | deviation over seeds | mean seconds |\n| --- | --- | --- | --- | --- |"
+    )
+    for side, own in sides.items():
+        if own:
+            means = [o.mean for o in own]
+            seconds = np.mean([o.seconds for o in own])
+            print(
+                f"| {side} | {', '.join(f'{m:.1f}' for m in means)} | {np.mean(means):.1f} | "
+                f"{np.std(means):.1f} | {seconds:.0f} |"
+            )
