@@ -6,6 +6,8 @@ This runs the user's own code, as ``python file.py`` would; nothing else in the 
 from __future__ import annotations
 
 import sys
+import sysconfig
+import traceback
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -13,6 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from vinci_offline.errors import UsageError
+
+_NOT_THEIRS = ("<", str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+"""Where code lies that a user did not write."""
 
 
 def load_object(reference: str) -> Any:
@@ -42,8 +47,16 @@ def load_module(source: str) -> ModuleType:
         return _load_file(Path(source)) if source.endswith(".py") else import_module(source)
     except UsageError:
         raise
-    except Exception as error:
-        raise UsageError(f"importing {source} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"importing {source} failed: {describe(error)}") from error
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong in a user's own code, in one line, with its file and line where the traceback has them."""
+    message = (str(error).strip().splitlines() or [""])[0]
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
 
 def _load_file(path: Path) -> ModuleType:

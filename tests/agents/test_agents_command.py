@@ -27,11 +27,11 @@ def test_json_has_every_agent(app):
     }
 
 
-def test_tables_go_to_standard_error(app):
+def test_tables_go_to_standard_output(app):
     result = CliRunner().invoke(app, ["td3bc"])
-    assert result.stdout == ""
+    assert result.stderr == ""
     for text in ("td3bc", "continuous actions", "follows at 0.005 every 2 steps", "alpha", "2.5"):
-        assert text in result.stderr
+        assert text in result.stdout
 
 
 def test_descriptions_are_text_not_markup(app, tmp_path):
@@ -43,7 +43,7 @@ def test_descriptions_are_text_not_markup(app, tmp_path):
         .replace("weighted by reward", "[red]weighted[/red]")
     )
     file.write_text(source)
-    assert "[red]weighted[/red]" in CliRunner().invoke(app, [f"{file}:OwnAgent"]).stderr
+    assert "[red]weighted[/red]" in CliRunner().invoke(app, [f"{file}:OwnAgent"]).stdout
 
 
 def test_unknown_agent_is_refused(app):

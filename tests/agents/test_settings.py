@@ -28,7 +28,7 @@ def test_settings_from_strings():
     ("settings", "message"),
     [
         ({"expectil": "0.7"}, "no hyperparameter 'expectil'; it has: .*expectile"),
-        ({"expectile": "high"}, "expectile='high' is not valid: it takes float"),
+        ({"expectile": "high"}, "expectile='high' is not valid: it takes a number"),
         ({"expectile": "1.5"}, "expectile=1.5 is not valid: it takes numbers from 0 to 1"),
         ({"expectile": "nan"}, "expectile=nan is not valid"),
         ({"hidden": "64,0"}, "hidden=.64, 0. is not valid: it takes numbers from 1 on"),

@@ -171,9 +171,9 @@ def test_concatenation_drops_what_is_not_shared(saved):
 def test_unlike_spaces_are_not_concatenated(saved):
     narrow = EnvironmentSpec(box(2), saved.spec.action_space)
     loose = EnvironmentSpec(box(3), box(2, low=-2, high=2))
-    for spec, name in ((narrow, "observation_space"), (loose, "action_space")):
+    for spec, name in ((narrow, "observation space"), (loose, "action space")):
         other = Dataset.from_columns(make_columns(spec, [2]), spec)
-        with pytest.raises(SpecError, match=f"the {name} of dataset 1 is unlike that of the first"):
+        with pytest.raises(SpecError, match=f"dataset 1 cannot join .*: another {name}"):
             Dataset.concatenate([saved, other])
     with pytest.raises(DatasetError, match="no datasets"):
         Dataset.concatenate([])

@@ -243,7 +243,18 @@ def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
     try:
         return parser(value)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"agent {agent!r}: {key}={value!r} is not valid: it takes {text}") from error
+        raise UsageError(f"agent {agent!r}: {key}={value!r} is not valid: it takes {_kind(text)}") from error
+
+
+def _kind(text: str) -> str:
+    """An annotation in words."""
+    words = {
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "tuple[int, ...]": "whole numbers, as 256,256",
+    }
+    return " or ".join(words.get(part, part.lower()) for part in text.split(" | "))
 
 
 def _parse_bool(value: Any) -> bool:

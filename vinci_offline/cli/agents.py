@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinci_offline.cli.console import err, print_json
+from vinci_offline.cli.console import print_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,9 +30,12 @@ def agents(
     if as_json:
         print_json(outlines)
         return
+    from rich.console import Console
+
+    out = Console(highlight=False)
     for key, content in outlines.items():
         for part in _table(key, content):
-            err.print(part)
+            out.print(part)
 
 
 def _table(name: str, content: dict[str, Any]) -> list[RenderableType]:

@@ -122,7 +122,9 @@ def collect(
     table = dataset.episodes
     print(f"{output}: {len(dataset):,} rows")
     if policy != ["random-state"]:
-        print(f"{len(table):,} episodes, mean return {table['return'].mean():.2f}")
+        print(
+            f"{len(table):,} episode{'s' if len(table) > 1 else ''}, mean return {table['return'].mean():.2f}"
+        )
 
 
 def _parse_kwargs(text: str | None) -> dict[str, Any]:

@@ -27,12 +27,23 @@ def errors_as_exit_codes() -> Iterator[None]:
     except VinciError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
+    except MemoryError:
+        print("error: not enough memory: use fewer --lanes or --workers, or a smaller batch", file=sys.stderr)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise typer.Exit(130) from None
     except BrokenPipeError:
         # The reader went away (`| head`): nothing is left to tell anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"error: {error.filename}: {error.strerror}: choose another place, or mend this one",
+            file=sys.stderr,
+        )
         raise typer.Exit(1) from None
 
 

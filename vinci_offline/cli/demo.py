@@ -31,8 +31,7 @@ def demo(
 ) -> None:
     """The whole job in about two minutes: record random actions, train from the file, evaluate, plot.
 
-    A Pendulum is recorded under random actions, which never balance it; DDPG learns to swing it up from that file
-    alone.
+    Random actions never balance the Pendulum; DDPG learns to swing it up from their recording alone.
     """
     from vinci_offline import collect, evaluate, train
     from vinci_offline.report.plots import plot_curves, plot_returns

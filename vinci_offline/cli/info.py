@@ -46,7 +46,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("episodes", f"{summary['episodes']:,}, {_range(summary, 'length')} rows each"),
         ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
         ("reward", f"{_range(summary, 'reward')}, deviation {summary['reward_std']:.4g}"),
-        ("ends", f"{summary['terminals']:,} terminals, {summary['timeouts']:,} timeouts"),
+        ("ends", f"{_count(summary['terminals'], 'terminal')}, {_count(summary['timeouts'], 'timeout')}"),
     ]
     if summary["action_saturation"] is not None:
         lines.append(
@@ -62,8 +62,21 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("coverage", f"{text}, as diverse as {coverage['perplexity']:,.0f} evenly visited ones"))
     if summary["infos"]:
         lines.append(("infos", ", ".join(summary["infos"])))
-    lines += [(name, _text(value)) for name, value in summary["provenance"].items()]
+    lines += [(name, _text(value)) for name, value in _provenance(summary["provenance"]).items()]
     return [*lines, ("hash", summary["hash"])]
+
+
+def _provenance(stored: dict[str, Any]) -> dict[str, Any]:
+    """Where the data came from, without what other lines say and what was left at nothing; --json has all."""
+    shown = dict(stored)
+    if isinstance(collection := shown.get("collection"), dict):
+        told = {"spaces", "environment", *stored}
+        shown["collection"] = {
+            key: value
+            for key, value in collection.items()
+            if key not in told and value not in (None, [], {}, False)
+        }
+    return shown
 
 
 def _dimensions(summary: dict[str, Any]) -> Iterator[Sequence[str]]:
@@ -78,6 +91,10 @@ def _dimensions(summary: dict[str, Any]) -> Iterator[Sequence[str]]:
             yield label, *(f"{moments[key][index]:.4g}" for key in ("mean", "std", "min", "max"))
         if count > _MOST_DIMENSIONS:
             yield f"{name}: {count - _MOST_DIMENSIONS} more with --json", "", "", "", ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _shape(shape: Any) -> str:

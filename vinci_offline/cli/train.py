@@ -19,7 +19,7 @@ _WHERE = "Where it goes"
 def train(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE.h5...", help="Dataset files, or names of shipped datasets."),
+        typer.Argument(metavar="FILE.h5", help="Dataset files, or names of shipped datasets."),
     ] = None,
     agent: Annotated[
         str,

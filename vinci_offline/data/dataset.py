@@ -190,7 +190,10 @@ class Dataset:
         for index, part in enumerate(parts):
             for name in ("observation_space", "action_space"):
                 if getattr(part.spec, name) != getattr(parts[0].spec, name):
-                    raise SpecError(f"concatenate: the {name} of dataset {index} is unlike that of the first")
+                    raise SpecError(
+                        f"{part.path or f'dataset {index}'} cannot join {parts[0].path or 'the first dataset'}: "
+                        f"another {name.replace('_', ' ')}; take datasets of one environment"
+                    )
         if len(parts) == 1:
             return parts[0]
         same = all(part.spec == parts[0].spec for part in parts)

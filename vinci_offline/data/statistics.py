@@ -43,10 +43,11 @@ def column_moments(dataset: Dataset, path: str) -> Moments:
         values = block.astype(np.float64)
         block_mean = values.mean(axis=0)
         low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
-        values -= block_mean
-        delta, total = block_mean - mean, count + len(block)
-        squares = squares + np.square(values).sum(axis=0) + delta**2 * (count * len(block) / total)
-        mean = mean + delta * (len(block) / total)
+        with np.errstate(invalid="ignore"):  # values that are not finite are for validate to tell
+            values -= block_mean
+            delta, total = block_mean - mean, count + len(block)
+            squares = squares + np.square(values).sum(axis=0) + delta**2 * (count * len(block) / total)
+            mean = mean + delta * (len(block) / total)
         count = total
     return Moments(mean, np.sqrt(squares / count), low, high)
 

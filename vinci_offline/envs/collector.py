@@ -17,7 +17,7 @@ from vinci_offline.envs.meter import meter
 from vinci_offline.envs.noise import Noise
 from vinci_offline.envs.recorder import RANDOM_STATE, Job
 from vinci_offline.envs.shards import Plan, ShardFolder, refuse_difference
-from vinci_offline.envs.workers import Ledger, record_elsewhere, record_here
+from vinci_offline.envs.workers import Ledger, check_workers, record_elsewhere, record_here
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
 from vinci_offline.spec import EnvironmentSpec
@@ -91,6 +91,7 @@ def collect(
         raise UsageError(
             "--resume goes on with a collection and --overwrite starts it again: give one of them"
         )
+    _check_place(output)
     if output.exists() and not (resume or overwrite):
         raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
     made, spec = _open(env, env_kwargs)
@@ -140,6 +141,12 @@ def _check_numbers(steps: int | None, episodes: int | None, seed: int, workers: 
     ):
         if value is not None and value < least:
             raise UsageError(f"--{name} {value}: give a whole number of at least {least}")
+    check_workers(workers)
+
+
+def _check_place(output: Path) -> None:
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder: give the name of a file, such as {output / 'data.h5'}")
 
 
 def _open(

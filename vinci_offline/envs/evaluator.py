@@ -19,8 +19,9 @@ import numpy as np
 
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, check_fits, environment_spec, make_env
-from vinci_offline.envs.policies import load_policy
+from vinci_offline.envs.policies import check_policy_name, load_policy
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_video, filmed
+from vinci_offline.envs.workers import check_workers
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.spec import EnvironmentSpec
 
@@ -148,7 +149,8 @@ def evaluate(
         ("seed", seed, 0),
     ):
         if value < least:
-            raise UsageError(f"{name} is {value}: it must be at least {least}")
+            raise UsageError(f"--{name} {value}: give a whole number of at least {least}")
+    check_workers(workers)
     trained_for = _trained_for(policy)
     if env is None:
         env = _known_environment(trained_for, policy)
@@ -196,6 +198,7 @@ def _trained_for(policy: Any) -> EnvironmentSpec | None:
 
 def _known_environment(spec: EnvironmentSpec | None, policy: Any) -> EnvironmentSpec:
     if spec is None:
+        check_policy_name(policy)
         raise UsageError(f"{policy!s} does not say which environment it is for: name one with --env ENV")
     if spec.id is None:
         raise UsageError(f"the data that {policy} learned from name no environment: name one with --env ENV")

@@ -188,11 +188,27 @@ def load_keras(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the damage led to
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
         raise VinciError(
             f"{path} cannot be loaded in Keras' safe mode ({reason}): save a model of stock layers, "
             "without Lambda"
         ) from error
+
+
+def check_policy_name(policy: Any) -> None:
+    """Refuse a text that names no policy.
+
+    Raises:
+        UsageError: it is neither ``random``, nor a ``.keras`` file, a run directory or an object's name.
+    """
+    if not isinstance(policy, str | Path):
+        return
+    name = str(policy)
+    if name != "random" and ":" not in name and not name.endswith(".keras") and not Path(name).is_dir():
+        raise UsageError(
+            f"unknown policy {name!r}: give random, a .keras file, a run directory, "
+            "or file.py:object (module:object)"
+        )
 
 
 def _load_named(name: str, spec: EnvironmentSpec, stochastic: bool) -> Policy:
@@ -207,15 +223,11 @@ def _load_named(name: str, spec: EnvironmentSpec, stochastic: bool) -> Policy:
         return KerasPolicy(load_keras(_in_run(path, stochastic)), spec, stochastic=stochastic)
     if name.endswith(".keras"):
         return KerasPolicy(load_keras(path), spec, stochastic=stochastic)
-    if ":" in name:
-        found = load_object(name)
-        if isinstance(found, str | Path):
-            raise UsageError(f"{name} is a {type(found).__name__}, not a policy")
-        return load_policy(found, spec, stochastic=stochastic)
-    raise UsageError(
-        f"unknown policy {name!r}: give random, a .keras file, a run directory, "
-        "or file.py:object (module:object)"
-    )
+    check_policy_name(name)
+    found = load_object(name)
+    if isinstance(found, str | Path):
+        raise UsageError(f"{name} is a {type(found).__name__}, not a policy")
+    return load_policy(found, spec, stochastic=stochastic)
 
 
 def _in_run(run: Path, stochastic: bool) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 from multiprocessing.connection import Connection, wait
@@ -16,6 +17,19 @@ from vinci_offline.errors import UsageError, VinciError
 
 if TYPE_CHECKING:
     import gymnasium
+
+_MOST_WORKERS = 64
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of processes that would bring the machine down.
+
+    Raises:
+        UsageError: they are many more than its cores.
+    """
+    most = max(_MOST_WORKERS, 4 * (os.cpu_count() or 1))
+    if workers > most:
+        raise UsageError(f"--workers {workers}: this machine has {os.cpu_count()} cores; give at most {most}")
 
 
 class Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -70,11 +71,15 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
     """
     if not Path(path).is_file():
         raise SpecError(f"{path} does not exist: {name} takes the path of a policy.keras file")
+    if not zipfile.is_zipfile(path):
+        raise SpecError(f"{path} is not a Keras model, or was cut short: {name} takes a policy.keras file")
     try:
         stored = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        raise SpecError(f"{path} is not a model that Keras loads in safe mode: {first_line}") from error
+        reason = (str(error).strip().splitlines() or ["no message"])[0].partition(". ")[0]
+        raise SpecError(
+            f"{path} cannot be loaded in Keras' safe mode ({reason}): {name} takes a policy.keras file"
+        ) from error
     scaling = BoxScaling(box_of(spec.action_space))
     raw = observation_input(spec.observation_space)
     try:

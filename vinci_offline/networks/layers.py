@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import keras
 import numpy as np
 
@@ -25,13 +27,19 @@ def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
         dtype: overrides Keras's dtype policy; outputs are float32 whatever the precision inside.
     """
     limit = float(x.shape[-1]) ** -0.5
-    return keras.layers.Dense(
+    layer = keras.layers.Dense(
         units,
         kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
         bias_initializer=keras.initializers.RandomUniform(-limit, limit),
         dtype=dtype,
         name=name,
-    )(x)
+    )
+    output = layer(x)
+    # NumPy draws the weights: each backend's generator would make others of the same seed.
+    generator = np.random.default_rng(random.getrandbits(64))
+    for variable in layer.trainable_variables:
+        variable.assign(generator.uniform(-limit, limit, tuple(variable.shape)))
+    return output
 
 
 def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm: bool = False) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import keras
 
 from vinci_offline.errors import SpecError
+from vinci_offline.loading import describe
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.types import Tensor
 
@@ -31,13 +33,14 @@ def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
     """
     if not isinstance(network, keras.Model):
         try:
-            network = network(env)
+            with warnings.catch_warnings():
+                # Dense(units, input_shape=(env.state_space_dim,)) is as good as a layer of its own for the input.
+                warnings.filterwarnings("ignore", "Do not pass an `input_shape`")
+                network = network(env)
         except SpecError:
             raise
         except Exception as error:
-            raise SpecError(
-                f"network {name!r}: {name}(env) failed: {type(error).__name__}: {error}"
-            ) from error
+            raise SpecError(f"network {name!r}: {name}(env) failed: {describe(error)}") from error
     # A class of the user's own, or a Layer, could neither be copied for a target nor loaded without their
     # code.
     if not isinstance(network, keras.Model) or not _stock(network):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from vinci_offline.errors import UsageError
 from vinci_offline.training.phases import Phase, plan_phases
 
+_LARGEST_BATCH = 2**20
+"""Beyond any use, and near where TensorFlow ends the process instead of refusing."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -53,6 +56,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if self.batch_size > _LARGEST_BATCH:
+            raise UsageError(f"--batch-size must be at most {_LARGEST_BATCH:,}, not {self.batch_size:,}")
         if not 0.0 <= self.gamma <= 1.0:
             raise UsageError(f"--gamma must be from 0 to 1, not {self.gamma}")
         if self.seed < 0:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vinci_offline.agents.agent import Agent, Networks, Role, Update
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.types import Array
 
@@ -58,13 +59,16 @@ class Learner:
     def __init__(self, agent: Agent, build: NetworkBuilder, seed: int) -> None:
         self.agent = agent
         with _seeded(seed):
-            online = agent.networks(build)
-            updates = agent.updates()
+            with _told(agent, "networks"):
+                online = agent.networks(build)
+            with _told(agent, "updates"):
+                updates = agent.updates()
             _check_updates(agent, online, updates)
             targets = {update.tracks: _copy(online[update.trains]) for update in updates if update.tracks}
         self.nets = Networks({**online, **targets}, build.bounded)
-        self.policy = agent.policy(self.nets, build)
-        self.stochastic_policy = agent.stochastic_policy(self.nets, build)
+        with _told(agent, "policy"):
+            self.policy = agent.policy(self.nets, build)
+            self.stochastic_policy = agent.stochastic_policy(self.nets, build)
         self.updates = tuple(self._bind(update, stream) for stream, update in enumerate(updates))
 
     def select(self, role: Role | None) -> tuple[BoundUpdate, ...]:
@@ -158,6 +162,17 @@ def _copy(net: keras.Model) -> keras.Model:
     copy.set_weights(net.get_weights())
     copy.trainable = False
     return copy
+
+
+@contextmanager
+def _told(agent: Agent, method: str) -> Iterator[None]:
+    """Say in one line where an agent's own method failed; it may be a user's."""
+    try:
+        yield
+    except VinciError:
+        raise
+    except Exception as error:
+        raise VinciError(f"agent {agent.name!r}: {method}() failed: {describe(error)}") from error
 
 
 @contextmanager

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from vinci_offline.training.learner import Learner
 
 # What a run may be resumed with other values of: none of them changes a result.
-_FREE_TO_CHANGE = ("steps", "versions")
+_FREE_TO_CHANGE = (
+    "steps.",
+    "versions.",
+    "training.log_every.",
+    "training.checkpoint_every.",
+    "training.eval_every.",
+    "training.eval_episodes.",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class RunDirectory:
             UsageError: it holds something already and neither flag was given, or a run of another configuration or
                 dataset is to be resumed.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
         if self.exists() and resume:
             self._check_same(config, dataset)
         elif self.path.exists() and any(self.path.iterdir()):
@@ -70,22 +79,24 @@ class RunDirectory:
         Raises:
             VinciError: this is not a run directory, or the file is damaged.
         """
-        try:
-            content = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise VinciError(f"{self.path} is not a run directory: it has no config.json") from None
-        except (OSError, ValueError) as error:
-            raise VinciError(f"{self.path}/config.json cannot be read: {error}") from error
-        return dict(content)
+        if not self.exists():
+            raise VinciError(f"{self.path} is not a run directory: it has no config.json")
+        return self._read("config.json")
 
     def environment(self) -> EnvironmentSpec:
         """The environment that the run's dataset came from."""
-        return EnvironmentSpec.from_json(json.dumps(self.config()["environment"]))
+        try:
+            return EnvironmentSpec.from_json(json.dumps(self.config()["environment"]))
+        except KeyError as error:
+            raise self._damaged("config.json", error) from error
 
     def normalization(self) -> tuple[FloatArray, FloatArray] | None:
         """The mean and deviation inside the run's networks, or None where they take raw observations."""
-        stored = self.config()["normalization"]
-        return stored and (np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32))
+        try:
+            stored = self.config()["normalization"]
+            return stored and (np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("config.json", error) from error
 
     def save_networks(self, learner: Learner) -> None:
         """Write ``policy.keras``, its distribution where it has one, and every network."""
@@ -97,23 +108,40 @@ class RunDirectory:
             _save_model(net, self.path / "networks" / f"{name}.keras")
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
-        stored = json.loads((self.path / "dataset.json").read_text(encoding="utf-8"))
-        if stored["hash"] != dataset["hash"]:
+        stored = self._read("dataset.json")
+        known, files = str(stored.get("hash")), ", ".join(map(str, stored.get("files", ())))
+        if known != dataset["hash"]:
             raise UsageError(
-                f"{self.path} was trained on another dataset (hash {stored['hash'][:12]}, this one's is "
-                f"{dataset['hash'][:12]}): resume with {', '.join(stored['files'])}, or choose another -o"
+                f"{self.path} was trained on another dataset (hash {known[:12]}, this one's is "
+                f"{dataset['hash'][:12]}): resume with {files or 'that one'}, or choose another -o"
             )
         before, after = _flat(self.config()), _flat(json.loads(json.dumps(config)))
         told = [
             f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}"
             for key in sorted({*before, *after})
-            if before.get(key) != after.get(key) and key.split(".")[0] not in _FREE_TO_CHANGE
+            if before.get(key) != after.get(key)
+            and not f"{key}.".startswith(tuple(f"{free}." for free in _FREE_TO_CHANGE))
         ]
         if told:
             raise UsageError(
                 f"{self.path} was trained otherwise: {'; '.join(told)}. "
                 "Resume with the same options, or choose another -o"
             )
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, error) from error
+        if not isinstance(content, dict):
+            raise self._damaged(name, f"a JSON object is expected, not {type(content).__name__}")
+        return content
+
+    def _damaged(self, name: str, error: object) -> VinciError:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        return VinciError(
+            f"{self.path / name} does not describe a run ({reason}): restore it from a copy, or train again"
+        )
 
     def _clear(self) -> None:
         if not self.exists():

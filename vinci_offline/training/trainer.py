@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.training.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import make_engine
-from vinci_offline.training.learner import Learner
+from vinci_offline.training.learner import TARGET_PREFIX, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.replay import load_transitions
 from vinci_offline.training.run import Run, TrainResult
@@ -85,8 +86,11 @@ def train(
     learner = _make_learner(learned, dataset.spec, normalization, networks, config.seed)
     trained = _initialise(learner, origin)
     _check_phases(learner, config.plan(), trained)
+    _check_not_past(directory, config.plan()[-1].stop, resume=resume, overwrite=overwrite)
     evaluation_env = _evaluation_environment(config, dataset.spec, env)
     transitions = load_transitions(dataset, config.gamma, config.n_step)
+    engine = make_engine(learner, transitions, batch_size=config.batch_size, seed=config.seed, jit=config.jit)
+    engine.check()
     directory.claim(
         _config_json(learned, config, dataset.spec, normalization, networks, init),
         summary := {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)},
@@ -96,7 +100,7 @@ def train(
     run = Run(
         directory,
         learner,
-        make_engine(learner, transitions, batch_size=config.batch_size, seed=config.seed, jit=config.jit),
+        engine,
         config=config,
         env=evaluation_env,
         hooks=(*_default_hooks(progress), *hooks),
@@ -165,21 +169,51 @@ def _make_learner(
 ) -> Learner:
     mean, std = normalization or (None, None)
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
-    return Learner(agent, NetworkBuilder(spec, mean, std, functions), seed)
+    build = NetworkBuilder(spec, mean, std, functions)
+    learner = Learner(agent, build, seed)
+    _check_user_networks(learner, functions, build.unused)
+    return learner
+
+
+def _check_user_networks(learner: Learner, functions: Mapping[str, Any], unused: Sequence[str]) -> None:
+    """Refuse networks that would be silently left out: none of them has a network's name, or one is misspelt.
+
+    Others may be helpers, or networks of another agent that shares the file.
+    """
+    if not unused:
+        return
+    free = [name for name in learner.nets if not name.startswith(TARGET_PREFIX) and name not in functions]
+    close = [(name, match[0]) for name in unused if (match := difflib.get_close_matches(name, free, 1, 0.75))]
+    told = ", ".join(f"{name!r} (did you mean {meant!r}?)" for name, meant in close)
+    if not told and len(unused) == len(functions):
+        told = ", ".join(map(repr, unused))
+    if told:
+        raise UsageError(
+            f"--networks: agent {learner.agent.name!r} has no network {told}: name a function after one of its "
+            f"networks, {', '.join(n for n in learner.nets if not n.startswith(TARGET_PREFIX))}; "
+            "begin the names of helpers with _"
+        )
 
 
 def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
     """The public functions that a user's file defines; the builder takes those named after a network."""
     if path is None:
         return {}
+    if not str(path).endswith(".py"):
+        raise UsageError(f"--networks {path}: give a Python file, with functions such as actor(env)")
     module = load_module(str(path))
-    return {
+    found = {
         name: value
         for name, value in vars(module).items()
         if callable(value)
         and not name.startswith("_")
         and getattr(value, "__module__", None) == module.__name__
     }
+    if not found:
+        raise UsageError(
+            f"--networks {path} defines no function: write one named after a network, as actor(env)"
+        )
+    return found
 
 
 def _initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
@@ -226,9 +260,23 @@ def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[st
             critic_steps += phase.stop - phase.start
 
 
+def _check_not_past(directory: RunDirectory, stop: int, *, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run and --overwrite starts it again: give one of them")
+    checkpoint = latest_checkpoint(directory.checkpoints) if resume else None
+    if checkpoint is not None and checkpoint.step > stop:
+        raise UsageError(
+            f"{directory.path} is at step {checkpoint.step} already: resume with more steps than that, not {stop}"
+        )
+
+
 def _evaluation_environment(config: TrainingConfig, spec: EnvironmentSpec, env: Any) -> Any:
     """What evaluations run in; made once here, so that a missing environment shows before training."""
     if config.eval_every is None:
+        if env is not None:
+            raise UsageError(
+                "--env is where evaluations run, and there are none: say how often with --eval-every"
+            )
         return None
     if env is None and spec.id is None:
         raise UsageError("--eval-every: the dataset names no environment; name one with --env")

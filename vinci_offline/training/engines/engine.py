@@ -11,7 +11,10 @@ from typing import Any
 
 from keras import ops
 
+from vinci_offline.agents.agent import Networks, Update
+from vinci_offline.errors import VinciError
 from vinci_offline.functional import random
+from vinci_offline.loading import describe
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.types import Metrics, Tensor, Transitions
 
@@ -60,6 +63,14 @@ class Engine(ABC):
             if ran:
                 means.update(zip(update_names, (ops.convert_to_numpy(total) / ran).tolist(), strict=True))
         return means
+
+    def check(self) -> None:
+        """Look at every loss once, before anything is written or compiled.
+
+        Raises:
+            VinciError: one fails, or is no scalar; the message has the line.
+        """
+        self._metric_names(self._learner.updates)
 
     @abstractmethod
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
@@ -120,9 +131,23 @@ class Engine(ABC):
         names = []
         for bound in updates:
             key = random.key(0, ops.convert_to_tensor(0), bound.stream)
-            _, metrics = bound.update.loss(self._learner.nets, batch, key)
+            metrics = _metrics(bound.update, self._learner.nets, batch, key)
             names.append([f"loss/{bound.update.trains}", f"gradient_norm/{bound.update.trains}", *metrics])
         return names
+
+
+def _metrics(update: Update, nets: Networks, batch: Transitions, key: Tensor) -> Metrics:
+    try:
+        loss, metrics = update.loss(nets, batch, key)
+    except VinciError:
+        raise
+    except Exception as error:
+        raise VinciError(f"the loss of {update.trains!r} failed: {describe(error)}") from error
+    if tuple(loss.shape) != ():
+        raise VinciError(
+            f"the loss of {update.trains!r} has shape {tuple(loss.shape)}: return a scalar, such as ops.mean(...)"
+        )
+    return metrics
 
 
 def _track(bound: BoundUpdate) -> Tensor:
