@@ -64,7 +64,7 @@ def _stderr_aside() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             aside.seek(0)
             os.write(shown, aside.read())
             raise

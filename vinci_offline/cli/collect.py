@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vinci_offline.cli.console import err
 from vinci_offline.errors import UsageError
 
 _MUCH = "How much"
@@ -120,6 +122,11 @@ def collect(
         overwrite=overwrite,
     )
     table = dataset.episodes
+    if not math.isfinite(table["return"].sum()):
+        err.print(
+            f"{output} has rewards that are not finite: vinci-offline validate {output} says where",
+            markup=False,
+        )
     print(f"{output}: {len(dataset):,} rows")
     if policy != ["random-state"]:
         print(

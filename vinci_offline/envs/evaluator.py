@@ -23,6 +23,7 @@ from vinci_offline.envs.policies import check_policy_name, load_policy
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_video, filmed
 from vinci_offline.envs.workers import check_workers
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
 from vinci_offline.spec import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -190,9 +191,9 @@ def _trained_for(policy: Any) -> EnvironmentSpec | None:
         )
     except FileNotFoundError:
         raise VinciError(f"{policy} is not a run directory: it has no config.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, VinciError) as error:
         raise VinciError(
-            f"{path} does not describe a run ({error!r}): name the environment and policy.keras"
+            f"{path} does not describe a run ({describe(error)}): name the environment and policy.keras"
         ) from error
 
 
@@ -267,7 +268,12 @@ class _Job:
         queues = [[i for i in episodes if i % self.lanes == lane] for lane in range(self.lanes)]
         policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
         with self._environments(queues) as envs:
-            return run_episodes(policy, envs, queues, self.seed, advance)
+            try:
+                return run_episodes(policy, envs, queues, self.seed, advance)
+            except (VinciError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                raise VinciError(f"the evaluation failed: {describe(error)}") from error
 
     @contextmanager
     def _environments(

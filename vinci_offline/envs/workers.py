@@ -14,6 +14,7 @@ from vinci_offline.envs.meter import Report
 from vinci_offline.envs.recorder import Job, Recorder
 from vinci_offline.envs.shards import ShardFolder
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
 
 if TYPE_CHECKING:
     import gymnasium
@@ -81,7 +82,12 @@ def record_here(
     while not ledger.complete():
         index = ledger.take()
         assert index is not None
-        columns, lengths = recorder.record(index, ledger.rows_before(index), ledger.needed(index))
+        try:
+            columns, lengths = recorder.record(index, ledger.rows_before(index), ledger.needed(index))
+        except (VinciError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise _failed(describe(error)) from error
         ledger.rows[index] = folder.publish(index, columns, lengths)
 
 
@@ -108,6 +114,13 @@ def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int
             pool.receive()
     finally:
         pool.stop()
+
+
+def _failed(reason: str) -> VinciError:
+    """The policy or the environment raised something."""
+    return VinciError(
+        f"recording failed: {reason}. Finished shards are kept: mend it and go on with --resume"
+    )
 
 
 class Pool:
@@ -156,10 +169,7 @@ class Pool:
             elif kind == "refused":
                 raise content
             else:
-                raise VinciError(
-                    f"recording failed in a worker process ({content}): finished shards are kept; "
-                    "run with --resume --workers 1 to see where"
-                )
+                raise _failed(content)
 
     def stop(self) -> None:
         """End the workers: what they still record lies past the end, or the collection failed."""
@@ -205,7 +215,7 @@ def _work(connection: Connection, message: bytes) -> None:
     except VinciError as error:
         connection.send(("refused", error))
     except Exception as error:  # noqa: BLE001 - the parent raises it
-        connection.send(("failed", f"{type(error).__name__}: {error}"))
+        connection.send(("failed", describe(error)))
 
 
 def _report(connection: Connection, recorder: Recorder, counts: tuple[int, ...]) -> None:

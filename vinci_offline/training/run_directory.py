@@ -119,8 +119,7 @@ class RunDirectory:
         told = [
             f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}"
             for key in sorted({*before, *after})
-            if before.get(key) != after.get(key)
-            and not f"{key}.".startswith(tuple(f"{free}." for free in _FREE_TO_CHANGE))
+            if before.get(key) != after.get(key) and not f"{key}.".startswith(_FREE_TO_CHANGE)
         ]
         if told:
             raise UsageError(

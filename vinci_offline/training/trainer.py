@@ -18,7 +18,7 @@ from vinci_offline.agents.registry import agent_class
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.statistics import observation_moments, summarize
 from vinci_offline.envs.making import check_fits as check_environment_fits
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import describe_space, environment_spec, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.loading import load_module
@@ -153,9 +153,15 @@ def _default_output(datasets: Sequence[Dataset], agent: Agent, config: TrainingC
 
 def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
     """The mean and deviation inside the networks; with ``init`` that run's, which its networks learned with."""
-    if origin is not None:
-        return origin.normalization()
     space = dataset.spec.observation_space
+    if origin is not None:
+        stored = origin.normalization()
+        if stored is not None and stored[0].shape != getattr(space, "shape", None):
+            raise SpecError(
+                f"--init {origin.path}: its observations have shape {stored[0].shape}, the dataset's are "
+                f"{describe_space(space)}: start from a run on this environment"
+            )
+        return stored
     plain = isinstance(space, BoxSpace) and space.dtype != "uint8"
     return observation_moments(dataset) if agent.normalize_observations and plain else None
 
@@ -282,7 +288,7 @@ def _evaluation_environment(config: TrainingConfig, spec: EnvironmentSpec, env: 
         raise UsageError("--eval-every: the dataset names no environment; name one with --env")
     chosen = spec if env is None else env
     probe = make_env(chosen)
-    check_environment_fits(spec, environment_spec(probe))
+    check_environment_fits(spec, environment_spec(probe, id=chosen if isinstance(chosen, str) else None))
     probe.close()
     return chosen
 
