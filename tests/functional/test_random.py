@@ -6,7 +6,6 @@ import pytest
 
 from vinci_offline.functional import random
 
-
 BITS = [2323667745, 2797627929, 360064687, 2585287034]
 ROWS = [528, 129, 684, 926]
 
