@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from keras import ops
 
@@ -43,6 +44,21 @@ class ColumnTarget(TD3BC):
 
 
 @dataclass(frozen=True)
+class Undecided(TD3BC):
+    def actor_loss(self, nets, batch, key):
+        loss, metrics = super().actor_loss(nets, batch, key)
+        return loss * float(np.random.default_rng().uniform(1, 2)), metrics
+
+
+@dataclass(frozen=True)
+class Restless(TD3BC):
+    def critic_loss(self, nets, batch, key):
+        bias = nets.actor.trainable_variables[-1]
+        bias.assign(bias + 0.01)
+        return super().critic_loss(nets, batch, key)
+
+
+@dataclass(frozen=True)
 class Twice(TD3BC):
     def updates(self):
         critic, actor = super().updates()
@@ -59,6 +75,12 @@ class Twice(TD3BC):
             "no critic bootstraps",
         ),
         (LeakyTarget(**SMALL), CONTRACT.test_gradient_leaves_targets_alone, "has a gradient to 'target_"),
+        (Undecided(**SMALL), CONTRACT.test_training_repeats, "equal seeds end in other bytes"),
+        (
+            Restless(**SMALL),
+            CONTRACT.test_a_phase_of_one_role_freezes_the_rest,
+            "of critic alone moves actor",
+        ),
         (Twice(**SMALL), CONTRACT.test_updates_are_disjoint_and_name_networks, "more than one update"),
     ],
 )

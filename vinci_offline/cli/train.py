@@ -165,7 +165,7 @@ def _settings(pairs: list[str]) -> dict[str, str]:
 
 def _print_summary(result: Any) -> None:
     metrics = result.final_metrics
-    told = f"{result.steps:,} steps"
+    told = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
     if result.steps_per_second == result.steps_per_second:  # not NaN: this process took some
         told += f" at {result.steps_per_second:,.0f} a second"
     if "return/mean" in metrics:

@@ -178,6 +178,7 @@ def load_keras(path: Path) -> Any:
     """
     if not path.is_file():
         raise VinciError(f"{path} does not exist: check the path of the policy")
+    path.open("rb").close()  # says whether it may be read; the next line would call it damaged
     if not zipfile.is_zipfile(path):
         raise VinciError(
             f"{path} is not a Keras model, or was cut short: save it again with model.save({path.name!r})"

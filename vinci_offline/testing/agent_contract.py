@@ -10,6 +10,7 @@ Subclass it, with one line of parametrisation an agent::
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +18,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from vinci_offline.agents.agent import Agent, Networks, Update
+from vinci_offline.agents.agent import Agent, Networks, Role, Update
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.gradients import gradient
+from vinci_offline.training.engines import make_engine
+from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.types import Array, Metrics, Transitions
 
 BATCH = 8
+
+_STEPS = 8
 
 BOX = EnvironmentSpec(
     observation_space=BoxSpace((3,), "float64", np.full(3, -np.inf), np.full(3, np.inf)),
@@ -61,6 +66,38 @@ def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
             targets[update.tracks] = keras.models.clone_model(online[update.trains])
             targets[update.tracks].set_weights([0.9 * w for w in online[update.trains].get_weights()])
     return Bench(agent, build, Networks({**online, **targets}, build.bounded), updates)
+
+
+class Trainer:
+    """An agent in the compiled loop, as `train` has it, with batches of four of `transitions`' rows.
+
+    Args:
+        agent: the algorithm.
+        spec: the environment.
+        seed: of weights and draws.
+    """
+
+    def __init__(self, agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> None:
+        shape = getattr(spec.observation_space, "shape", ())
+        build = NetworkBuilder(spec, np.full(shape, 0.1, "f4"), np.full(shape, 1.5, "f4"))
+        self.learner = Learner(agent, build, seed)
+        rows = Transitions(*(ops.convert_to_numpy(column) for column in transitions(spec)))
+        self._engine = make_engine(self.learner, rows, batch_size=4, seed=seed, jit="off")
+        self._initial = self.learner.state()
+        self.step = 0
+
+    def restart(self) -> None:
+        """Go back to the untrained state; what is compiled stays."""
+        self.learner.restore(self._initial)
+        self.step = 0
+
+    def run(self, *chunks: int, role: Role | None = None) -> dict[str, Array]:
+        """Take steps, each number of them in a call of its own; the state afterwards."""
+        updates: tuple[BoundUpdate, ...] = self.learner.select(role)
+        for count in chunks:
+            self._engine.run(updates, self.step, count)
+            self.step += count
+        return self.learner.state()
 
 
 def transitions(spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> Transitions:
@@ -193,6 +230,36 @@ class AgentContract:
         critics = any(update.role == "critic" for update in made.updates)
         _require(any(depends) == critics, "no critic bootstraps: truncation is treated as termination")
 
+    def test_training_repeats(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Steps in one call, in many, from a stored state and in another learner end in the same bytes."""
+        trainer = Trainer(agent, spec, seed=5)
+        before, whole = trainer.learner.state(), trainer.run(_STEPS)
+        trainer.restart()
+        stored = trainer.run(1, 2)
+        _require_equal(whole, trainer.run(_STEPS - 3), "chunks change the result")
+        trainer.learner.restore(stored)
+        trainer.step = 3
+        _require_equal(whole, trainer.run(_STEPS - 3), "going on from a stored state changes the result")
+        _require_equal(whole, Trainer(agent, spec, seed=5).run(_STEPS), "equal seeds end in other bytes")
+        other = Trainer(agent, spec, seed=6).learner.state()
+        for update in agent.updates():
+            part = f"networks/{update.trains}/"
+            _require(bool(_changed(before, other, part)), f"{update.trains!r} does not depend on the seed")
+            _require(
+                bool(_changed(before, whole, part)), f"{update.trains!r} does not learn in {_STEPS} steps"
+            )
+
+    def test_a_phase_of_one_role_freezes_the_rest(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """What a phase does not select stays bitwise: networks, their targets, their optimizers."""
+        trainer = Trainer(agent, spec)
+        for role in sorted({update.role for update in agent.updates()}):
+            trainer.restart()
+            before, after = trainer.learner.state(), trainer.run(_STEPS, role=role)
+            trained = {update.trains for update in agent.updates() if update.role == role}
+            trained |= {update.tracks for update in agent.updates() if update.role == role and update.tracks}
+            moved = {name.split("/")[1] for name in _changed(before, after)}
+            _require(moved <= trained, f"a phase of {role} alone moves {', '.join(sorted(moved - trained))}")
+
     def test_settings_come_back_from_json(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """Hyperparameters survive JSON, as ``config.json`` has them, and strings, as ``--set`` has them."""
         written = json.loads(json.dumps(agent.to_json()))
@@ -234,6 +301,17 @@ class AgentContract:
         _require(
             set(outputs) == ({"logits"} if discrete else {"mean", "log_std"}), f"outputs are {set(outputs)}"
         )
+
+
+def _changed(left: Mapping[str, Array], right: Mapping[str, Array], prefix: str = "") -> list[str]:
+    """The names of arrays that are not the same bytes."""
+    _require(set(left) == set(right), "the state has other variables than before")
+    return [n for n in left if n.startswith(prefix) and left[n].tobytes() != right[n].tobytes()]
+
+
+def _require_equal(left: Mapping[str, Array], right: Mapping[str, Array], message: str) -> None:
+    names = _changed(left, right)
+    _require(not names, f"{message}: {', '.join(names)} differ")
 
 
 def _require(condition: bool, message: str) -> None:
