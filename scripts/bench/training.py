@@ -87,6 +87,30 @@ def d3rlpy_steps(data: dict[str, np.ndarray], batch_size: int) -> Steps:
     return steps
 
 
+def step_flop(batch_size: int) -> float:
+    """Multiplications and additions of a step's matrix products: a backward pass costs two forward ones."""
+    actor = OBSERVATIONS * 256 + 256 * 256 + 256 * ACTIONS
+    critic = (OBSERVATIONS + ACTIONS) * 256 + 256 * 256 + 256
+    # Target action and values, then both critics forward and back.
+    critics = actor + 2 * critic + 3 * 2 * critic
+    # The actor forward and back, through one critic whose weights do not move.
+    actors = 3 * actor + 2 * critic
+    return 2.0 * batch_size * (critics + actors / 2)
+
+
+def matrix_product_rate() -> float:
+    """GFLOP/s of a float32 matrix product, the machine's own limit."""
+    import tensorflow as tf
+
+    matrix = tf.random.normal((1024, 1024))
+    (matrix @ matrix).numpy()
+    began, count = time.perf_counter(), 50
+    for _ in range(count):
+        product = matrix @ matrix
+    product.numpy()
+    return count * 2 * 1024**3 / (time.perf_counter() - began) / 1e9
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,11 +129,13 @@ def main() -> None:
     else:
         print("d3rlpy is not installed: it is left out")
     rates: dict[str, list[float]] = {name: [] for name in contenders}
+    products: list[float] = []
     for steps in contenders.values():
         steps(20)  # compiles, warms up
     for _ in range(options.rounds):
         for name, steps in contenders.items():
             rates[name].append(rate(steps, options.seconds))
+        products.append(matrix_product_rate())
     best = statistics.median(rates["vinci-offline, XLA"])
     print(
         f"TD3+BC, {OBSERVATIONS}+{ACTIONS} dimensions, 2 x 256, batch {options.batch_size}: gradient steps a second"
@@ -117,6 +143,14 @@ def main() -> None:
     for name, values in rates.items():
         middle = statistics.median(values)
         print(f"  {name:24} {middle:8.0f}   ({min(values):.0f} to {max(values):.0f})   x {best / middle:.2f}")
+    work = step_flop(options.batch_size) / 1e9
+    product = statistics.median(products)
+    print(
+        f"  {work:.2f} GFLOP a step: {best * work:.0f} GFLOP/s, of {product:.0f} GFLOP/s that the machine gives a"
+    )
+    print(
+        f"  1024 x 1024 float32 matrix product in the same run ({min(products):.0f} to {max(products):.0f})"
+    )
 
 
 def rate(steps: Steps, seconds: float) -> float:

@@ -1,0 +1,153 @@
+"""The same weights, the same batches: how far vinci-offline's and d3rlpy's updates drift apart, step by step.
+
+Returns of three seeds say little, for offline agents differ widely between seeds. Here nothing is left to chance:
+d3rlpy starts from vinci-offline's initial weights, gets the very batches that the compiled loop draws, and TD3's target
+noise is off, so that what differs is the algorithm or rounding.
+
+    python scripts/learning/parity.py pendulum-mixed td3bc
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import d3rlpy
+import numpy as np
+from d3rlpy.torch_utility import TorchMiniBatch
+from peer import peer_config, to_mdp_dataset
+
+from vinci_offline import Dataset, Transitions
+
+BATCH, GAMMA, SEED = 256, 0.99, 0
+NOISELESS = {"td3bc": {"policy_noise": 0}, "dqn": {"target_update": 10}, "ddpg": {}}
+NETWORKS = {
+    "policy": ("actor", "{}"),
+    "targ_policy": ("target_actor", "{}"),
+    "q_funcs": ("critic", "{member}.{}"),
+    "targ_q_funcs": ("target_critic", "{member}.{}"),
+}
+LAYERS = {"dense_1": "_encoder._layers.0", "dense_2": "_encoder._layers.2", "output": "_fc"}
+
+
+class Pair:
+    """Both sides, from the same weights on."""
+
+    def __init__(self, dataset: Dataset, agent: str) -> None:
+        from vinci_offline.agents.registry import agent_class
+        from vinci_offline.data.statistics import observation_moments
+        from vinci_offline.networks.builder import NetworkBuilder
+        from vinci_offline.training.engines import make_engine
+        from vinci_offline.training.learner import Learner
+        from vinci_offline.training.replay import load_transitions
+
+        settings = NOISELESS[agent]
+        self.moments = observation_moments(dataset)
+        build = NetworkBuilder(dataset.spec, *self.moments)
+        self.learner = Learner(agent_class(agent).from_settings(settings), build, seed=SEED)
+        self.transitions = load_transitions(dataset, GAMMA)
+        self.engine = make_engine(self.learner, self.transitions, batch_size=BATCH, seed=SEED)
+        config = peer_config(agent, dataset, settings)
+        for name in ("optim_factory", "actor_optim_factory", "critic_optim_factory"):
+            if hasattr(config, name):  # Keras's epsilon, 1e-7, where PyTorch's is 1e-8
+                setattr(config, name, d3rlpy.optimizers.AdamFactory(eps=1e-7))
+        self.peer = config.create(device="cpu:0")
+        self.peer.build_with_dataset(to_mdp_dataset(dataset))
+        self._copy_weights()
+
+    def step(self, step: int) -> None:
+        """Step ``step``, counted from one, on both sides."""
+        from vinci_offline.functional import random
+        from vinci_offline.training.engines.engine import _BATCH_STREAM
+
+        self.engine.run(self.learner.select(None), step - 1, 1)
+        key = random.key(SEED, np.int32(step), _BATCH_STREAM)
+        rows = np.asarray(random.integers(key, (BATCH,), len(self.transitions.reward)))
+        batch = Transitions(*(column[rows] for column in self.transitions))
+        self.peer.impl.update(self._torch_batch(batch), step)
+
+    def _torch_batch(self, batch: Transitions) -> TorchMiniBatch:
+        import torch
+
+        def tensor(array: Any) -> torch.Tensor:
+            return torch.tensor(np.asarray(array, np.float32).reshape(BATCH, -1))
+
+        mean, std = self.moments
+        action = tensor(batch.action)
+        return TorchMiniBatch(
+            observations=tensor((batch.observation - mean) / (std + 1e-3)),
+            actions=action,
+            rewards=tensor(batch.reward),
+            next_observations=tensor((batch.next_observation - mean) / (std + 1e-3)),
+            next_actions=action,
+            returns_to_go=tensor(batch.reward),
+            terminals=tensor(batch.discount == 0),
+            intervals=torch.ones(BATCH, 1),
+            device="cpu:0",
+        )
+
+    def weights(self) -> list[tuple[str, Any, Any]]:
+        """Corresponding variables: a name, vinci-offline's, d3rlpy's."""
+        modules, pairs = self.peer.impl._modules, []
+        for theirs, (ours, pattern) in NETWORKS.items():
+            if not hasattr(modules, theirs) or ours not in self.learner.nets:
+                continue
+            parameters = dict(getattr(modules, theirs).named_parameters())
+            for variable in self.learner.nets[ours].variables:
+                if variable.path.startswith("normalize") or variable.ndim == 0:
+                    continue
+                *_, layer, kind = variable.path.split("/")
+                name = next((part for part in LAYERS if layer.endswith(part)), None)
+                if name is None:
+                    continue
+                member = layer.removesuffix(name).strip("_").rpartition("_")[2]
+                path = f"{LAYERS[name]}.{'weight' if kind == 'kernel' else 'bias'}"
+                key = pattern.format(path, member=member if member.isdigit() else "0")
+                pairs.append((f"{ours}/{layer}/{kind}", variable, parameters[key]))
+        return pairs
+
+    def _copy_weights(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            for _, variable, parameter in self.weights():
+                parameter.copy_(torch.tensor(np.asarray(variable).T.copy()))
+
+    def drift(self, start: list[np.ndarray]) -> dict[str, float]:
+        """Per network the distance between the sides, as a share of the way that ours has come since ``start``.
+
+        A norm, not a maximum: Adam's first steps have the same size for every gradient, so that rounding alone
+        may turn a weight whose gradient is next to nothing the other way.
+        """
+        apart: dict[str, float] = {}
+        moved: dict[str, float] = {}
+        for (name, variable, parameter), initial in zip(self.weights(), start, strict=True):
+            network, ours = name.partition("/")[0], np.asarray(variable)
+            difference = ours - parameter.detach().numpy().T
+            apart[network] = apart.get(network, 0.0) + float(np.square(difference).sum())
+            moved[network] = moved.get(network, 0.0) + float(np.square(ours - initial).sum())
+        return {name: (apart[name] / moved[name]) ** 0.5 if moved[name] else 0.0 for name in apart}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", help="a shipped dataset's name, or a file")
+    parser.add_argument("agent", choices=sorted(NOISELESS))
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 10, 30, 100])
+    options = parser.parse_args()
+    pair = Pair(Dataset.open(options.data), options.agent)
+    start = [np.array(variable) for _, variable, _ in pair.weights()]
+    print(
+        f"{options.agent} on {options.data}: distance between the sides' weights over the way they have come"
+    )
+    for step in range(1, max(options.steps) + 1):
+        pair.step(step)
+        if step in options.steps:
+            drift = ", ".join(f"{name} {value:.2%}" for name, value in pair.drift(start).items())
+            print(f"step {step:5}: {drift}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Each agent improves on the data it learns from, where that is there to be had: ``pytest -m slow tests/learning``."""
+
+import pytest
+
+from vinci_offline import Dataset, evaluate, train
+
+pytestmark = pytest.mark.slow
+
+
+def learned_return(data, agent, tmp_path, **options):
+    result = train(data, agent, output=tmp_path / "run", progress=False, **options)
+    return evaluate(result.run, episodes=20, seed=1_000).return_mean
+
+
+def data_return(data):
+    return Dataset.open(data).episodes["return"].mean()
+
+
+@pytest.mark.parametrize("agent", ["td3bc", "iql"])
+def test_pendulum_swings_up_better_than_its_data(agent, tmp_path):
+    # The data's mean is -628 and its best third's -169.
+    assert learned_return("pendulum-mixed", agent, tmp_path, steps=10_000) > -400
+
+
+@pytest.mark.parametrize("agent", ["bc", "dqn"])
+def test_cartpole_balances_longer_than_its_data(agent, tmp_path):
+    assert learned_return("cartpole-mixed", agent, tmp_path, steps=10_000) > 1.5 * data_return(
+        "cartpole-mixed"
+    )
