@@ -1,0 +1,503 @@
+"""The commands as a user types them: what they print where, how they end, and every bad input in one line."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vinci_offline import Dataset
+from vinci_offline.cli.app import app
+
+COMMANDS = ("collect", "train", "evaluate", "demo", "info", "validate", "datasets", "agents")
+FAST = ["--set", "hidden=8,8", "--jit", "off", "--batch-size", "16", "--log-every", "10", "--steps", "20"]
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result, told, exit_code=None):
+    """One line on standard error that says what is wrong, nothing on standard output, no traceback."""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in ((1, 2) if exit_code is None else (exit_code,)), result.stderr
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert told in result.stderr
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "pendulum.h5"
+    assert call("collect", "Pendulum-v1", "-o", path, "--steps", 450).exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lake") / "lake.h5"
+    result = call("collect", "FrozenLake-v1", "-o", path, "--episodes", 30, "--record-infos", "prob")
+    assert result.exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    assert call("train", data, *FAST, "-o", path).exit_code == 0
+    return path
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_help_fits_the_terminal(command, width):
+    result = CliRunner(env={"COLUMNS": width, "TERMINAL_WIDTH": width}).invoke(
+        app, [*command.split(), "--help"]
+    )
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= int(width)
+
+
+def test_light_commands_import_no_network_library(data, tmp_path):
+    code = (
+        "import sys\n"
+        "from vinci_offline.cli.app import app\n"
+        "for line in sys.argv[1:]:\n"
+        "    try:\n"
+        "        app(line.split())\n"
+        "    except SystemExit as done:\n"
+        "        assert done.code == 0, line\n"
+        "    assert not {'tensorflow', 'keras', 'jax', 'matplotlib'} & set(sys.modules), line\n"
+    )
+    lines = [f"{command} --help" for command in COMMANDS]
+    lines += ["agents", "datasets", f"info {data}", f"validate {data}"]
+    lines += [
+        f"collect Pendulum-v1 -o {tmp_path}/d.h5 --steps 5",
+        "evaluate random --env Pendulum-v1 --episodes 1",
+    ]
+    done = subprocess.run([sys.executable, "-c", code, *lines], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_info_as_json_has_the_documented_keys(data):
+    result = call("info", data, "--json")
+    content = json.loads(result.stdout)
+    assert {
+        "rows", "episodes", "return_mean", "return_std", "return_min", "return_max", "terminals", "timeouts",
+        "observation_shape", "action_shape", "env", "hash",
+    } <= set(content)  # fmt: skip
+    assert (content["rows"], content["episodes"], content["env"]) == (450, 3, "Pendulum-v1")
+    assert result.stderr == ""
+
+
+def test_evaluate_as_json_has_the_documented_keys(run):
+    result = call("evaluate", run, "--episodes", 2, "--json")
+    content = json.loads(result.stdout)
+    assert list(content) == [
+        "env", "episodes", "return_mean", "return_std", "returns", "length_mean", "normalized_mean",
+    ]  # fmt: skip
+    assert content["return_mean"] == pytest.approx(np.mean(content["returns"]))
+    assert result.stderr == ""
+
+
+def test_train_as_json_has_the_documented_keys(data, tmp_path):
+    result = call("train", data, *FAST, "-o", tmp_path / "run", "--json")
+    content = json.loads(result.stdout)
+    assert list(content) == ["run", "steps", "steps_per_second", "final_metrics"]
+    assert (content["run"], content["steps"]) == (str(tmp_path / "run"), 20)
+    assert result.stderr == ""  # no progress where standard error is not a terminal
+
+
+@pytest.mark.parametrize("command", ["agents", "datasets"])
+def test_lists_are_results(command):
+    result = call(command)
+    assert result.stdout
+    assert result.stderr == ""
+    assert json.loads(call(command, "--json").stdout)
+
+
+def test_the_whole_way_on_discrete_observations_and_actions(lake, tmp_path):
+    assert call("validate", lake).exit_code == 0
+    assert "prob" in json.loads(call("info", lake, "--json").stdout)["infos"]
+    for agent in ("bc", "dqn"):
+        output = tmp_path / agent
+        assert call("train", lake, "--agent", agent, *FAST, "-o", output).exit_code == 0
+        content = json.loads(call("evaluate", output, "--episodes", 3, "--json").stdout)
+        assert all(value in (0.0, 1.0) for value in content["returns"])
+
+
+ENVIRONMENT = """
+import gymnasium
+import numpy as np
+
+class Reach(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(
+        np.array([-1, -np.inf, 0], np.float32), np.array([3, np.inf, 0.5], np.float32)
+    )
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time, self.place = 0, self.np_random.normal(size=2)
+        return self.place.copy(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.time += 1
+        self.place = 0.9 * self.place + 0.1 * action[:2]
+        return self.place.copy(), -float(np.square(self.place).sum()), False, self.time == 20, {"time": self.time}
+
+class Breaks(Reach):
+    def step(self, action):
+        if self.time == 7:
+            raise RuntimeError("the simulator broke")
+        return super().step(action)
+
+def fails(observation):
+    raise ValueError("no idea")
+"""
+
+
+@pytest.fixture(scope="session")
+def module(tmp_path_factory):
+    path = tmp_path_factory.mktemp("user") / "mine.py"
+    path.write_text(ENVIRONMENT)
+    return path
+
+
+def test_the_whole_way_on_an_environment_of_ones_own(module, tmp_path):
+    """Unbounded and asymmetric actions, float64 observations, a recorded info, compression."""
+    file, output = tmp_path / "reach.h5", tmp_path / "run"
+    options = ("--episodes", 12, "--float64", "--compress", "gzip", "--record-infos", "time")
+    assert call("collect", f"{module}:Reach", "-o", file, *options).exit_code == 0
+    dataset = Dataset.open(file)
+    assert dataset.columns["observations"].dtype == np.float64
+    assert dataset.columns["infos/time"][:20].tolist() == list(range(1, 21))
+    assert call("validate", file).exit_code == 0
+    trained = call(
+        "train", file, "--agent", "iql", *FAST, "-o", output, "--eval-every", 20, "--eval-episodes", 2
+    )
+    assert trained.exit_code == 0, trained.stderr
+    for extra in ((), ("--stochastic",)):
+        assert call("evaluate", output, "--episodes", 2, "--json", *extra).exit_code == 0
+    again = ("collect", f"{module}:Reach", "-o", tmp_path / "b.h5", "--episodes", 2, "--policy", output)
+    assert call(*again, "--noise", "sample").exit_code == 0
+
+
+def test_failing_environments_and_policies_are_told_with_their_line(module, tmp_path):
+    file = tmp_path / "data.h5"
+    line = ENVIRONMENT.splitlines().index('            raise RuntimeError("the simulator broke")') + 1
+    refused(call("collect", f"{module}:Breaks", "-o", file, "--episodes", 2), f"mine.py, line {line})")
+    refused(call("evaluate", "random", "--env", f"{module}:Breaks"), "RuntimeError: the simulator broke")
+    refused(
+        call("collect", "Pendulum-v1", "-o", file, "--steps", 5, "--policy", f"{module}:fails"), "no idea"
+    )
+    assert not file.exists()
+
+
+def damaged(data, folder, how):
+    """A copy of a dataset with something wrong."""
+    path = folder / f"{how}.h5"
+    content = data.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if how == "truncated" else content)
+    if how == "text":
+        path.write_text("hello")
+    elif how == "folder":
+        path.unlink()
+        path.mkdir()
+    elif how not in ("truncated", "missing"):
+        with h5py.File(path, "a") as file:
+            _damage(file, how)
+    if how == "missing":
+        path.unlink()
+    return path
+
+
+def _damage(file, how):
+    rewards = file["rewards"][:]
+    if how in ("no rewards", "unequal"):
+        del file["rewards"]
+        if how == "unequal":
+            file["rewards"] = rewards[:-1]
+    elif how == "no rows":
+        for name in ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts"):
+            values = file[name][:0]
+            del file[name]
+            file[name] = values
+        del file["infos"], file["metadata"]
+    else:
+        column = {"NaN reward": "rewards", "infinite observation": "observations"}[how]
+        values = file[column][:]
+        values[7] = np.inf if "infinite" in how else np.nan
+        file[column][:] = values
+
+
+DAMAGES = {
+    "missing": "does not exist",
+    "folder": "is not a file",
+    "text": "is not an HDF5 file",
+    "truncated": "is truncated",
+    "no rewards": "missing rewards",
+    "unequal": "unequal lengths",
+    "no rows": "no rows",
+    "NaN reward": "row 7",
+    "infinite observation": "row 7",
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("how", DAMAGES)
+def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
+    file, told = damaged(data, tmp_path, how), DAMAGES[how]
+    refused(call("train", file, *FAST, "-o", tmp_path / "run"), told, 1)
+    assert not (tmp_path / "run").exists()
+    checked = call("validate", file)
+    assert checked.exit_code == 1
+    assert told in checked.stdout + checked.stderr
+    if told == "row 7":
+        assert call("info", file).exit_code == 0  # it can still be looked at
+    else:
+        refused(call("info", file), told, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("collect Pendulum-v1 -o {out}", "either --steps N or --episodes N"),
+        ("collect Pendulum-v1 -o {out} --steps 0", "--steps 0"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --workers 100000", "give at most"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --lanes -1", "--lanes -1"),
+        ("collect Pendulun-v1 -o {out} --steps 5", "did you mean Pendulum-v1"),
+        ("collect nowhere:Env -o {out} --steps 5", "No module named 'nowhere'"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --policy nothing", "unknown policy 'nothing'"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --noise gaussian:x", "'x' is not a number"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --env-kwargs [1]", "not a JSON object"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --compress zip", "unknown compression 'zip'"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --record-infos key", "has no 'key'"),
+        ("collect Pendulum-v1 -o {folder} --steps 5 --overwrite", "is a folder"),
+        ("collect Pendulum-v1 -o {data} --steps 5", "exists already"),
+        ("train", "pendulum-mixed"),
+        ("train {data} -o {out} --agent nobody", "the agents are: bc, ddpg"),
+        ("train {data} -o {out} --agent dqn", "discrete actions"),
+        ("train {data} -o {out} --set alhpa=1", "no hyperparameter 'alhpa'"),
+        ("train {data} -o {out} --set hidden=wide", "whole numbers, as 256,256"),
+        ("train {data} -o {out} --set alpha", "is not KEY=VALUE"),
+        ("train {data} -o {out} --phases nonsense", "'nonsense' is not ROLE:STEPS"),
+        ("train {data} -o {out} --only actor", "--only critic"),
+        ("train {data} -o {out} --steps 0", "--steps must be at least 1"),
+        ("train {data} -o {out} --batch-size 100000000", "--batch-size must be at most"),
+        ("train {data} -o {out} --init {folder}", "is not a run directory"),
+        ("train {data} -o {out} --env Pendulum-v1", "--eval-every"),
+        ("train {data} -o {out} --eval-every 5 --env CartPole-v1", "does not fit Pendulum-v1"),
+        ("train {data} -o {data} --overwrite", "is a file, and a run is a folder"),
+        ("train {data} -o {data}/run", "Not a directory"),
+        ("train {data} {lake} -o {out}", "another observation space"),
+        ("train {data} -o {out} --resume --overwrite", "give one of them"),
+        ("evaluate random", "name one with --env ENV"),
+        ("evaluate {data}", "unknown policy"),
+        ("evaluate {folder}", "is not a run directory"),
+        ("evaluate random --env Pendulum-v1 --episodes 0", "--episodes 0"),
+        ("evaluate random --env Pendulum-v1 --workers 100000", "give at most"),
+        ("info pendulum-mixd", "pendulum-mixed"),
+        ("agents nobody", "the agents are: bc, ddpg"),
+    ],
+)  # fmt: skip
+def test_bad_options_are_refused_in_one_line(data, lake, tmp_path, arguments, told):
+    places = {"data": data, "lake": lake, "out": tmp_path / "out", "folder": tmp_path}
+    before = data.read_bytes()
+    refused(call(*(part.format(**places) for part in arguments.split())), told)
+    assert not (tmp_path / "out").exists()
+    assert data.read_bytes() == before
+
+
+NETWORKS = {
+    "def actor(env) pass": "SyntaxError",
+    "import nowhere": "No module named 'nowhere'",
+    "import sys; sys.exit(3)": "SystemExit: 3",
+    "ACTOR = 1": "defines no function",
+    "def aktor(env): ...": "did you mean 'actor'?",
+    "def mlp(env): ...": "has no network 'mlp'",
+    "def actor(env): return 1 / 0": "line 1",
+    "def actor(env): ...": "not NoneType",
+    "import keras\ndef actor(env): return keras.Sequential([keras.layers.Dense(2)])": "shape (None, 1)",
+}
+
+
+@pytest.mark.parametrize("source", NETWORKS)
+def test_networks_that_do_not_fit_are_refused(data, tmp_path, source):
+    (tmp_path / "nets.py").write_text(source)
+    refused(
+        call("train", data, *FAST, "-o", tmp_path / "run", "--networks", tmp_path / "nets.py"),
+        NETWORKS[source],
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_networks_of_ones_own_may_have_helpers_and_serve_several_agents(data, tmp_path):
+    source = (
+        "from keras import Model, Sequential, layers\n"
+        "def head(x): return layers.Dense(1)(x)\n"
+        "def critic(env):\n"
+        "    x = layers.Dense(7, activation='relu')(layers.concatenate([env.state, env.action]))\n"
+        "    return Model([env.state, env.action], head(x))\n"
+        "def actor(env):\n"
+        "    return Sequential([layers.Dense(5, input_shape=(env.state_space_dim,)),\n"
+        "                       layers.Dense(env.action_space_dim, activation='tanh')])\n"
+    )
+    (tmp_path / "nets.py").write_text(source)
+    for agent in ("td3bc", "bc"):
+        output = tmp_path / agent
+        result = call(
+            "train", data, "--agent", agent, *FAST, "-o", output, "--networks", tmp_path / "nets.py"
+        )
+        assert (result.exit_code, result.stderr) == (0, "")
+        with zipfile.ZipFile(output / "networks" / "actor.keras") as archive:
+            assert '"units": 5' in archive.read("config.json").decode()
+
+
+AGENT = """
+from dataclasses import dataclass
+from vinci_offline.agents.bc import BC
+
+@dataclass(frozen=True)
+class NoNetworks(BC):
+    def networks(self, build):
+        raise RuntimeError("first line\\nsecond line")
+
+@dataclass(frozen=True)
+class NoLoss(BC):
+    def loss(self, nets, batch, key):
+        return batch.nothing, {}
+
+    def updates(self):
+        from dataclasses import replace
+        return tuple(replace(update, loss=self.loss) for update in super().updates())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("NoNetworks", "networks() failed: RuntimeError: first line"), ("NoLoss", "mine.py, line 13")],
+)
+def test_an_agent_that_fails_is_told_with_its_line_and_costs_no_run(data, tmp_path, name, told):
+    (tmp_path / "mine.py").write_text(AGENT)
+    call("train", data, *FAST, "-o", tmp_path / "run")
+    before = (tmp_path / "run" / "policy.keras").read_bytes()
+    again = ("train", data, *FAST, "-o", tmp_path / "run", "--overwrite")
+    refused(call(*again, "--agent", f"{tmp_path}/mine.py:{name}"), told, 1)
+    assert (tmp_path / "run" / "policy.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"random bytes" * 50, b"", "zip"])
+def test_broken_models_are_refused(data, tmp_path, content):
+    model = tmp_path / "model.keras"
+    if content == "zip":
+        with zipfile.ZipFile(model, "w") as archive:
+            archive.writestr("a.txt", "no model")
+    else:
+        model.write_bytes(content)
+    refused(call("evaluate", model, "--env", "Pendulum-v1"), "model.keras", 1)
+    refused(
+        call("collect", "Pendulum-v1", "-o", tmp_path / "d.h5", "--steps", 5, "--policy", model),
+        "model.keras",
+        1,
+    )
+    bootstrap = ("--agent", "ddpg", "--set", f"bootstrap_actor={model}")
+    refused(call("train", data, *FAST, "-o", tmp_path / "run", *bootstrap), "model.keras", 1)
+
+
+def test_models_that_do_not_fit_or_hold_code_are_refused(tmp_path):
+    import keras
+
+    wide = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    code = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x[:, :1])])
+    for model, told in ((wide, "inputs of shape [(5,)]"), (code, "Lambda")):
+        model.save(tmp_path / "model.keras")
+        refused(call("evaluate", tmp_path / "model.keras", "--env", "Pendulum-v1"), told, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.json", "{oops"), ("config.json", "[1]"), ("config.json", "{}"), ("dataset.json", None)],
+)
+def test_damaged_runs_are_refused(data, tmp_path, run, name, content):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    if content is None:
+        (broken / name).unlink()
+    else:
+        (broken / name).write_text(content)
+        refused(call("evaluate", broken, "--episodes", 1), name, 1)
+        refused(call("train", data, *FAST, "-o", tmp_path / "next", "--init", broken), name, 1)
+    refused(call("train", data, *FAST, "-o", broken, "--resume"), "broken")
+    assert (broken / "policy.keras").read_bytes() == (run / "policy.keras").read_bytes()
+
+
+def test_a_run_of_another_agent_or_environment_is_no_start(data, lake, run, tmp_path):
+    wide = ("train", data, "--set", "hidden=9", "--steps", 5, "-o", tmp_path / "run", "--init", run)
+    refused(call(*wide), "other layers", 1)
+    other = ("train", lake, "--agent", "dqn", *FAST, "-o", tmp_path / "run", "--init", run)
+    refused(call(*other), "start from a run on this environment", 1)
+
+
+def test_resuming_takes_more_steps_other_logging_and_never_fewer(data, tmp_path):
+    options = (
+        "train",
+        data,
+        "--set",
+        "hidden=8,8",
+        "--jit",
+        "off",
+        "--batch-size",
+        16,
+        "-o",
+        tmp_path / "run",
+    )
+    assert call(*options, "--steps", 20).exit_code == 0
+    refused(call(*options, "--steps", 10, "--resume"), "at step 20 already", 2)
+    longer = call(
+        *options, "--steps", 30, "--log-every", 5, "--eval-every", 15, "--eval-episodes", 1, "--resume"
+    )
+    assert longer.exit_code == 0, longer.stderr
+    assert "30 steps" in longer.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="signals as POSIX has them")
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(data, tmp_path):
+    import signal
+    import time
+
+    def start(*arguments):
+        code = "from vinci_offline.cli.app import main; main()"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def interrupt(process, *signs):
+        deadline = time.monotonic() + 120
+        while not any(list(tmp_path.glob(sign)) for sign in signs) and time.monotonic() < deadline:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        return process.communicate(timeout=60)
+
+    recording = start("collect", "Pendulum-v1", "-o", tmp_path / "long.h5", "--steps", 10**8)
+    _, told = interrupt(recording, "long.h5.shards/shard-*.npz")
+    assert recording.returncode == 130
+    assert "go on with --resume" in told
+    options = ("--set", "hidden=8,8", "--jit", "off", "--batch-size", 16, "--checkpoint-every", 100)
+    training = start("train", data, *options, "--steps", 10**8, "-o", tmp_path / "run")
+    shown, told = interrupt(training, "run/checkpoints/step-*.npz")
+    assert training.returncode == 130
+    assert "--resume" in shown
+    assert told.strip() == "interrupted"
