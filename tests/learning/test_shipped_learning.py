@@ -18,8 +18,7 @@ def data_return(data):
 
 @pytest.mark.parametrize("agent", ["td3bc", "iql"])
 def test_pendulum_swings_up_better_than_its_data(agent, tmp_path):
-    # The data's mean is -628 and its best third's -169.
-    assert learned_return("pendulum-mixed", agent, tmp_path, steps=10_000) > -400
+    assert learned_return("pendulum-mixed", agent, tmp_path, steps=10_000) > data_return("pendulum-mixed")
 
 
 @pytest.mark.parametrize("agent", ["bc", "dqn"])
