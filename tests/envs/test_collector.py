@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -286,3 +289,14 @@ def test_an_observation_of_the_wrong_shape_is_refused(toys, path):
 
     with pytest.raises(SpecError, match=r"shape \(1,\).*Box\(2,\)"):
         collect(Wrong, path, episodes=1, progress=False)
+
+
+def test_workers_of_a_script_without_a_guard_touch_nothing(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import vinci_offline\n"
+        "vinci_offline.collect('Pendulum-v1', 'd.h5', steps=8000, workers=2, overwrite=True, progress=False)\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("put the script's work under if __name__ == '__main__':")

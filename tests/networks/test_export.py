@@ -137,7 +137,7 @@ def test_stored_actor_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(SpecError, match="does not exist"):
         builder(BOX).stored_actor("bootstrap_actor", path)
     (tmp_path / "policy.keras").write_text("not a model")
-    with pytest.raises(SpecError, match="not a model that Keras loads"):
+    with pytest.raises(SpecError, match="is not a Keras model, or was cut short"):
         builder(BOX).stored_actor("bootstrap_actor", path)
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]).save(path)
     with pytest.raises(SpecError, match=r"returns \(None, 5\), and the environment's actions are \(2,\)"):

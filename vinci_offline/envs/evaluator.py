@@ -21,7 +21,7 @@ from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, check_fits, environment_spec, make_env
 from vinci_offline.envs.policies import check_policy_name, load_policy
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_video, filmed
-from vinci_offline.envs.workers import check_workers
+from vinci_offline.envs.workers import GUARD, check_workers
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.spec import EnvironmentSpec
@@ -260,7 +260,9 @@ class _Job:
                     for _ in episodes:
                         advance()
         except BrokenProcessPool as error:
-            raise VinciError("a worker was killed, perhaps for memory: use fewer workers or lanes") from error
+            raise VinciError(
+                f"a worker died: if memory ran out, take fewer workers or lanes; in a script, {GUARD}"
+            ) from error
         return done
 
     def run(self, episodes: Sequence[int], advance: Callable[[], None] = lambda: None) -> list[Episode]:

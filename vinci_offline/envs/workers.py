@@ -19,15 +19,20 @@ from vinci_offline.loading import describe
 if TYPE_CHECKING:
     import gymnasium
 
+GUARD = "put the script's work under if __name__ == '__main__':"
+"""What a script with workers must do."""
+
 _MOST_WORKERS = 64
 
 
 def check_workers(workers: int) -> None:
-    """Refuse a number of processes that would bring the machine down.
+    """Refuse a number of processes that would bring the machine down, and workers that would start workers.
 
     Raises:
-        UsageError: they are many more than its cores.
+        UsageError: they are many more than its cores, or this is a worker that runs its script a second time.
     """
+    if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(f"each worker imports the script that starts it: {GUARD}")
     most = max(_MOST_WORKERS, 4 * (os.cpu_count() or 1))
     if workers > most:
         raise UsageError(f"--workers {workers}: this machine has {os.cpu_count()} cores; give at most {most}")
@@ -159,8 +164,8 @@ class Pool:
                 process = self._processes.pop(worker)
                 process.join()
                 raise VinciError(
-                    f"a worker process died (exit code {process.exitcode}; out of memory?): "
-                    "finished shards are kept, go on with --resume"
+                    f"a worker process died (exit code {process.exitcode}): finished shards are kept, go on with "
+                    f"--resume. If memory ran out, take fewer workers or lanes; in a script, {GUARD}"
                 ) from None
             if kind == "recorded":
                 self._report(*content)
