@@ -68,7 +68,6 @@ def ours(data: dict[str, np.ndarray], batch_size: int, jit: bool) -> Steps:
 
 def d3rlpy_steps(data: dict[str, np.ndarray], batch_size: int) -> Steps:
     import d3rlpy
-    from d3rlpy.logging import set_log_context  # noqa: F401 - importing configures its logger
 
     terminals = np.zeros(ROWS, np.float32)
     terminals[EPISODE - 1 :: EPISODE] = 1
