@@ -17,21 +17,27 @@ from vinci_offline.types import Tensor
 _WEYL = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over the range
 
 
-def key(seed: int, step: Tensor, stream: int) -> Tensor:
+def key(seed: int | Tensor, step: Tensor, stream: int) -> Tensor:
     """The key of one draw.
 
     Args:
-        seed: the run's seed, from 0 to 2**64 - 1.
+        seed: the run's seed, from 0 to 2**64 - 1, or its `words`.
         step: scalar integer tensor, the global step.
         stream: a number for each independent use within a step.
 
     Returns:
         ``[2]`` uint32.
     """
+    seed_low, seed_high = map(_word, _halves(seed)) if isinstance(seed, int) else (seed[0], seed[1])
     counter = _mix(ops.cast(step, "uint32") + _word(_WEYL))
-    low = _mix(ops.bitwise_xor(counter, _word(seed & 0xFFFFFFFF)))
-    high = _mix(ops.bitwise_xor(_mix(low), _word((seed >> 32) & 0xFFFFFFFF)))
+    low = _mix(ops.bitwise_xor(counter, seed_low))
+    high = _mix(ops.bitwise_xor(_mix(low), seed_high))
     return fold(ops.stack([low, high]), stream)
+
+
+def words(seed: int) -> Tensor:
+    """A seed as a tensor, ``[2]`` uint32: for a compiled function that takes its seed as an input."""
+    return ops.stack([_word(half) for half in _halves(seed)])
 
 
 def fold(key: Tensor, number: int) -> Tensor:
@@ -97,6 +103,10 @@ def _mix(x: Tensor) -> Tensor:
 
 def _shifted(x: Tensor, places: int, dtype: str = "uint32") -> Tensor:
     return ops.cast(ops.right_shift(x, _word(places)), dtype)
+
+
+def _halves(seed: int) -> tuple[int, int]:
+    return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
 
 
 def _word(value: int) -> Tensor:

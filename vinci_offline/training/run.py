@@ -6,11 +6,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vinci_offline.agents.agent import Role
 from vinci_offline.envs.evaluator import Evaluation, evaluate
@@ -19,7 +19,7 @@ from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
-from vinci_offline.training.learner import Learner
+from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.run_directory import RunDirectory
 
@@ -43,6 +43,19 @@ class TrainResult:
     steps_per_second: float
     final_metrics: Mapping[str, float]
     interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What a run asks for: the ``count`` steps after ``start``, with these updates; no steps only compile."""
+
+    updates: tuple[BoundUpdate, ...]
+    start: int
+    count: int
+
+
+Taken: TypeAlias = tuple[dict[str, float], float]
+"""A chunk's mean metrics, and the seconds that it took."""
 
 
 class Run:
@@ -96,14 +109,33 @@ class Run:
         Raises:
             VinciError: a loss or a gradient is no longer finite; the last checkpoint is from before that.
         """
+        with interrupt_flag() as interrupted, closing(self.stepping(info, interrupted)) as stepping:
+            try:
+                chunk = next(stepping)
+                while True:
+                    began = time.perf_counter()
+                    metrics = self.engine.run(chunk.updates, chunk.start, chunk.count)
+                    chunk = stepping.send((metrics, time.perf_counter() - began))
+            except StopIteration as done:
+                result: TrainResult = done.value
+                return result
+
+    def stepping(self, info: RunInfo, interrupted: threading.Event) -> Generator[Chunk, Taken, TrainResult]:
+        """The run without what takes its steps: it asks for chunks, and is sent what came of them.
+
+        So one caller can take the steps of many runs at once.
+
+        Args:
+            info: what hooks are told at the start.
+            interrupted: when set, the run saves and ends before its next chunk.
+        """
         for hook in self._hooks:
             hook.start(info)
         try:
-            with _interrupt_flag() as interrupted:
-                for phase in self.phases:
-                    if self.step < phase.stop and not interrupted.is_set():
-                        self._execute(phase, interrupted)
-                self._save()
+            for phase in self.phases:
+                if self.step < phase.stop and not interrupted.is_set():
+                    yield from self._stepping(phase, interrupted)
+            self._save()
         finally:
             for hook in self._hooks:
                 hook.finish(self.step)
@@ -111,14 +143,12 @@ class Run:
         done = self.step == self.phases[-1].stop
         return TrainResult(self.directory.path, self.step, rate, self._metrics, interrupted=not done)
 
-    def _execute(self, phase: Phase, interrupted: threading.Event) -> None:
+    def _stepping(self, phase: Phase, interrupted: threading.Event) -> Generator[Chunk, Taken, None]:
         updates = self.learner.select(phase.role)
-        self.engine.run(updates, self.step, 0)  # no step: compiles, so that the first chunk's rate is its own
+        yield Chunk(updates, self.step, 0)  # no step: compiles, so that the first chunk's rate is its own
         while self.step < phase.stop and not interrupted.is_set():
             count = self._next_stop(phase) - self.step
-            began = time.perf_counter()
-            metrics = self.engine.run(updates, self.step, count)
-            elapsed = time.perf_counter() - began
+            metrics, elapsed = yield Chunk(updates, self.step, count)
             self._check_finite(metrics, count)
             self.step += count
             self._seconds += elapsed
@@ -168,7 +198,7 @@ class Run:
 
 
 @contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
+def interrupt_flag() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag, so that a run stops between chunks; a second one stops at once."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from vinci_offline.training.phases import Phase
 from vinci_offline.training.replay import load_transitions
 from vinci_offline.training.run import Run, TrainResult
 from vinci_offline.training.run_directory import RunDirectory
-from vinci_offline.types import Array, FloatArray
+from vinci_offline.types import Array, FloatArray, Transitions
 
 Normalization = tuple[FloatArray, FloatArray] | None
 
@@ -77,50 +77,123 @@ def train(
     """
     config = TrainingConfig(**options)
     datasets = _open(data)
-    dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
-    _check_action_kind(learned, dataset.spec)
-    directory = RunDirectory(Path(output) if output else _default_output(datasets, learned, config))
-    origin = RunDirectory(Path(init)) if init else None
-    normalization = _normalization(learned, dataset, origin)
-    learner = _make_learner(learned, dataset.spec, normalization, networks, config.seed)
-    trained = _initialise(learner, origin)
-    _check_phases(learner, config.plan(), trained)
-    _check_not_past(directory, config.plan()[-1].stop, resume=resume, overwrite=overwrite)
-    evaluation_env = _evaluation_environment(config, dataset.spec, env)
-    transitions = load_transitions(dataset, config.gamma, config.n_step)
-    engine = make_engine(learner, transitions, batch_size=config.batch_size, seed=config.seed, jit=config.jit)
-    engine.check()
-    directory.claim(
-        _config_json(learned, config, dataset.spec, normalization, networks, init),
-        summary := {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)},
+    task = Task.of(datasets, learned, config, networks=networks, init=init, env=env)
+    run, info = task.prepare(
+        RunDirectory(Path(output) if output else _default_output(datasets, learned, config)),
+        config,
+        hooks=(*_default_hooks(progress), *hooks),
         resume=resume,
         overwrite=overwrite,
     )
-    run = Run(
-        directory,
-        learner,
-        engine,
-        config=config,
-        env=evaluation_env,
-        hooks=(*_default_hooks(progress), *hooks),
-        trained=trained,
-    )
-    if resume:
-        run.resume()
-    info = RunInfo(
-        directory=directory.path,
-        agent=learned.name,
-        config=directory.config(),
-        dataset=summary,
-        spec=dataset.spec,
-        start_step=run.step,
-        steps=run.phases[-1].stop,
-        nets=learner.nets,
-        policy=learner.policy,
-        observations=_sample(transitions.observation),
-    )
     return run.execute(info)
+
+
+@dataclass
+class Task:
+    """What to learn from what: all that runs of several seeds share.
+
+    Attributes:
+        agent: the algorithm.
+        spec: the dataset's environment.
+        summary: the content of ``dataset.json``.
+        transitions: leading axis N; NumPy arrays at first, tensors on the device once a run was prepared.
+        observations: ``[M, ...]`` a sample of the dataset's, for hooks.
+        normalization: mean and deviation inside the networks.
+        networks: the user's, as `train` takes them.
+        origin: the run that networks start from, or None.
+        env: where to evaluate, or None.
+    """
+
+    agent: Agent
+    spec: EnvironmentSpec
+    summary: dict[str, Any]
+    transitions: Transitions
+    observations: Array
+    normalization: Normalization
+    networks: str | Path | Mapping[str, Any] | None
+    origin: RunDirectory | None
+    env: Any
+
+    @classmethod
+    def of(
+        cls,
+        datasets: Sequence[Dataset],
+        agent: Agent,
+        config: TrainingConfig,
+        *,
+        networks: str | Path | Mapping[str, Any] | None,
+        init: str | Path | None,
+        env: Any,
+    ) -> Task:
+        """Read and check what does not depend on the seed.
+
+        Raises:
+            VinciError: the data, the agent and the options do not fit each other.
+        """
+        dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
+        _check_action_kind(agent, dataset.spec)
+        origin = RunDirectory(Path(init)) if init else None
+        normalization = _normalization(agent, dataset, origin)
+        evaluation_env = _evaluation_environment(config, dataset.spec, env)
+        transitions = load_transitions(dataset, config.gamma, config.n_step)
+        summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
+        sample = _sample(transitions.observation)
+        return cls(
+            agent, dataset.spec, summary, transitions, sample, normalization, networks, origin, evaluation_env
+        )
+
+    def prepare(
+        self,
+        directory: RunDirectory,
+        config: TrainingConfig,
+        *,
+        hooks: Sequence[Hook],
+        resume: bool,
+        overwrite: bool,
+    ) -> tuple[Run, RunInfo]:
+        """A run ready to take its next step; nothing is written before everything is checked.
+
+        Raises:
+            VinciError: the networks, the plan or the directory do not fit.
+        """
+        learner = _make_learner(self.agent, self.spec, self.normalization, self.networks, config.seed)
+        trained = _initialise(learner, self.origin)
+        _check_phases(learner, config.plan(), trained)
+        _check_not_past(directory, config.plan()[-1].stop, resume=resume, overwrite=overwrite)
+        engine = make_engine(
+            learner, self.transitions, batch_size=config.batch_size, seed=config.seed, jit=config.jit
+        )
+        engine.check()
+        self.transitions = engine.columns
+        self.claim(directory, config, resume=resume, overwrite=overwrite)
+        run = Run(directory, learner, engine, config=config, env=self.env, hooks=hooks, trained=trained)
+        if resume:
+            run.resume()
+        return run, RunInfo(
+            directory=directory.path,
+            agent=self.agent.name,
+            config=directory.config(),
+            dataset=self.summary,
+            spec=self.spec,
+            start_step=run.step,
+            steps=run.phases[-1].stop,
+            nets=learner.nets,
+            policy=learner.policy,
+            observations=self.observations,
+        )
+
+    def claim(
+        self, directory: RunDirectory, config: TrainingConfig, *, resume: bool, overwrite: bool
+    ) -> None:
+        """Make the directory this run's own.
+
+        Raises:
+            UsageError: it is another's.
+        """
+        init = self.origin and self.origin.path
+        content = _config_json(self.agent, config, self.spec, self.normalization, self.networks, init)
+        directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
 
 
 def _open(data: str | Path | Dataset | Sequence[str | Path | Dataset]) -> list[Dataset]:

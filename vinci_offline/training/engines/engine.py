@@ -32,7 +32,7 @@ class Engine(ABC):
 
     Args:
         learner: what to train, in place.
-        transitions: NumPy arrays with leading axis N; copied to the device once.
+        transitions: leading axis N; NumPy arrays are copied to the device once, tensors are shared.
         batch_size: rows a step.
         seed: keys every draw.
     """
@@ -45,6 +45,11 @@ class Engine(ABC):
         self._batch_size = batch_size
         self._seed = seed
         self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
+
+    @property
+    def columns(self) -> Transitions:
+        """The transitions on the device, for another engine of the same data to share."""
+        return self._columns
 
     def run(self, updates: Sequence[BoundUpdate], start: int, count: int) -> dict[str, float]:
         """Take global steps ``start + 1 … start + count`` with these updates.
