@@ -1,0 +1,48 @@
+"""vinci-offline: the engine of the Keras backend that this process runs on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from contenders.task import ACTIONS, GAMMA, OBSERVATIONS, Steps, Task
+from vinci_offline import EnvironmentSpec, Transitions
+from vinci_offline.agents.registry import agent_class
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.spec import BoxSpace
+from vinci_offline.training.engines import make_engine
+from vinci_offline.training.learner import Learner
+
+
+def build(task: Task, variant: str) -> Steps:
+    """``variant`` is ``graph`` for TensorFlow without XLA, or empty."""
+    columns = task.columns()
+    learner = make_learner(task, columns["observations"])
+    transitions = Transitions(
+        columns["observations"],
+        columns["actions"],
+        columns["rewards"],
+        GAMMA * (1 - columns["terminals"]),
+        columns["next_observations"],
+    )
+    jit = "off" if variant == "graph" else "on"
+    engine = make_engine(learner, transitions, batch_size=task.batch_size, seed=0, jit=jit)
+    updates, taken = learner.select(None), 0
+
+    def steps(count: int) -> None:
+        nonlocal taken
+        engine.run(updates, taken, count)
+        taken += count
+
+    return steps
+
+
+def make_learner(task: Task, observations: np.ndarray) -> Learner:
+    """The agent with its own defaults and the task's widths; its networks normalise observations, as they always do."""
+    spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1))
+    agent = agent_class(task.agent).from_settings({"hidden": task.hidden})
+    return Learner(agent, NetworkBuilder(spec, observations.mean(0), observations.std(0)), seed=0)
+
+
+def box(size: int, bound: float) -> BoxSpace:
+    limit = np.full(size, bound, np.float32)
+    return BoxSpace((size,), "float32", -limit, limit)

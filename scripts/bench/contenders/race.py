@@ -1,0 +1,176 @@
+"""The parent's side: contenders in processes of their own, taking turns, one at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from contenders.task import Task
+
+LABELS = {
+    "tensorflow": "vinci-offline, TensorFlow (XLA)",
+    "tensorflow-graph": "vinci-offline, TensorFlow (graph)",
+    "jax": "vinci-offline, JAX",
+    "d3rlpy": "d3rlpy",
+    "torchrl": "TorchRL",
+    "pytorch": "PyTorch loop, eager",
+    "pytorch-compiled": "PyTorch loop, torch.compile",
+}
+ENGINES = ("tensorflow", "jax", "tensorflow-graph")
+PEERS = ("d3rlpy", "torchrl", "pytorch", "pytorch-compiled")
+PRODUCTS = ("product-tensorflow", "product-pytorch")
+PRODUCT_FLOP = 2.0 * 1024**3
+REST = 0.3
+"""Seconds between turns: the last contender's threads stop spinning in them."""
+
+
+class ContenderError(Exception):
+    """A contender could not be built, or died."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender's turns.
+
+    Attributes:
+        rates: steps a second, one a round.
+        peak_bytes: the most memory that its process held.
+    """
+
+    rates: tuple[float, ...]
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    def over(self, other: Result) -> float:
+        """The median of the rounds' ratios, in which the drift of the machine cancels."""
+        return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
+
+
+class Contender:
+    """A worker process; a context manager that ends it.
+
+    Raises:
+        ContenderError: it could not be built here; the message says why.
+    """
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.name = name
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "contenders.worker", name, json.dumps(asdict(task))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment(name, task),
+        )
+        try:
+            self.facts = self._reply()
+        except ContenderError:
+            self.close()
+            raise
+
+    def run(self, seconds: float) -> tuple[float, int]:
+        """Steps a second for that long, and the peak memory so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"run {seconds}\n")
+        self._process.stdin.flush()
+        reply = self._reply()
+        return reply["steps"] / reply["seconds"], reply["peak_bytes"]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _reply(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        reply = json.loads(line) if line else {"failed": self._last_words()}
+        if "failed" in reply:
+            raise ContenderError(reply["failed"])
+        return reply
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().strip().splitlines()
+        return f"exit code {code}{f': {said[-1]}' if said else ''}"
+
+
+def environment(name: str, task: Task) -> dict[str, str]:
+    """The worker's: this package's sources, the Keras backend, and no GPU that was not asked for."""
+    here = Path(__file__).resolve().parents[1]
+    paths = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    variables = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "KERAS_BACKEND": "jax" if name == "jax" else "tensorflow",
+    }
+    variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # PyTorch's idle threads spin, which costs it nine tenths of its speed on a machine that does anything else.
+    variables.setdefault("OMP_WAIT_POLICY", "passive")
+    if task.device == "cpu":
+        variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    return variables
+
+
+def step_flop(task: Task) -> float:
+    """Counted in a process of its own: see `contenders.work`."""
+    with Contender("work", Task(**{**asdict(task), "device": "cpu"})) as work:
+        return work.facts["flop"]
+
+
+def race(
+    names: Sequence[str], task: Task, *, rounds: int, seconds: float, say: Callable[[str], None] = print
+) -> dict[str, Result]:
+    """Every contender for ``seconds`` in each of ``rounds`` rounds; a peer that cannot run is said and left out.
+
+    Raises:
+        ContenderError: an engine of ours failed.
+    """
+    rates: dict[str, list[float]] = {}
+    peaks: dict[str, int] = {}
+    with ExitStack() as stack:
+        contenders = []
+        for name in names:
+            try:
+                contenders.append(stack.enter_context(Contender(name, task)))
+            except ContenderError as error:
+                if name in ENGINES:
+                    raise ContenderError(f"{name}: {error}") from error
+                say(f"{LABELS.get(name, name)} is left out: {error}")
+        for _ in range(rounds):
+            for contender in contenders:
+                time.sleep(REST)
+                rate, peaks[contender.name] = contender.run(seconds)
+                rates.setdefault(contender.name, []).append(rate)
+    return {name: Result(tuple(each), peaks[name]) for name, each in rates.items()}
+
+
+def product_rates(results: Mapping[str, Result]) -> Result:
+    """FLOP/s of the machine's fastest float32 matrix product, round by round."""
+    products = [results[name].rates for name in PRODUCTS if name in results]
+    return Result(tuple(PRODUCT_FLOP * max(rates) for rates in zip(*products, strict=True)), 0)

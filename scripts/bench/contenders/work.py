@@ -1,0 +1,67 @@
+"""How much arithmetic a gradient step is: counted in the graph of every update's gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from contenders.ours import make_learner
+from contenders.task import ACTIONS, OBSERVATIONS, Task
+from vinci_offline import Transitions
+from vinci_offline.functional import random
+from vinci_offline.training.learner import BoundUpdate, Learner
+
+PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2")
+
+
+def step_flop(task: Task) -> float:
+    """Multiplications and additions of a step's matrix products, an update that runs every n steps counted 1/n.
+
+    Each update's loss and gradient are traced for the task's shapes; the products that the gradient depends on are
+    counted, those that the losses alone would need, or nothing needs, are not.
+    """
+    learner = make_learner(task, np.zeros((2, OBSERVATIONS), np.float32))
+    return sum(update_flop(learner, bound, task.batch_size) / bound.update.every for bound in learner.updates)
+
+
+def update_flop(learner: Learner, bound: BoundUpdate, batch_size: int) -> float:
+    def gradients(*columns: tf.Tensor) -> list[tf.Tensor]:
+        values = [variable.value for variable in bound.variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for value in values:
+                tape.watch(value)
+            loss, _ = bound.update.loss(learner.nets, Transitions(*columns), random.key(0, tf.constant(1), 0))
+        return [gradient for gradient in tape.gradient(loss, values) if gradient is not None]
+
+    shapes = Transitions(
+        (batch_size, OBSERVATIONS),
+        (batch_size, ACTIONS),
+        (batch_size,),
+        (batch_size,),
+        (batch_size, OBSERVATIONS),
+    )
+    function = tf.function(gradients, autograph=False)
+    graph = function.get_concrete_function(*(tf.TensorSpec(shape, tf.float32) for shape in shapes)).graph
+    return sum(product_flop(op) for op in needed(graph.outputs) if op.type in PRODUCTS)
+
+
+def needed(outputs: Iterable[tf.Tensor]) -> set[tf.Operation]:
+    """The operations that these outputs depend on."""
+    found: set[tf.Operation] = set()
+    waiting = [tensor.op for tensor in outputs]
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [tensor.op for tensor in op.inputs]
+    return found
+
+
+def product_flop(op: tf.Operation) -> float:
+    """``2 * m * k * n`` of an ``m x k`` by ``k x n`` product."""
+    transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+    inner = op.inputs[0].shape[-2 if transposed else -1]
+    return 2.0 * inner * math.prod(op.outputs[0].shape)

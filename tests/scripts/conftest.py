@@ -1,0 +1,23 @@
+"""The scripts are no package: tests import them as Python does when they are run, from their own folder."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "bench"))
+    return SCRIPTS / "bench"
+
+
+@pytest.fixture
+def kill_training(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "faults"))
+    import kill_training
+
+    yield kill_training
+    sys.modules.pop("kill_training")

@@ -1,0 +1,106 @@
+"""What the benchmark counts is right, and a peer that is missing is told, not guessed."""
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the graph that is counted is TensorFlow's"
+)
+@pytest.mark.parametrize("agent", ["bc", "td3bc"])
+def test_flop_of_a_step_by_hand(bench, agent):
+    from contenders.task import ACTIONS, OBSERVATIONS, Task
+    from contenders.work import step_flop
+
+    width, batch = 8, 4
+
+    def products(inputs, outputs, *, trained=True, to_inputs=False):
+        """Multiply-adds a row: forward; back through the layers that need it; weights, where they are trained."""
+        first, rest = inputs * width, width * width + width * outputs
+        return first + rest + rest + to_inputs * first + trained * (first + rest)
+
+    forward = {
+        "actor": OBSERVATIONS * width + width * width + width * ACTIONS,
+        "critic": (OBSERVATIONS + ACTIONS) * width + width * width + width,
+    }
+    cost = products(OBSERVATIONS, ACTIONS)
+    if agent == "td3bc":
+        critics = forward["actor"] + 2 * forward["critic"] + 2 * products(OBSERVATIONS + ACTIONS, 1)
+        through = products(OBSERVATIONS + ACTIONS, 1, trained=False, to_inputs=True)
+        cost = critics + (cost + through) / 2
+    assert step_flop(Task(agent, rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
+
+
+def test_tables_are_kept_in_place(bench, tmp_path):
+    from tables import keep, table
+
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n<!-- one -->\nold\n<!-- /one -->\n\nafter\n")
+    text = table(("", "rate"), [("loop", "12")])
+    keep(page, "one", text)
+    keep(page, "two", "new\\1")
+    shown = "|      | rate |\n| ---- | ---- |\n| loop | 12   |"
+    assert page.read_text() == (
+        f"# Title\n\n<!-- one -->\n\n{shown}\n\n<!-- /one -->\n\nafter\n\n<!-- two -->\n\nnew\\1\n\n<!-- /two -->\n"
+    )
+
+
+def test_a_peer_that_cannot_run_is_left_out_aloud(bench):
+    from contenders.race import race
+    from contenders.task import Task
+
+    said = []
+    assert race(["pytorch"], Task("no such agent", rows=8), rounds=1, seconds=0.1, say=said.append) == {}
+    assert len(said) == 1
+    assert said[0].startswith("PyTorch loop, eager is left out: ")
+
+
+def test_ratios_are_medians_of_rounds(bench):
+    from contenders.race import Result
+
+    assert Result((10.0, 40.0, 90.0), 0).over(Result((10.0, 20.0, 30.0), 0)) == 2.0
+
+
+def test_the_pytorch_loop_has_our_losses(bench):
+    torch = pytest.importorskip("torch", reason="PyTorch is no dependency")
+    from contenders.ours import box
+    from contenders.pytorch_loop import TD3BC, Batch
+    from contenders.task import ACTIONS, GAMMA, OBSERVATIONS
+
+    from vinci_offline import EnvironmentSpec, Transitions
+    from vinci_offline.agents.registry import agent_class
+    from vinci_offline.functional import random
+    from vinci_offline.networks.builder import NetworkBuilder
+    from vinci_offline.training.learner import Learner
+
+    agent = agent_class("td3bc").from_settings({"hidden": (8, 8), "policy_noise": 0.0})
+    spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1))
+    nets = Learner(agent, NetworkBuilder(spec), seed=0).nets
+    peer = TD3BC(8, noise=0.0)
+    for prefix, network, module in (
+        ("actor", nets.actor, peer.actor),
+        ("critic_0", nets.critic, peer.critic_1),
+        ("critic_1", nets.critic, peer.critic_2),
+    ):
+        for name, layer in zip(("dense_1", "dense_2", "output"), module.net[::2], strict=True):
+            weights = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
+            network.get_layer(f"{prefix}_{name}").set_weights(weights)
+    nets.target_actor.set_weights(nets.actor.get_weights())
+    nets.target_critic.set_weights(nets.critic.get_weights())
+    generator = np.random.default_rng(0)
+    observation, following = generator.normal(size=(2, 16, OBSERVATIONS)).astype(np.float32)
+    action = generator.uniform(-1, 1, (16, ACTIONS)).astype(np.float32)
+    reward = generator.normal(size=16).astype(np.float32)
+    terminal = (generator.random(16) < 0.3).astype(np.float32)
+    ours = Transitions(
+        *map(
+            keras.ops.convert_to_tensor,
+            (observation, action, reward, (GAMMA * (1 - terminal)).astype(np.float32), following),
+        )
+    )
+    theirs = Batch(*map(torch.as_tensor, (observation, action, reward, following, terminal)))
+    key = random.key(0, keras.ops.convert_to_tensor(1), 0)
+    for name in ("critic_loss", "actor_loss"):
+        loss, _ = getattr(agent, name)(nets, ours, key)
+        assert float(loss) == pytest.approx(getattr(peer, name)(theirs).item(), rel=1e-5)
