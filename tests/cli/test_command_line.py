@@ -110,9 +110,34 @@ def test_evaluate_as_json_has_the_documented_keys(run):
 def test_train_as_json_has_the_documented_keys(data, tmp_path):
     result = call("train", data, *FAST, "-o", tmp_path / "run", "--json")
     content = json.loads(result.stdout)
-    assert list(content) == ["run", "steps", "steps_per_second", "final_metrics"]
+    assert list(content) == [
+        "run",
+        "steps",
+        "steps_per_second",
+        "compiler",
+        "compile_seconds",
+        "final_metrics",
+    ]
     assert (content["run"], content["steps"]) == (str(tmp_path / "run"), 20)
     assert result.stderr == ""  # no progress where standard error is not a terminal
+
+
+def test_train_passes_the_options_of_its_optimizers_on(data, tmp_path):
+    given = {
+        "schedule": "actor:cosine",
+        "warmup": 2,
+        "clip_norm": 1.0,
+        "weight_decay": 0.1,
+        "policy_ema": 0.9,
+    }
+    options = [x for name, value in given.items() for x in (f"--{name.replace('_', '-')}", value)]
+    result = call("train", data, *FAST, "-o", tmp_path / "run", *options, "--precision", "bfloat16")
+    assert result.exit_code == 0, result.stderr
+    assert "TensorFlow graph, compiled in" in result.stdout
+    assert result.stderr.count("\n") == 1
+    assert "float32 is likely to be faster" in result.stderr
+    training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
+    assert {**given, "precision": "bfloat16"}.items() <= training.items()
 
 
 @pytest.mark.parametrize("command", ["agents", "datasets"])

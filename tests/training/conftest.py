@@ -16,6 +16,7 @@ from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
 from vinci_offline.training.engines import make_engine as engine_of_the_backend
 from vinci_offline.training.learner import Learner
+from vinci_offline.training.precision import precision
 
 BOX = EnvironmentSpec(
     observation_space=BoxSpace(
@@ -94,8 +95,9 @@ def toy_agent():
 
 @pytest.fixture
 def make_learner():
-    def make(seed=0, **settings):
-        return Learner(ToyAgent(**settings), NetworkBuilder(BOX, None, None), seed)
+    def make(seed=0, optimization=None, dtype="float32", **settings):
+        with precision(dtype):
+            return Learner(ToyAgent(**settings), NetworkBuilder(BOX, None, None), seed, optimization)
 
     return make
 

@@ -84,7 +84,7 @@ class Update:
         loss: ``(nets, batch, key) -> (scalar, metrics)``, pure ``keras.ops``. ``key`` seeds
             `vinci_offline.functional.random`: equal for equal (seed, global step, update), whatever the
             chunking.
-        optimizer: makes the optimizer, once a run.
+        optimizer: makes the optimizer, once a run; the run's own schedule, clipping and weight decay are added to it.
         tracks: the target network that follows ``trains`` after this update; its name is ``target_`` and the
             network's. The trainer creates it as a copy.
         tau: Polyak rate, ``target += tau * (online - target)``; 1 is a hard copy.

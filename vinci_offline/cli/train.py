@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from vinci_offline.cli.console import print_json
+from vinci_offline.cli.console import err, print_json
 from vinci_offline.errors import UsageError
 
 _WHAT = "What learns"
 _HOW = "How it learns"
+_OPTIMIZER = "How its optimizers step"
 _REPORT = "Evaluation, logs and checkpoints"
 _WHERE = "Where it goes"
 
@@ -71,6 +72,37 @@ def train(
     jit: Annotated[
         str, typer.Option(metavar="auto|on|off", help="Compile with XLA.", rich_help_panel=_HOW)
     ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="float32|bfloat16", help="Arithmetic inside networks.", rich_help_panel=_HOW),
+    ] = "float32",
+    schedule: Annotated[
+        str,
+        typer.Option(
+            metavar="constant|cosine",
+            help="Learning rates over the run; by role, as actor:cosine.",
+            rich_help_panel=_OPTIMIZER,
+        ),
+    ] = "constant",
+    warmup: Annotated[
+        int,
+        typer.Option(help="Updates over which learning rates rise from zero.", rich_help_panel=_OPTIMIZER),
+    ] = 0,
+    clip_norm: Annotated[
+        float | None,
+        typer.Option(help="Greatest norm of a network's gradients.", rich_help_panel=_OPTIMIZER),
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Decoupled weight decay (AdamW).", rich_help_panel=_OPTIMIZER)
+    ] = None,
+    policy_ema: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Evaluate and save a policy of averaged weights, for instance 0.999.",
+            rich_help_panel=_OPTIMIZER,
+        ),
+    ] = None,
     eval_every: Annotated[
         int | None,
         typer.Option(help="Steps between evaluations in the environment.", rich_help_panel=_REPORT),
@@ -113,8 +145,11 @@ def train(
     from vinci_offline.backend import import_keras
 
     import_keras(backend)
+    from vinci_offline.training.precision import slow_here
     from vinci_offline.training.trainer import train as run_training
 
+    if precision == "bfloat16" and slow_here():
+        err.print("--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster")
     result = run_training(
         files,
         agent,
@@ -137,6 +172,12 @@ def train(
         checkpoint_every=checkpoint_every,
         log_every=log_every,
         jit=jit,
+        precision=precision,
+        schedule=schedule,
+        warmup=warmup,
+        clip_norm=clip_norm,
+        weight_decay=weight_decay,
+        policy_ema=policy_ema,
     )
     if json_:
         print_json(
@@ -144,6 +185,8 @@ def train(
                 "run": str(result.run),
                 "steps": result.steps,
                 "steps_per_second": result.steps_per_second,
+                "compiler": result.compiler,
+                "compile_seconds": result.compile_seconds,
                 "final_metrics": dict(result.final_metrics),
             }
         )
@@ -168,6 +211,7 @@ def _print_summary(result: Any) -> None:
     told = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
     if result.steps_per_second == result.steps_per_second:  # not NaN: this process took some
         told += f" at {result.steps_per_second:,.0f} a second"
+        told += f" ({result.compiler}, compiled in {result.compile_seconds:.1f} s)"
     if "return/mean" in metrics:
         told += f", mean return {metrics['return/mean']:.2f}"
     print(f"{result.run}: {told}")

@@ -20,6 +20,7 @@ class Progress(Hook):
     def start(self, run: RunInfo) -> None:
         """Show the line."""
         self._bar: Bar | None = None
+        self._compiler = run.config.get("compiler")
         self._fields: dict[str, Any] = {"speed": "", "losses": "", "score": ""}
         if not sys.stderr.isatty():
             return
@@ -44,6 +45,9 @@ class Progress(Hook):
         """Move on to ``step``; show the speed and the losses."""
         losses = (f"{name[5:]} {value:.3g}" for name, value in metrics.items() if name.startswith("loss/"))
         self._fields["losses"] = " ".join(losses)
+        if "compile_seconds" in metrics and self._bar is not None:
+            told = f"compiled in {metrics['compile_seconds']:.1f} s by {self._compiler}"
+            self._bar.console.print(told, highlight=False)
         if "steps_per_second" in metrics:
             self._fields["speed"] = f"{metrics['steps_per_second']:,.0f} steps/s"
         self._show(step)

@@ -56,6 +56,8 @@ class TensorBoard(Hook):
 
 def _hyperparameters(run: RunInfo) -> Iterator[tuple[str, bool | float | str]]:
     yield "agent", run.agent
+    if "compiler" in run.config:
+        yield "compiler", str(run.config["compiler"])
     for name, value in {**run.config.get("training", {}), **run.config.get("hyperparameters", {})}.items():
         if value is not None:
             yield name, value if isinstance(value, bool | int | float | str) else json.dumps(value)

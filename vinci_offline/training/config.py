@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vinci_offline.errors import UsageError
+from vinci_offline.training.optimization import Optimization
 from vinci_offline.training.phases import Phase, plan_phases
 
 _LARGEST_BATCH = 2**20
@@ -28,6 +29,13 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints.
         log_every: steps between rows of metrics.
         jit: ``on`` compiles with XLA, ``off`` runs TensorFlow's graph, ``auto`` chooses by `choose_jit`.
+        precision: ``float32``, or ``bfloat16`` inside the networks, as `training.precision` has it.
+        schedule: ``constant``, ``cosine``, or by role, as ``actor:cosine``; this and the next four are described by
+            `training.optimization.Optimization`.
+        warmup: an update's first steps, over which its learning rate rises from zero.
+        clip_norm: greatest global norm of a network's gradients; None clips nothing.
+        weight_decay: decoupled weight decay, AdamW's; None decays nothing.
+        policy_ema: rate of the averaged weights of the policy that is evaluated and saved; None averages nothing.
     """
 
     steps: int = 100_000
@@ -42,6 +50,12 @@ class TrainingConfig:
     checkpoint_every: int = 10_000
     log_every: int = 1_000
     jit: str = "auto"
+    precision: str = "float32"
+    schedule: str = "constant"
+    warmup: int = 0
+    clip_norm: float | None = None
+    weight_decay: float | None = None
+    policy_ema: float | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -64,7 +78,16 @@ class TrainingConfig:
             raise UsageError(f"--seed must not be negative, not {self.seed}")
         if self.jit not in ("auto", "on", "off"):
             raise UsageError(f"--jit must be auto, on or off, not {self.jit!r}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise UsageError(f"--precision must be float32 or bfloat16, not {self.precision!r}")
+        self.optimization()  # refuses what it cannot take
 
     def plan(self) -> tuple[Phase, ...]:
         """The phases of the run."""
         return plan_phases(self.steps, self.only, self.phases)
+
+    def optimization(self) -> Optimization:
+        """What the run adds to its agent's optimizers."""
+        return Optimization(
+            self.plan(), self.schedule, self.warmup, self.clip_norm, self.weight_decay, self.policy_ema
+        )

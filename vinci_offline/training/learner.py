@@ -14,6 +14,7 @@ from vinci_offline.agents.agent import Agent, Networks, Role, Update
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.training.optimization import Optimization
 from vinci_offline.types import Array
 
 TARGET_PREFIX = "target_"
@@ -31,6 +32,8 @@ class BoundUpdate:
         variables: the trainable variables it moves.
         tracked: pairs (target, online) that the tracking moves together.
         initial: the variables' values at the start of the run, for a reset; empty where the update never resets.
+        averaged: pairs (average, online) that move together after this update: the averaged policy's.
+        average_rate: how far they move, ``average += average_rate * (online - average)``.
     """
 
     update: Update
@@ -39,6 +42,13 @@ class BoundUpdate:
     variables: tuple[keras.Variable, ...]
     tracked: tuple[tuple[keras.Variable, keras.Variable], ...]
     initial: tuple[Array, ...]
+    averaged: tuple[tuple[keras.Variable, keras.Variable], ...] = ()
+    average_rate: float = 0.0
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes by itself."""
+        return not isinstance(self.optimizer.learning_rate, keras.Variable)
 
 
 class Learner:
@@ -48,16 +58,21 @@ class Learner:
         agent: the algorithm.
         build: makes its networks.
         seed: seeds the networks' initial weights.
+        optimization: what the run adds to the agent's optimizers; nothing unless given.
 
     Attributes:
         nets: online and target networks by name.
+        averages: averaged copies of the networks that make the policy; empty unless ``optimization`` averages.
         updates: every update, bound.
-        policy: raw observation to environment action, sharing weights with ``nets``.
+        policy: raw observation to environment action, sharing weights with ``nets``, or with ``averages``.
         stochastic_policy: the policy's distribution, or None where it has none.
     """
 
-    def __init__(self, agent: Agent, build: NetworkBuilder, seed: int) -> None:
+    def __init__(
+        self, agent: Agent, build: NetworkBuilder, seed: int, optimization: Optimization | None = None
+    ) -> None:
         self.agent = agent
+        self.optimization = optimization or Optimization()
         with _seeded(seed):
             with _told(agent, "networks"):
                 online = agent.networks(build)
@@ -68,7 +83,15 @@ class Learner:
         self.nets = Networks({**online, **targets}, build.bounded)
         with _told(agent, "policy"):
             self.policy = agent.policy(self.nets, build)
-            self.stochastic_policy = agent.stochastic_policy(self.nets, build)
+        self.averages: dict[str, keras.Model] = {}
+        if self.optimization.policy_ema is not None:
+            moved = {update.trains for update in updates if _share(self.policy, online[update.trains])}
+            with _seeded(seed):
+                self.averages = {name: _copy(online[name]) for name in sorted(moved)}
+        acting = Networks({**self.nets, **self.averages}, build.bounded)
+        with _told(agent, "policy"):
+            self.policy = agent.policy(acting, build)
+            self.stochastic_policy = agent.stochastic_policy(acting, build)
         self.updates = tuple(self._bind(update, stream) for stream, update in enumerate(updates))
 
     def select(self, role: Role | None) -> tuple[BoundUpdate, ...]:
@@ -90,6 +113,9 @@ class Learner:
             for name, net in self.nets.items()
             for i, variable in enumerate(net.variables)
         }
+        for name, net in self.averages.items():
+            for i, variable in enumerate(net.variables):
+                named[f"averages/{name}/{i}"] = variable
         for bound in self.updates:
             for i, variable in enumerate(bound.optimizer.variables):
                 named[f"optimizers/{bound.update.trains}/{i}"] = variable
@@ -115,10 +141,15 @@ class Learner:
         for name, variable in variables.items():
             variable.assign(state[name])
 
+    def start_averages(self) -> None:
+        """Let the averaged policy begin at the networks as they are now."""
+        for name, net in self.averages.items():
+            net.set_weights(self.nets[name].get_weights())
+
     def _bind(self, update: Update, stream: int) -> BoundUpdate:
         net = self.nets[update.trains]
         variables = tuple(net.trainable_variables)
-        optimizer = update.optimizer()
+        optimizer = self.optimization.optimizer(update)
         optimizer.build(
             list(variables)
         )  # before any tracing: variables cannot be made inside a compiled loop
@@ -129,7 +160,10 @@ class Learner:
         )
         resets = update.reset_below is not None
         initial = tuple(_value(v) for v in variables) if resets else ()
-        return BoundUpdate(update, stream, optimizer, variables, tracked, initial)
+        average = self.averages.get(update.trains)
+        averaged = tuple(zip(average.variables, net.variables, strict=True)) if average else ()
+        rate = 1.0 - (self.optimization.policy_ema or 0.0)
+        return BoundUpdate(update, stream, optimizer, variables, tracked, initial, averaged, rate)
 
 
 def _value(variable: keras.Variable) -> Array:
@@ -149,6 +183,12 @@ def _check_updates(agent: Agent, online: Mapping[str, keras.Model], updates: tup
     ]
     if problems:
         raise UsageError(f"agent {agent.name!r}: {'; '.join(sorted(problems))}")
+
+
+def _share(model: keras.Model, net: keras.Model) -> bool:
+    """Whether the model computes with the network's weights."""
+    inside = {id(variable) for variable in model.variables}
+    return any(id(variable) in inside for variable in net.trainable_variables)
 
 
 def _copy(net: keras.Model) -> keras.Model:

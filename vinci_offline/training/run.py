@@ -36,6 +36,8 @@ class TrainResult:
         steps_per_second: gradient steps over the time spent in compiled calls, their compilation left out.
         final_metrics: the last chunk's mean metrics, and the last evaluation's ``return/mean``.
         interrupted: whether Ctrl-C ended it early; the checkpoint holds everything up to ``steps``.
+        compiler: what compiled the steps: ``XLA`` or ``TensorFlow graph``.
+        compile_seconds: how long that took.
     """
 
     run: Path
@@ -43,6 +45,8 @@ class TrainResult:
     steps_per_second: float
     final_metrics: Mapping[str, float]
     interrupted: bool = False
+    compiler: str = "XLA"
+    compile_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Run:
         self._metrics: dict[str, float] = {}
         self._seconds = 0.0
         self._timed_steps = 0
+        self._compile_seconds = 0.0
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
@@ -141,11 +146,22 @@ class Run:
                 hook.finish(self.step)
         rate = self._timed_steps / self._seconds if self._seconds else math.nan
         done = self.step == self.phases[-1].stop
-        return TrainResult(self.directory.path, self.step, rate, self._metrics, interrupted=not done)
+        return TrainResult(
+            self.directory.path,
+            self.step,
+            rate,
+            self._metrics,
+            interrupted=not done,
+            compiler=str(info.config["compiler"]),
+            compile_seconds=self._compile_seconds,
+        )
 
     def _stepping(self, phase: Phase, interrupted: threading.Event) -> Generator[Chunk, Taken, None]:
         updates = self.learner.select(phase.role)
-        yield Chunk(updates, self.step, 0)  # no step: compiles, so that the first chunk's rate is its own
+        # No step: compiles, so that the first chunk's rate is its own.
+        _, seconds = yield Chunk(updates, self.step, 0)
+        self._compile_seconds += seconds
+        compiled = {"compile_seconds": seconds}
         while self.step < phase.stop and not interrupted.is_set():
             count = self._next_stop(phase) - self.step
             metrics, elapsed = yield Chunk(updates, self.step, count)
@@ -155,7 +171,8 @@ class Run:
             self._timed_steps += count
             for role in ROLES:
                 self._trained[role] += count if any(bound.update.role == role for bound in updates) else 0
-            self._tell({**metrics, "steps_per_second": count / elapsed})
+            self._tell({**metrics, **compiled, "steps_per_second": count / elapsed})
+            compiled = {}
 
     def _next_stop(self, phase: Phase) -> int:
         """The next step at which anything besides training is due."""

@@ -26,9 +26,10 @@ from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.training.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
-from vinci_offline.training.engines import make_engine
+from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.learner import TARGET_PREFIX, Learner
 from vinci_offline.training.phases import Phase
+from vinci_offline.training.precision import precision
 from vinci_offline.training.replay import load_transitions
 from vinci_offline.training.run import Run, TrainResult
 from vinci_offline.training.run_directory import RunDirectory
@@ -157,7 +158,7 @@ class Task:
         Raises:
             VinciError: the networks, the plan or the directory do not fit.
         """
-        learner = _make_learner(self.agent, self.spec, self.normalization, self.networks, config.seed)
+        learner = _make_learner(self.agent, self.spec, self.normalization, self.networks, config)
         trained = _initialise(learner, self.origin)
         _check_phases(learner, config.plan(), trained)
         _check_not_past(directory, config.plan()[-1].stop, resume=resume, overwrite=overwrite)
@@ -244,12 +245,13 @@ def _make_learner(
     spec: EnvironmentSpec,
     normalization: Normalization,
     networks: str | Path | Mapping[str, Any] | None,
-    seed: int,
+    config: TrainingConfig,
 ) -> Learner:
     mean, std = normalization or (None, None)
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
     build = NetworkBuilder(spec, mean, std, functions)
-    learner = Learner(agent, build, seed)
+    with precision(config.precision):
+        learner = Learner(agent, build, config.seed, config.optimization())
     _check_user_networks(learner, functions, build.unused)
     return learner
 
@@ -321,6 +323,7 @@ def _initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]
         raise UsageError(
             f"--init {origin.path}: it has none of this agent's networks ({', '.join(learner.nets)})"
         )
+    learner.start_averages()
     return dict(checkpoint.trained)
 
 
@@ -376,6 +379,8 @@ def _config_json(
 ) -> dict[str, Any]:
     options = asdict(config)
     options.pop("steps")
+    if config.optimization().depends_on_steps:
+        options["schedule_steps"] = config.plan()[-1].stop
     return {
         "format": "vinci-offline-run",
         "version": 1,
@@ -384,6 +389,7 @@ def _config_json(
         "environment": spec.to_object(),
         "steps": config.plan()[-1].stop,
         "backend": keras.backend.backend(),
+        "compiler": compiler(config.jit),
         "training": options,
         "normalization": normalization
         and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},

@@ -35,5 +35,12 @@ def choose_jit(jit: str) -> bool:
 
     Measured on two CPU cores, TD3+BC: at batch 256 and widths 256 XLA and TensorFlow's graph differ by a tenth, at
     batch 32 XLA takes 1.9 times the steps, with widths of 8 more than three times; it compiles 2 s longer.
+    A run too short to win that back loses 2 s; a choice by its length would be worse, since the two compilers differ
+    in the last bits, and a run that goes on with more steps must go on with the same one.
     """
     return jit != "off"
+
+
+def compiler(jit: str) -> str:
+    """What compiles the steps: ``XLA`` or ``TensorFlow graph``."""
+    return "XLA" if keras.backend.backend() != "tensorflow" or choose_jit(jit) else "TensorFlow graph"

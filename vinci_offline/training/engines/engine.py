@@ -110,6 +110,7 @@ class Engine(ABC):
                 # Where the two periods agree, the update's own test has passed already.
                 period = 1 if track_every == every else track_every
                 self._when(step, period, lambda: _track(bound), lambda: ops.zeros(()))
+            _follow(bound.averaged, bound.average_rate)
             return ops.stack([ops.cast(value, "float32") for value in metrics.values()])
 
         return self._when(step, every, run, lambda: ops.zeros((width,)))
@@ -124,10 +125,11 @@ class Engine(ABC):
         key = random.key(self._seed, step, bound.stream)
         loss, metrics, gradients = self._gradients(lambda: update.loss(self._learner.nets, batch, key), bound)
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+        own = [loss, norm, *([bound.optimizer.learning_rate] if bound.scheduled else [])]
         bound.optimizer.apply(gradients, list(bound.variables))
         if update.reset_below is not None:
             _reset_where(norm < update.reset_below, bound)
-        return {f"loss/{update.trains}": loss, f"gradient_norm/{update.trains}": norm, **metrics}
+        return {**dict(zip(_own_metrics(bound), own, strict=True)), **metrics}
 
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
         # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
@@ -137,8 +139,14 @@ class Engine(ABC):
         for bound in updates:
             key = random.key(0, ops.convert_to_tensor(0), bound.stream)
             metrics = _metrics(bound.update, self._learner.nets, batch, key)
-            names.append([f"loss/{bound.update.trains}", f"gradient_norm/{bound.update.trains}", *metrics])
+            names.append([*_own_metrics(bound), *metrics])
         return names
+
+
+def _own_metrics(bound: BoundUpdate) -> list[str]:
+    """What the engine itself says of an update: the norm before any clipping, the rate where it is scheduled."""
+    kinds = ("loss", "gradient_norm", *(("learning_rate",) if bound.scheduled else ()))
+    return [f"{kind}/{bound.update.trains}" for kind in kinds]
 
 
 def _metrics(update: Update, nets: Networks, batch: Transitions, key: Tensor) -> Metrics:
@@ -156,13 +164,17 @@ def _metrics(update: Update, nets: Networks, batch: Transitions, key: Tensor) ->
 
 
 def _track(bound: BoundUpdate) -> Tensor:
-    """``target += tau * (online - target)`` (Lillicrap et al., 2016, algorithm 1); a copy where tau is one."""
-    for target, online in bound.tracked:
-        if bound.update.tau == 1.0 or not target.dtype.startswith("float"):
+    _follow(bound.tracked, bound.update.tau)
+    return ops.zeros(())
+
+
+def _follow(pairs: Sequence[tuple[Any, Any]], rate: float) -> None:
+    """``target += rate * (online - target)`` (Lillicrap et al., 2016, algorithm 1); a copy where the rate is one."""
+    for target, online in pairs:
+        if rate == 1.0 or not target.dtype.startswith("float"):
             target.assign(online)
         else:
-            target.assign(target + bound.update.tau * (online - target))
-    return ops.zeros(())
+            target.assign(target + rate * (online - target))
 
 
 def _reset_where(flat: Tensor, bound: BoundUpdate) -> None:
@@ -172,6 +184,7 @@ def _reset_where(flat: Tensor, bound: BoundUpdate) -> None:
     trainable = [target for target, online in bound.tracked if any(online is v for v in bound.variables)]
     for target, initial in zip(trainable, bound.initial, strict=bool(bound.tracked)):
         target.assign(ops.where(flat, initial, target.value))
+    rate = bound.optimizer.learning_rate  # no variable, where it is scheduled
     for slot in bound.optimizer.variables:
-        if slot is not bound.optimizer.learning_rate:
+        if slot is not rate:
             slot.assign(ops.where(flat, ops.zeros_like(slot.value), slot.value))

@@ -1,0 +1,216 @@
+"""Schedules, clipping, weight decay and the averaged policy: by hand, and in the compiled loop."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+from vinci_offline import UsageError
+from vinci_offline.agents.agent import Update
+from vinci_offline.agents.bc import BC
+from vinci_offline.agents.dqn import DQN
+from vinci_offline.agents.iql import IQL
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.testing.agent_contract import BOX, DISCRETE
+from vinci_offline.training.learner import Learner
+from vinci_offline.training.optimization import Optimization
+from vinci_offline.training.phases import plan_phases
+
+EVERYTHING = {
+    "schedule": "cosine",
+    "warmup": 2,
+    "clip_norm": 0.5,
+    "weight_decay": 0.1,
+    "policy_ema": 0.9,
+}
+
+
+def update(optimizer=None, role="actor", every=1):
+    return Update(
+        role, "net", lambda *_: None, optimizer or partial(keras.optimizers.Adam, 0.01), every=every
+    )
+
+
+def rates(optimizer, *iterations):
+    found = []
+    for iteration in iterations:
+        optimizer.iterations.assign(iteration)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+def stepped(optimizer, start, *gradients):
+    variable = keras.Variable(np.array(start, "f4"))
+    optimizer.build([variable])
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(np.array(gradient, "f4"))], [variable])
+    return keras.ops.convert_to_numpy(variable)
+
+
+def run(learner, engine, *chunks, role=None, start=0):
+    for count in chunks:
+        metrics = engine.run(learner.select(role), start, count)
+        start += count
+    return metrics
+
+
+def assert_same(left, right):
+    assert set(left) == set(right)
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def test_without_an_option_the_agents_own_optimizer_is_left_as_it_is():
+    made = keras.optimizers.Adam(0.01)
+    assert Optimization(plan_phases(8)).optimizer(update(lambda: made)) is made
+
+
+def test_a_cosine_falls_to_zero_over_the_run():
+    # 0.01 (1 + cos(pi t / 8)) / 2, eq. 5 of the paper.
+    optimizer = Optimization(plan_phases(8), "cosine").optimizer(update())
+    assert rates(optimizer, 0, 2, 4, 8, 9) == pytest.approx([0.01, 0.0085355339, 0.005, 0, 0], abs=1e-9)
+
+
+def test_a_warm_up_rises_linearly_and_the_cosine_takes_what_is_left():
+    constant = Optimization(plan_phases(8), warmup=4).optimizer(update())
+    assert rates(constant, 0, 1, 2, 4, 100) == pytest.approx([0, 0.0025, 0.005, 0.01, 0.01])
+    cosine = Optimization(plan_phases(8), "cosine", warmup=2).optimizer(update())
+    assert rates(cosine, 0, 1, 2, 5, 8) == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-9)
+
+
+def test_a_cosine_counts_the_steps_at_which_its_update_runs():
+    phases = plan_phases(0, phases="critic:5,both:6,actor:4")
+    options = Optimization(phases)
+    assert options.steps_of(update(role="critic")) == 11
+    assert options.steps_of(update(role="actor", every=2)) == 5  # steps 6, 8, 10; 12, 14
+
+
+def test_a_schedule_for_one_role_leaves_the_other_alone():
+    options = Optimization(plan_phases(8), "actor:cosine")
+    made = keras.optimizers.Adam(0.01)
+    assert options.optimizer(update(lambda: made, "critic")) is made
+    assert rates(options.optimizer(update(role="actor")), 4) == pytest.approx([0.005])
+
+
+def test_clipping_keeps_the_direction_and_bounds_the_norm():
+    sgd = update(partial(keras.optimizers.SGD, 1.0))
+    clipped = Optimization(clip_norm=1.0).optimizer(sgd)
+    assert stepped(clipped, [0, 0], [3, 4]) == pytest.approx([-0.6, -0.8])
+    assert stepped(Optimization(clip_norm=6.0).optimizer(sgd), [0, 0], [3, 4]) == pytest.approx([-3, -4])
+
+
+def test_weight_decay_is_adamw():
+    # Algorithm 2 of the paper by hand, rate 0.1, decay 0.01, gradients 0.5 and -1:
+    # 2 - 0.1 (1 + 0.01 * 2) = 1.898; then m = -0.055 / 0.19, v = 0.00124975 / 0.001999.
+    adam = update(partial(keras.optimizers.Adam, 0.1))
+    optimizer = Optimization(weight_decay=0.01).optimizer(adam)
+    assert stepped(optimizer, [2.0], [0.5]) == pytest.approx([1.898], rel=1e-6)
+    optimizer = Optimization(weight_decay=0.01).optimizer(adam)
+    assert stepped(optimizer, [2.0], [0.5], [-1.0]) == pytest.approx([1.9327124], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"schedule": "linear"}, "'linear' is not constant or cosine"),
+        ({"schedule": "policy:cosine"}, "'policy:cosine'"),
+        ({"warmup": -1}, "--warmup"),
+        ({"clip_norm": 0.0}, "--clip-norm"),
+        ({"clip_norm": float("nan")}, "--clip-norm"),
+        ({"weight_decay": -0.1}, "--weight-decay"),
+        ({"policy_ema": 1.0}, "--policy-ema"),
+    ],
+)
+def test_values_out_of_range_are_refused(options, told):
+    with pytest.raises(UsageError, match=told):
+        Optimization(**options)
+
+
+def test_what_the_optimizer_cannot_take_is_refused():
+    with pytest.raises(UsageError, match="--warmup 8 leaves nothing"):
+        Optimization(plan_phases(8), "cosine", warmup=8).optimizer(update())
+    own = IQL(actor_cosine_steps=100).updates()[1]
+    with pytest.raises(UsageError, match="a schedule of its own"):
+        Optimization(plan_phases(8), "cosine").optimizer(own)
+    clipping = update(partial(keras.optimizers.Adam, clipnorm=1.0))
+    with pytest.raises(UsageError, match="'net', Adam, does not take global_clipnorm"):
+        Optimization(clip_norm=1.0).optimizer(clipping)
+
+
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_with_everything_on_chunks_and_interruptions_change_nothing(make_learner, make_engine, jit):
+    options = Optimization(plan_phases(9), **EVERYTHING)
+    learner = make_learner(optimization=options)
+    initial, engine = learner.state(), make_engine(learner, jit)
+    run(learner, engine, 9)
+    whole = learner.state()
+    learner.restore(initial)
+    run(learner, engine, 1, 4)
+    stored = learner.state()
+    for _ in range(2):  # the second time from the stored state
+        run(learner, engine, 4, start=5)
+        assert_same(whole, learner.state())
+        learner.restore(stored)
+
+
+def test_what_is_logged_is_the_rate_of_the_step_and_the_norm_before_clipping(make_learner, make_engine):
+    options = Optimization(plan_phases(8), "cosine", clip_norm=1e-3)
+    scheduled, plain = make_learner(optimization=options), make_learner()
+    left, right = run(scheduled, make_engine(scheduled), 2), run(plain, make_engine(plain), 2)
+    # The critic's first two steps of eight, the actor's first of four.
+    assert left["learning_rate/critic"] == pytest.approx(0.01 * (1 + 0.5 * (1 + np.cos(np.pi / 8))) / 2)
+    assert left["learning_rate/actor"] == pytest.approx(0.01)
+    assert "learning_rate/critic" not in right
+    assert left["gradient_norm/critic"] > 0.1
+    assert left["gradient_norm/critic"] == pytest.approx(right["gradient_norm/critic"], rel=0.05)
+
+
+def test_a_schedule_begins_anew_with_an_actor_that_is_reset(make_learner, make_engine):
+    learner = make_learner(optimization=Optimization(plan_phases(8), "cosine"), every=1, reset_below=1e9)
+    metrics = run(learner, make_engine(learner), 4)
+    assert metrics["learning_rate/actor"] == pytest.approx(0.01)
+
+
+def test_the_averaged_policy_follows_each_step_of_the_actor(make_learner, make_engine):
+    learner = make_learner(optimization=Optimization(policy_ema=0.75))
+    before = learner.state()
+    assert {name.split("/")[1] for name in before if name.startswith("averages/")} == {"actor"}
+    engine = make_engine(learner)
+    run(learner, engine, 1)
+    first = learner.state()  # the actor's updates are at even steps
+    run(learner, engine, 3, role="critic", start=1)
+    run(learner, engine, 1, start=3)
+    after = learner.state()
+    names = [name for name in before if name.startswith("averages/")]
+    for name in names:
+        np.testing.assert_array_equal(before[name], first[name])
+        online = after[name.replace("averages", "networks")]
+        np.testing.assert_allclose(after[name], 0.75 * before[name] + 0.25 * online, atol=1e-7)
+    assert any(not np.array_equal(before[name], after[name]) for name in names)
+
+
+def test_the_policy_acts_with_the_averages_and_losses_with_the_networks(make_learner, make_engine):
+    options = Optimization(policy_ema=0.75)
+    averaged, plain = make_learner(optimization=options), make_learner()
+    run(averaged, make_engine(averaged), 4)
+    run(plain, make_engine(plain), 4)
+    states = np.ones((5, 3), "f4")
+
+    def act(model):
+        return keras.ops.convert_to_numpy(model(states))
+
+    np.testing.assert_array_equal(act(averaged.nets.actor), act(plain.nets.actor))
+    np.testing.assert_array_equal(act(averaged.policy), act(averaged.averages["actor"]))
+    assert not np.allclose(act(averaged.policy), act(averaged.nets.actor))
+    averaged.start_averages()
+    np.testing.assert_array_equal(act(averaged.policy), act(averaged.nets.actor))
+
+
+@pytest.mark.parametrize(
+    ("agent", "spec", "averaged"),
+    [(DQN(hidden=(8,)), DISCRETE, {"critic"}), (BC(hidden=(8,)), BOX, {"actor"})],
+)
+def test_what_is_averaged_is_what_the_policy_is_made_of(agent, spec, averaged):
+    learner = Learner(agent, NetworkBuilder(spec), 0, Optimization(policy_ema=0.9))
+    assert set(learner.averages) == averaged

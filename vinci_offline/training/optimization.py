@@ -1,0 +1,138 @@
+"""How a run's optimizers step, whatever the agent: learning-rate schedules, clipping, weight decay, averaging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.agents.agent import Role, Update
+from vinci_offline.errors import UsageError
+from vinci_offline.training.phases import Phase
+
+if TYPE_CHECKING:
+    import keras
+
+_ROLES: tuple[Role, ...] = ("critic", "actor")
+_SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """What a run adds to the optimizers that its agent makes; by default nothing.
+
+    Attributes:
+        phases: the run's plan: a cosine falls over the steps at which its update runs.
+        schedule: ``constant``, ``cosine``, or by role, as ``actor:cosine``. The cosine ends at zero
+            (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, eq. 5, without restarts).
+        warmup: an update's first steps, over which its rate rises linearly from zero.
+        clip_norm: a network's gradients are scaled down to this global norm where theirs is greater (Pascanu,
+            Mikolov and Bengio, 2013, https://arxiv.org/abs/1211.5063, algorithm 1).
+        weight_decay: every weight also shrinks by ``learning rate * weight_decay`` of itself a step: AdamW, where
+            the optimizer is Adam (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, algorithm 2).
+        policy_ema: the policy that is evaluated and saved has averaged weights, ``average = policy_ema * average +
+            (1 - policy_ema) * weights`` after each step that moves them (Polyak and Juditsky, 1992,
+            https://doi.org/10.1137/0330046, with exponential weights).
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    phases: tuple[Phase, ...] = ()
+    schedule: str = "constant"
+    warmup: int = 0
+    clip_norm: float | None = None
+    weight_decay: float | None = None
+    policy_ema: float | None = None
+
+    def __post_init__(self) -> None:
+        _parse_schedule(self.schedule)
+        if self.warmup < 0:
+            raise UsageError(f"--warmup must not be negative, not {self.warmup}")
+        if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
+            raise UsageError(f"--clip-norm must be above 0, not {self.clip_norm}")
+        if self.weight_decay is not None and not 0 <= self.weight_decay < float("inf"):
+            raise UsageError(f"--weight-decay must be from 0 on, not {self.weight_decay}")
+        if self.policy_ema is not None and not 0 <= self.policy_ema < 1:
+            raise UsageError(f"--policy-ema must be from 0 to below 1, not {self.policy_ema}")
+
+    @property
+    def depends_on_steps(self) -> bool:
+        """Whether a run of more steps would have been another run from its first step on."""
+        return "cosine" in _parse_schedule(self.schedule).values()
+
+    def optimizer(self, update: Update) -> keras.optimizers.Optimizer:
+        """The update's optimizer with everything that the run adds.
+
+        Raises:
+            UsageError: the agent's optimizer has a schedule or a clipping of its own, which the run's would replace;
+                or the warm-up does not end before the cosine.
+        """
+        made = update.optimizer()
+        changes: dict[str, Any] = {}
+        rate = self._learning_rate(update, made)
+        if rate is not None:
+            changes["learning_rate"] = rate
+        if self.clip_norm is not None:
+            changes["global_clipnorm"] = self.clip_norm
+        if self.weight_decay:
+            changes["weight_decay"] = self.weight_decay
+        if not changes:
+            return made
+        try:
+            return type(made).from_config({**made.get_config(), **changes})
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"the optimizer of {update.trains!r}, {type(made).__name__}, does not take "
+                f"{', '.join(changes)}: {str(error).splitlines()[0]}"
+            ) from error
+
+    def steps_of(self, update: Update) -> int:
+        """How often the update runs in all phases."""
+        every = update.every
+        return sum(
+            phase.stop // every - phase.start // every
+            for phase in self.phases
+            if phase.role in (None, update.role)
+        )
+
+    def _learning_rate(self, update: Update, made: keras.optimizers.Optimizer) -> Any:
+        """A schedule from the optimizer's own learning rate, or None to leave it as it is."""
+        from keras.optimizers.schedules import CosineDecay, PolynomialDecay
+
+        cosine = _parse_schedule(self.schedule)[update.role] == "cosine"
+        steps = self.steps_of(update)
+        if not (cosine or self.warmup) or (
+            cosine and not steps
+        ):  # an update that never runs needs no schedule
+            return None
+        rate = made.get_config()["learning_rate"]
+        if not isinstance(rate, float):
+            raise UsageError(
+                f"the optimizer of {update.trains!r} has a schedule of its own: "
+                "leave out --schedule and --warmup, or the agent's"
+            )
+        if not cosine:
+            return PolynomialDecay(0.0, self.warmup, end_learning_rate=rate, power=1.0)
+        if self.warmup >= steps:
+            raise UsageError(
+                f"--warmup {self.warmup} leaves nothing to the cosine of {update.trains!r}, "
+                f"which is updated {steps} times in this run: warm up for fewer"
+            )
+        if not self.warmup:
+            return CosineDecay(rate, steps)
+        return CosineDecay(0.0, steps - self.warmup, warmup_target=rate, warmup_steps=self.warmup)
+
+
+def _parse_schedule(text: str) -> dict[Role, str]:
+    """The schedule of each role from ``cosine`` or ``critic:constant,actor:cosine``."""
+    schedules: dict[Role, str] = dict.fromkeys(_ROLES, "constant")
+    for part in text.split(","):
+        name, _, kind = part.strip().rpartition(":")
+        roles = [role for role in _ROLES if name in ("", role)]
+        if not roles or kind not in _SCHEDULES:
+            raise UsageError(
+                f"--schedule: {part.strip()!r} is not {' or '.join(_SCHEDULES)}, "
+                "nor one of them for a role, as actor:cosine"
+            )
+        schedules.update(dict.fromkeys(roles, kind))
+    return schedules
