@@ -149,7 +149,10 @@ def train(
     from vinci_offline.training.trainer import train as run_training
 
     if precision == "bfloat16" and slow_here():
-        err.print("--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster")
+        err.print(
+            "--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster",
+            soft_wrap=True,
+        )
     result = run_training(
         files,
         agent,
