@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,16 +11,27 @@ import numpy as np
 from vinci_offline.data.layout import column_order
 from vinci_offline.types import Array
 
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**22
+_GAP_BYTES = 2**18
+"""Reading this much in vain costs about what opening a file and one more read do."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its shape with the rows, its dtype, and how to get rows ``start:stop`` of it."""
+    """One column: its shape with the rows, its dtype, and how to get rows ``start:stop`` of it.
+
+    ``part`` gets them without that anything beyond them stays in memory; it is ``load`` where that does already.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
     load: Callable[[slice], Array]
+    part: Callable[[slice], Array] | None = None
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row, at least one."""
+        return max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
 
 
 class LazyColumns(Mapping[str, Array]):
@@ -56,18 +68,43 @@ class LazyColumns(Mapping[str, Array]):
         return self._columns[path].dtype
 
     def read(self, path: str, rows: slice) -> Array:
-        """Rows ``start:stop`` of a column, which is not kept where it was not loaded before."""
+        """Rows ``start:stop`` of a column; neither it nor the column is kept where it was not loaded before."""
         if path in self._loaded:
             return self._loaded[path][rows]
-        return _frozen(self._columns[path].load(rows))
+        column = self._columns[path]
+        return _frozen((column.part or column.load)(rows))
+
+    def gather(self, path: str, rows: Array) -> Array:
+        """Some rows of a column in the order given, read in pieces of neighbours; memory stays bounded.
+
+        Args:
+            path: the column.
+            rows: ``[M]`` row numbers from zero, in any order.
+        """
+        if path in self._loaded:
+            return self._loaded[path][rows]
+        row_bytes = self._columns[path].row_bytes
+        gap, most = max(1, _GAP_BYTES // row_bytes), max(1, BLOCK_BYTES // row_bytes)
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        result = np.empty((len(rows), *self.shape(path)[1:]), self.dtype(path))
+        first = 0
+        while first < len(rows):
+            start = int(ascending[first])
+            last = int(np.searchsorted(ascending, start + most))
+            apart = np.flatnonzero(np.diff(ascending[first:last]) > gap)
+            last = first + int(apart[0]) + 1 if len(apart) else last
+            span = self.read(path, slice(start, int(ascending[last - 1]) + 1))
+            result[order[first:last]] = span[ascending[first:last] - start]
+            first = last
+        return result
 
     def blocks(self, path: str) -> Iterator[tuple[int, Array]]:
-        """A column in pieces of about 16 MiB, each with its first row; memory stays bounded."""
-        shape = self.shape(path)
-        row_bytes = max(1, int(np.prod(shape[1:])) * self.dtype(path).itemsize)
-        step = max(1, BLOCK_BYTES // row_bytes)
-        for start in range(0, shape[0], step):
-            yield start, self.read(path, slice(start, min(start + step, shape[0])))
+        """A column in pieces of about 4 MiB, each with its first row; memory stays bounded."""
+        count = self.shape(path)[0]
+        step = max(1, BLOCK_BYTES // self._columns[path].row_bytes)
+        for start in range(0, count, step):
+            yield start, self.read(path, slice(start, min(start + step, count)))
 
     def non_finite(self, path: str) -> tuple[int, int] | None:
         """The first row with NaN or infinite values and how many such rows; None where there are none."""
@@ -92,15 +129,20 @@ class LazyColumns(Mapping[str, Array]):
         """These columns at some rows; a slice shares memory with them."""
         count = len(range(*rows.indices(self._rows()))) if isinstance(rows, slice) else len(rows)
 
-        def loader(path: str) -> Callable[[slice], Array]:
-            # The parent keeps what it reads, so that many views of it cost one read.
-            if isinstance(rows, slice):
-                return lambda wanted: self[path][rows][wanted]
-            return lambda wanted: self[path][rows[wanted]]
+        def column(path: str, whole: Column) -> Column:
+            def load(wanted: slice) -> Array:
+                # The parent keeps what it reads, so that many views of it cost one read.
+                return self[path][rows][wanted] if isinstance(rows, slice) else self[path][rows[wanted]]
 
-        return LazyColumns(
-            {path: Column((count, *c.shape[1:]), c.dtype, loader(path)) for path, c in self._columns.items()}
-        )
+            def part(wanted: slice) -> Array:
+                if isinstance(rows, slice):
+                    mine = range(*rows.indices(whole.shape[0]))[wanted]
+                    return self.read(path, slice(mine.start, mine.stop))
+                return self.gather(path, rows[wanted])
+
+            return Column((count, *whole.shape[1:]), whole.dtype, load, part)
+
+        return LazyColumns({path: column(path, whole) for path, whole in self._columns.items()})
 
 
 def in_memory(columns: Mapping[str, Array]) -> LazyColumns:

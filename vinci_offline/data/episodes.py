@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.layout import REWARDS, TERMINALS, TIMEOUTS
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
@@ -59,7 +60,7 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
     Raises:
         DatasetError: the lengths do not add up to the rows, or an entry is not one number an episode.
     """
-    count = len(rows[REWARDS])
+    count = _count(rows)
     if "length" not in entries:
         raise DatasetError("episodes: the entry 'length' is missing")
     length = entries["length"].astype(np.int64)
@@ -84,35 +85,54 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
         **{k: v for k, v in entries.items() if k not in {"start", "length"}},
     }
     if "return" not in table:
-        table["return"] = returns(rows[REWARDS], start)
-    if "terminated" not in table:
-        table["terminated"] = rows[TERMINALS][last].astype(np.bool_)
-    if "truncated" not in table:
-        table["truncated"] = rows[TIMEOUTS][last].astype(np.bool_)
+        table["return"] = _returns(_pieces(rows, REWARDS), start)
+    for name, path in (("terminated", TERMINALS), ("truncated", TIMEOUTS)):
+        if name not in table:
+            flags = rows.gather(path, last) if isinstance(rows, LazyColumns) else rows[path][last]
+            table[name] = flags.astype(np.bool_)
     return ordered(table)
 
 
 def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
-    """The episodes that the flags end, and those that ``breaks`` cut.
+    """The episodes that the flags end, and those that ``breaks`` cut; columns of a file are read in blocks.
 
     Args:
         rows: columns; rewards, terminals and timeouts are read.
         breaks: rows that begin an episode whatever the flags of the row before say.
     """
-    count = len(rows[REWARDS])
-    ended = rows[TERMINALS] | rows[TIMEOUTS]
-    begins = np.concatenate([[True], ended[:-1]])
-    if breaks is not None:
-        begins[breaks] = True
-    start = np.flatnonzero(begins)
+    count = _count(rows)
+    ends = [
+        first + np.flatnonzero(flags) for path in (TERMINALS, TIMEOUTS) for first, flags in _pieces(rows, path)
+    ]
+    begins = [np.zeros(1, np.int64), *(each + 1 for each in ends), *([] if breaks is None else [breaks])]
+    start = np.unique(np.concatenate(begins))
+    start = start[start < count]
     return complete(rows, {"length": np.diff(start, append=count)})
 
 
 def returns(rewards: Array, start: Array) -> Array:
     """Undiscounted sums of rewards in float64, one for each episode that begins at ``start``."""
-    if not len(start):
-        return np.empty(0)
-    return np.asarray(np.add.reduceat(rewards.astype(np.float64), start))
+    return _returns([(0, rewards)], start)
+
+
+def _returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
+    totals = np.zeros(len(start))
+    for first, rewards in pieces:
+        # An episode may begin in an earlier piece.
+        begun = max(int(np.searchsorted(start, first, "right")) - 1, 0)
+        ended = int(np.searchsorted(start, first + len(rewards)))
+        if begun < ended:
+            places = np.maximum(start[begun:ended] - first, 0)
+            totals[begun:ended] += np.add.reduceat(rewards.astype(np.float64), places)
+    return totals
+
+
+def _count(rows: Mapping[str, Array]) -> int:
+    return rows.shape(REWARDS)[0] if isinstance(rows, LazyColumns) else len(rows[REWARDS])
+
+
+def _pieces(rows: Mapping[str, Array], path: str) -> Iterable[tuple[int, Array]]:
+    return rows.blocks(path) if isinstance(rows, LazyColumns) else [(0, rows[path])]
 
 
 def ordered(table: Mapping[str, Array]) -> Columns:

@@ -82,7 +82,8 @@ def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
     if stamp is not None and file_stamp(path) != stamp:
         raise DatasetError(f"{path} was changed since it was opened: open it again")
     try:
-        with h5py.File(path, "r") as file:
+        # A read visits each of its chunks once: a cache of chunks would only copy them, and read what nobody asked for.
+        with h5py.File(path, "r", rdcc_nbytes=0) as file:
             yield file
     except PermissionError as error:
         raise DatasetError(f"{path} cannot be read: permission denied") from error
