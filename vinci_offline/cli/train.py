@@ -103,6 +103,20 @@ def train(
             rich_help_panel=_OPTIMIZER,
         ),
     ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|device|stream",
+            help="Hold all transitions, or read a part of them at a time; auto streams over the budget.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
+    memory_budget: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE", help="What streamed transitions may take, as 512MiB.", rich_help_panel=_HOW
+        ),
+    ] = "2GiB",
     eval_every: Annotated[
         int | None,
         typer.Option(help="Steps between evaluations in the environment.", rich_help_panel=_REPORT),
@@ -181,6 +195,8 @@ def train(
         clip_norm=clip_norm,
         weight_decay=weight_decay,
         policy_ema=policy_ema,
+        memory=memory,
+        memory_budget=memory_budget,
     )
     if json_:
         print_json(

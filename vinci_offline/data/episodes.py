@@ -102,7 +102,9 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
     """
     count = _count(rows)
     ends = [
-        first + np.flatnonzero(flags) for path in (TERMINALS, TIMEOUTS) for first, flags in _pieces(rows, path)
+        first + np.flatnonzero(flags)
+        for path in (TERMINALS, TIMEOUTS)
+        for first, flags in _pieces(rows, path)
     ]
     begins = [np.zeros(1, np.int64), *(each + 1 for each in ends), *([] if breaks is None else [breaks])]
     start = np.unique(np.concatenate(begins))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vinci_offline.errors import UsageError
 from vinci_offline.training.optimization import Optimization
 from vinci_offline.training.phases import Phase, plan_phases
+from vinci_offline.training.sizes import parse_bytes
 
 _LARGEST_BATCH = 2**20
 """Beyond any use, and near where TensorFlow ends the process instead of refusing."""
@@ -36,6 +37,9 @@ class TrainingConfig:
         clip_norm: greatest global norm of a network's gradients; None clips nothing.
         weight_decay: decoupled weight decay, AdamW's; None decays nothing.
         policy_ema: rate of the averaged weights of the policy that is evaluated and saved; None averages nothing.
+        memory: ``device`` holds all transitions in memory, ``stream`` a part of them at a time, ``auto`` streams where
+            they would take more than ``memory_budget``.
+        memory_budget: bytes, or text such as ``512MiB`` or ``2GB``, that streamed transitions may take.
     """
 
     steps: int = 100_000
@@ -56,6 +60,8 @@ class TrainingConfig:
     clip_norm: float | None = None
     weight_decay: float | None = None
     policy_ema: float | None = None
+    memory: str = "auto"
+    memory_budget: str | int = "2GiB"
 
     def __post_init__(self) -> None:
         for name in (
@@ -81,6 +87,9 @@ class TrainingConfig:
         if self.precision not in ("float32", "bfloat16"):
             raise UsageError(f"--precision must be float32 or bfloat16, not {self.precision!r}")
         self.optimization()  # refuses what it cannot take
+        if self.memory not in ("auto", "device", "stream"):
+            raise UsageError(f"--memory must be auto, device or stream, not {self.memory!r}")
+        self.budget()  # refuses what is no size
 
     def plan(self) -> tuple[Phase, ...]:
         """The phases of the run."""
@@ -91,3 +100,7 @@ class TrainingConfig:
         return Optimization(
             self.plan(), self.schedule, self.warmup, self.clip_norm, self.weight_decay, self.policy_ema
         )
+
+    def budget(self) -> int:
+        """The memory budget in bytes."""
+        return parse_bytes(self.memory_budget, "--memory-budget")

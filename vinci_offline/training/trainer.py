@@ -6,12 +6,12 @@ import difflib
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.registry import agent_class
@@ -30,10 +30,12 @@ from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.learner import TARGET_PREFIX, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.precision import precision
-from vinci_offline.training.replay import load_transitions
+from vinci_offline.training.replay import sample_observations
 from vinci_offline.training.run import Run, TrainResult
 from vinci_offline.training.run_directory import RunDirectory
-from vinci_offline.types import Array, FloatArray, Transitions
+from vinci_offline.training.source import Source
+from vinci_offline.training.streaming import choose_memory, open_source
+from vinci_offline.types import Array, FloatArray
 
 Normalization = tuple[FloatArray, FloatArray] | None
 
@@ -79,6 +81,7 @@ def train(
     config = TrainingConfig(**options)
     datasets = _open(data)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
+    config = replace(config, memory=choose_memory(datasets, config))
     task = Task.of(datasets, learned, config, networks=networks, init=init, env=env)
     run, info = task.prepare(
         RunDirectory(Path(output) if output else _default_output(datasets, learned, config)),
@@ -87,7 +90,8 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    return run.execute(info)
+    with closing(task.source):
+        return run.execute(info)
 
 
 @dataclass
@@ -98,7 +102,7 @@ class Task:
         agent: the algorithm.
         spec: the dataset's environment.
         summary: the content of ``dataset.json``.
-        transitions: leading axis N; NumPy arrays at first, tensors on the device once a run was prepared.
+        source: the dataset's transitions.
         observations: ``[M, ...]`` a sample of the dataset's, for hooks.
         normalization: mean and deviation inside the networks.
         networks: the user's, as `train` takes them.
@@ -109,7 +113,7 @@ class Task:
     agent: Agent
     spec: EnvironmentSpec
     summary: dict[str, Any]
-    transitions: Transitions
+    source: Source
     observations: Array
     normalization: Normalization
     networks: str | Path | Mapping[str, Any] | None
@@ -137,11 +141,11 @@ class Task:
         origin = RunDirectory(Path(init)) if init else None
         normalization = _normalization(agent, dataset, origin)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
-        transitions = load_transitions(dataset, config.gamma, config.n_step)
+        source = open_source(dataset, config)
         summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
-        sample = _sample(transitions.observation)
+        sample = sample_observations(dataset)
         return cls(
-            agent, dataset.spec, summary, transitions, sample, normalization, networks, origin, evaluation_env
+            agent, dataset.spec, summary, source, sample, normalization, networks, origin, evaluation_env
         )
 
     def prepare(
@@ -163,10 +167,9 @@ class Task:
         _check_phases(learner, config.plan(), trained)
         _check_not_past(directory, config.plan()[-1].stop, resume=resume, overwrite=overwrite)
         engine = make_engine(
-            learner, self.transitions, batch_size=config.batch_size, seed=config.seed, jit=config.jit
+            learner, self.source, batch_size=config.batch_size, seed=config.seed, jit=config.jit
         )
         engine.check()
-        self.transitions = engine.columns
         self.claim(directory, config, resume=resume, overwrite=overwrite)
         run = Run(directory, learner, engine, config=config, env=self.env, hooks=hooks, trained=trained)
         if resume:
@@ -381,6 +384,7 @@ def _config_json(
     options.pop("steps")
     if config.optimization().depends_on_steps:
         options["schedule_steps"] = config.plan()[-1].stop
+    options["memory_budget"] = config.budget() if config.memory == "stream" else None
     return {
         "format": "vinci-offline-run",
         "version": 1,
@@ -414,8 +418,3 @@ def _default_hooks(progress: bool) -> tuple[Hook, ...]:
 
     board = TensorBoard()
     return (CsvLog(), board, Portrait(board), *((Progress(),) if progress else ()))
-
-
-def _sample(observations: Array, rows: int = 4096) -> Array:
-    """Rows spread evenly over the dataset."""
-    return observations[np.linspace(0, len(observations) - 1, min(rows, len(observations))).astype(np.int64)]

@@ -7,11 +7,12 @@ import keras
 from vinci_offline.errors import UsageError
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import Learner
+from vinci_offline.training.source import Source
 from vinci_offline.types import Transitions
 
 
 def make_engine(
-    learner: Learner, transitions: Transitions, *, batch_size: int, seed: int, jit: str = "auto"
+    learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int, jit: str = "auto"
 ) -> Engine:
     """The engine of the Keras backend in use.
 

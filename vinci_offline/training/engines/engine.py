@@ -5,8 +5,9 @@ An engine adds what backends have no common word for: a gradient, a conditional,
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from keras import ops
@@ -16,6 +17,7 @@ from vinci_offline.errors import VinciError
 from vinci_offline.functional import random
 from vinci_offline.loading import describe
 from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.training.source import Resident, Source
 from vinci_offline.types import Metrics, Tensor, Transitions
 
 _BATCH_STREAM = 1 << 16  # apart from the updates' own streams, which count from zero
@@ -32,41 +34,51 @@ class Engine(ABC):
 
     Args:
         learner: what to train, in place.
-        transitions: leading axis N; NumPy arrays are copied to the device once, tensors are shared.
+        transitions: leading axis N, copied to the device once; or a source of pools, which engines may share.
         batch_size: rows a step.
         seed: keys every draw.
     """
 
-    def __init__(self, learner: Learner, transitions: Transitions, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int
+    ) -> None:
         self._learner = learner
-        # Tensors, never NumPy: a constant closed over by the trace would be copied into the graph.
-        self._columns = Transitions(*(ops.convert_to_tensor(column) for column in transitions))
-        self._rows = len(transitions.reward)
+        self._source = Resident(transitions) if isinstance(transitions, Transitions) else transitions
+        self._generation: int | None = None
+        self._columns: Any = None
+        self._rows = self._source.pool_rows
         self._batch_size = batch_size
         self._seed = seed
         self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
-
-    @property
-    def columns(self) -> Transitions:
-        """The transitions on the device, for another engine of the same data to share."""
-        return self._columns
 
     def run(self, updates: Sequence[BoundUpdate], start: int, count: int) -> dict[str, float]:
         """Take global steps ``start + 1 … start + count`` with these updates.
 
         Returns:
-            The mean of each metric over the steps at which its update ran.
+            The mean of each metric over the steps at which its update ran; of a stream, ``stream/wait`` too, the
+            share of the time in which no step was taken because rows were still being read.
+
+        Raises:
+            VinciError: rows cannot be read.
         """
+        began, waited = time.perf_counter(), self._source.waited
         selection = tuple(bound.stream for bound in updates)
         if selection not in self._loops:
             names = self._metric_names(updates)
             self._loops[selection] = self._compile(updates, [len(each) for each in names]), names
         loop, names = self._loops[selection]
+        totals: list[Any] = [0.0] * len(updates)
+        for first, steps in self._parts(start, count):
+            # As NumPy, which waits for the steps: the next pool replaces this one only then.
+            sums = map(ops.convert_to_numpy, loop(first, steps))
+            totals = [total + each for total, each in zip(totals, sums, strict=True)]
         means: dict[str, float] = {}
-        for bound, update_names, total in zip(updates, names, loop(start, count), strict=True):
+        for bound, update_names, total in zip(updates, names, totals, strict=True):
             ran = (start + count) // bound.update.every - start // bound.update.every
             if ran:
-                means.update(zip(update_names, (ops.convert_to_numpy(total) / ran).tolist(), strict=True))
+                means.update(zip(update_names, (total / ran).tolist(), strict=True))
+        if count and self._source.span is not None:
+            means["stream/wait"] = (self._source.waited - waited) / (time.perf_counter() - began)
         return means
 
     def check(self) -> None:
@@ -76,6 +88,35 @@ class Engine(ABC):
             VinciError: one fails, or is no scalar; the message has the line.
         """
         self._metric_names(self._learner.updates)
+
+    def _parts(self, start: int, count: int) -> Iterator[tuple[int, int]]:
+        """``count`` steps after ``start`` cut where the pool changes: the step before each part, and its steps.
+
+        The pool of a part is ``_columns`` while it is at hand. No steps are one part.
+        """
+        span, stop = self._source.span, start + count
+        while True:
+            end = stop if span is None else min(stop, (start // span + 1) * span)
+            self._load(start)
+            yield start, end - start
+            if end == stop:
+                return
+            start = end
+
+    def _load(self, start: int) -> None:
+        """Have the pool of step ``start + 1`` on the device."""
+        span = self._source.span
+        generation = 0 if span is None else start // span
+        if generation == self._generation:
+            return
+        pool = self._source.pool(generation)
+        self._columns = None  # the last pool goes before the copy comes: no more than two are in memory
+        # Tensors, never NumPy: a constant closed over by the trace would be copied into the graph.
+        self._columns = Transitions(*(ops.convert_to_tensor(column) for column in pool))
+        self._generation = generation
+        del pool
+        if span is not None:
+            self._source.prepare(generation + 1)
 
     @abstractmethod
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
@@ -134,7 +175,8 @@ class Engine(ABC):
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
         # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
         # finds their metrics; it moves nothing, and a mistake in a user's loss shows here with its own line.
-        batch = Transitions(*(column[: self._batch_size] for column in self._columns))
+        rows = self._source.example(self._batch_size)
+        batch = Transitions(*(ops.convert_to_tensor(column) for column in rows))
         names = []
         for bound in updates:
             key = random.key(0, ops.convert_to_tensor(0), bound.stream)

@@ -10,13 +10,16 @@ import keras
 
 from vinci_offline.training.engines.engine import Engine, Loop
 from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
 
 
 class JaxEngine(Engine):
     """Hundreds of gradient steps in one ``jax.jit``; the state is donated, so it exists once on the device."""
 
-    def __init__(self, learner: Learner, transitions: Transitions, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int
+    ) -> None:
         super().__init__(learner, transitions, batch_size=batch_size, seed=seed)
         self._variables = list(learner.variables().values())
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from vinci_offline.training.engines.engine import Engine, Loop
 from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
 
 
@@ -16,14 +17,20 @@ class TensorFlowEngine(Engine):
 
     Args:
         learner: what to train, in place.
-        transitions: NumPy arrays with leading axis N; copied to the device once.
+        transitions: leading axis N, copied to the device once; or a source of pools, copied one after the other.
         batch_size: rows a step.
         seed: keys every draw.
         jit: compile with XLA, or run TensorFlow's graph.
     """
 
     def __init__(
-        self, learner: Learner, transitions: Transitions, *, batch_size: int, seed: int, jit: bool = False
+        self,
+        learner: Learner,
+        transitions: Transitions | Source,
+        *,
+        batch_size: int,
+        seed: int,
+        jit: bool = False,
     ) -> None:
         super().__init__(learner, transitions, batch_size=batch_size, seed=seed)
         self._jit = jit
