@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from contenders.race import (
@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def words(known: tuple[str, ...]):
+def words(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     """A parser of comma-separated names, or ``none``."""
 
     def parse(text: str) -> list[str]:

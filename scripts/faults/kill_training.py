@@ -160,7 +160,7 @@ def torment(
 
 
 def checkpoints(run: Path) -> set[str]:
-    return {path.name for path in run.rglob("step-*.npz")}
+    return {str(path.relative_to(run)) for path in run.rglob("step-*.npz")}
 
 
 def published(run: Path) -> list[Path]:
@@ -183,7 +183,7 @@ def unreadable(run: Path) -> Iterator[str]:
 
 def differences(reference: Path, run: Path) -> Iterator[str]:
     """Arrays of the last checkpoint, and weights of the networks, that are not bitwise equal."""
-    last = max(checkpoints(reference))
+    last = max(Path(name).name for name in checkpoints(reference))
     names = sorted(
         str(path.relative_to(reference))
         for path in published(reference)

@@ -28,7 +28,7 @@ def build(task: Task, variant: str) -> Steps:
     return steps
 
 
-def config(task: Task) -> d3rlpy.algos.AlgoConfig | d3rlpy.base.LearnableConfig:
+def config(task: Task) -> d3rlpy.base.LearnableConfig:
     encoder = VectorEncoderFactory(hidden_units=list(task.hidden))
     actor = {"actor_learning_rate": LEARNING_RATE, "actor_encoder_factory": encoder}
     critic = {
