@@ -151,7 +151,12 @@ def torment(
         tally.in_start += starting
         tally.checked += len(published(run))
         tally.unfinished_files += len(list(run.rglob(".*.tmp*")))
-        print(f"  kill {tally.kills} of {kills}", end="\r", file=sys.stderr, flush=True)
+        print(
+            f"  kill {tally.kills} of {kills}",
+            end="\r" if tally.kills < kills else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
         problems += (f"after kill {tally.kills}: {problem}" for problem in unreadable(run))
     process = Victim(arguments, run, resume=True)
     process.wait()

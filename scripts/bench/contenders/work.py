@@ -21,9 +21,9 @@ def step_flop(task: Task) -> float:
     """Multiplications and additions of a step's matrix products, an update that runs every n steps counted 1/n.
 
     Each update's loss and gradient are traced for the task's shapes; the products that the gradient depends on are
-    counted, those that the losses alone would need, or nothing needs, are not. What two updates of a step could share is
-    counted in both: of these agents only IQL has such a thing, the targets' values of the recorded actions, 11% of its
-    step at 2 x 256.
+    counted, those that the losses alone would need, or nothing needs, are not. What two updates of a step could share
+    is counted in both: of these agents only IQL has such a thing, the targets' values of the recorded actions, 11% of
+    its step at 2 x 256.
     """
     learner = make_learner(task, np.zeros((2, OBSERVATIONS), np.float32))
     return sum(update_flop(learner, bound, task.batch_size) / bound.update.every for bound in learner.updates)
