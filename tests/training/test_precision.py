@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from vinci_offline.agents.bc import BC
+from vinci_offline.agents.ddpg import DDPG
+from vinci_offline.agents.dqn import DQN
 from vinci_offline.agents.iql import IQL
+from vinci_offline.agents.td3bc import TD3BC
+from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
-from vinci_offline.testing.agent_contract import BOX
+from vinci_offline.testing.agent_contract import BOX, DISCRETE, transitions
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.precision import precision
 
@@ -47,6 +51,34 @@ def test_products_are_bfloat16_and_what_networks_return_is_float32():
         assert {keras.backend.standardize_dtype(weight.dtype) for weight in kernels} == {"float32"}
         outputs = net.output.values() if isinstance(net.output, dict) else [net.output]
         assert {x.dtype for x in outputs} == {"float32"}, name
+
+
+def own_critic(env):
+    x = keras.layers.Concatenate()([env.state, env.action])
+    return keras.Model([env.state, env.action], keras.layers.Dense(1)(keras.layers.Dense(8, "relu")(x)))
+
+
+@pytest.mark.parametrize(
+    ("agent", "spec", "networks"),
+    [
+        (BC(hidden=(8,), gaussian=True, state_dependent_std=True), BOX, {}),
+        (TD3BC(hidden=(8,)), BOX, {"critic": own_critic}),
+        (DDPG(hidden=(8,), invert_gradients=True, critic_l2=0.01), BOX, {}),
+        (DQN(hidden=(8, 8), dueling=True), DISCRETE, {}),
+    ],
+)
+def test_losses_are_float32(agent, spec, networks):
+    with precision("bfloat16"):
+        learner = Learner(agent, NetworkBuilder(spec, user_networks=networks), 0)
+    key = random.key(0, keras.ops.convert_to_tensor(1), 0)
+    for bound in learner.updates:
+        loss, metrics = bound.update.loss(learner.nets, transitions(spec), key)
+        assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+        assert {keras.backend.standardize_dtype(x.dtype) for x in metrics.values()} <= {"float32"}
+        assert np.isfinite(keras.ops.convert_to_numpy(loss))
+    if networks:
+        inner = [layer.compute_dtype for layer in layers(learner.nets["critic"]) if "dense" in layer.name]
+        assert set(inner) == {"bfloat16"}
 
 
 def test_observations_are_normalised_before_they_are_rounded():
