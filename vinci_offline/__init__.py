@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vinci_offline.envs.collector import collect
     from vinci_offline.envs.evaluator import evaluate
     from vinci_offline.envs.wrapper import EnvWrapper
-    from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError
+    from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError, VinciWarning
     from vinci_offline.hooks.hook import Hook
     from vinci_offline.spec import EnvironmentSpec
     from vinci_offline.training.trainer import train
@@ -34,6 +34,7 @@ _HOMES = {
     "Update": "agents.agent",
     "UsageError": "errors",
     "VinciError": "errors",
+    "VinciWarning": "errors",
     "collect": "envs.collector",
     "evaluate": "envs.evaluator",
     "read_pandas": "data.dataset",
@@ -53,6 +54,7 @@ __all__ = [
     "Update",
     "UsageError",
     "VinciError",
+    "VinciWarning",
     "collect",
     "evaluate",
     "read_pandas",

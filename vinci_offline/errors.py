@@ -11,6 +11,10 @@ class VinciError(Exception):
     exit_code = 1
 
 
+class VinciWarning(UserWarning):
+    """The work goes on, and something in it needs a look."""
+
+
 class UsageError(VinciError):
     """What was asked for is not valid: an unknown name, a bad option, an output that exists."""
 

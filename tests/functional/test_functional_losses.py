@@ -96,6 +96,7 @@ def test_value_metrics():
     metrics = functional.value_metrics(f32([[1, 3]]), f32([0, 1]))
     assert {name: float(value) for name, value in metrics.items()} == {
         "q/mean": 2.0,
+        "q/min": 1.0,
         "q/max": 3.0,
         "target/mean": 0.5,
     }

@@ -6,14 +6,16 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from vinci_offline.errors import VinciError
+from vinci_offline.errors import VinciError, VinciWarning
 
 err = Console(stderr=True, highlight=False)
 """Progress, tables and logs; results go to standard output."""
@@ -21,9 +23,14 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """Turn a VinciError into one line on standard error and its exit code, and Ctrl-C into 130."""
+    """Turn a VinciError into one line on standard error and its exit code, and Ctrl-C into 130.
+
+    A VinciWarning becomes one line too.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            yield
     except VinciError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
@@ -45,6 +52,13 @@ def errors_as_exit_codes() -> Iterator[None]:
             file=sys.stderr,
         )
         raise typer.Exit(1) from None
+
+
+def _show_warning(otherwise: Any, message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    if issubclass(category, VinciWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        otherwise(message, category, *rest)
 
 
 def print_json(content: Any) -> None:

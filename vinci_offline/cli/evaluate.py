@@ -31,6 +31,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seeds the starting state of every episode.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes; their number does not change the returns.")] = 1,
     lanes: Annotated[int, typer.Option(help="Environments stepped together.")] = 16,
+    best: Annotated[
+        bool, typer.Option("--best", help="Of a run directory, the best policy instead of the last.")
+    ] = False,
     stochastic: Annotated[
         bool, typer.Option("--stochastic", help="Sample from the policy's distribution.")
     ] = False,
@@ -46,6 +49,8 @@ def evaluate(
     """Run a policy in its environment and report the return of seeded, whole episodes."""
     from vinci_offline.envs.evaluator import evaluate as run_evaluation
 
+    if best:
+        policy = _best_of(policy)
     result = run_evaluation(
         policy,
         env,
@@ -64,6 +69,15 @@ def evaluate(
         _print_summary(policy, result)
         if video is not None:
             print(f"videos in   {video}")
+
+
+def _best_of(policy: str) -> str:
+    best = Path(policy) / "best"
+    if not (best / "config.json").is_file():
+        raise UsageError(
+            f"{policy} has no best policy: --best is for runs trained with --eval-every or --validation"
+        )
+    return str(best)
 
 
 def _env_kwargs(text: str | None) -> dict[str, Any]:

@@ -132,6 +132,18 @@ def train(
     checkpoint_every: Annotated[
         int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_REPORT)
     ] = 10_000,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FRACTION", help="Hold out this share of the episodes.", rich_help_panel=_REPORT
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop after so many looks without a better held-out loss.", rich_help_panel=_REPORT
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -188,6 +200,8 @@ def train(
         eval_episodes=eval_episodes,
         checkpoint_every=checkpoint_every,
         log_every=log_every,
+        validation=validation,
+        patience=patience,
         jit=jit,
         precision=precision,
         schedule=schedule,
@@ -207,6 +221,8 @@ def train(
                 "compiler": result.compiler,
                 "compile_seconds": result.compile_seconds,
                 "final_metrics": dict(result.final_metrics),
+                "stopped_early": result.stopped_early,
+                "best_step": result.best_step,
             }
         )
     else:
@@ -233,8 +249,12 @@ def _print_summary(result: Any) -> None:
         told += f" ({result.compiler}, compiled in {result.compile_seconds:.1f} s)"
     if "return/mean" in metrics:
         told += f", mean return {metrics['return/mean']:.2f}"
+    if result.stopped_early:
+        told += ", stopped early on the held-out loss"
     print(f"{result.run}: {told}")
     if result.interrupted:
         print("run the same command with --resume to go on")
     else:
         print(f"evaluate it with: vinci-offline evaluate {result.run}")
+        if result.best_step not in (None, result.steps):
+            print(f"its best was at step {result.best_step:,}: add --best for that policy")

@@ -145,9 +145,14 @@ def value_metrics(values: Tensor, target: Tensor) -> Metrics:
         target: ``[B]``.
 
     Returns:
-        Scalars ``q/mean``, ``q/max`` and ``target/mean``.
+        Scalars ``q/mean``, ``q/min``, ``q/max`` and ``target/mean``.
     """
-    return {"q/mean": ops.mean(values), "q/max": ops.max(values), "target/mean": ops.mean(target)}
+    return {
+        "q/mean": ops.mean(values),
+        "q/min": ops.min(values),
+        "q/max": ops.max(values),
+        "target/mean": ops.mean(target),
+    }
 
 
 def _error(values: Tensor, target: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ class EventFile:
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._append(step=step, summary=summary)
 
-    def text(self, tag: str, markdown: str) -> None:
-        """Write a text in Markdown at step 0."""
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        """Write a text in Markdown."""
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.compat.proto.tensor_pb2 import TensorProto
         from tensorboard.compat.proto.types_pb2 import DT_STRING
@@ -55,7 +55,7 @@ class EventFile:
         metadata = create_summary_metadata(display_name=tag, description="")
         tensor = TensorProto(dtype=DT_STRING, string_val=[markdown.encode()])
         self._append(
-            step=0, summary=Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
+            step=step, summary=Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
         )
 
     def image(self, step: int, tag: str, png: bytes) -> None:

@@ -49,7 +49,7 @@ class RunInfo:
 class Hook:
     """Listens to a training run; override what you need, every method does nothing by default.
 
-    The calls are ``start`` once, then ``metrics`` and ``evaluation`` at steps that never decrease, then
+    The calls are ``start`` once, then ``metrics``, ``evaluation`` and ``note`` at steps that never decrease, then
     ``finish`` once. An exception in a hook ends the run.
     """
 
@@ -69,6 +69,9 @@ class Hook:
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
         """The policy was run in its environment at ``step``; called after that step's ``metrics``, if any."""
+
+    def note(self, step: int, text: str) -> None:
+        """Something happened at ``step`` that a reader of the run should know, in a sentence or two."""
 
     def finish(self, step: int) -> None:
         """The run ended at ``step``, done or interrupted."""

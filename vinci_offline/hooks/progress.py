@@ -61,6 +61,11 @@ class Progress(Hook):
             spread = f"± {evaluation.return_std:.1f} over {evaluation.episodes} episodes"
             self._bar.console.print(f"step {step:,}: {score} {spread}", highlight=False)
 
+    def note(self, step: int, text: str) -> None:
+        """Leave the note above the line."""
+        if self._bar is not None:
+            self._bar.console.print(f"step {step:,}: {text}", highlight=False)
+
     def finish(self, step: int) -> None:
         """Leave the line as it is and give the terminal back."""
         self._show(step)

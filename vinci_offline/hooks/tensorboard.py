@@ -44,6 +44,10 @@ class TensorBoard(Hook):
             scalars["return/normalized_mean"] = evaluation.normalized_mean
         self._events.scalars(step, scalars)
 
+    def note(self, step: int, text: str) -> None:
+        """Show the note in the Text tab."""
+        self._events.text("notes", text, step)
+
     def image(self, step: int, tag: str, png: bytes) -> None:
         """Show a PNG image under ``tag``; for other hooks, at any time after ``start``."""
         self._events.image(step, tag, png)

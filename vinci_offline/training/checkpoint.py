@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ class Checkpoint:
         step: the last global step taken.
         trained: steps taken by each role so far, ``{"critic": …, "actor": …}``.
         state: every variable's value by name.
+        standings: the best scores so far by what they score, as JSON values.
     """
 
     step: int
     trained: Mapping[str, int]
     state: Mapping[str, Array]
+    standings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -42,12 +44,29 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{checkpoint.step:010d}.npz"
-    meta: dict[str, Any] = {"step": checkpoint.step, "trained": dict(checkpoint.trained)}
+    meta: dict[str, Any] = {
+        "step": checkpoint.step,
+        "trained": dict(checkpoint.trained),
+        "standings": dict(checkpoint.standings),
+    }
     with published(path) as temporary:
         arrays: dict[str, Any] = {_META: np.array(json.dumps(meta)), **checkpoint.state}
         np.savez(temporary, **arrays)
     for old in sorted(folder.glob("step-*.npz"))[:-_KEPT]:
         old.unlink()
+    return path
+
+
+def replace_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint that is the folder's only one: whatever its step, the others go once it is there.
+
+    Raises:
+        VinciError: the disk is full; the earlier checkpoint stays.
+    """
+    path = save_checkpoint(folder, checkpoint)
+    for old in folder.glob("step-*.npz"):
+        if old != path:
+            old.unlink()
     return path
 
 
@@ -73,4 +92,5 @@ def _load(path: Path) -> Checkpoint:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         meta = json.loads(str(archive[_META]))
         state = {name: archive[name] for name in archive.files if name != _META}
-    return Checkpoint(int(meta["step"]), {role: int(n) for role, n in meta["trained"].items()}, state)
+    trained = {role: int(n) for role, n in meta["trained"].items()}
+    return Checkpoint(int(meta["step"]), trained, state, meta.get("standings", {}))

@@ -29,6 +29,8 @@ class TrainingConfig:
         eval_episodes: episodes an evaluation.
         checkpoint_every: steps between checkpoints.
         log_every: steps between rows of metrics.
+        validation: fraction of the episodes that are held out; their losses are logged, and never learned from.
+        patience: looks at the held-out loss, one every ``log_every`` steps, after the best of which training stops.
         jit: ``on`` compiles with XLA, ``off`` runs TensorFlow's graph, ``auto`` chooses by `choose_jit`.
         precision: ``float32``, or ``bfloat16`` inside the networks, as `training.precision` has it.
         schedule: ``constant``, ``cosine``, or by role, as ``actor:cosine``; this and the next four are described by
@@ -53,6 +55,8 @@ class TrainingConfig:
     eval_episodes: int = 10
     checkpoint_every: int = 10_000
     log_every: int = 1_000
+    validation: float | None = None
+    patience: int | None = None
     jit: str = "auto"
     precision: str = "float32"
     schedule: str = "constant"
@@ -72,6 +76,7 @@ class TrainingConfig:
             "eval_episodes",
             "checkpoint_every",
             "log_every",
+            "patience",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -80,6 +85,12 @@ class TrainingConfig:
             raise UsageError(f"--batch-size must be at most {_LARGEST_BATCH:,}, not {self.batch_size:,}")
         if not 0.0 <= self.gamma <= 1.0:
             raise UsageError(f"--gamma must be from 0 to 1, not {self.gamma}")
+        if self.validation is not None and not 0.0 < self.validation < 1.0:
+            raise UsageError(f"--validation must be a fraction between 0 and 1, not {self.validation}")
+        if self.patience is not None and self.validation is None:
+            raise UsageError(
+                "--patience waits for the held-out loss: hold out episodes with --validation 0.1"
+            )
         if self.seed < 0:
             raise UsageError(f"--seed must not be negative, not {self.seed}")
         if self.jit not in ("auto", "on", "off"):

@@ -19,9 +19,13 @@ from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
+from vinci_offline.training.guards import FiniteGuard
+from vinci_offline.training.held_out import HeldOut, deciding_loss
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.run_directory import RunDirectory
+from vinci_offline.training.standing import Standing
+from vinci_offline.types import Array
 
 ROLES: tuple[Role, ...] = ("critic", "actor")
 
@@ -38,6 +42,8 @@ class TrainResult:
         interrupted: whether Ctrl-C ended it early; the checkpoint holds everything up to ``steps``.
         compiler: what compiled the steps: ``XLA`` or ``TensorFlow graph``.
         compile_seconds: how long that took.
+        stopped_early: whether the held-out loss ended it before its last step.
+        best_step: the step of the state in ``run/best``, or None where none is kept.
     """
 
     run: Path
@@ -47,6 +53,8 @@ class TrainResult:
     interrupted: bool = False
     compiler: str = "XLA"
     compile_seconds: float = 0.0
+    stopped_early: bool = False
+    best_step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,8 @@ class Run:
         env: what to evaluate in, or None.
         hooks: who listens.
         trained: steps each role was trained for before this run.
+        held_out: computes the losses on held-out transitions, or None where there are none.
+        rows: the dataset's row of each row that the engine draws from; None where they are the same.
     """
 
     def __init__(
@@ -85,6 +95,8 @@ class Run:
         env: Any,
         hooks: Sequence[Hook],
         trained: Mapping[str, int],
+        held_out: HeldOut | None = None,
+        rows: Array | None = None,
     ) -> None:
         self.directory = directory
         self.learner = learner
@@ -95,6 +107,9 @@ class Run:
         self._env = env
         self._hooks = hooks
         self._trained = dict(trained)
+        self._held_out = held_out
+        self._rows = rows
+        self._standings = {"return": Standing(), "validation": Standing()}
         self._metrics: dict[str, float] = {}
         self._seconds = 0.0
         self._timed_steps = 0
@@ -107,12 +122,14 @@ class Run:
             self.learner.restore(checkpoint.state)
             self.step = checkpoint.step
             self._trained = dict(checkpoint.trained)
+            for name, standing in self._standings.items():
+                standing.restore(checkpoint.standings.get(name))
 
     def execute(self, info: RunInfo) -> TrainResult:
         """Take every step that is left.
 
         Raises:
-            VinciError: a loss or a gradient is no longer finite; the last checkpoint is from before that.
+            VinciError: a loss or a parameter is no longer finite; the last checkpoint is from before that.
         """
         with interrupt_flag() as interrupted, closing(self.stepping(info, interrupted)) as stepping:
             try:
@@ -134,27 +151,40 @@ class Run:
             info: what hooks are told at the start.
             interrupted: when set, the run saves and ends before its next chunk.
         """
+        self._guard = FiniteGuard(self.learner, self.engine, self._rows)
         for hook in self._hooks:
             hook.start(info)
         try:
             for phase in self.phases:
-                if self.step < phase.stop and not interrupted.is_set():
+                if self.step < phase.stop and not interrupted.is_set() and not self._out_of_patience:
                     yield from self._stepping(phase, interrupted)
             self._save()
         finally:
             for hook in self._hooks:
                 hook.finish(self.step)
         rate = self._timed_steps / self._seconds if self._seconds else math.nan
-        done = self.step == self.phases[-1].stop
+        done, stopped = self.step == self.phases[-1].stop, self._out_of_patience
         return TrainResult(
             self.directory.path,
             self.step,
             rate,
             self._metrics,
-            interrupted=not done,
+            interrupted=not done and not stopped,
             compiler=str(info.config["compiler"]),
             compile_seconds=self._compile_seconds,
+            stopped_early=stopped and not done,
+            best_step=self._deciding.step if self._deciding.score is not None else None,
         )
+
+    @property
+    def _deciding(self) -> Standing:
+        """The standing that says which state is the best."""
+        return self._standings["return" if self.config.eval_every else "validation"]
+
+    @property
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self._standings["validation"].since >= patience
 
     def _stepping(self, phase: Phase, interrupted: threading.Event) -> Generator[Chunk, Taken, None]:
         updates = self.learner.select(phase.role)
@@ -162,16 +192,17 @@ class Run:
         _, seconds = yield Chunk(updates, self.step, 0)
         self._compile_seconds += seconds
         compiled = {"compile_seconds": seconds}
-        while self.step < phase.stop and not interrupted.is_set():
+        while self.step < phase.stop and not interrupted.is_set() and not self._out_of_patience:
             count = self._next_stop(phase) - self.step
             metrics, elapsed = yield Chunk(updates, self.step, count)
-            self._check_finite(metrics, count)
+            self._check_finite(updates, count, metrics)
             self.step += count
             self._seconds += elapsed
             self._timed_steps += count
             for role in ROLES:
                 self._trained[role] += count if any(bound.update.role == role for bound in updates) else 0
-            self._tell({**metrics, **compiled, "steps_per_second": count / elapsed})
+            told = {**metrics, **compiled, "steps_per_second": count / elapsed}
+            self._tell({**told, **self._validate(updates)})
             compiled = {}
 
     def _next_stop(self, phase: Phase) -> int:
@@ -183,14 +214,42 @@ class Run:
         self._metrics.update(metrics)
         for hook in self._hooks:
             hook.metrics(self.step, metrics)
-        last = self.step == self.phases[-1].stop
+        last = self.step == self.phases[-1].stop or self._out_of_patience
+        if self._out_of_patience:
+            self._note_early_stop()
         if self.config.eval_every and (last or self.step % self.config.eval_every == 0):
             evaluation = self._evaluate()
             self._metrics["return/mean"] = evaluation.return_mean
             for hook in self._hooks:
                 hook.evaluation(self.step, evaluation)
+            self._offer("return", evaluation.return_mean)
         if self.step % self.config.checkpoint_every == 0 and not last:
             self._save()
+
+    def _validate(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
+        """The held-out losses, where they are due."""
+        last = self.step == self.phases[-1].stop
+        if self._held_out is None or (self.step % self.config.log_every and not last):
+            return {}
+        losses = self._held_out.losses(updates)
+        # Losses of different halves do not compare: the plan's last phase alone decides.
+        if self.step > self.phases[-1].start:
+            self._offer("validation", -deciding_loss(updates, losses))
+        return losses
+
+    def _offer(self, name: str, score: float) -> None:
+        standing = self._standings[name]
+        if standing.offer(self.step, score) and standing is self._deciding:
+            self.directory.save_best(self.learner, self._checkpoint())
+
+    def _note_early_stop(self) -> None:
+        standing = self._standings["validation"]
+        for hook in self._hooks:
+            hook.note(
+                self.step,
+                f"stopped early: the held-out loss has not improved since step {standing.step:,} "
+                f"({standing.since} looks)",
+            )
 
     def _evaluate(self) -> Evaluation:
         return evaluate(
@@ -200,18 +259,22 @@ class Run:
     def _save(self) -> None:
         # The networks first: a checkpoint says that everything up to its step is on disk.
         self.directory.save_networks(self.learner)
-        save_checkpoint(
-            self.directory.checkpoints, Checkpoint(self.step, self._trained, self.learner.state())
-        )
+        save_checkpoint(self.directory.checkpoints, self._checkpoint())
 
-    def _check_finite(self, metrics: Mapping[str, float], count: int) -> None:
-        bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
-        if bad:
-            raise VinciError(
-                f"training diverged between steps {self.step + 1} and {self.step + count}: "
-                f"{', '.join(bad)} not finite. {self.directory.path} keeps the last checkpoint from before; "
-                "try a lower learning rate, or rewards of a smaller scale"
-            )
+    def _checkpoint(self) -> Checkpoint:
+        standings = {name: standing.to_json() for name, standing in self._standings.items()}
+        return Checkpoint(self.step, dict(self._trained), self.learner.state(), standings)
+
+    def _check_finite(self, updates: Sequence[BoundUpdate], count: int, metrics: Mapping[str, float]) -> None:
+        found = self._guard.check(updates, self.step, count, metrics)
+        if found is None:
+            return
+        kept = latest_checkpoint(self.directory.checkpoints)
+        raise VinciError(
+            f"training diverged {found}. "
+            + (f"The checkpoint of step {kept.step} is kept" if kept else "There was no checkpoint yet")
+            + f" in {self.directory.path}; try a lower learning rate, or rewards of a smaller scale"
+        )
 
 
 @contextmanager

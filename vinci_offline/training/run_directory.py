@@ -14,6 +14,7 @@ import numpy as np
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.files import publish_text, published
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.training.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.types import FloatArray
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _FREE_TO_CHANGE = (
     "training.checkpoint_every.",
     "training.eval_every.",
     "training.eval_episodes.",
+    "training.patience.",
 )
 
 
@@ -42,6 +44,11 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def best(self) -> RunDirectory:
+        """The run as it was at its best, a run directory of its own: networks, policy and one checkpoint."""
+        return RunDirectory(self.path / "best")
 
     def exists(self) -> bool:
         """Whether a run was started here."""
@@ -106,6 +113,19 @@ class RunDirectory:
             _save_model(learner.stochastic_policy, self.path / "stochastic_policy.keras")
         for name, net in learner.nets.items():
             _save_model(net, self.path / "networks" / f"{name}.keras")
+
+    def save_best(self, learner: Learner, checkpoint: Checkpoint) -> None:
+        """Make `best` this state: what could be evaluated, or started from, then can be there too.
+
+        Raises:
+            VinciError: the disk is full.
+        """
+        best = self.best
+        best.path.mkdir(exist_ok=True)
+        for name in ("dataset.json", "config.json"):
+            publish_text(best.path / name, (self.path / name).read_text(encoding="utf-8"))
+        best.save_networks(learner)
+        replace_checkpoint(best.checkpoints, checkpoint)
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         stored = self._read("dataset.json")

@@ -27,6 +27,7 @@ from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.training.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
+from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
 from vinci_offline.training.learner import TARGET_PREFIX, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.precision import precision
@@ -35,7 +36,7 @@ from vinci_offline.training.run import Run, TrainResult
 from vinci_offline.training.run_directory import RunDirectory
 from vinci_offline.training.source import Source
 from vinci_offline.training.streaming import choose_memory, open_source
-from vinci_offline.types import Array, FloatArray
+from vinci_offline.types import Array, FloatArray, Transitions
 
 Normalization = tuple[FloatArray, FloatArray] | None
 
@@ -108,6 +109,8 @@ class Task:
         networks: the user's, as `train` takes them.
         origin: the run that networks start from, or None.
         env: where to evaluate, or None.
+        held_out: transitions of held-out episodes, or None.
+        rows: the dataset's row of each transition; None where they are the same.
     """
 
     agent: Agent
@@ -119,6 +122,8 @@ class Task:
     networks: str | Path | Mapping[str, Any] | None
     origin: RunDirectory | None
     env: Any
+    held_out: Transitions | None = None
+    rows: Array | None = None
 
     @classmethod
     def of(
@@ -139,13 +144,24 @@ class Task:
         dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
         _check_action_kind(agent, dataset.spec)
         origin = RunDirectory(Path(init)) if init else None
-        normalization = _normalization(agent, dataset, origin)
+        split = split_episodes(dataset, config.validation)
+        normalization = _normalization(agent, split.training, origin)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
-        source = open_source(dataset, config)
+        source = open_source(split.training, config)
         summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
-        sample = sample_observations(dataset)
+        sample = sample_observations(split.training)
         return cls(
-            agent, dataset.spec, summary, source, sample, normalization, networks, origin, evaluation_env
+            agent,
+            dataset.spec,
+            summary,
+            source,
+            sample,
+            normalization,
+            networks,
+            origin,
+            evaluation_env,
+            held_out_sample(split, config),
+            split.rows,
         )
 
     def prepare(
@@ -171,7 +187,17 @@ class Task:
         )
         engine.check()
         self.claim(directory, config, resume=resume, overwrite=overwrite)
-        run = Run(directory, learner, engine, config=config, env=self.env, hooks=hooks, trained=trained)
+        run = Run(
+            directory,
+            learner,
+            engine,
+            config=config,
+            env=self.env,
+            hooks=hooks,
+            trained=trained,
+            held_out=self.held_out and HeldOut(engine, self.held_out),
+            rows=self.rows,
+        )
         if resume:
             run.resume()
         return run, RunInfo(
@@ -415,6 +441,7 @@ def _default_hooks(progress: bool) -> tuple[Hook, ...]:
     from vinci_offline.hooks.portrait import Portrait
     from vinci_offline.hooks.progress import Progress
     from vinci_offline.hooks.tensorboard import TensorBoard
+    from vinci_offline.hooks.value_alarm import ValueAlarm
 
     board = TensorBoard()
-    return (CsvLog(), board, Portrait(board), *((Progress(),) if progress else ()))
+    return (CsvLog(), board, Portrait(board), ValueAlarm(board.note), *((Progress(),) if progress else ()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from keras import ops
@@ -18,9 +18,10 @@ from vinci_offline.functional import random
 from vinci_offline.loading import describe
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Resident, Source
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Array, Metrics, Tensor, Transitions
 
 _BATCH_STREAM = 1 << 16  # apart from the updates' own streams, which count from zero
+_LOOK_STREAM = 1 << 17  # what `losses` draws, apart from what training draws
 
 Loop = Callable[[int, int], list[Any]]
 """Takes the steps after ``start``, ``count`` of them; the sums of each update's metrics."""
@@ -50,6 +51,7 @@ class Engine(ABC):
         self._batch_size = batch_size
         self._seed = seed
         self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
+        self._looks: dict[tuple[int, ...], Callable[[Transitions, Tensor], list[Tensor]]] = {}
 
     def run(self, updates: Sequence[BoundUpdate], start: int, count: int) -> dict[str, float]:
         """Take global steps ``start + 1 … start + count`` with these updates.
@@ -118,9 +120,35 @@ class Engine(ABC):
         if span is not None:
             self._source.prepare(generation + 1)
 
+    def batch(self, step: int) -> tuple[Array, Transitions]:
+        """What global step ``step`` learns from: rows ``[B]`` of the dataset, and their transitions."""
+        self._load(step - 1)
+        rows, batch = self._draw(self._columns, ops.convert_to_tensor(step))
+        return self._source.dataset_rows(self._generation or 0)[ops.convert_to_numpy(rows)], batch
+
+    def losses(self, updates: Sequence[BoundUpdate], batches: Iterable[Transitions]) -> dict[str, float]:
+        """The mean over batches of each update's loss, by the network that it trains; nothing moves.
+
+        Draws are keyed by the batch's place alone, so two calls differ by what was learned between them.
+        """
+        selection = tuple(bound.stream for bound in updates)
+        if selection not in self._looks:
+            self._looks[selection] = self._compile_pure(lambda batch, draw: self._look(updates, batch, draw))
+        look = self._looks[selection]
+        each = [
+            [float(loss) for loss in look(batch, ops.convert_to_tensor(place))]
+            for place, batch in enumerate(batches)
+        ]
+        means = (sum(values) / len(each) for values in zip(*each, strict=True))
+        return {bound.update.trains: mean for bound, mean in zip(updates, means, strict=True)}
+
     @abstractmethod
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
         """The compiled loop of `_step`; ``widths`` are the numbers of metrics, which it sums."""
+
+    @abstractmethod
+    def _compile_pure(self, function: Callable[[Transitions, Tensor], Any]) -> Callable[..., Any]:
+        """A compiled function that reads the learner's variables and assigns none."""
 
     @abstractmethod
     def _gradients(
@@ -136,10 +164,21 @@ class Engine(ABC):
         self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Transitions, step: Tensor
     ) -> Any:
         """One global step: the metrics of each update as a vector."""
+        _, batch = self._draw(columns, step)
+        return [self._apply(bound, batch, step, width) for bound, width in zip(updates, widths, strict=True)]
+
+    def _draw(self, columns: Transitions, step: Tensor) -> tuple[Tensor, Transitions]:
+        """The rows of one step, with replacement, and their transitions."""
         key = random.key(self._seed, step, _BATCH_STREAM)
         rows = random.integers(key, (self._batch_size,), self._rows)
-        batch = Transitions(*(ops.take(column, rows, axis=0) for column in columns))
-        return [self._apply(bound, batch, step, width) for bound, width in zip(updates, widths, strict=True)]
+        return rows, Transitions(*(ops.take(column, rows, axis=0) for column in columns))
+
+    def _look(self, updates: Sequence[BoundUpdate], batch: Transitions, draw: Tensor) -> list[Tensor]:
+        keys = [random.key(self._seed, draw, _LOOK_STREAM + bound.stream) for bound in updates]
+        return [
+            bound.update.loss(self._learner.nets, batch, key)[0]
+            for bound, key in zip(updates, keys, strict=True)
+        ]
 
     def _apply(self, bound: BoundUpdate, batch: Transitions, step: Tensor, width: int) -> Tensor:
         """Run one update where its period divides the step; zeros where it does not."""

@@ -44,6 +44,10 @@ class JaxEngine(Engine):
 
         return call
 
+    def _compile_pure(self, function: Callable[[Transitions, Tensor], Any]) -> Callable[..., Any]:
+        compiled = jax.jit(lambda values, *given: self._pure(lambda: function(*given), values)[0])
+        return lambda *given: compiled([v.value for v in self._variables], *given)
+
     def _gradients(
         self, loss: Callable[[], tuple[Tensor, Metrics]], bound: BoundUpdate
     ) -> tuple[Tensor, Metrics, list[Tensor]]:

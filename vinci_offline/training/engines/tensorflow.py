@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -56,6 +57,10 @@ class TensorFlowEngine(Engine):
             return sums
 
         return call
+
+    def _compile_pure(self, function: Callable[[Transitions, Tensor], Any]) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = tf.function(function, jit_compile=self._jit, autograph=False)
+        return compiled
 
     def _gradients(
         self, loss: Callable[[], tuple[Tensor, Metrics]], bound: BoundUpdate

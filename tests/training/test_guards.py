@@ -1,0 +1,109 @@
+"""The guard against divergence: the exact step, the update, and the rows."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from vinci_offline import Dataset, VinciError, train
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.engines import make_engine as engine_of_the_backend
+from vinci_offline.training.guards import FiniteGuard
+
+SHORT = {"batch_size": 16, "jit": "off", "progress": False, "settings": {"hidden": (8,)}}
+POISONED = 321
+
+
+@pytest.fixture
+def poisoned(transitions):
+    """Transitions with one row whose squared error overflows."""
+    reward = transitions.reward.copy()
+    reward[POISONED] = 3e38
+    return transitions._replace(reward=reward)
+
+
+def first_step_with(engine, row):
+    return next(step for step in range(1, 1000) if row in engine.batch(step)[0])
+
+
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_it_finds_the_step_the_update_and_the_row(make_learner, poisoned, jit):
+    learner = make_learner()
+    engine = engine_of_the_backend(learner, poisoned, batch_size=16, seed=3, jit=jit)
+    expected = first_step_with(engine, POISONED)
+    assert expected > 2  # something to search
+    guard = FiniteGuard(learner, engine, rows=np.arange(1000, 1500))
+    updates, count = learner.select(None), expected + 37
+    found = guard.check(updates, 0, count, engine.run(updates, 0, count))
+    assert (found.step, found.update) == (expected, "critic")
+    assert found.names[0] == "loss/critic"
+    assert found.rows[0] == 1000 + POISONED
+    assert not math.isfinite(found.losses[0])
+    assert len(found.rows) == 5
+    assert all(math.isfinite(loss) for loss in found.losses[1:])
+    assert f"at step {expected} in the update of 'critic': loss/critic" in str(found)
+    again = make_learner()
+    engine_of_the_backend(again, poisoned, batch_size=16, seed=3, jit=jit).run(
+        again.select(None), 0, expected - 1
+    )
+    for name, value in again.state().items():
+        np.testing.assert_array_equal(value, learner.state()[name], err_msg=name)
+
+
+def test_sound_chunks_pass_and_move_nothing(make_learner, make_engine):
+    learner = make_learner()
+    engine = make_engine(learner)
+    guard = FiniteGuard(learner, engine)
+    metrics = engine.run(learner.select(None), 0, 5)
+    before = learner.state()
+    assert guard.check(learner.select(None), 0, 5, metrics) is None
+    assert all(np.array_equal(before[name], value) for name, value in learner.state().items())
+
+
+def test_a_parameter_is_enough(make_learner, make_engine):
+    learner = make_learner()
+    engine = make_engine(learner)
+    guard = FiniteGuard(learner, engine)
+    engine.run(learner.select(None), 0, 2)
+    variable = learner.variables()["networks/target_actor/0"]
+    broken = np.array(variable)
+    broken[0] = np.inf
+    variable.assign(broken)
+    found = guard.check(learner.select(None), 0, 2, {"loss/critic": 1.0})
+    assert found.update == "actor"
+    assert found.names == ("networks/target_actor/0",)
+    assert "networks/target_actor not finite" in str(found)
+
+
+def test_a_run_that_diverges_keeps_the_checkpoint_from_before(tmp_path):
+    """Rewards just below what overflows: the values grow into it after some steps."""
+    source = Dataset.open("pendulum-mixed").select_episodes(range(3))
+    rewards = source.columns["rewards"].copy()
+    rewards[77] = 3e38
+    dataset = Dataset.from_columns({**source.columns, "rewards": rewards}, source.spec)
+    with pytest.raises(
+        VinciError, match=r"diverged at step \d+ in the update of 'critic'.* 77 \(loss inf\)"
+    ) as told:
+        train(dataset, "td3bc", output=tmp_path / "run", steps=500, log_every=50, checkpoint_every=1, **SHORT)
+    step = int(str(told.value).split("at step ")[1].split()[0])
+    kept = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert kept.step == step - 1
+    assert f"checkpoint of step {kept.step} is kept" in str(told.value)
+    assert all(np.isfinite(value).all() for value in kept.state.values())
+    assert "\n" not in str(told.value)
+
+
+def test_rows_are_the_datasets_own_where_episodes_are_held_out(tmp_path):
+    source = Dataset.open("pendulum-mixed").select_episodes(range(6))
+    from vinci_offline.training.held_out import split_episodes
+
+    bad = int(split_episodes(source, 0.3).rows[450])
+    assert bad != 450
+    rewards = source.columns["rewards"].copy()
+    rewards[bad] = 3e38
+    dataset = Dataset.from_columns({**source.columns, "rewards": rewards}, source.spec, source.episodes)
+    with pytest.raises(VinciError, match=rf" {bad} \(loss inf\)"):
+        train(dataset, "td3bc", output=tmp_path / "run", steps=500, validation=0.3, **SHORT)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["training"]["validation"] == 0.3

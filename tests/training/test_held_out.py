@@ -1,0 +1,230 @@
+"""Held-out episodes, patience, and the best state: exact through interruptions."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from vinci_offline import Dataset, UsageError, evaluate, train
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.held_out import HeldOut, Split, deciding_loss, held_out_sample, split_episodes
+from vinci_offline.training.run import Run
+from vinci_offline.training.standing import Standing
+
+OPTIONS = {
+    "steps": 120,
+    "log_every": 10,
+    "checkpoint_every": 25,
+    "batch_size": 32,
+    "jit": "off",
+    "progress": False,
+    "settings": {"hidden": (16, 16)},
+    "validation": 0.34,
+}
+
+
+@pytest.fixture(scope="session")
+def data():
+    return Dataset.open("pendulum-mixed").select_episodes(range(0, 300, 50))
+
+
+def run(data, output, agent="bc", **options):
+    return train(data, agent, output=output, **{**OPTIONS, **options})
+
+
+def table(result, name="metrics.csv"):
+    with (result.run / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def state(result):
+    return latest_checkpoint(result.run / "checkpoints").state
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        np.testing.assert_array_equal(value, right[name], err_msg=name)
+
+
+def test_a_split_takes_whole_episodes_and_leaves_none_out(data):
+    split = split_episodes(data, 0.34)
+    assert (len(split.training.episodes), len(split.held_out.episodes)) == (4, 2)
+    assert len(split.training) + len(split.held_out) == len(data)
+    returns = sorted([*split.training.episodes["return"], *split.held_out.episodes["return"]])
+    assert returns == sorted(data.episodes["return"])
+    for path, column in split.training.columns.items():
+        np.testing.assert_array_equal(column, data.columns[path][split.rows])
+    again = split_episodes(data, 0.34)
+    np.testing.assert_array_equal(again.rows, split.rows)
+    assert split_episodes(data, None).training is data
+    for fraction, held in ((1e-6, 1), (0.999, 5)):
+        assert len(split_episodes(data, fraction).held_out.episodes) == held
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"validation": 0.0}, "--validation must be"),
+        ({"validation": 1.0}, "--validation must be"),
+        ({"validation": None, "patience": 3}, "--patience waits"),
+        ({"patience": 0}, "--patience must be at least 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(data, tmp_path, options, told):
+    with pytest.raises(UsageError, match=told):
+        run(data, tmp_path / "run", **options)
+    with pytest.raises(UsageError, match="the dataset has one"):
+        run(data.select_episodes([0]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("jit", ["off", "on"])
+def test_held_out_losses_are_the_losses_and_move_nothing(make_learner, make_engine, transitions, jit):
+    learner = make_learner()
+    engine = make_engine(learner, jit)
+    held_out = HeldOut(engine, transitions)
+    updates = learner.select(None)
+    before = learner.state()
+    first, second = held_out.losses(updates), held_out.losses(updates)
+    assert first == second
+    assert_equal(before, learner.state())
+    assert set(first) == {"validation/critic", "validation/actor"}
+    critic = learner.nets.critic([transitions.observation, transitions.action])
+    near = float(
+        -np.mean(learner.nets.critic([transitions.observation, learner.nets.actor(transitions.observation)]))
+    )
+    assert critic.shape == (2, 500)
+    assert first["validation/actor"] == pytest.approx(near, abs=0.02)  # the loss adds noise to the action
+    engine.run(updates, 0, 3)
+    assert held_out.losses(updates) != first
+    assert set(held_out.losses(learner.select("actor"))) == {"validation/actor"}
+    assert deciding_loss(updates, first) == first["validation/actor"]
+    assert deciding_loss(learner.select("critic"), first) == first["validation/critic"]
+
+
+def test_a_large_held_out_set_is_sampled_and_sliced_evenly(make_learner, make_engine):
+    whole = Dataset.open("pendulum-mixed")
+    split = Split(whole, whole)
+    sample = held_out_sample(split, TrainingConfig(validation=0.5))
+    assert len(sample.reward) == 16_384 < len(whole)
+    rewards = whole.columns["rewards"]
+    np.testing.assert_array_equal(sample.reward[:256], rewards[:256])
+    np.testing.assert_array_equal(sample.reward[-256:], rewards[-256:])
+    assert sample.reward.mean() == pytest.approx(rewards.mean(), rel=0.05)
+    batches = HeldOut(make_engine(make_learner()), sample)._batches
+    assert [len(batch.reward) for batch in batches] == [4096] * 4
+    few = type(sample)(*(column[:4099] for column in sample))
+    assert [len(batch.reward) for batch in HeldOut(make_engine(make_learner()), few)._batches] == [2049] * 2
+
+
+def test_held_out_rows_are_not_learned_from_nor_normalised_by(data, tmp_path):
+    with_all = run(data, tmp_path / "held", agent="td3bc")
+    learned = split_episodes(data, 0.34).training
+    alone = run(learned, tmp_path / "alone", agent="td3bc", validation=None)
+    assert_equal(state(with_all), state(alone))
+    rows = table(with_all)
+    assert [int(row["step"]) for row in rows if row["validation/critic"]] == list(range(10, 121, 10))
+    assert all(row["validation/actor"] for row in rows if int(row["step"]) % 10 == 0)
+
+
+def test_patience_stops_where_the_held_out_loss_last_improved(data, tmp_path):
+    # Too high a rate for cloning to settle: the held-out loss soon rises.
+    wild = {"hidden": (16, 16), "learning_rate": 0.5}
+    result = run(data, tmp_path / "run", patience=3, settings=wild, steps=600)
+    losses = {
+        int(row["step"]): float(row["validation/actor"]) for row in table(result) if row["validation/actor"]
+    }
+    assert result.stopped_early
+    assert not result.interrupted
+    assert result.steps < 600
+    best = min(losses, key=losses.get)
+    assert result.best_step == best
+    assert result.steps == best + 30
+    assert latest_checkpoint(result.run / "checkpoints").step == result.steps
+    again = run(data, tmp_path / "run", patience=3, settings=wild, steps=600, resume=True)
+    assert (again.steps, again.stopped_early) == (result.steps, True)
+    assert_equal(state(result), state(again))
+    longer = run(data, tmp_path / "run", patience=100, settings=wild, steps=600, resume=True)
+    assert longer.steps == 600
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("by", ["validation", "return"])
+def test_the_best_state_is_kept_and_survives_an_interruption(data, tmp_path, monkeypatch, by):
+    options = {"settings": {"hidden": (16, 16), "learning_rate": 0.1}}
+    if by == "return":
+        options |= {"eval_every": 15, "eval_episodes": 1, "validation": None}
+    whole = run(data, tmp_path / "whole", **options)
+    if by == "return":
+        scores = {int(r["step"]): float(r["return_mean"]) for r in table(whole, "evaluations.csv")}
+    else:
+        scores = {
+            int(r["step"]): -float(r["validation/actor"]) for r in table(whole) if r["validation/actor"]
+        }
+    best = max(scores, key=scores.get)
+    assert whole.best_step == best
+    kept = latest_checkpoint(whole.run / "best" / "checkpoints")
+    assert kept.step == best
+    assert len(list((whole.run / "best" / "checkpoints").iterdir())) == 1
+
+    save = Run._save
+    saved = []
+
+    def die_at_the_second(self):
+        if len(saved) == 2:
+            raise KilledError
+        saved.append(self.step)
+        save(self)
+
+    monkeypatch.setattr(Run, "_save", die_at_the_second)
+    with pytest.raises(KilledError):
+        run(data, tmp_path / "cut", **options)
+    monkeypatch.undo()
+    assert latest_checkpoint(tmp_path / "cut" / "checkpoints").step == 50
+    resumed = run(data, tmp_path / "cut", resume=True, **options)
+    assert resumed.best_step == best
+    again = latest_checkpoint(tmp_path / "cut" / "best" / "checkpoints")
+    assert again.step == best
+    assert_equal(kept.state, again.state)
+    ends = [latest_checkpoint(r.run / "checkpoints").standings for r in (whole, resumed)]
+    assert ends[0] == ends[1]
+
+
+def test_best_is_a_run_directory_of_its_own(data, tmp_path):
+    result = run(data, tmp_path / "run")
+    best = result.run / "best"
+    assert {"config.json", "dataset.json", "policy.keras"} <= {path.name for path in best.iterdir()}
+    assert evaluate(best, episodes=1).env == "Pendulum-v1"
+    started = run(data, tmp_path / "next", init=best, steps=10)
+    assert started.steps == 10
+    shutil.rmtree(tmp_path / "next")
+    plain = run(data, tmp_path / "plain", validation=None, steps=10)
+    assert plain.best_step is None
+    assert not (plain.run / "best").exists()
+
+
+def test_only_the_last_phase_of_a_plan_decides(data, tmp_path):
+    result = run(data, tmp_path / "run", agent="iql", phases="critic:60,actor:60", patience=1)
+    assert result.steps > 60
+    assert result.best_step > 60
+    rows = table(result)
+    assert all(row["validation/value"] and row["validation/critic"] for row in rows if int(row["step"]) == 30)
+
+
+def test_a_standing_keeps_the_first_of_equals_and_counts_the_rest():
+    standing = Standing()
+    improved = [
+        standing.offer(step, score) for step, score in enumerate([float("nan"), 1.0, 1.0, 0.5, 2.0, 1.5])
+    ]
+    assert improved == [False, True, False, False, True, False]
+    assert (standing.score, standing.step, standing.since) == (2.0, 4, 1)
+    other = Standing()
+    other.restore(json.loads(json.dumps(standing.to_json())))
+    assert other == standing

@@ -1,0 +1,145 @@
+"""The guard against divergence: it stops a run where a number is no longer finite, and says where that began."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vinci_offline.training.engines.engine import Engine
+from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.types import Array, Transitions
+
+State = Mapping[str, Array]
+
+_VARIABLES = ("networks/", "optimizers/")
+_ROWS_TOLD = 5
+_ROWS_WEIGHED = 1024
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run stopped being finite.
+
+    Attributes:
+        step: the first global step that left something not finite.
+        update: the network whose update did, or None where only a metric of no update's own is not finite.
+        names: what is not finite.
+        rows: rows of that step's batch, the greatest loss first.
+        losses: the loss of each of ``rows`` by itself.
+    """
+
+    step: int
+    update: str | None
+    names: tuple[str, ...]
+    rows: tuple[int, ...]
+    losses: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """One line for a message."""
+        update = "" if self.update is None else f" in the update of {self.update!r}"
+        metrics = [name for name in self.names if not name.startswith(_VARIABLES)]
+        # By network: its variables' own numbers tell a reader nothing.
+        nets = dict.fromkeys("/".join(n.split("/")[:2]) for n in self.names if n.startswith(_VARIABLES))
+        told = zip(self.rows, self.losses, strict=True)
+        rows = ", ".join(f"{row} (loss {loss:.3g})" for row, loss in told)
+        return (
+            f"at step {self.step}{update}: {', '.join([*metrics, *nets])} not finite; "
+            f"the dataset rows of its batch with the greatest loss are {rows}"
+        )
+
+
+class FiniteGuard:
+    """Looks at every chunk's metrics and parameters, and finds the step at which they ceased to be finite.
+
+    It keeps a copy of the last sound state in host memory: from there a bad chunk is taken again in halves, which
+    costs at most one chunk more, since every draw is keyed by its step.
+
+    Args:
+        learner: what learns; its state now is the first sound one.
+        engine: takes its steps.
+        rows: the dataset row of each row that the engine draws from; None where they are the same.
+    """
+
+    def __init__(self, learner: Learner, engine: Engine, rows: Array | None = None) -> None:
+        self._learner = learner
+        self._engine = engine
+        self._rows = rows
+        self._sound = learner.state()
+
+    def check(
+        self, updates: Sequence[BoundUpdate], start: int, count: int, metrics: Mapping[str, float]
+    ) -> Divergence | None:
+        """Look at what steps ``start + 1 … start + count`` came to.
+
+        Returns:
+            None where all is finite; otherwise what is not, with the learner back before the first such step.
+        """
+        state = self._learner.state()
+        names = _not_finite(metrics, state)
+        if not names:
+            self._sound = state
+            return None
+        return self._find(updates, start, count, names)
+
+    def _find(
+        self, updates: Sequence[BoundUpdate], start: int, count: int, names: tuple[str, ...]
+    ) -> Divergence:
+        low, high = start, start + count
+        while high - low > 1:
+            middle = (low + high) // 2
+            found, state = self._take(updates, low, middle)
+            if found:
+                high = middle
+            else:
+                low, self._sound = middle, state
+        found, _ = self._take(updates, low, high)
+        # Where a device's sums are not reproducible the last step may come out sound: the chunk's names stand.
+        names = found or names
+        self._learner.restore(self._sound)
+        culprit = next((bound for bound in updates if any(_concerns(bound, name) for name in names)), None)
+        rows, losses = self._weigh(updates if culprit is None else [culprit], high)
+        return Divergence(high, culprit.update.trains if culprit else None, names, rows, losses)
+
+    def _take(
+        self, updates: Sequence[BoundUpdate], low: int, high: int
+    ) -> tuple[tuple[str, ...], dict[str, Array]]:
+        """Steps ``low + 1 … high`` from the sound state at ``low``: what is not finite then, and the state."""
+        self._learner.restore(self._sound)
+        metrics = self._engine.run(updates, low, high - low)
+        state = self._learner.state()
+        return _not_finite(metrics, state), state
+
+    def _weigh(self, updates: Sequence[BoundUpdate], step: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """The rows of a step's batch by their own loss just before it, those without a finite one first."""
+        drawn, batch = self._engine.batch(step)
+        rows, places = np.unique(drawn, return_index=True)
+        losses = [
+            sum(self._engine.losses(updates, [_row(batch, place)]).values())
+            for place in places[:_ROWS_WEIGHED].tolist()
+        ]
+        size = np.nan_to_num(np.abs(losses), nan=np.inf)
+        order = np.argsort(-size, kind="stable")[:_ROWS_TOLD]
+        told = rows[order] if self._rows is None else self._rows[rows[order]]
+        return tuple(told.tolist()), tuple(losses[i] for i in order)
+
+
+def _row(batch: Transitions, place: int) -> Transitions:
+    return Transitions(*(column[place : place + 1] for column in batch))
+
+
+def _not_finite(metrics: Mapping[str, float], state: State) -> tuple[str, ...]:
+    """The names of metrics, then of variables, that hold NaN or infinite values."""
+    wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+    wrong += [name for name, value in state.items() if not np.isfinite(value).all()]
+    return tuple(wrong)
+
+
+def _concerns(bound: BoundUpdate, name: str) -> bool:
+    kind, _, rest = name.partition("/")
+    of = rest.partition("/")[0]
+    if kind in ("loss", "gradient_norm", "optimizers"):
+        return of == bound.update.trains
+    return kind == "networks" and of in (bound.update.trains, bound.update.tracks)
