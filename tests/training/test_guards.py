@@ -66,10 +66,9 @@ def test_a_parameter_is_enough(make_learner, make_engine):
     engine = make_engine(learner)
     guard = FiniteGuard(learner, engine)
     engine.run(learner.select(None), 0, 2)
-    variable = learner.variables()["networks/target_actor/0"]
-    broken = np.array(variable)
-    broken[0] = np.inf
-    variable.assign(broken)
+    broken = learner.state()
+    broken["networks/target_actor/0"][0] = np.inf
+    learner.restore(broken)
     found = guard.check(learner.select(None), 0, 2, {"loss/critic": 1.0})
     assert found.update == "actor"
     assert found.names == ("networks/target_actor/0",)
@@ -85,10 +84,10 @@ def test_a_run_that_diverges_keeps_the_checkpoint_from_before(tmp_path):
     with pytest.raises(
         VinciError, match=r"diverged at step \d+ in the update of 'critic'.* 77 \(loss inf\)"
     ) as told:
-        train(dataset, "td3bc", output=tmp_path / "run", steps=500, log_every=50, checkpoint_every=1, **SHORT)
+        train(dataset, "td3bc", output=tmp_path / "run", steps=500, log_every=50, checkpoint_every=5, **SHORT)
     step = int(str(told.value).split("at step ")[1].split()[0])
     kept = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert kept.step == step - 1
+    assert kept.step == (step - 1) // 5 * 5
     assert f"checkpoint of step {kept.step} is kept" in str(told.value)
     assert all(np.isfinite(value).all() for value in kept.state.values())
     assert "\n" not in str(told.value)
