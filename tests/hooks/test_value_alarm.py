@@ -3,10 +3,14 @@
 import warnings
 from dataclasses import replace
 
+import keras
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vinci_offline import VinciWarning, train
+from vinci_offline import Dataset, VinciWarning, train
 from vinci_offline.hooks.value_alarm import ValueAlarm
+from vinci_offline.spec import EnvironmentSpec
 
 
 @pytest.fixture
@@ -75,32 +79,56 @@ def test_silent_without_a_discount_or_without_values(alarm):
     assert notes == more == []
 
 
-def test_a_run_that_diverges_is_told_early_and_one_that_learns_is_not(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+@pytest.fixture
+def doubling(box):
+    """Each state leads to twice itself for a small reward: with a linear critic w becomes 2 w.
 
-    options = {
-        "steps": 400,
-        "log_every": 20,
-        "batch_size": 32,
-        "jit": "off",
-        "progress": False,
-        "settings": {"hidden": (16, 16)},
+    Sutton and Barto (2018), section 11.2, their example of values that diverge off-policy.
+    """
+    state = np.random.default_rng(0).uniform(0.1, 1, (200, 1)).astype(np.float32)
+    columns = {
+        "observations": state,
+        "next_observations": 2 * state,
+        "actions": np.zeros((200, 1), np.float32),
+        "rewards": np.full(200, 0.1, np.float32),
+        "terminals": np.zeros(200, bool),
+        "timeouts": np.ones(200, bool),
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", VinciWarning)
-        train("pendulum-mixed", "td3bc", output=tmp_path / "sound", **options)
-    # A hard copy at each step and a rate far too high: Q-learning's bootstrap feeds on itself.
-    settings = {
-        "hidden": (16, 16),
-        "target_update": 1.0,
-        "critic_learning_rate": 0.3,
-        "actor_learning_rate": 0.3,
-    }
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", VinciWarning)
-        train("pendulum-mixed", "ddpg", output=tmp_path / "wild", **{**options, "settings": settings})
-    assert ["they diverge" in str(warning.message) for warning in told] == [True]
-    events = EventAccumulator(str(tmp_path / "wild"))
-    events.Reload()
-    assert any("notes" in tag for tag in events.Tags()["tensors"])
+    return Dataset.from_columns(columns, EnvironmentSpec(box([-9.0], [9.0]), box([-1.0], [1.0])))
+
+
+def linear(env):
+    inputs = keras.layers.Concatenate()([env.state, env.action])
+    return keras.Model([env.state, env.action], keras.layers.Dense(1, use_bias=False)(inputs))
+
+
+def test_a_run_that_diverges_is_told_and_one_that_learns_is_not(doubling, tmp_path):
+    options = {"log_every": 20, "batch_size": 32, "jit": "off", "progress": False}
+    told = {}
+    for name, target_update in (("wild", 1.0), ("frozen", 1e-8)):
+        settings = {
+            "normalize_observations": False,
+            "target_update": target_update,
+            "critic_learning_rate": 0.2,
+            "hidden": (4,),
+        }
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", VinciWarning)
+            output = tmp_path / name
+            train(
+                doubling,
+                "ddpg",
+                output=output,
+                steps=200,
+                settings=settings,
+                networks={"critic": linear},
+                **options,
+            )
+        told[name] = [str(warning.message) for warning in caught]
+        events = EventAccumulator(str(output))
+        events.Reload()
+        assert any("notes" in tag for tag in events.Tags()["tensors"]) == bool(told[name])
+    assert told["frozen"] == []
+    assert len(told["wild"]) == 1
+    assert "rewards allow 0 to 10: they diverge" in told["wild"][0]
