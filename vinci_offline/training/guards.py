@@ -26,7 +26,7 @@ class Divergence:
     Attributes:
         step: the first global step that left something not finite.
         update: the network whose update did, or None where only a metric of no update's own is not finite.
-        names: what is not finite.
+        names: what is not finite then, of that update where there is one.
         rows: rows of that step's batch, the greatest loss first.
         losses: the loss of each of ``rows`` by itself.
     """
@@ -100,8 +100,11 @@ class FiniteGuard:
         names = found or names
         self._learner.restore(self._sound)
         culprit = next((bound for bound in updates if any(_concerns(bound, name) for name in names)), None)
-        rows, losses = self._weigh(updates if culprit is None else [culprit], high)
-        return Divergence(high, culprit.update.trains if culprit else None, names, rows, losses)
+        if culprit is None:
+            return Divergence(high, None, names, *self._weigh(updates, high))
+        # What the later updates made of it within the step is no news.
+        own = tuple(name for name in names if _concerns(culprit, name))
+        return Divergence(high, culprit.update.trains, own, *self._weigh([culprit], high))
 
     def _take(
         self, updates: Sequence[BoundUpdate], low: int, high: int
