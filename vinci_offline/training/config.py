@@ -85,12 +85,7 @@ class TrainingConfig:
             raise UsageError(f"--batch-size must be at most {_LARGEST_BATCH:,}, not {self.batch_size:,}")
         if not 0.0 <= self.gamma <= 1.0:
             raise UsageError(f"--gamma must be from 0 to 1, not {self.gamma}")
-        if self.validation is not None and not 0.0 < self.validation < 1.0:
-            raise UsageError(f"--validation must be a fraction between 0 and 1, not {self.validation}")
-        if self.patience is not None and self.validation is None:
-            raise UsageError(
-                "--patience waits for the held-out loss: hold out episodes with --validation 0.1"
-            )
+        self._check_validation()
         if self.seed < 0:
             raise UsageError(f"--seed must not be negative, not {self.seed}")
         if self.jit not in ("auto", "on", "off"):
@@ -115,3 +110,11 @@ class TrainingConfig:
     def budget(self) -> int:
         """The memory budget in bytes."""
         return parse_bytes(self.memory_budget, "--memory-budget")
+
+    def _check_validation(self) -> None:
+        if self.validation is not None and not 0.0 < self.validation < 1.0:
+            raise UsageError(f"--validation must be a fraction between 0 and 1, not {self.validation}")
+        if self.patience is not None and self.validation is None:
+            raise UsageError(
+                "--patience waits for the held-out loss: hold out episodes with --validation 0.1"
+            )

@@ -14,7 +14,7 @@ from vinci_offline.types import Array, Transitions
 
 State = Mapping[str, Array]
 
-_VARIABLES = ("networks/", "optimizers/")
+_VARIABLES = ("networks/", "averages/", "optimizers/")
 _ROWS_TOLD = 5
 _ROWS_WEIGHED = 1024
 
@@ -143,6 +143,6 @@ def _not_finite(metrics: Mapping[str, float], state: State) -> tuple[str, ...]:
 def _concerns(bound: BoundUpdate, name: str) -> bool:
     kind, _, rest = name.partition("/")
     of = rest.partition("/")[0]
-    if kind in ("loss", "gradient_norm", "optimizers"):
+    if kind in ("loss", "gradient_norm", "averages", "optimizers"):
         return of == bound.update.trains
     return kind == "networks" and of in (bound.update.trains, bound.update.tracks)
