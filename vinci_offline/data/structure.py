@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _BLOSC2 = 32026
 _BEST_RATIO = {h5py.h5z.FILTER_DEFLATE: 1100, h5py.h5z.FILTER_LZF: 300, _BLOSC2: 100_000}
 
 Stamp = tuple[int, int, int]
+
+_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,37 @@ def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
         raise DatasetError(f"{path} is not a file: give the path of an HDF5 file")
     if stamp is not None and file_stamp(path) != stamp:
         raise DatasetError(f"{path} was changed since it was opened: open it again")
+    kept: dict[Path, h5py.File] | None = getattr(_thread, "files", None)
     try:
-        # A read visits each of its chunks once: a cache of chunks would only copy them, and read what nobody asked for.
-        with h5py.File(path, "r", rdcc_nbytes=0) as file:
-            yield file
+        if kept is None:
+            with _open(path) as file:
+                yield file
+        else:
+            if path not in kept:
+                kept[path] = _open(path)
+            yield kept[path]
     except PermissionError as error:
         raise DatasetError(f"{path} cannot be read: permission denied") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise DatasetError(_damage(path, error)) from error
+
+
+@contextmanager
+def files_kept_open() -> Iterator[None]:
+    """Within it this thread opens a file once, however many reads there are."""
+    files: dict[Path, h5py.File] = {}
+    _thread.files = files
+    try:
+        yield
+    finally:
+        _thread.files = None
+        for file in files.values():
+            file.close()
+
+
+def _open(path: Path) -> h5py.File:
+    # A read visits each of its chunks once: a cache of chunks would only copy them, and read what nobody asked for.
+    return h5py.File(path, "r", rdcc_nbytes=0)
 
 
 def file_stamp(path: Path) -> Stamp:

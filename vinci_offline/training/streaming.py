@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 import numpy as np
 
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.structure import files_kept_open
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.training.config import TrainingConfig
@@ -105,11 +106,13 @@ class Stream:
     def _read(self, generation: int) -> Transitions:
         pool = Transitions(*(np.empty((self.pool_rows, *c.shape[1:]), c.dtype) for c in self._like))
         most, place = max(1, _READ_BYTES // self._row_bytes), 0
-        for first, last in self._shuffle.pieces(generation).tolist():
-            for start in range(first, last, most):
+        pieces = self._shuffle.pieces(generation).tolist()
+        with files_kept_open():
+            for start, stop in (
+                (at, min(at + most, last)) for first, last in pieces for at in range(first, last, most)
+            ):
                 if self._closed.is_set():
                     raise CancelledError
-                stop = min(start + most, last)
                 for column, part in zip(pool, self._reader.read(start, stop), strict=True):
                     column[place : place + stop - start] = part
                 place += stop - start
