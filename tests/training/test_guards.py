@@ -93,7 +93,8 @@ def test_a_run_that_diverges_keeps_the_checkpoint_from_before(tmp_path):
     assert "\n" not in str(told.value)
 
 
-def test_rows_are_the_datasets_own_where_episodes_are_held_out(tmp_path):
+@pytest.mark.parametrize("memory", ["device", "stream"])
+def test_rows_are_the_datasets_own_where_episodes_are_held_out(tmp_path, memory):
     source = Dataset.open("pendulum-mixed").select_episodes(range(6))
     from vinci_offline.training.held_out import split_episodes
 
@@ -103,6 +104,15 @@ def test_rows_are_the_datasets_own_where_episodes_are_held_out(tmp_path):
     rewards[bad] = 3e38
     dataset = Dataset.from_columns({**source.columns, "rewards": rewards}, source.spec, source.episodes)
     with pytest.raises(VinciError, match=rf" {bad} \(loss inf\)"):
-        train(dataset, "td3bc", output=tmp_path / "run", steps=500, validation=0.3, **SHORT)
+        train(
+            dataset,
+            "td3bc",
+            output=tmp_path / "run",
+            steps=500,
+            validation=0.3,
+            memory=memory,
+            memory_budget=16_000,
+            **SHORT,
+        )
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["training"]["validation"] == 0.3
