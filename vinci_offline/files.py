@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vinci_offline.errors import VinciError
+
+_UNFINISHED = re.compile(r"^\..*\.\d+\.tmp(\.\w+)?$")
 
 
 @contextmanager
@@ -37,6 +40,13 @@ def published(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed before publishing left in ``folder`` and below."""
+    for path in folder.rglob(".*.tmp*"):
+        if _UNFINISHED.search(path.name):
+            path.unlink(missing_ok=True)
 
 
 def publish_text(path: Path, text: str) -> None:

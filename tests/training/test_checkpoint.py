@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vinci_offline import VinciError
+from vinci_offline.files import drop_unfinished
 from vinci_offline.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 
 
@@ -48,3 +49,15 @@ def test_a_failed_save_leaves_the_last_one_and_no_litter(tmp_path, monkeypatch):
 
 def test_none_where_there_is_none(tmp_path):
     assert latest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_what_a_killed_save_left_is_dropped_when_the_run_goes_on_and_nothing_else(tmp_path):
+    save_checkpoint(tmp_path, checkpoint(1))
+    left = (tmp_path / ".step-0000000002.4321.tmp.npz", tmp_path / ".policy.4321.tmp.keras")
+    kept = (tmp_path / ".hidden", tmp_path / "notes.tmp", tmp_path / ".mine.tmp")
+    for path in (*left, *kept):
+        path.write_bytes(b"half")
+    drop_unfinished(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
+    assert latest_checkpoint(tmp_path).step == 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import publish_text, published
+from vinci_offline.files import drop_unfinished, publish_text, published
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.training.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.types import FloatArray
@@ -77,6 +77,7 @@ class RunDirectory:
                 raise UsageError(f"{self.path} exists: {advice}")
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
+        drop_unfinished(self.path)
         publish_text(self.path / "dataset.json", json.dumps(dataset, indent=2))
         publish_text(self.path / "config.json", json.dumps(config, indent=2))
 
