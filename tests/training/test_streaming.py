@@ -49,10 +49,11 @@ def made_columns(rows, seed=0, terminal=0.02, timeout=0.02):
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """Files of 700, 1 and 499 rows."""
+    """Files of 700, 1 and 499 rows, the first of them compressed."""
     folder = tmp_path_factory.mktemp("streamed")
     for i, rows in enumerate((700, 1, 499)):
-        Dataset.from_columns(made_columns(rows, seed=i), SPEC).save(folder / f"{i}.h5")
+        dataset = Dataset.from_columns(made_columns(rows, seed=i), SPEC)
+        dataset.save(folder / f"{i}.h5", compress="none" if i else "gzip")
     return [folder / f"{i}.h5" for i in range(3)]
 
 

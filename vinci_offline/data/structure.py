@@ -36,6 +36,7 @@ _BEST_RATIO = {h5py.h5z.FILTER_DEFLATE: 1100, h5py.h5z.FILTER_LZF: 300, _BLOSC2:
 
 Stamp = tuple[int, int, int]
 
+_LARGEST_KEPT = 2**22
 _thread = threading.local()
 
 
@@ -84,15 +85,13 @@ def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
         raise DatasetError(f"{path} is not a file: give the path of an HDF5 file")
     if stamp is not None and file_stamp(path) != stamp:
         raise DatasetError(f"{path} was changed since it was opened: open it again")
-    kept: dict[Path, h5py.File] | None = getattr(_thread, "files", None)
+    kept: _Kept | None = getattr(_thread, "kept", None)
     try:
         if kept is None:
             with _open(path) as file:
                 yield file
         else:
-            if path not in kept:
-                kept[path] = _open(path)
-            yield kept[path]
+            yield kept.file(path)
     except PermissionError as error:
         raise DatasetError(f"{path} cannot be read: permission denied") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
@@ -101,15 +100,49 @@ def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
 
 @contextmanager
 def files_kept_open() -> Iterator[None]:
-    """Within it this thread opens a file once, however many reads there are."""
-    files: dict[Path, h5py.File] = {}
-    _thread.files = files
+    """Within it this thread opens a file once, however many reads of it follow each other.
+
+    The chunk under way of each compressed column stays in memory, so that ascending reads decompress it once.
+    """
+    _thread.kept = kept = _Kept()
     try:
         yield
     finally:
-        _thread.files = None
-        for file in files.values():
-            file.close()
+        _thread.kept = None
+        kept.close()
+
+
+class _Kept:
+    """One file, and its columns: of many files only the last, so that their chunks do not pile up."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._file: h5py.File | None = None
+        self._columns: dict[str, Any] = {}
+
+    def file(self, path: Path) -> h5py.File:
+        if path != self._path:
+            self.close()
+            self._file, self._path = _open(path), path
+        return self._file
+
+    def column(self, path: str) -> Any:
+        if path not in self._columns:
+            assert self._file is not None
+            dataset = self._file[path]
+            size = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+            filtered = dataset.id.get_create_plist().get_nfilters() > 0
+            del dataset  # while it is open, its cache cannot be changed
+            access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+            access.set_chunk_cache(11, size if filtered and size <= _LARGEST_KEPT else 0, 1.0)
+            self._columns[path] = h5py.Dataset(h5py.h5d.open(self._file.id, path.encode(), access))
+        return self._columns[path]
+
+    def close(self) -> None:
+        self._columns.clear()
+        if self._file is not None:
+            self._file.close()
+        self._path, self._file = None, None
 
 
 def _open(path: Path) -> h5py.File:
@@ -131,7 +164,8 @@ def read_column(structure: Structure, path: str, rows: slice) -> Array:
     """
     column = structure.columns[path]
     with open_hdf5(structure.path, structure.stamp) as file:
-        dataset = file[path]
+        kept: _Kept | None = getattr(_thread, "kept", None)
+        dataset = file[path] if kept is None else kept.column(path)
         whole = rows == slice(0, column.shape[0])
         values: Array = dataset[()] if whole else dataset[rows]
     if path in {layout.TERMINALS, layout.TIMEOUTS}:
