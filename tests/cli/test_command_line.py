@@ -107,6 +107,27 @@ def test_evaluate_as_json_has_the_documented_keys(run):
     assert result.stderr == ""
 
 
+def test_seeds_are_told_as_json_and_as_a_table(data, tmp_path):
+    seeds = ("train", data, "--agent", "bc", *FAST, "--seed", 3, "--seeds", 2, "-o", tmp_path / "run")
+    result = call(*seeds, "--json", "--eval-every", 20, "--eval-episodes", 1)
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content["run"] == str(tmp_path / "run")
+    assert content["steps"] == 20
+    assert content["steps_per_second"] > 0
+    assert [member["seed"] for member in content["members"]] == [3, 4]
+    losses = [member["final_metrics"]["loss/actor"] for member in content["members"]]
+    assert content["final_metrics"]["loss/actor"] == pytest.approx(np.mean(losses))
+    assert content["final_metrics_std"]["loss/actor"] == pytest.approx(np.std(losses, ddof=1))
+    again = call(*seeds, "--resume")
+    assert again.exit_code == 0, again.stderr
+    lines = [line.split() for line in again.stdout.splitlines()]
+    assert lines[0] == ["steps", "return/mean", "loss/actor"]
+    assert lines[1][:3] == ["seed", "3", "20"]
+    assert float(lines[3][-1]) == pytest.approx(np.mean(losses), rel=1e-3)
+    assert lines[4][0] == "deviation"
+
+
 def test_train_as_json_has_the_documented_keys(data, tmp_path):
     result = call("train", data, *FAST, "-o", tmp_path / "run", "--json")
     content = json.loads(result.stdout)
@@ -317,6 +338,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("train {data} -o {out} --phases nonsense", "'nonsense' is not ROLE:STEPS"),
         ("train {data} -o {out} --only actor", "--only critic"),
         ("train {data} -o {out} --steps 0", "--steps must be at least 1"),
+        ("train {data} -o {out} --seeds 0", "--seeds must be at least 1, not 0"),
         ("train {data} -o {out} --batch-size 100000000", "--batch-size must be at most"),
         ("train {data} -o {out} --init {folder}", "is not a run directory"),
         ("train {data} -o {out} --env Pendulum-v1", "--eval-every"),

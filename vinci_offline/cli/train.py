@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +65,12 @@ def train(
         int, typer.Option(help="Rewards summed before bootstrapping.", rich_help_panel=_HOW)
     ] = 1,
     seed: Annotated[int, typer.Option(help="Seeds weights and every draw.", rich_help_panel=_HOW)] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Train N seeds from --seed on, each in RUN_DIR/seed-K.", rich_help_panel=_HOW
+        ),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -150,7 +158,7 @@ def train(
             "-o",
             "--output",
             metavar="RUN_DIR",
-            help="Default: runs/DATASET-AGENT-SEED.",
+            help="Default: runs/DATASET-AGENT-SEED, or -seeds with --seeds.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
@@ -187,6 +195,7 @@ def train(
         networks=networks,
         init=init,
         env=env,
+        seeds=seeds,
         resume=resume,
         overwrite=overwrite,
         steps=steps,
@@ -223,8 +232,11 @@ def train(
                 "final_metrics": dict(result.final_metrics),
                 "stopped_early": result.stopped_early,
                 "best_step": result.best_step,
+                **_seeds_json(result),
             }
         )
+    elif result.members:
+        _print_seeds(result)
     else:
         _print_summary(result)
     if result.interrupted:
@@ -258,3 +270,42 @@ def _print_summary(result: Any) -> None:
         print(f"evaluate it with: vinci-offline evaluate {result.run}")
         if result.best_step not in (None, result.steps):
             print(f"its best was at step {result.best_step:,}: add --best for that policy")
+
+
+def _seeds_json(result: Any) -> dict[str, Any]:
+    if not result.members:
+        return {}
+    content = json.loads((result.run / "seeds.json").read_text(encoding="utf-8"))
+    return {key: content[key] for key in ("final_metrics_std", "members")}
+
+
+def _print_seeds(result: Any) -> None:
+    from vinci_offline.cli.tables import show_table
+
+    content = _seeds_json(result)
+    names = [
+        name
+        for name in ("return/mean", *sorted(result.final_metrics))
+        if name in result.final_metrics and name.startswith(("return/", "loss/"))
+    ]
+    names = list(dict.fromkeys(names))
+    rows = [
+        [f"seed {member['seed']}", f"{member['steps']:,}", *_cells(member["final_metrics"], names)]
+        for member in content["members"]
+    ]
+    rows += [
+        ["mean", "", *_cells(result.final_metrics, names)],
+        ["deviation", "", *_cells(content["final_metrics_std"], names)],
+    ]
+    show_table(rows, ["", "steps", *names], numbers_from=1)
+    first = result.members[0].run
+    print(f"{result.run}: seeds.json has the whole of it")
+    if result.interrupted:
+        print("run the same command with --resume to go on")
+    else:
+        print(f"evaluate one with: vinci-offline evaluate {first}")
+
+
+def _cells(values: Mapping[str, float | None], names: Sequence[str]) -> list[str]:
+    found = (values.get(name) for name in names)
+    return ["" if value is None else f"{value:.4g}" for value in found]

@@ -82,6 +82,16 @@ class CsvTable:
         publish_text(self._path, _lines(self._columns, [header, *rows]))
 
 
+def last_values(path: Path) -> dict[str, float]:
+    """The last value of each column of a `CsvTable`, ``step`` left out; none where there is no table."""
+    if not path.exists():
+        return {}
+    rows = _read(path)[1]
+    found = {name: float(text) for row in rows for name, text in row.items() if text}
+    found.pop("step", None)
+    return found
+
+
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and the whole rows; a row is whole when its line end was written."""
     text = path.read_text(encoding="utf-8", errors="replace")

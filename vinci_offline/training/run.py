@@ -44,6 +44,8 @@ class TrainResult:
         compile_seconds: how long that took.
         stopped_early: whether the held-out loss ended it before its last step.
         best_step: the step of the state in ``run/best``, or None where none is kept.
+        members: of a run of several seeds, each seed's own result; then ``steps`` is what the slowest reached,
+            ``steps_per_second`` counts all of them, and ``final_metrics`` are means over seeds.
     """
 
     run: Path
@@ -55,6 +57,7 @@ class TrainResult:
     compile_seconds: float = 0.0
     stopped_early: bool = False
     best_step: int | None = None
+    members: tuple[TrainResult, ...] = ()
 
 
 @dataclass(frozen=True)

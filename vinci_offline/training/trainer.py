@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from vinci_offline.training.precision import precision
 from vinci_offline.training.replay import sample_observations
 from vinci_offline.training.run import Run, TrainResult
 from vinci_offline.training.run_directory import RunDirectory
+from vinci_offline.training.seeds import Seeds, check_count
 from vinci_offline.training.source import Source
 from vinci_offline.training.streaming import choose_memory, open_source
 from vinci_offline.types import Array, FloatArray, Transitions
@@ -50,7 +51,8 @@ def train(
     networks: str | Path | Mapping[str, Any] | None = None,
     init: str | Path | None = None,
     env: Any = None,
-    hooks: Sequence[Hook] = (),
+    hooks: Sequence[Hook] | Callable[[int], Sequence[Hook]] = (),
+    seeds: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -61,20 +63,22 @@ def train(
     Args:
         data: a dataset, its file, a shipped dataset's name, or several of them with like spaces.
         agent: an agent's name, ``file.py:Class``, or an `Agent`.
-        output: the run directory; ``runs/DATASET-AGENT-SEED`` unless given.
+        output: the run directory; ``runs/DATASET-AGENT-SEED``, or ``-seeds`` with several, unless given.
         settings: hyperparameters of the agent, where it is named.
         networks: a Python file, or a mapping, with functions named after the agent's networks (``actor(env)``,
             ``critic(env)``), each returning a Keras model.
         init: a run directory whose networks, and their normalisation, this run starts from.
         env: where to evaluate, if not the environment that the dataset names.
-        hooks: listeners besides the TensorBoard, CSV, portrait and progress ones.
+        hooks: listeners besides the TensorBoard, CSV, portrait and progress ones; with ``seeds`` a function from
+            a seed to that seed's own.
+        seeds: train that many, ``seed``, ``seed + 1`` and so on, each in its own run directory ``output/seed-K``.
         resume: go on with the run in ``output`` from its last checkpoint, or start it.
         overwrite: replace the run in ``output``.
         progress: show a progress bar where standard error is a terminal.
         **options: the fields of `TrainingConfig`.
 
     Returns:
-        What the run came to.
+        What the run came to; with ``seeds``, each seed's in ``members``.
 
     Raises:
         VinciError: the data, the agent, the networks or the options do not fit each other; the message says which.
@@ -82,14 +86,34 @@ def train(
     config = TrainingConfig(**options)
     datasets = _open(data)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run and --overwrite starts it again: give one of them")
+    if seeds is not None:
+        check_count(seeds)
+        if not callable(hooks) and hooks:
+            raise UsageError("with seeds=, hooks must be a function: each seed needs listeners of its own")
     config = replace(config, memory=choose_memory(datasets, config))
     task = Task.of(datasets, learned, config, networks=networks, init=init, env=env)
+    path = (
+        Path(output)
+        if output
+        else _default_output(datasets, learned, config.seed if seeds is None else "seeds")
+    )
+
+    def listeners(seed: int, shown: bool = True) -> tuple[Hook, ...]:
+        return (*_default_hooks(progress and shown), *(hooks(seed) if callable(hooks) else hooks))
+
+    if seeds is not None:
+        with closing(task.source):
+            return Seeds(
+                task, path, config, seeds, hooks=listeners, resume=resume, overwrite=overwrite
+            ).execute()
     run, info = task.prepare(
-        RunDirectory(Path(output) if output else _default_output(datasets, learned, config)),
+        directory := RunDirectory(path),
         config,
-        hooks=(*_default_hooks(progress), *hooks),
+        claim=lambda: task.claim(directory, config, resume=resume, overwrite=overwrite),
+        hooks=listeners(config.seed),
         resume=resume,
-        overwrite=overwrite,
     )
     with closing(task.source):
         return run.execute(info)
@@ -169,11 +193,11 @@ class Task:
         directory: RunDirectory,
         config: TrainingConfig,
         *,
+        claim: Callable[[], None],
         hooks: Sequence[Hook],
         resume: bool,
-        overwrite: bool,
     ) -> tuple[Run, RunInfo]:
-        """A run ready to take its next step; nothing is written before everything is checked.
+        """A run ready to take its next step; nothing is written before everything is checked and ``claim`` called.
 
         Raises:
             VinciError: the networks, the plan or the directory do not fit.
@@ -181,12 +205,11 @@ class Task:
         learner = _make_learner(self.agent, self.spec, self.normalization, self.networks, config)
         trained = _initialise(learner, self.origin)
         _check_phases(learner, config.plan(), trained)
-        _check_not_past(directory, config.plan()[-1].stop, resume=resume, overwrite=overwrite)
         engine = make_engine(
             learner, self.source, batch_size=config.batch_size, seed=config.seed, jit=config.jit
         )
         engine.check()
-        self.claim(directory, config, resume=resume, overwrite=overwrite)
+        claim()
         run = Run(
             directory,
             learner,
@@ -221,6 +244,8 @@ class Task:
         Raises:
             UsageError: it is another's.
         """
+        if resume:
+            _check_not_past(directory, config.plan()[-1].stop)
         init = self.origin and self.origin.path
         content = _config_json(self.agent, config, self.spec, self.normalization, self.networks, init)
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
@@ -249,9 +274,9 @@ def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
         )
 
 
-def _default_output(datasets: Sequence[Dataset], agent: Agent, config: TrainingConfig) -> Path:
+def _default_output(datasets: Sequence[Dataset], agent: Agent, ending: object) -> Path:
     stem = Path(datasets[0].path).stem if datasets[0].path else "dataset"
-    return Path("runs") / f"{stem}-{agent.name}-{config.seed}"
+    return Path("runs") / f"{stem}-{agent.name}-{ending}"
 
 
 def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
@@ -371,10 +396,8 @@ def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[st
             critic_steps += phase.stop - phase.start
 
 
-def _check_not_past(directory: RunDirectory, stop: int, *, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite starts it again: give one of them")
-    checkpoint = latest_checkpoint(directory.checkpoints) if resume else None
+def _check_not_past(directory: RunDirectory, stop: int) -> None:
+    checkpoint = latest_checkpoint(directory.checkpoints)
     if checkpoint is not None and checkpoint.step > stop:
         raise UsageError(
             f"{directory.path} is at step {checkpoint.step} already: resume with more steps than that, not {stop}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from keras import ops
 
@@ -38,7 +38,12 @@ class Engine(ABC):
         transitions: leading axis N, copied to the device once; or a source of pools, which engines may share.
         batch_size: rows a step.
         seed: keys every draw.
+
+    Attributes:
+        side_by_side: whether `run_members` takes the steps of all its members at once.
     """
+
+    side_by_side: ClassVar[bool] = False
 
     def __init__(
         self, learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int
@@ -49,7 +54,7 @@ class Engine(ABC):
         self._columns: Any = None
         self._rows = self._source.pool_rows
         self._batch_size = batch_size
-        self._seed = seed
+        self._seed: int | Tensor = seed
         self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
         self._looks: dict[tuple[int, ...], Callable[[Transitions, Tensor], list[Tensor]]] = {}
 
@@ -63,25 +68,33 @@ class Engine(ABC):
         Raises:
             VinciError: rows cannot be read.
         """
-        began, waited = time.perf_counter(), self._source.waited
         selection = tuple(bound.stream for bound in updates)
         if selection not in self._loops:
             names = self._metric_names(updates)
             self._loops[selection] = self._compile(updates, [len(each) for each in names]), names
         loop, names = self._loops[selection]
-        totals: list[Any] = [0.0] * len(updates)
-        for first, steps in self._parts(start, count):
-            # As NumPy, which waits for the steps: the next pool replaces this one only then.
-            sums = map(ops.convert_to_numpy, loop(first, steps))
-            totals = [total + each for total, each in zip(totals, sums, strict=True)]
-        means: dict[str, float] = {}
-        for bound, update_names, total in zip(updates, names, totals, strict=True):
-            ran = (start + count) // bound.update.every - start // bound.update.every
-            if ran:
-                means.update(zip(update_names, (total / ran).tolist(), strict=True))
-        if count and self._source.span is not None:
-            means["stream/wait"] = (self._source.waited - waited) / (time.perf_counter() - began)
-        return means
+        totals, told = self._totals(loop, start, count)
+        return means(updates, names, totals, start, count) | told
+
+    def run_members(
+        self, members: Sequence[Engine], updates: Sequence[BoundUpdate], start: int, count: int
+    ) -> list[dict[str, float]]:
+        """`run` for several engines of like learners and the same data: here one after another.
+
+        Args:
+            members: each with a learner of its own; this engine may be one of them.
+            updates: this engine's own; each member takes those in the same places.
+            start: the global step before the first.
+            count: how many steps.
+
+        Returns:
+            What `run` returns, a member.
+        """
+        places = [bound.stream for bound in updates]
+        return [
+            member.run([member._learner.updates[place] for place in places], start, count)
+            for member in members
+        ]
 
     def check(self) -> None:
         """Look at every loss once, before anything is written or compiled.
@@ -90,6 +103,19 @@ class Engine(ABC):
             VinciError: one fails, or is no scalar; the message has the line.
         """
         self._metric_names(self._learner.updates)
+
+    def _totals(self, loop: Loop, start: int, count: int) -> tuple[list[Any], dict[str, float]]:
+        """The sums of each update's metrics over the steps, and what is to be told of the source."""
+        began, waited = time.perf_counter(), self._source.waited
+        totals: list[Any] = []
+        for first, steps in self._parts(start, count):
+            # As NumPy, which waits for the steps: the next pool replaces this one only then.
+            sums = [ops.convert_to_numpy(each) for each in loop(first, steps)]
+            totals = [total + each for total, each in zip(totals, sums, strict=True)] if totals else sums
+        if not count or self._source.span is None:
+            return totals, {}
+        waited = self._source.waited - waited
+        return totals, {"stream/wait": waited / (time.perf_counter() - began)}
 
     def _parts(self, start: int, count: int) -> Iterator[tuple[int, int]]:
         """``count`` steps after ``start`` cut where the pool changes: the step before each part, and its steps.
@@ -228,6 +254,22 @@ def _own_metrics(bound: BoundUpdate) -> list[str]:
     """What the engine itself says of an update: the norm before any clipping, the rate where it is scheduled."""
     kinds = ("loss", "gradient_norm", *(("learning_rate",) if bound.scheduled else ()))
     return [f"{kind}/{bound.update.trains}" for kind in kinds]
+
+
+def means(
+    updates: Sequence[BoundUpdate],
+    names: Sequence[Sequence[str]],
+    totals: Sequence[Any],
+    start: int,
+    count: int,
+) -> dict[str, float]:
+    """The mean of each metric over the steps at which its update ran, of the sums over all steps."""
+    found: dict[str, float] = {}
+    for bound, update_names, total in zip(updates, names, totals, strict=True):
+        ran = (start + count) // bound.update.every - start // bound.update.every
+        if ran:
+            found.update(zip(update_names, (total / ran).tolist(), strict=True))
+    return found
 
 
 def _metrics(update: Update, nets: Networks, batch: Transitions, key: Tensor) -> Metrics:

@@ -1,0 +1,263 @@
+"""Several seeds in one run: each equals the run of that seed alone, and interruptions change nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pytest
+
+from vinci_offline import Dataset, Hook, UsageError, VinciError, evaluate, train
+from vinci_offline.agents.registry import agent_class
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.learner import Learner
+
+OPTIONS = {
+    "settings": {"hidden": (8,)},
+    "log_every": 5,
+    "checkpoint_every": 10,
+    "batch_size": 16,
+    "jit": "off",
+    "progress": False,
+}
+AT_ONCE = keras.backend.backend() == "jax"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A slice of the shipped Pendulum data in a file of its own."""
+    path = tmp_path_factory.mktemp("data") / "pendulum.h5"
+    Dataset.open("pendulum-mixed").select_episodes(range(0, 300, 60)).save(path)
+    return path
+
+
+def run(data, output, agent="bc", steps=20, **options):
+    return train(data, agent, output=output, steps=steps, **{**OPTIONS, **options})
+
+
+def state(directory):
+    return latest_checkpoint(directory / "checkpoints").state
+
+
+def assert_same(left, right, exact=not AT_ONCE):
+    """Bitwise, unless stacked products were compared with a single learner's: they may round differently."""
+    assert set(left) == set(right)
+    for name, value in left.items():
+        if exact:
+            np.testing.assert_array_equal(value, right[name], err_msg=name)
+        else:
+            np.testing.assert_allclose(value, right[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def three(data, tmp_path_factory):
+    """Seeds 4, 5 and 6, evaluated once."""
+    output = tmp_path_factory.mktemp("three") / "run"
+    return run(data, output, "td3bc", seed=4, seeds=3, eval_every=20, eval_episodes=2)
+
+
+def test_each_seed_is_the_run_of_that_seed_alone(data, three, tmp_path):
+    alone = run(data, tmp_path / "alone", "td3bc", seed=5, eval_every=20, eval_episodes=2)
+    member = three.members[1]
+    assert member.run.name == "seed-5"
+    assert_same(state(member.run), state(alone.run))
+    assert not np.allclose(
+        state(member.run)["networks/actor/0"], state(three.members[0].run)["networks/actor/0"]
+    )
+    for name, value in alone.final_metrics.items():
+        if not name.endswith(("_second", "_seconds")):
+            assert member.final_metrics[name] == pytest.approx(value, rel=1e-3), name
+    configs = [json.loads((path / "config.json").read_text()) for path in (member.run, alone.run)]
+    assert configs[0] == configs[1]
+    files = [
+        {p.relative_to(path).as_posix() for path in [r] for p in r.rglob("*") if "tfevents" not in p.name}
+        for r in (member.run, alone.run)
+    ]
+    assert files[0] == files[1]
+
+
+def test_the_summary_has_every_seed_and_the_mean_and_deviation_over_them(three):
+    content = json.loads((three.run / "seeds.json").read_text())
+    assert content["seeds"] == [4, 5, 6]
+    assert content["steps"] == three.steps == 20
+    assert three.steps_per_second > 0
+    returns = [member["final_metrics"]["return/mean"] for member in content["members"]]
+    assert len(set(returns)) == 3
+    assert content["final_metrics"]["return/mean"] == pytest.approx(np.mean(returns))
+    assert content["final_metrics_std"]["return/mean"] == pytest.approx(np.std(returns, ddof=1))
+    assert three.final_metrics["return/mean"] == pytest.approx(np.mean(returns))
+
+
+def test_a_seeds_directory_evaluates_and_starts_other_runs(data, three, tmp_path):
+    member = three.members[2].run
+    assert evaluate(member, episodes=1).episodes == 1
+    assert run(data, tmp_path / "next", init=member, steps=5, only="actor").steps == 5
+
+
+def test_seeds_that_lost_their_end_go_on_to_the_same_networks(data, tmp_path):
+    whole = run(data, tmp_path / "run", seeds=3)
+    before = [state(member.run) for member in whole.members]
+    metrics = [member.final_metrics["loss/actor"] for member in whole.members]
+    # As a kill while saving leaves it: seed 0 done, seed 1 at its last checkpoint but one, seed 2 at nothing.
+    (whole.members[1].run / "checkpoints" / "step-0000000020.npz").unlink()
+    for path in (whole.members[2].run / "checkpoints").iterdir():
+        path.unlink()
+    done = whole.members[0].run / "policy.keras"
+    written = done.stat().st_mtime_ns
+    again = run(data, tmp_path / "run", seeds=3, resume=True)
+    assert not again.interrupted
+    assert done.stat().st_mtime_ns == written
+    for member, expected in zip(again.members, before, strict=True):
+        assert member.steps == 20
+        # The one seed left at the start is stepped by itself at first.
+        assert_same(state(member.run), expected)
+    assert [m.final_metrics["loss/actor"] for m in again.members] == pytest.approx(metrics, rel=1e-3)
+
+
+def test_resuming_takes_more_steps_and_more_seeds_and_refuses_fewer(data, tmp_path):
+    run(data, tmp_path / "run", steps=10, seeds=2)
+    longer = run(data, tmp_path / "run", steps=20, seeds=3, resume=True)
+    assert [member.steps for member in longer.members] == [20, 20, 20]
+    with pytest.raises(UsageError, match="holds the seeds 0 to 2"):
+        run(data, tmp_path / "run", seeds=2, resume=True)
+    again = run(data, tmp_path / "run", seeds=3, resume=True)
+    assert again.final_metrics["loss/actor"] == longer.final_metrics["loss/actor"]
+
+
+SCRIPT = """
+import json, sys
+from vinci_offline import train
+result = train(*json.loads(sys.argv[1]), resume=True, **json.loads(sys.argv[2]))
+print(result.interrupted)
+"""
+
+
+@pytest.fixture(scope="module")
+def uncut(data, tmp_path_factory):
+    """Two seeds that nothing interrupts."""
+    return run(data, tmp_path_factory.mktemp("uncut") / "run", steps=300, seeds=2)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_seeds_resume_to_the_same_networks(data, uncut, tmp_path, how):
+    output = tmp_path / "cut"
+    options = {"output": str(output), "steps": 300, "seeds": 2, **OPTIONS}
+    command = [sys.executable, "-c", SCRIPT, json.dumps([str(data), "bc"]), json.dumps(options)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    while not list(output.glob("seed-0/checkpoints/step-*.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(how)
+    told = process.communicate()[0]
+    stopped = latest_checkpoint(output / "seed-0" / "checkpoints").step
+    assert 0 < stopped < 300
+    if how == signal.SIGINT:
+        assert told.split() == ["True"]
+        assert json.loads((output / "seeds.json").read_text())["members"][0]["steps"] == stopped
+    again = run(data, output, steps=300, seeds=2, resume=True)
+    assert not again.interrupted
+    for member, expected in zip(again.members, uncut.members, strict=True):
+        assert_same(state(member.run), state(expected.run))
+        rows = (member.run / "metrics.csv").read_text().split()[1:]
+        assert [row.split(",")[0] for row in rows] == [str(step) for step in range(5, 301, 5)]
+
+
+@dataclass(frozen=True)
+class Fussy(agent_class("bc")):
+    """Diverges where its first weight is above a limit."""
+
+    name = "fussy"
+    limit: float = 0.0
+
+    def actor_loss(self, nets, batch, key):
+        loss, metrics = super().actor_loss(nets, batch, key)
+        return loss + keras.ops.where(first_weight(nets) > self.limit, np.float32("inf"), 0.0), metrics
+
+
+def first_weight(nets):
+    return keras.ops.ravel(nets.actor.trainable_variables[0])[0]
+
+
+def test_a_seed_that_diverges_does_not_hold_up_the_others(data, tmp_path):
+    build = NetworkBuilder(Dataset.open(data).spec, None, None)
+    weights = [float(first_weight(Learner(Fussy(hidden=(8,)), build, seed).nets)) for seed in range(3)]
+    bad = int(np.argmax(weights))
+    agent = Fussy(hidden=(8,), limit=float(np.mean(sorted(weights)[1:])))
+    options = {name: value for name, value in OPTIONS.items() if name != "settings"}
+    with pytest.raises(VinciError, match=rf"^seed {bad}: .*diverge.*the others are in") as raised:
+        train(data, agent, output=tmp_path / "run", steps=10, seeds=3, **options)
+    assert "\n" not in str(raised.value)
+    members = json.loads((tmp_path / "run" / "seeds.json").read_text())["members"]
+    assert [member["seed"] for member in members if "error" in member] == [bad]
+    assert [member["steps"] for member in members if "error" not in member] == [10, 10]
+
+
+class Listener(Hook):
+    """Notes what it is told."""
+
+    def __init__(self, seed):
+        self.seed, self.steps = seed, []
+
+    def start(self, run):
+        assert run.config["training"]["seed"] == self.seed
+
+    def metrics(self, step, metrics):
+        self.steps.append(step)
+
+
+def test_each_seed_has_listeners_of_its_own(data, tmp_path):
+    made = []
+
+    def listeners(seed):
+        made.append(Listener(seed))
+        return made[-1:]
+
+    run(data, tmp_path / "run", steps=10, seeds=2, hooks=listeners)
+    assert [(hook.seed, hook.steps) for hook in made] == [(0, [5, 10]), (1, [5, 10])]
+    with pytest.raises(UsageError, match="hooks must be a function"):
+        run(data, tmp_path / "other", seeds=2, hooks=[Listener(0)])
+
+
+def test_an_output_that_exists_is_kept_unless_told(data, tmp_path):
+    single, several, precious = (tmp_path / name for name in ("single", "several", "precious"))
+    run(data, single, steps=5)
+    run(data, several, steps=5, seeds=1)
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    for output, told in (
+        (single, "a run of one seed"),
+        (several, "--resume goes on"),
+        (precious, "is no run"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            run(data, output, steps=5, seeds=2)
+    with pytest.raises(UsageError, match="a run of one seed"):
+        run(data, single, steps=5, seeds=2, resume=True)
+    for flags in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(UsageError):
+            run(data, precious, seeds=2, **flags)
+    with pytest.raises(UsageError):
+        run(data, several, steps=5)
+    assert (precious / "thesis.txt").read_text() == "years of work"
+    assert run(data, single, steps=5, seeds=1, overwrite=True).members[0].steps == 5
+    assert not (single / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"seeds": 0}, "--seeds must be at least 1, not 0"),
+        ({"seeds": 2, "only": "critic"}, "no critic"),
+        ({"seeds": 2, "resume": True, "overwrite": True}, "give one of them"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(data, tmp_path, options, told):
+    with pytest.raises(UsageError, match=told):
+        run(data, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,156 @@
+"""Runs of several seeds: side by side where the engine can, otherwise one after another on the same data."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.hooks.csv_log import last_values
+from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.lockstep import Lockstep, Outcome
+from vinci_offline.training.run import Run, TrainResult, interrupt_flag
+from vinci_offline.training.run_directory import RunDirectory
+from vinci_offline.training.seeds_directory import SeedsDirectory, mean, over_seeds
+
+if TYPE_CHECKING:
+    from vinci_offline.training.trainer import Task
+
+
+class Seeds:
+    """The runs of one task with the seeds ``config.seed … config.seed + count - 1``.
+
+    Args:
+        task: what to learn from what.
+        path: holds a run directory a seed.
+        config: the first seed's; the others differ by the seed alone.
+        count: how many seeds.
+        hooks: makes the listeners of a seed; told whether it is the one that may draw on the terminal.
+        resume: go on with what ``path`` holds.
+        overwrite: replace it.
+
+    Raises:
+        UsageError: there are no seeds.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        path: Path,
+        config: TrainingConfig,
+        count: int,
+        *,
+        hooks: Callable[[int, bool], Sequence[Hook]],
+        resume: bool,
+        overwrite: bool,
+    ) -> None:
+        check_count(count)
+        self._task = task
+        self._directory = SeedsDirectory(path)
+        self._configs = [replace(config, seed=config.seed + place) for place in range(count)]
+        self._hooks = hooks
+        self._resume = resume
+        self._overwrite = overwrite
+        self._outcomes: dict[int, Outcome] = {}
+        self._claimed = False
+        self._steps, self._seconds = 0, 0.0
+
+    def execute(self) -> TrainResult:
+        """Train every seed that is not finished.
+
+        A seed that diverges does not hold up the others.
+
+        Raises:
+            VinciError: the options do not fit, or a seed failed; the others are on disk.
+        """
+        left = [config for config in self._configs if not self._finished(config)]
+        if not left:
+            self._claim()
+        with interrupt_flag() as interrupted:
+            while left and not interrupted.is_set():
+                batch = [self._prepare(left.pop(0), first=True)]
+                while left and batch[0][0].engine.side_by_side:
+                    batch.append(self._prepare(left.pop(0), first=False))
+                lockstep = Lockstep(batch)
+                seeds = [run.config.seed for run, _ in batch]
+                self._outcomes.update(zip(seeds, lockstep.execute(interrupted), strict=True))
+                self._steps += lockstep.steps
+                self._seconds += lockstep.seconds
+                self._save()
+                del batch, lockstep
+                gc.collect()  # a learner and its compiled loop hold each other: one batch at a time is in memory
+        return self._conclude()
+
+    def _prepare(self, config: TrainingConfig, *, first: bool) -> tuple[Run, RunInfo]:
+        directory = self._directory.member(config.seed)
+        hooks = self._hooks(config.seed, first)
+        return self._task.prepare(directory, config, claim=self._claim, hooks=hooks, resume=True)
+
+    def _claim(self) -> None:
+        if self._claimed:
+            return
+        seeds = [config.seed for config in self._configs]
+        self._directory.claim(seeds, resume=self._resume, overwrite=self._overwrite)
+        for config in self._configs:
+            self._task.claim(self._directory.member(config.seed), config, resume=True, overwrite=False)
+        self._claimed = True
+
+    def _finished(self, config: TrainingConfig) -> bool:
+        if not self._resume:
+            return False
+        checkpoint = latest_checkpoint(self._directory.member(config.seed).checkpoints)
+        return checkpoint is not None and checkpoint.step == config.plan()[-1].stop
+
+    def _save(self) -> TrainResult:
+        members = tuple(self._member(config) for config in self._configs)
+        result = TrainResult(
+            self._directory.path,
+            min(member.steps for member in members),
+            self._steps / self._seconds if self._seconds else math.nan,
+            over_seeds(members, mean),
+            interrupted=any(member.interrupted for member in members),
+            stopped_early=any(member.stopped_early for member in members),
+            members=members,
+        )
+        failures = {seed: str(o) for seed, o in self._outcomes.items() if isinstance(o, VinciError)}
+        self._directory.save([config.seed for config in self._configs], result, failures)
+        return result
+
+    def _member(self, config: TrainingConfig) -> TrainResult:
+        """What a seed came to, in this process or an earlier one; its tables are the one account of both."""
+        directory, outcome = self._directory.member(config.seed), self._outcomes.get(config.seed)
+        metrics = final_metrics(directory)
+        if isinstance(outcome, TrainResult):
+            return replace(outcome, final_metrics=metrics)
+        checkpoint = latest_checkpoint(directory.checkpoints)
+        steps = checkpoint.step if checkpoint else 0
+        unfinished = outcome is None and steps < config.plan()[-1].stop
+        return TrainResult(directory.path, steps, math.nan, metrics, interrupted=unfinished)
+
+    def _conclude(self) -> TrainResult:
+        result = self._save()
+        failed = {seed: o for seed, o in self._outcomes.items() if isinstance(o, VinciError)}
+        if failed:
+            seed, error = next(iter(failed.items()))
+            others = f"{len(failed)} of {len(self._configs)} seeds failed; " if len(failed) > 1 else ""
+            raise VinciError(f"{others}seed {seed}: {error} (the others are in {self._directory.path})")
+        return result
+
+
+def check_count(count: int) -> None:
+    """Raise a UsageError where that many seeds cannot be trained."""
+    if count < 1:
+        raise UsageError(f"--seeds must be at least 1, not {count}")
+
+
+def final_metrics(directory: RunDirectory) -> dict[str, float]:
+    """The last value of every metric of a run, and of the evaluations' mean return, from the run's tables."""
+    metrics = last_values(directory.path / "metrics.csv")
+    returns = last_values(directory.path / "evaluations.csv").get("return_mean")
+    return metrics if returns is None else {**metrics, "return/mean": returns}
