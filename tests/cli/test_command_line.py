@@ -138,6 +138,8 @@ def test_train_as_json_has_the_documented_keys(data, tmp_path):
         "compiler",
         "compile_seconds",
         "final_metrics",
+        "stopped_early",
+        "best_step",
     ]
     assert (content["run"], content["steps"]) == (str(tmp_path / "run"), 20)
     assert result.stderr == ""  # no progress where standard error is not a terminal
