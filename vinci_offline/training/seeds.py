@@ -20,7 +20,7 @@ from vinci_offline.training.run_directory import RunDirectory
 from vinci_offline.training.seeds_directory import SeedsDirectory, mean, over_seeds
 
 if TYPE_CHECKING:
-    from vinci_offline.training.trainer import Task
+    from vinci_offline.training.task import Task
 
 
 class Seeds:

@@ -1,0 +1,128 @@
+"""The learner that a run starts with: shipped networks, the user's, or those of an earlier run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vinci_offline.agents.agent import Agent
+from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.loading import load_module
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.learner import TARGET_PREFIX, Learner
+from vinci_offline.training.precision import precision
+from vinci_offline.training.run_directory import RunDirectory
+from vinci_offline.types import FloatArray
+
+Normalization = tuple[FloatArray, FloatArray] | None
+
+
+def make_learner(
+    agent: Agent,
+    spec: EnvironmentSpec,
+    normalization: Normalization,
+    networks: str | Path | Mapping[str, Any] | None,
+    config: TrainingConfig,
+) -> Learner:
+    """The agent's learner on the dataset's spaces.
+
+    Args:
+        agent: the algorithm.
+        spec: the dataset's environment.
+        normalization: mean and deviation of observations, inside the networks.
+        networks: the user's, as `train` takes them.
+        config: gives the seed, the precision and what optimizers add.
+
+    Raises:
+        VinciError: the user's networks fail, or none of them is one of the agent's.
+    """
+    mean, std = normalization or (None, None)
+    functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
+    build = NetworkBuilder(spec, mean, std, functions)
+    with precision(config.precision):
+        learner = Learner(agent, build, config.seed, config.optimization())
+    _check_user_networks(learner, functions, build.unused)
+    return learner
+
+
+def _check_user_networks(learner: Learner, functions: Mapping[str, Any], unused: Sequence[str]) -> None:
+    """Refuse networks that would be silently left out: none of them has a network's name, or one is misspelt.
+
+    Others may be helpers, or networks of another agent that shares the file.
+    """
+    if not unused:
+        return
+    free = [name for name in learner.nets if not name.startswith(TARGET_PREFIX) and name not in functions]
+    close = [(name, match[0]) for name in unused if (match := difflib.get_close_matches(name, free, 1, 0.75))]
+    told = ", ".join(f"{name!r} (did you mean {meant!r}?)" for name, meant in close)
+    if not told and len(unused) == len(functions):
+        told = ", ".join(map(repr, unused))
+    if told:
+        raise UsageError(
+            f"--networks: agent {learner.agent.name!r} has no network {told}: name a function after one of its "
+            f"networks, {', '.join(n for n in learner.nets if not n.startswith(TARGET_PREFIX))}; "
+            "begin the names of helpers with _"
+        )
+
+
+def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
+    """The public functions that a user's file defines; the builder takes those named after a network."""
+    if path is None:
+        return {}
+    if not str(path).endswith(".py"):
+        raise UsageError(f"--networks {path}: give a Python file, with functions such as actor(env)")
+    module = load_module(str(path))
+    found = {
+        name: value
+        for name, value in vars(module).items()
+        if callable(value)
+        and not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
+    }
+    if not found:
+        raise UsageError(
+            f"--networks {path} defines no function: write one named after a network, as actor(env)"
+        )
+    return found
+
+
+def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
+    """Take over the networks of an earlier run.
+
+    Returns:
+        The steps that each role was trained for there; zeros without one.
+
+    Raises:
+        VinciError: there is no checkpoint, or its networks are not this learner's.
+    """
+    if origin is None:
+        return {"critic": 0, "actor": 0}
+    checkpoint = latest_checkpoint(origin.checkpoints) if origin.exists() else None
+    if checkpoint is None:
+        raise UsageError(
+            f"--init {origin.path}: there is no checkpoint there; give the directory of a trained run"
+        )
+    taken = 0
+    for name, net in learner.nets.items():
+        values = [checkpoint.state.get(f"networks/{name}/{i}") for i in range(len(net.variables))]
+        if f"networks/{name}/0" not in checkpoint.state:
+            continue
+        for variable, value in zip(net.variables, values, strict=True):
+            if value is None or value.shape != tuple(variable.shape):
+                raise SpecError(
+                    f"--init {origin.path}: its network {name!r} has other layers than this run's; "
+                    "use the same agent settings and --networks"
+                )
+            variable.assign(value)
+        taken += 1
+    if not taken:
+        raise UsageError(
+            f"--init {origin.path}: it has none of this agent's networks ({', '.join(learner.nets)})"
+        )
+    learner.start_averages()
+    return dict(checkpoint.trained)

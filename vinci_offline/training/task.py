@@ -1,0 +1,273 @@
+"""A task: data, agent and options that fit each other; everything is checked before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from vinci_offline.agents.agent import Agent
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.statistics import observation_moments, summarize
+from vinci_offline.envs.making import check_fits as check_environment_fits
+from vinci_offline.envs.making import describe_space, environment_spec, make_env
+from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.engines import compiler, make_engine
+from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
+from vinci_offline.training.learner import Learner
+from vinci_offline.training.phases import Phase
+from vinci_offline.training.replay import sample_observations
+from vinci_offline.training.run import Run
+from vinci_offline.training.run_directory import RunDirectory
+from vinci_offline.training.source import Source
+from vinci_offline.training.starting import Normalization, initialise, make_learner
+from vinci_offline.training.streaming import open_source
+from vinci_offline.types import Array, Transitions
+
+
+@dataclass
+class Task:
+    """What to learn from what: all that runs of several seeds share.
+
+    Attributes:
+        agent: the algorithm.
+        spec: the dataset's environment.
+        summary: the content of ``dataset.json``.
+        source: the dataset's transitions.
+        observations: ``[M, ...]`` a sample of the dataset's, for hooks.
+        normalization: mean and deviation inside the networks.
+        networks: the user's, as `train` takes them.
+        origin: the run that networks start from, or None.
+        env: where to evaluate, or None.
+        held_out: transitions of held-out episodes, or None.
+        rows: the dataset's row of each transition; None where they are the same.
+    """
+
+    agent: Agent
+    spec: EnvironmentSpec
+    summary: dict[str, Any]
+    source: Source
+    observations: Array
+    normalization: Normalization
+    networks: str | Path | Mapping[str, Any] | None
+    origin: RunDirectory | None
+    env: Any
+    held_out: Transitions | None = None
+    rows: Array | None = None
+
+    @classmethod
+    def of(
+        cls,
+        datasets: Sequence[Dataset],
+        agent: Agent,
+        config: TrainingConfig,
+        *,
+        networks: str | Path | Mapping[str, Any] | None,
+        init: str | Path | None,
+        env: Any,
+    ) -> Task:
+        """Read and check what does not depend on the seed.
+
+        Raises:
+            VinciError: the data, the agent and the options do not fit each other.
+        """
+        dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
+        _check_action_kind(agent, dataset.spec)
+        origin = RunDirectory(Path(init)) if init else None
+        split = split_episodes(dataset, config.validation)
+        normalization = _normalization(agent, split.training, origin)
+        evaluation_env = _evaluation_environment(config, dataset.spec, env)
+        source = open_source(split.training, config)
+        summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
+        sample = sample_observations(split.training)
+        return cls(
+            agent,
+            dataset.spec,
+            summary,
+            source,
+            sample,
+            normalization,
+            networks,
+            origin,
+            evaluation_env,
+            held_out_sample(split, config),
+            split.rows,
+        )
+
+    def prepare(
+        self,
+        directory: RunDirectory,
+        config: TrainingConfig,
+        *,
+        claim: Callable[[], None],
+        hooks: Sequence[Hook],
+        resume: bool,
+    ) -> tuple[Run, RunInfo]:
+        """A run ready to take its next step; nothing is written before everything is checked and ``claim`` called.
+
+        Raises:
+            VinciError: the networks, the plan or the directory do not fit.
+        """
+        learner = make_learner(self.agent, self.spec, self.normalization, self.networks, config)
+        trained = initialise(learner, self.origin)
+        _check_phases(learner, config.plan(), trained)
+        engine = make_engine(
+            learner, self.source, batch_size=config.batch_size, seed=config.seed, jit=config.jit
+        )
+        engine.check()
+        claim()
+        run = Run(
+            directory,
+            learner,
+            engine,
+            config=config,
+            env=self.env,
+            hooks=hooks,
+            trained=trained,
+            held_out=self.held_out and HeldOut(engine, self.held_out),
+            rows=self.rows,
+        )
+        if resume:
+            run.resume()
+        return run, RunInfo(
+            directory=directory.path,
+            agent=self.agent.name,
+            config=directory.config(),
+            dataset=self.summary,
+            spec=self.spec,
+            start_step=run.step,
+            steps=run.phases[-1].stop,
+            nets=learner.nets,
+            policy=learner.policy,
+            observations=self.observations,
+        )
+
+    def claim(
+        self, directory: RunDirectory, config: TrainingConfig, *, resume: bool, overwrite: bool
+    ) -> None:
+        """Make the directory this run's own.
+
+        Raises:
+            UsageError: it is another's.
+        """
+        if resume:
+            _check_not_past(directory, config.plan()[-1].stop)
+        init = self.origin and self.origin.path
+        content = _config_json(self.agent, config, self.spec, self.normalization, self.networks, init)
+        directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
+
+
+def _hash(datasets: Sequence[Dataset]) -> str:
+    hashes = [dataset.hash for dataset in datasets]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
+    kind = "discrete" if isinstance(spec.action_space, DiscreteSpace) else "continuous"
+    if kind not in agent.action_kinds:
+        raise SpecError(
+            f"agent {agent.name!r} learns {' or '.join(agent.action_kinds)} actions and the dataset's are {kind}: "
+            "see `vinci-offline agents` for the ones that fit"
+        )
+
+
+def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
+    """The mean and deviation inside the networks; with ``init`` that run's, which its networks learned with."""
+    space = dataset.spec.observation_space
+    if origin is not None:
+        stored = origin.normalization()
+        if stored is not None and stored[0].shape != getattr(space, "shape", None):
+            raise SpecError(
+                f"--init {origin.path}: its observations have shape {stored[0].shape}, the dataset's are "
+                f"{describe_space(space)}: start from a run on this environment"
+            )
+        return stored
+    plain = isinstance(space, BoxSpace) and space.dtype != "uint8"
+    return observation_moments(dataset) if agent.normalize_observations and plain else None
+
+
+def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
+    """Refuse an agent without the role, and an actor that would learn from a critic nobody trained."""
+    critic_steps = trained.get("critic", 0)
+    has_critic = any(bound.update.role == "critic" for bound in learner.updates)
+    for phase in phases:
+        learner.select(phase.role)
+        if phase.role == "actor" and has_critic and not critic_steps:
+            raise UsageError(
+                f"training only the actor of {learner.agent.name!r} needs a trained critic: "
+                "train one with --only critic and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
+            )
+        if phase.role != "actor":
+            critic_steps += phase.stop - phase.start
+
+
+def _check_not_past(directory: RunDirectory, stop: int) -> None:
+    checkpoint = latest_checkpoint(directory.checkpoints)
+    if checkpoint is not None and checkpoint.step > stop:
+        raise UsageError(
+            f"{directory.path} is at step {checkpoint.step} already: resume with more steps than that, not {stop}"
+        )
+
+
+def _evaluation_environment(config: TrainingConfig, spec: EnvironmentSpec, env: Any) -> Any:
+    """What evaluations run in; made once here, so that a missing environment shows before training."""
+    if config.eval_every is None:
+        if env is not None:
+            raise UsageError(
+                "--env is where evaluations run, and there are none: say how often with --eval-every"
+            )
+        return None
+    if env is None and spec.id is None:
+        raise UsageError("--eval-every: the dataset names no environment; name one with --env")
+    chosen = spec if env is None else env
+    probe = make_env(chosen)
+    check_environment_fits(spec, environment_spec(probe, id=chosen if isinstance(chosen, str) else None))
+    probe.close()
+    return chosen
+
+
+def _config_json(
+    agent: Agent,
+    config: TrainingConfig,
+    spec: EnvironmentSpec,
+    normalization: Normalization,
+    networks: Any,
+    init: Any,
+) -> dict[str, Any]:
+    options = asdict(config)
+    options.pop("steps")
+    if config.optimization().depends_on_steps:
+        options["schedule_steps"] = config.plan()[-1].stop
+    options["memory_budget"] = config.budget() if config.memory == "stream" else None
+    return {
+        "format": "vinci-offline-run",
+        "version": 1,
+        "agent": agent.name,
+        "hyperparameters": agent.to_json(),
+        "environment": spec.to_object(),
+        "steps": config.plan()[-1].stop,
+        "backend": keras.backend.backend(),
+        "compiler": compiler(config.jit),
+        "training": options,
+        "normalization": normalization
+        and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},
+        "networks": None
+        if networks is None
+        else str(networks)
+        if not isinstance(networks, Mapping)
+        else sorted(networks),
+        "init": init and str(init),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("vinci-offline", "keras", keras.backend.backend(), "numpy")
+        },
+    }
