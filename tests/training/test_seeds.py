@@ -82,6 +82,23 @@ def test_each_seed_is_the_run_of_that_seed_alone(data, three, tmp_path):
     assert files[0] == files[1]
 
 
+def test_seeds_share_a_stream_and_hold_out_average_and_wait_as_one_alone_does(data, tmp_path):
+    options = {
+        "memory": "stream",
+        "memory_budget": "32KiB",
+        "validation": 0.4,
+        "patience": 2,
+        "policy_ema": 0.9,
+        "schedule": "actor:cosine",
+    }
+    together = run(data, tmp_path / "both", "td3bc", seed=7, seeds=2, **options)
+    alone = run(data, tmp_path / "alone", "td3bc", seed=8, **options)
+    member = together.members[1]
+    assert member.steps == alone.steps
+    assert member.best_step == alone.best_step
+    assert_same(state(member.run), state(alone.run))
+
+
 def test_the_summary_has_every_seed_and_the_mean_and_deviation_over_them(three):
     content = json.loads((three.run / "seeds.json").read_text())
     assert content["seeds"] == [4, 5, 6]
