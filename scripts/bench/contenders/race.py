@@ -130,8 +130,6 @@ def environment(name: str, task: Task) -> dict[str, str]:
         "KERAS_BACKEND": "jax" if name == "jax" else "tensorflow",
     }
     variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # PyTorch's idle threads spin, which costs it nine tenths of its speed on a machine that does anything else.
-    variables.setdefault("OMP_WAIT_POLICY", "passive")
     if task.device == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     return variables
