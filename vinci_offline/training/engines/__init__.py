@@ -35,7 +35,7 @@ def choose_jit(jit: str) -> bool:
     """Whether TensorFlow compiles with XLA: ``auto`` does. JAX always compiles with it.
 
     Measured on two CPU cores, TD3+BC: at batch 256 and widths 256 XLA and TensorFlow's graph differ by a tenth, at
-    batch 32 XLA takes 1.9 times the steps, with widths of 8 more than three times; it compiles 2 s longer.
+    batch 32 XLA takes 1.9 times the steps, with widths of 8 more than three times; it compiles longer, 4 s in all.
     A run too short to win that back loses 2 s; a choice by its length would be worse, since the two compilers differ
     in the last bits, and a run that goes on with more steps must go on with the same one.
     """
