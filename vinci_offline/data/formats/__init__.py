@@ -1,0 +1,1 @@
+"""Datasets of other tools: one file a format, each an importer and, where the format can hold it, an exporter."""

@@ -1,0 +1,110 @@
+"""What the importer and exporter of one format are, what they are told, and what they must say of what they did."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, TypeAlias
+
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.errors import UsageError
+from vinci_offline.spec import EnvironmentSpec
+
+Ends: TypeAlias = Literal["terminal", "timeout", "limit"]
+"""How an episode's end is understood where the source does not say: see `ImportOptions`."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a source cannot tell by itself, said by the user.
+
+    Attributes:
+        spec: the environment, where the source does not hold it, or instead of what it holds.
+        ends: what the end of an episode is where the source does not say: ``terminal`` (nothing is bootstrapped
+            past it), ``timeout`` (it goes on unseen), or ``limit``: an episode as long as ``time_limit`` timed
+            out, a shorter one terminated. None refuses what is ambiguous.
+        time_limit: steps; None takes the environment's own.
+        columns: of a table: the dataset's column by frame name (``observation_0``, ``action``, ``reward`` …) to
+            the source's name.
+        settings: whatever else one format asks for, by name; a format refuses names that it does not know.
+    """
+
+    spec: EnvironmentSpec | None = None
+    ends: Ends | None = None
+    time_limit: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A dataset, and how it came to be.
+
+    Attributes:
+        dataset: the rows.
+        decisions: a line each: how terminals were told from timeouts, where next observations came from, what was
+            converted.
+        dropped: how many rows, or episodes, were left out, by the reason in words; empty where nothing was.
+    """
+
+    dataset: Dataset
+    decisions: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what the format could not hold.
+
+    Attributes:
+        path: the file or folder.
+        decisions: a line each: names, layout, what was converted.
+        lost: a line each: columns or facts that the format has no place for; empty where it holds everything.
+    """
+
+    path: Path
+    decisions: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+class Format(ABC):
+    """One format: its importer, and its exporter where it has one.
+
+    Subclasses are stateless. Everything that a source can have wrong is a `DatasetError` that names the file, the
+    part and the row, and says what to do; nothing from outside is unpickled or executed.
+    """
+
+    name: ClassVar[str]
+    """What ``--from`` and ``--to`` call it."""
+    title: ClassVar[str]
+    """What it is, in a few words."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of its files; the first is what an exporter would choose. Empty for a folder."""
+    writes: ClassVar[bool] = True
+    """Whether it can be exported to."""
+
+    @abstractmethod
+    def recognises(self, path: Path) -> bool:
+        """Whether an existing file or folder looks like this format; cheap, and never raises."""
+
+    @abstractmethod
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Import.
+
+        Raises:
+            DatasetError: the source is damaged, or is no transition dataset.
+            UsageError: it is ambiguous, and an option must say what is meant; or an option is not this format's.
+            SpecError: the spaces of ``options.spec`` are not the source's.
+        """
+
+    def write(self, dataset: Dataset, path: Path, *, overwrite: bool = False) -> Exported:
+        """Export; what stands at ``path`` appears whole or not at all.
+
+        Raises:
+            UsageError: the target exists and ``overwrite`` is not set, or this format cannot be exported to.
+            SpecError: the format cannot hold such spaces.
+            VinciError: the disk is full or fails.
+        """
+        raise UsageError(f"{self.title} cannot be written, only read: choose another --to")

@@ -1,0 +1,69 @@
+"""Finding a format by its name, by a file, or by a file's ending; a format's module is imported at first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from vinci_offline.data.formats.format import Format
+from vinci_offline.errors import DatasetError, UsageError
+
+_HOMES = {
+    "vinci": "vinci:Vinci",
+    "d4rl": "d4rl:D4RL",
+    "minari": "minari:Minari",
+    "d3rlpy": "d3rlpy:D3RLPy",
+    "robomimic": "robomimic:Robomimic",
+    "lerobot": "lerobot:LeRobot",
+    "npz": "npz:NPZ",
+    "csv": "csv:CSV",
+    "parquet": "parquet:Parquet",
+    "jsonl": "jsonl:JSONLines",
+    "rlds": "rlds:RLDS",
+}
+"""The order is that of looking: the first format that recognises a file has it."""
+
+NAMES = tuple(_HOMES)
+
+
+def find_format(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in _HOMES:
+        raise UsageError(f"unknown format {name!r}; there are: {', '.join(NAMES)}")
+    module, _, kind = _HOMES[name].partition(":")
+    found: Format = getattr(import_module(f"vinci_offline.data.formats.{module}"), kind)()
+    return found
+
+
+def recognise(path: Path) -> Format:
+    """The format that a file or folder is in.
+
+    Raises:
+        DatasetError: it does not exist.
+        UsageError: no format recognises it.
+    """
+    if not path.exists():
+        raise DatasetError(f"{path} does not exist")
+    for name in NAMES:
+        if (found := find_format(name)).recognises(path):
+            return found
+    raise UsageError(f"{path} looks like none of {', '.join(NAMES)}: say what it is with --from")
+
+
+def format_for(path: Path) -> Format:
+    """The format that a new file's ending asks for.
+
+    Raises:
+        UsageError: it asks for none, or for one that cannot be written.
+    """
+    for name in NAMES:
+        found = find_format(name)
+        if found.writes and path.name.endswith(found.suffixes or ("\0",)):
+            return found
+    raise UsageError(
+        f"{path}: the ending names no format: say what to write with --to, one of {', '.join(NAMES)}"
+    )
