@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from data_examples import (
+    box,
     continuous_spec,
     dict_spec,
     discrete_spec,
@@ -28,6 +29,7 @@ from hypothesis import strategies as st
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError, VinciError
 from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.spec import DictSpace, DiscreteSpace
 
 
 def write(path, spec, columns, lengths=None, cuts=(), **options):
@@ -73,7 +75,7 @@ def test_what_is_written_is_read(spec, lengths, seed, infos, float64):
 def test_the_hash_depends_on_contents_alone(spec, lengths, seed, data):
     columns = make_columns(spec, lengths, seed)
     cuts = data.draw(st.sets(st.integers(1, sum(lengths) - 1), max_size=3)) if sum(lengths) > 1 else set()
-    compress = data.draw(st.sampled_from(["none", "lzf", "gzip"]))
+    compress = data.draw(st.sampled_from(["auto", "none", "lzf", "gzip"]))
     with tempfile.TemporaryDirectory() as folder:
         whole = write(Path(folder) / "whole.h5", spec, columns, lengths)
         parts = write(Path(folder) / "parts.h5", spec, columns, cuts=cuts, compress=compress)
@@ -188,6 +190,24 @@ def test_a_small_dataset_is_a_small_file(tmp_path):
     for compress in ("none", "gzip"):
         write(tmp_path / f"{compress}.h5", spec, make_columns(spec, [10]), [10], compress=compress)
         assert (tmp_path / f"{compress}.h5").stat().st_size < 20_000
+
+
+def test_images_alone_are_compressed_by_default(tmp_path):
+    image, vector = box(32, 32, 3, dtype="uint8", low=0, high=255), box(2000, dtype="uint8", low=0, high=255)
+    spec = EnvironmentSpec(DictSpace({"image": image, "vector": vector}), DiscreteSpace(2))
+    columns = make_columns(spec, [600])
+    for name in ("observations", "next_observations"):
+        columns[f"{name}/image"] = columns[f"{name}/image"] // 64
+    auto = write(tmp_path / "auto.h5", spec, columns, [600])
+    raw = write(tmp_path / "none.h5", spec, columns, [600], compress="none")
+    with h5py.File(tmp_path / "auto.h5") as file, h5py.File(tmp_path / "none.h5") as other:
+        image = file["next_observations/image"]
+        assert image.compression == "gzip"
+        assert image.id.get_storage_size() < image.nbytes / 2
+        assert file["observations/vector"].compression is None
+        assert other["observations/image"].compression is None
+    assert auto == raw
+    assert auto.hash == raw.hash
 
 
 def test_rows_without_episodes(tmp_path):
@@ -318,7 +338,9 @@ def test_reserved_and_unstorable_attributes_are_refused(tmp_path):
 
 
 def test_unknown_compression(tmp_path):
-    with pytest.raises(UsageError, match="unknown compression 'zip'; there are: none, lzf, gzip, blosc2"):
+    with pytest.raises(
+        UsageError, match="unknown compression 'zip'; there are: auto, none, lzf, gzip, blosc2"
+    ):
         DatasetWriter(tmp_path / "d.h5", continuous_spec(), compress="zip")
 
 

@@ -88,8 +88,13 @@ def collect(
         ),
     ] = False,
     compress: Annotated[
-        str, typer.Option(metavar="none|lzf|gzip|blosc2", help="none reads fastest.", rich_help_panel=_FILE)
-    ] = "none",
+        str,
+        typer.Option(
+            metavar="auto|none|lzf|gzip|blosc2",
+            help="auto: images alone, with gzip. none reads fastest.",
+            rich_help_panel=_FILE,
+        ),
+    ] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file that is there.", rich_help_panel=_FILE)
     ] = False,

@@ -328,7 +328,7 @@ class Dataset:
         return to_frame(self, columns)
 
     def save(
-        self, path: str | os.PathLike[str], *, compress: Compression = "none", overwrite: bool = False
+        self, path: str | os.PathLike[str], *, compress: Compression = "auto", overwrite: bool = False
     ) -> Dataset:
         """Write the rows of this view to a file, and return the file's dataset.
 

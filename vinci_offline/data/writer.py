@@ -23,11 +23,14 @@ from vinci_offline.errors import DatasetError, UsageError, VinciError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array
 
-Compression: TypeAlias = Literal["none", "lzf", "gzip", "blosc2"]
+Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
 
 # Superblock and object headers with checksums, which every HDF5 library since 2008 reads.
 _HDF5_VERSION = ("v108", "v108")
 _SMALLEST_FILTERED = 4096
+# Bytes of pixels have no high and low halves for a shuffle to part. Every HDF5 library reads gzip. Of Pendulum's
+# frames at 84 x 84 x 3, level 1 leaves 1.3 % at half the writing time of level 4 (0.8 %); lzf leaves 2.3 %.
+_IMAGE_FILTERS = {"compression": "gzip", "compression_opts": 1}
 
 
 class DatasetWriter:
@@ -40,8 +43,9 @@ class DatasetWriter:
         path: the file to write; its folder is made if need be.
         spec: the environment that the rows come from.
         attributes: where the data comes from (policy, noise, seed …): text, numbers, or what JSON can hold.
-        compress: a lossless filter. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin, also to
-            read.
+        compress: a lossless filter for every column, or ``auto``: gzip for images (uint8 rows of two axes or
+            more), nothing for the others. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin,
+            also to read.
         float64: store floating-point columns as they are given; otherwise float64 becomes float32.
         overwrite: replace an existing file.
 
@@ -55,7 +59,7 @@ class DatasetWriter:
         spec: EnvironmentSpec,
         *,
         attributes: Mapping[str, Any] | None = None,
-        compress: Compression = "none",
+        compress: Compression = "auto",
         float64: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -63,6 +67,7 @@ class DatasetWriter:
         self._slots = layout.spec_slots(spec)
         self._attributes = _file_attributes(spec, attributes or {})
         self._filters = _filters(compress)
+        self._image_filters = _IMAGE_FILTERS if compress == "auto" else self._filters
         self._float64 = float64
         self._overwrite = overwrite
         self._columns: dict[str, _ColumnWriter] = {}
@@ -155,7 +160,8 @@ class DatasetWriter:
 
     def _new_column(self, path: str, values: Array) -> _ColumnWriter:
         dtype = storage_dtype(values, self._slots.get(path), self._float64)
-        return _ColumnWriter(self._file, path, values.shape[1:], dtype, self._filters)
+        filters = self._image_filters if _is_image(values.shape[1:], dtype) else self._filters
+        return _ColumnWriter(self._file, path, values.shape[1:], dtype, filters)
 
     def _finish(self) -> None:
         if not self._rows:
@@ -263,6 +269,10 @@ class _ColumnWriter:
         self._filled = 0
 
 
+def _is_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bool:
+    return dtype == np.uint8 and len(shape) >= 2
+
+
 def _is_info(path: str) -> bool:
     root, *names = path.split("/")
     return root == layout.INFOS and bool(names) and all(map(layout.is_name, names))
@@ -287,7 +297,7 @@ def _file_attributes(spec: EnvironmentSpec, attributes: Mapping[str, Any]) -> di
 def _filters(compress: str) -> dict[str, Any]:
     if compress not in get_args(Compression):
         raise UsageError(f"unknown compression {compress!r}; there are: {', '.join(get_args(Compression))}")
-    if compress == "none":
+    if compress in {"auto", "none"}:
         return {}
     if compress != "blosc2":
         return {"compression": compress, "shuffle": True}

@@ -45,7 +45,7 @@ def collect(
     env_kwargs: Mapping[str, Any] | None = None,
     record_infos: Sequence[str] = (),
     float64: bool = False,
-    compress: Compression = "none",
+    compress: Compression = "auto",
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
