@@ -72,6 +72,24 @@ def test_gymnasium_spaces_are_described_and_not_touched():
         space_from_gymnasium(gym.spaces.Tuple([gym.spaces.Discrete(2)]))
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.MultiBinary(3),
+        gym.spaces.MultiBinary([2, 3]),
+        gym.spaces.MultiDiscrete([2, 5]),
+        gym.spaces.MultiDiscrete([[2, 5], [3, 4]], start=[[1, -2], [0, 7]]),
+    ],
+)
+def test_multi_spaces_are_boxes_of_the_same_elements(space):
+    described = space_from_gymnasium(space)
+    box = gym.spaces.Box(described.low, described.high, described.shape, np.dtype(described.dtype).type)
+    drawn = [space.sample() for _ in range(200)]
+    assert all(box.contains(element) for element in drawn)
+    assert np.array_equal(np.min(drawn, axis=0), described.low)
+    assert np.array_equal(np.max(drawn, axis=0), described.high)
+
+
 def described(**changes):
     box = {"type": "box", "shape": [2], "dtype": "float32", "low": None, "high": None}
     content = {

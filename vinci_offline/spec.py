@@ -180,6 +180,8 @@ def space_from_json(content: Mapping[str, Any]) -> Space:
 def space_from_gymnasium(space: Any) -> Space:
     """Describe a Gymnasium space; the space itself is not touched.
 
+    MultiBinary and MultiDiscrete spaces are described as the Box of integers that has the same elements.
+
     Raises:
         SpecError: datasets cannot hold elements of such a space.
     """
@@ -189,11 +191,18 @@ def space_from_gymnasium(space: Any) -> Space:
         return BoxSpace(tuple(space.shape), str(space.dtype), np.array(space.low), np.array(space.high))
     if kind == "Discrete":
         return DiscreteSpace(int(space.n), int(space.start))
+    if kind == "MultiBinary":
+        shape, dtype = tuple(space.shape), np.dtype(space.dtype)
+        return BoxSpace(shape, str(dtype), np.zeros(shape, dtype), np.ones(shape, dtype))
+    if kind == "MultiDiscrete":
+        dtype = np.dtype(space.dtype)
+        low, high = space.start.astype(dtype), (space.start + space.nvec - 1).astype(dtype)
+        return BoxSpace(tuple(space.shape), str(dtype), low, high)
     if kind == "Dict":
         return DictSpace({str(key): space_from_gymnasium(part) for key, part in space.spaces.items()})
     raise SpecError(
-        f"{kind} spaces are not supported (Box, Discrete and Dict are): wrap the environment, "
-        "for instance with gymnasium.wrappers.FlattenObservation"
+        f"{kind} spaces are not supported (Box, Discrete, MultiBinary, MultiDiscrete and Dict are): wrap the "
+        "environment, for instance with gymnasium.wrappers.FlattenObservation"
     )
 
 

@@ -72,6 +72,20 @@ MODULE = textwrap.dedent(
             return super().step(np.array([float(action)]))
 
 
+    class Digits(Counter):
+        """Observations of MultiBinary and MultiDiscrete spaces: the count's bits and its decimal digits."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.observation_space = gymnasium.spaces.Dict(
+                {"bits": gymnasium.spaces.MultiBinary(3), "digits": gymnasium.spaces.MultiDiscrete([10, 10])}
+            )
+
+        def _observation(self):
+            bits = np.array([self.count >> place & 1 for place in range(3)], np.int8)
+            return {"bits": bits, "digits": np.array([self.count // 10, self.count % 10])}
+
+
     class Fatal(Counter):
         """Kills its process in the tenth episode, as running out of memory does."""
 

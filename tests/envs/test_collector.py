@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vinci_offline import collect
+from vinci_offline.data.validation import validate
 from vinci_offline.errors import SpecError, UsageError, VinciError
 
 
@@ -18,6 +19,15 @@ def same(one, other):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "data.h5"
+
+
+def test_multi_observations_are_recorded_as_integers(toys, path):
+    data = collect("vinci_toys:Digits", path, episodes=2, env_kwargs={"length": 3}, progress=False)
+    assert data.columns["observations/bits"].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]] * 2
+    assert data.columns["next_observations/digits"].tolist() == [[0, 1], [0, 2], [0, 3]] * 2
+    assert data.columns.dtype("observations/bits") == np.int8
+    assert data.columns.dtype("observations/digits") == np.int64
+    assert validate(path) == []
 
 
 def test_rows_are_what_happened(toys, path):

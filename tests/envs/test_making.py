@@ -90,6 +90,17 @@ def test_spaces_that_a_file_cannot_hold_are_refused():
         environment_spec(make_env("Blackjack-v1"))
 
 
+@pytest.mark.parametrize(
+    "space",
+    [gymnasium.spaces.MultiBinary(3), gymnasium.spaces.MultiDiscrete([2, 5]), gymnasium.spaces.Dict()],
+)
+def test_other_action_spaces_than_box_and_discrete_are_refused(space):
+    env = make_env("CartPole-v1")
+    env.action_space = space
+    with pytest.raises(SpecError, match=f"{type(space).__name__} action spaces are not supported"):
+        environment_spec(env)
+
+
 def test_fits_says_how_spaces_differ():
     pendulum, pole = (environment_spec(make_env(name)) for name in ("Pendulum-v1", "CartPole-v1"))
     stronger = EnvironmentSpec(

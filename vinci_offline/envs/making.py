@@ -91,8 +91,11 @@ def environment_spec(
     observation_space = space_from_gymnasium(env.observation_space)
     _check_flat(observation_space)
     action_space = space_from_gymnasium(env.action_space)
-    if isinstance(action_space, DictSpace):
-        raise SpecError("Dict action spaces are not supported (Box and Discrete are): wrap the environment")
+    # Policies act in these two; a Multi space would be taken for a continuous Box.
+    if (kind := type(env.action_space).__name__) not in {"Box", "Discrete"}:
+        raise SpecError(
+            f"{kind} action spaces are not supported (Box and Discrete are): wrap the environment"
+        )
     return EnvironmentSpec(
         observation_space=observation_space,
         action_space=action_space,
