@@ -5,6 +5,7 @@ This runs the user's own code, as ``python file.py`` would; nothing else in the 
 
 from __future__ import annotations
 
+import inspect
 import sys
 import sysconfig
 import traceback
@@ -57,6 +58,18 @@ def describe(error: BaseException) -> str:
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
     return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+
+
+def takes_two(function: Any, second: str) -> bool:
+    """Whether a callable takes two arguments: a second one without a default, or one called ``second``."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    if any(parameter.name == second for parameter in parameters):
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters) > 1
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -37,8 +37,10 @@ def collect(
         list[str] | None,
         typer.Option(
             metavar="P",
-            help="random (the default), a .keras file, a run directory, file.py:object (module:object), or "
-            "random-state: uniform states and actions, one step at a time. Repeat it to mix by episode.",
+            help="random (the default), a .keras or .onnx file, a run directory, "
+            "sb3:ALGO:FILE.zip[:VECNORMALIZE], file.py:object (module:object), gep[:file.py:descriptor] "
+            "(goal exploration), or random-state: uniform states and actions, one step at a time. Repeat it to "
+            "mix by episode.",
             rich_help_panel=_WHO,
         ),
     ] = None,

@@ -20,7 +20,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN_DIR|policy.keras",
-            help="A run directory or a .keras policy; also random, module:object or file.py:object.",
+            help="A run directory or a .keras policy; also an .onnx file, sb3:ALGO:FILE.zip[:VECNORMALIZE], "
+            "random, module:object or file.py:object.",
         ),
     ],
     env: Annotated[

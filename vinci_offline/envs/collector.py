@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from vinci_offline.data import layout
 from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.envs.goal_exploration import is_exploration
 from vinci_offline.envs.joining import join
 from vinci_offline.envs.making import EnvironmentLike, environment_spec, make_env
 from vinci_offline.envs.meter import meter
 from vinci_offline.envs.noise import Noise
-from vinci_offline.envs.recorder import RANDOM_STATE, Job
+from vinci_offline.envs.policies import RANDOM_STATE, check_policy_name
+from vinci_offline.envs.recorder import Job
+from vinci_offline.envs.sb3_policy import Sb3Name
 from vinci_offline.envs.shards import Plan, ShardFolder, refuse_difference
 from vinci_offline.envs.workers import Ledger, check_workers, record_elsewhere, record_here
 from vinci_offline.envs.wrapper import EnvWrapper
@@ -61,11 +64,12 @@ def collect(
         steps: record exactly so many rows; the cut through the last episode is marked as a timeout.
         episodes: record so many whole episodes; give this or ``steps``.
         policy: what `load_policy` takes, a list of such, which take turns by episode, or ``"random-state"``:
-            uniform states and actions one step at a time, where the environment's state can be set.
+            uniform states and actions one step at a time, where the environment's state can be set; or
+            ``"gep"`` (``"gep:file.py:descriptor"``), goal exploration, which learns from earlier shards.
         noise: what `Noise.parse` takes; annealed over the collection. Random policies stay as they are.
         seed: makes the collection repeatable.
-        workers: processes to record in; with annealed noise and ``steps`` shards wait for each other, and one
-            process records them.
+        workers: processes to record in; with annealed noise and ``steps``, and with ``gep``, shards wait for each
+            other, and one process records them.
         lanes: environments a process steps side by side, with one policy call a step. Part of the
             configuration: another number may change a Keras policy's last bits.
         env_kwargs: keyword arguments of the environment.
@@ -92,6 +96,8 @@ def collect(
             "--resume goes on with a collection and --overwrite starts it again: give one of them"
         )
     _check_place(output)
+    for one in policies:
+        check_policy_name(one, recording=True)
     if output.exists() and not (resume or overwrite):
         raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
     made, spec = _open(env, env_kwargs)
@@ -194,7 +200,8 @@ def _job(
     else:
         if noise.kind != "none" and set(policies) == {"random"}:
             raise UsageError(f"noise {noise_text!r} has no effect on the random policy: leave it out")
-        plan = Plan.of_episodes(spec, steps=steps, episodes=episodes, lanes=lanes, annealed=noise.annealed)
+        sequential = any(map(is_exploration, policies)) or (noise.annealed and steps is not None)
+        plan = Plan.of_episodes(spec, steps=steps, episodes=episodes, lanes=lanes, sequential=sequential)
     _check_infos(record_infos)
     return Job(
         environment=env,
@@ -264,8 +271,12 @@ def _describe(policy: Any) -> str:
         kind = policy if hasattr(policy, "__qualname__") else type(policy)
         return f"{kind.__module__}:{kind.__qualname__}"
     name = str(policy)
-    source = Path(name.rpartition(":")[0] if ":" in name else name)
-    files = sorted(source.glob("*policy.keras")) if source.is_dir() else [source]
+    if Sb3Name.matches(name):
+        files = Sb3Name.parse(name).files
+    else:
+        reference = name.removeprefix("gep:")
+        source = Path(reference.rpartition(":")[0] if ":" in reference else reference)
+        files = sorted(source.glob("*policy.keras")) if source.is_dir() else [source]
     digests = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files if file.is_file()]
     return " ".join([name, *digests])
 
@@ -291,9 +302,7 @@ def _record(job: Job, folder: ShardFolder, env: gymnasium.Env[Any, Any], workers
     ledger = Ledger(job, folder.finished())
     try:
         with meter(job, folder, dict(ledger.rows), show=show) as report:
-            # The noise of a shard then depends on how many rows came before it.
-            in_order = job.noise.annealed and job.plan.steps is not None
-            if workers == 1 or in_order:
+            if workers == 1 or job.sequential:
                 record_here(job, folder, ledger, env, report)
             else:
                 record_elsewhere(job, folder, ledger, workers, report)

@@ -43,6 +43,30 @@ def clipped_gaussian_log_prob(action: Array, mean: Array, std: Array, low: Array
     return total
 
 
+def squashed_gaussian_log_prob(raw: Array, mean: Array, std: Array, low: Array, high: Array) -> FloatArray:
+    """Log density of ``low + (tanh(raw) + 1) (high - low) / 2`` where ``raw`` is a diagonal Gaussian.
+
+    Haarnoja et al. (2018), https://arxiv.org/abs/1801.01290, equation 21, with the scale of the bounds; as
+    ``log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u))``, which does not cancel where tanh saturates.
+
+    Args:
+        raw: ``[L, ...]`` draws before squashing.
+        mean: ``[L, ...]`` their means.
+        std: ``[L, ...]`` their standard deviations, positive.
+        low: finite lower bounds, of one action's shape.
+        high: finite upper bounds.
+
+    Returns:
+        ``[L]`` float64, summed over the action's dimensions.
+    """
+    raw, mean, std, low, high = (np.asarray(part, np.float64) for part in (raw, mean, std, low, high))
+    z = (raw - mean) / std
+    log_slope = 2 * (math.log(2) - raw - np.logaddexp(0, -2 * raw)) + np.log((high - low) / 2)
+    terms = -0.5 * z * z - np.log(std) - _LOG_SQRT_2PI - log_slope
+    total: FloatArray = terms.reshape(len(terms), -1).sum(axis=1)
+    return total
+
+
 def log_tail(z: Array) -> FloatArray:
     """``log P(X > z)`` of a standard normal X, elementwise, accurate far into the tail.
 

@@ -56,7 +56,12 @@ def run_episodes(
         _set_row(batch, row, lane.observation)
     rngs = [lanes[row].rng if row in lanes else np.random.default_rng(0) for row in range(len(envs))]
     done: list[Episode] = []
+    reset = getattr(policy, "reset", None)
+    started = list(range(len(envs)))
     while lanes:
+        if reset is not None and started:
+            reset(started)
+        started = []
         actions = policy.act(batch, rngs).actions
         for row, lane in list(lanes.items()):
             episode = lane.step(actions[row])
@@ -67,6 +72,7 @@ def run_episodes(
                     del lanes[row]
                     continue
                 rngs[row] = lane.rng
+                started.append(row)
             _set_row(batch, row, lane.observation)
     return done
 

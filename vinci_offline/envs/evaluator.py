@@ -122,8 +122,9 @@ def evaluate(
     has always ``lanes`` rows: ``workers`` and ``episodes`` do not change the return of episode i.
 
     Args:
-        policy: a run directory, a ``.keras`` file, ``"random"``, ``module:object``, ``file.py:object``, a
-            Keras model, a callable ``obs -> action`` or ``(obs, rng) -> action``, or a policy.
+        policy: what `load_policy` takes: a run directory, a ``.keras`` or ``.onnx`` file, ``"random"``,
+            ``sb3:ALGO:FILE.zip[:VECNORMALIZE]``, ``module:object``, ``file.py:object``, a Keras model, a
+            callable ``obs -> action`` or ``(obs, rng) -> action``, or a policy.
         env: a Gymnasium id, ``module:EnvId``, ``module:Class``, an `EnvironmentSpec`, a callable that makes
             an environment, or one environment (then with a single lane). None takes the one that the run
             directory ``policy`` was trained for.
@@ -152,6 +153,7 @@ def evaluate(
         if value < least:
             raise UsageError(f"--{name} {value}: give a whole number of at least {least}")
     check_workers(workers)
+    check_policy_name(policy)
     trained_for = _trained_for(policy)
     if env is None:
         env = _known_environment(trained_for, policy)
@@ -199,7 +201,6 @@ def _trained_for(policy: Any) -> EnvironmentSpec | None:
 
 def _known_environment(spec: EnvironmentSpec | None, policy: Any) -> EnvironmentSpec:
     if spec is None:
-        check_policy_name(policy)
         raise UsageError(f"{policy!s} does not say which environment it is for: name one with --env ENV")
     if spec.id is None:
         raise UsageError(f"the data that {policy} learned from name no environment: name one with --env ENV")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vinci_offline.envs.densities import clipped_gaussian_log_prob, log_softmax
 from vinci_offline.envs.making import describe_space
 from vinci_offline.envs.policy import Decision, Observations, to_actions
+from vinci_offline.envs.sampling import sample_categorical, sample_gaussian
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Array
@@ -65,12 +65,8 @@ class KerasPolicy:
     def _act_box(self, space: BoxSpace, output: Any, rngs: Sequence[np.random.Generator]) -> Decision:
         if self.deterministic:
             return Decision(to_actions(output["mean"] if self._distribution else output, space), None)
-        shape = (len(rngs), *space.shape)
-        mean = np.asarray(output["mean"], np.float64).reshape(shape)
-        std = np.exp(np.asarray(output["log_std"], np.float64)).reshape(shape)
-        draws = np.stack([rng.standard_normal(space.shape) for rng in rngs])
-        actions = to_actions(mean + std * draws, space)
-        return Decision(actions, clipped_gaussian_log_prob(actions, mean, std, space.low, space.high))
+        std = np.exp(np.asarray(output["log_std"], np.float64))
+        return sample_gaussian(output["mean"], std, space, rngs)
 
     def _act_discrete(
         self, space: DiscreteSpace, output: Any, rngs: Sequence[np.random.Generator]
@@ -78,11 +74,7 @@ class KerasPolicy:
         lanes = len(rngs)
         scores = output["logits"] if self._distribution else output
         if not self.deterministic:
-            log_probs = log_softmax(scores)
-            draws = np.array([rng.random() for rng in rngs])
-            cumulative = np.exp(log_probs).cumsum(axis=1)
-            choices = np.minimum((cumulative <= draws[:, None]).sum(axis=1), space.n - 1)
-            return Decision(choices + space.start, log_probs[np.arange(lanes), choices])
+            return sample_categorical(scores, space, rngs)
         scores = np.asarray(scores)
         if scores.ndim == 1 or scores.shape[1] != space.n:
             return Decision(to_actions(scores, space), np.zeros(lanes))

@@ -129,6 +129,7 @@ class PolicyLanes:
         self.finished: dict[int, Columns] = {}
         for lane in range(len(envs)):
             self._start(lane)
+        self._tell_started(range(len(envs)))
 
     def advance(self, limit: int | None) -> int:
         """Step every lane that has an episode."""
@@ -136,6 +137,7 @@ class PolicyLanes:
         actions, log_probs = self._noise.apply(decision, self._rngs, self._deterministic)
         densities = [None] * len(self._envs) if log_probs is None else log_probs.tolist()
         lanes = list(self._episodes)
+        started: list[int] = []
         for lane in lanes:
             action = actions[lane]
             # The environment gets a copy, which it may write to.
@@ -146,8 +148,10 @@ class PolicyLanes:
                 episode = self._episodes.pop(lane)
                 self.finished[episode] = self._buffers[lane].finish(bool(terminated), bool(truncated))
                 self._start(lane)
+                started.append(lane)
             else:
                 self._observe(lane, observation)
+        self._tell_started(started)
         return len(lanes)
 
     def cut(self, episode: int, limit: int) -> Columns | None:
@@ -156,6 +160,12 @@ class PolicyLanes:
             if running == episode and self._buffers[lane].length >= limit:
                 return self._buffers[lane].finish(terminated=False, truncated=False)
         return None
+
+    def _tell_started(self, lanes: Sequence[int]) -> None:
+        """A policy that remembers forgets what these lanes did before."""
+        reset = getattr(self._policy, "reset", None)
+        if reset is not None and lanes:
+            reset(lanes)
 
     def _start(self, lane: int) -> None:
         if not self._waiting:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vinci_offline.backend import import_keras
+from vinci_offline.envs.callable_policy import CallablePolicy
+from vinci_offline.envs.goal_exploration import is_exploration, load_descriptor
 from vinci_offline.envs.keras_policy import KerasPolicy
 from vinci_offline.envs.making import describe_space
-from vinci_offline.envs.policy import Decision, Observations, Policy, to_actions
+from vinci_offline.envs.onnx_policy import OnnxPolicy, check_onnx
+from vinci_offline.envs.policy import Decision, Observations, Policy
+from vinci_offline.envs.sb3_policy import Sb3Name, Sb3Policy
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import load_object
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Array, FloatArray
 
 __all__ = ["CallablePolicy", "Decision", "KerasPolicy", "Policy", "RandomPolicy", "load_keras", "load_policy"]
+
+RANDOM_STATE = "random-state"
+"""Names the sampling of states one by one, in the place of a policy."""
 
 
 class RandomPolicy:
@@ -94,56 +100,14 @@ class RandomPolicy:
         return result
 
 
-class CallablePolicy:
-    """A user's own policy.
-
-    Args:
-        policy: ``obs -> action`` or ``(obs, rng) -> action``, called once a lane with the environment's own
-            observation; or an object whose ``act(observations, rngs)`` acts for all lanes and returns
-            actions, a pair of actions and log probabilities, or a `Decision`.
-        spec: the environment, against which actions are checked: one outside its bounds is clipped to them.
-
-    A function of one argument is taken at its word: its action depends on the observation alone. One that
-    draws must take ``rng``, or recording would not repeat.
-    """
-
-    def __init__(self, policy: Callable[..., Any] | Policy, spec: EnvironmentSpec) -> None:
-        self._spec = spec
-        self._batched = getattr(policy, "act", None) if not isinstance(policy, type) else None
-        self._function: Any = policy
-        self._takes_rng = self._batched is None and _takes_two(self._function)
-        default = self._batched is None and not self._takes_rng
-        self.deterministic = bool(getattr(policy, "deterministic", default))
-
-    def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
-        """Choose actions for all lanes."""
-        space = self._spec.action_space
-        if self._batched is not None:
-            decided = self._batched(observations, rngs)
-            actions, log_probs = decided if isinstance(decided, tuple) else (decided, None)
-            actions = to_actions(actions, space, lanes=len(rngs))
-            if log_probs is not None:
-                log_probs = np.asarray(log_probs, np.float64).reshape(len(rngs))
-        else:
-            actions = to_actions(
-                [self._call(_lane(observations, j), rngs[j]) for j in range(len(rngs))], space
-            )
-            log_probs = None
-        if log_probs is None and self.deterministic and isinstance(space, DiscreteSpace):
-            log_probs = np.zeros(len(rngs))
-        return Decision(actions, log_probs)
-
-    def _call(self, observation: Any, rng: np.random.Generator) -> Any:
-        return self._function(observation, rng) if self._takes_rng else self._function(observation)
-
-
 def load_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = False) -> Policy:
     """The policy that a user names.
 
     Args:
         reference: ``"random"``; a ``.keras`` file, loaded in Keras' safe mode; a run directory, whose
-            ``policy.keras`` it takes (``stochastic_policy.keras`` to sample); ``module:object`` or
-            ``file.py:object``; a Keras model; a callable; or a policy.
+            ``policy.keras`` it takes (``stochastic_policy.keras`` to sample); an ``.onnx`` file;
+            ``sb3:ALGO:FILE.zip[:VECNORMALIZE]``; ``module:object`` or ``file.py:object``; a Keras model; a
+            callable, or a class; or a policy.
         spec: the environment that it will act in.
         stochastic: sample from the policy's own distribution.
 
@@ -158,13 +122,11 @@ def load_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = Fal
         return KerasPolicy(reference, spec, stochastic=stochastic)
     if stochastic:
         raise UsageError(
-            "only a Keras policy with a distribution can be asked to sample; "
+            "only a Keras or SB3 policy with a distribution can be asked to sample; "
             "a function of yours samples by itself: give it the form (obs, rng) -> action"
         )
-    if isinstance(reference, RandomPolicy | KerasPolicy | CallablePolicy):
+    if isinstance(reference, RandomPolicy | KerasPolicy | CallablePolicy | OnnxPolicy | Sb3Policy):
         return reference
-    if isinstance(reference, type):
-        reference = reference()
     if callable(reference) or hasattr(reference, "act"):
         return CallablePolicy(reference, spec)
     raise UsageError(f"{reference!r} is not a policy: it is neither callable nor has it a method act")
@@ -176,8 +138,7 @@ def load_keras(path: Path) -> Any:
     Raises:
         VinciError: it is missing, damaged, or holds what safe mode refuses.
     """
-    if not path.is_file():
-        raise VinciError(f"{path} does not exist: check the path of the policy")
+    _check_keras_file(path)
     path.open("rb").close()  # says whether it may be read; the next line would call it damaged
     if not zipfile.is_zipfile(path):
         raise VinciError(
@@ -196,19 +157,41 @@ def load_keras(path: Path) -> Any:
         ) from error
 
 
-def check_policy_name(policy: Any) -> None:
-    """Refuse a text that names no policy.
+def _check_keras_file(path: Path) -> None:
+    if not path.exists():
+        raise VinciError(f"{path} does not exist: check the path of the policy")
+
+
+def check_policy_name(policy: Any, *, recording: bool = False) -> None:
+    """Refuse a text that names no policy, or one whose file or package is missing; nothing is loaded.
+
+    Args:
+        policy: what `load_policy` takes.
+        recording: whether ``random-state`` and ``gep``, which only record, are among the names.
 
     Raises:
-        UsageError: it is neither ``random``, nor a ``.keras`` file, a run directory or an object's name.
+        UsageError: it is none of the names, or a package that it needs is not installed.
+        VinciError: its file does not exist.
     """
     if not isinstance(policy, str | Path):
         return
     name = str(policy)
-    if name != "random" and ":" not in name and not name.endswith(".keras") and not Path(name).is_dir():
+    if recording and (name == RANDOM_STATE or is_exploration(name)):
+        if name != RANDOM_STATE:
+            load_descriptor(name)
+    elif Sb3Name.matches(name):
+        Sb3Name.parse(name).warn()
+    elif name.endswith(".onnx"):
+        check_onnx(Path(name))
+    elif is_exploration(name) or name == RANDOM_STATE:
+        raise UsageError(f"{name} records data and is no policy by itself: use it with collect")
+    elif name.endswith(".keras"):
+        _check_keras_file(Path(name))
+    elif name != "random" and ":" not in name and not Path(name).is_dir():
         raise UsageError(
-            f"unknown policy {name!r}: give random, a .keras file, a run directory, "
-            "or file.py:object (module:object)"
+            f"unknown policy {name!r}: give random, a .keras or .onnx file, a run directory, "
+            "sb3:ALGO:FILE.zip[:VECNORMALIZE], or file.py:object (module:object); collect also takes "
+            "random-state and gep[:file.py:descriptor]"
         )
 
 
@@ -217,14 +200,18 @@ def _load_named(name: str, spec: EnvironmentSpec, stochastic: bool) -> Policy:
         if stochastic:
             raise UsageError("the random policy has no other mode: leave out the sampling")
         return RandomPolicy(spec)
-    if name.startswith("sb3:"):
-        raise UsageError("sb3: policies are not available yet; load one in a file.py:function of your own")
     path = Path(name)
     if path.is_dir():
         return KerasPolicy(load_keras(_in_run(path, stochastic)), spec, stochastic=stochastic)
     if name.endswith(".keras"):
         return KerasPolicy(load_keras(path), spec, stochastic=stochastic)
+    if Sb3Name.matches(name):
+        return Sb3Policy(Sb3Name.parse(name), spec, stochastic=stochastic)
     check_policy_name(name)
+    if name.endswith(".onnx"):
+        if stochastic:
+            raise UsageError(f"{name} gives actions, not a distribution: leave the sampling out")
+        return OnnxPolicy(path, spec)
     found = load_object(name)
     if isinstance(found, str | Path):
         raise UsageError(f"{name} is a {type(found).__name__}, not a policy")
@@ -240,21 +227,3 @@ def _in_run(run: Path, stochastic: bool) -> Path:
     if not (run / "policy.keras").is_file():
         raise VinciError(f"{run} has no policy.keras: give a run directory whose training has finished")
     return run / "policy.keras"
-
-
-def _lane(observations: Observations, lane: int) -> Any:
-    if isinstance(observations, dict):
-        return {key: value[lane] for key, value in observations.items()}
-    return observations[lane]
-
-
-def _takes_two(function: Any) -> bool:
-    """Whether a callable is ``(obs, rng)``: a second parameter without a default, or one called rng."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return False
-    if any(parameter.name == "rng" for parameter in parameters):
-        return True
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters) > 1

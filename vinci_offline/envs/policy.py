@@ -33,6 +33,10 @@ class Policy(Protocol):
 
     A policy may have an attribute ``deterministic``: True says that its actions depend on the observations
     alone, so that noise added to them has a known density.
+
+    A policy that keeps state has a method ``reset(lanes)``, told in which lanes episodes start before ``act``
+    sees their first observations. The first call, and the first of every shard, names all lanes. State must
+    belong to a lane and be forgotten there, or the data would depend on who recorded what before.
     """
 
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:

@@ -12,10 +12,12 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.envs.buffer import EpisodeBuffer
-from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane
+from vinci_offline.envs.callable_policy import CallablePolicy
+from vinci_offline.envs.goal_exploration import GoalExploration, is_exploration, load_descriptor
+from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane, episode_rng
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.noise import LaneNoise, Noise
-from vinci_offline.envs.policies import RandomPolicy, load_policy
+from vinci_offline.envs.policies import RANDOM_STATE, RandomPolicy, load_policy
 from vinci_offline.envs.random_states import StateSampler
 from vinci_offline.envs.shards import Plan
 from vinci_offline.spec import EnvironmentSpec
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from vinci_offline.envs.policy import Policy
 
-RANDOM_STATE = "random-state"
 _REPORT_SECONDS = 0.1
 
 
@@ -61,6 +62,12 @@ class Job:
         """Whether rows are sampled one by one rather than recorded in episodes."""
         return self.policies == (RANDOM_STATE,)
 
+    @property
+    def sequential(self) -> bool:
+        """Whether each shard depends on those before it, so that one process records them in order."""
+        annealed = self.noise.annealed and self.plan.steps is not None
+        return annealed or any(map(is_exploration, self.policies))
+
 
 class Recorder:
     """Records shards of a job; environments and policies are made once and kept.
@@ -73,6 +80,8 @@ class Recorder:
         job: the collection.
         env: an environment that is already made, to be the first lane.
         report: told the numbers of steps and episodes recorded since it was last told, a few times a second.
+        recall: the columns of an earlier shard and its episodes' lengths; a job whose policies learn from
+            earlier shards needs it.
     """
 
     def __init__(
@@ -80,8 +89,11 @@ class Recorder:
         job: Job,
         env: gymnasium.Env[Any, Any] | None = None,
         report: Callable[[int, int], None] | None = None,
+        recall: Callable[[int], tuple[Columns, list[int]]] | None = None,
     ) -> None:
         self._job = job
+        self._recall = recall
+        self._recalled = 0
         self._envs = [] if env is None else [env]
         self._report = report
         self._untold = [0, 0]
@@ -107,6 +119,7 @@ class Recorder:
         if self._job.random_states:
             rows = len(items) if needed is None else min(needed, len(items))
             return self._states.sample(index, rows, self._tell), []
+        self._learn_from_earlier(index)
         recorded = self._episodes(items, rows_before)
         columns = {path: np.concatenate([part[path] for part in recorded]) for path in recorded[0]}
         return columns, [len(part[layout.REWARDS]) for part in recorded]
@@ -138,7 +151,8 @@ class Recorder:
         job, count = self._job, len(self._policies)
         groups: list[Group] = []
         used = 0
-        for position, policy in enumerate(self._policies):
+        for position, kept in enumerate(self._policies):
+            policy = kept.fresh() if isinstance(kept, CallablePolicy) else kept
             own = [episode for episode in episodes if episode % count == position]
             if isinstance(policy, RandomPolicy):
                 groups.append(RandomLane(self._lane_envs(used, 1)[0], policy, self._buffer(), own, job.seed))
@@ -159,6 +173,27 @@ class Recorder:
             )
             used += lanes
         return groups
+
+    def _learn_from_earlier(self, index: int) -> None:
+        """Tell exploring policies what the shards before this one reached, each shard once and in order."""
+        job, count = self._job, len(self._policies)
+        explorers = {p: one for p, one in enumerate(self._policies) if isinstance(one, GoalExploration)}
+        while explorers and self._recalled < index:
+            episodes = job.plan.shard(self._recalled)
+            assert episodes is not None
+            assert self._recall is not None
+            columns, lengths = self._recall(self._recalled)
+            ends = np.cumsum(lengths)
+            for position, explorer in explorers.items():
+                explorer.learn(
+                    (
+                        episode_rng(job.seed, episode),
+                        {path: values[end - length : end] for path, values in columns.items()},
+                    )
+                    for episode, length, end in zip(episodes, lengths, ends, strict=False)
+                    if episode % count == position
+                )
+            self._recalled += 1
 
     def _progress(self, rows_before: int, episode: int) -> float:
         plan = self._job.plan
@@ -185,11 +220,15 @@ class Recorder:
 
     @cached_property
     def _policies(self) -> list[Policy]:
+        return [self._load(reference) for reference in self._job.policies]
+
+    def _load(self, reference: Any) -> Policy:
         job = self._job
-        return [
-            load_policy(reference, job.spec, stochastic=job.noise.kind == "sample" and reference != "random")
-            for reference in job.policies
-        ]
+        if is_exploration(reference):
+            return GoalExploration(job.spec, load_descriptor(reference))
+        return load_policy(
+            reference, job.spec, stochastic=job.noise.kind == "sample" and reference != "random"
+        )
 
     @cached_property
     def _states(self) -> StateSampler:

@@ -54,12 +54,12 @@ class Plan:
 
     @classmethod
     def of_episodes(
-        cls, spec: EnvironmentSpec, *, steps: int | None, episodes: int | None, lanes: int, annealed: bool
+        cls, spec: EnvironmentSpec, *, steps: int | None, episodes: int | None, lanes: int, sequential: bool
     ) -> Plan:
         """The plan of an episodic collection.
 
         With a number of steps, no more lanes than whole episodes fit into them: the rest would be thrown
-        away.
+        away. Where shards are ``sequential``, as each depends on those before it, all have the same size.
         """
         limit = spec.max_episode_steps
         if steps is not None:
@@ -68,8 +68,7 @@ class Plan:
             lanes = min(lanes, episodes)
         fitting = _MAX_BYTES // (row_bytes(spec) * (limit or 1000) * lanes)
         doublings = min(_MAX_DOUBLINGS, max(0, int(math.log2(max(1, fitting)))))
-        # Annealed noise needs to know how many rows came before each shard.
-        return cls(steps, episodes, lanes, lanes, 0 if annealed and steps is not None else doublings)
+        return cls(steps, episodes, lanes, lanes, 0 if sequential else doublings)
 
     @classmethod
     def of_states(cls, steps: int) -> Plan:

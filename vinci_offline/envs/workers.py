@@ -83,7 +83,7 @@ def record_here(
     job: Job, folder: ShardFolder, ledger: Ledger, env: gymnasium.Env[Any, Any], report: Report
 ) -> None:
     """Record what is missing in this process."""
-    recorder = Recorder(job, env, report)
+    recorder = Recorder(job, env, report, lambda index: (folder.read(index), folder.lengths(index)))
     while not ledger.complete():
         index = ledger.take()
         assert index is not None
