@@ -3,7 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from vinci_offline.envs.densities import clipped_gaussian_log_prob, log_softmax, log_tail
+from vinci_offline.envs.densities import (
+    clipped_gaussian_log_prob,
+    log_softmax,
+    log_tail,
+    squashed_gaussian_log_prob,
+)
 
 
 def test_inside_the_bounds_it_is_the_gaussian_density():
@@ -51,3 +56,19 @@ def test_the_log_tail_goes_on_where_erfc_underflows():
 
 def test_log_softmax_survives_large_scores():
     assert log_softmax(np.array([[1000.0, 1000.0]])) == pytest.approx(np.full((1, 2), -math.log(2)))
+
+
+def test_a_squashed_gaussian_s_density_integrates_to_one_between_its_bounds():
+    raw = np.linspace(-12, 12, 20_001)[:, None]
+    low, high = np.array([-1.0]), np.array([3.0])
+    actions = low + (np.tanh(raw) + 1) * (high - low) / 2
+    ones = np.ones_like(raw)
+    density = np.exp(squashed_gaussian_log_prob(raw, 0.3 * ones, 0.8 * ones, low, high))
+    assert np.trapezoid(density, actions[:, 0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_squashed_gaussian_s_density_is_finite_where_tanh_saturates():
+    far, zero, one = np.array([[30.0]]), np.zeros((1, 1)), np.ones((1, 1))
+    log_prob = squashed_gaussian_log_prob(far, zero, one, np.array([-1.0]), np.array([1.0]))
+    # log(1 - tanh(30)^2) = 2 log 2 - 60 to double precision.
+    assert log_prob == pytest.approx([-450 - 0.9189385332 - (2 * math.log(2) - 60)])

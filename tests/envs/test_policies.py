@@ -163,7 +163,10 @@ def test_choices_outside_the_space_are_refused(toys, action):
         ("missing.keras", VinciError, "does not exist"),
         ("json:nothing", UsageError, "has no 'nothing'"),
         ("json:decoder", UsageError, "neither callable"),
-        ("sb3:ppo:x.zip", UsageError, "not available yet"),
+        ("sb3:ppo:x.zip", VinciError, "x.zip does not exist"),
+        ("sb3:ppo2:x.zip", UsageError, "ALGO one of a2c"),
+        ("missing.onnx", VinciError, "does not exist"),
+        ("gep", UsageError, "use it with collect"),
         (3, UsageError, "3 is not a policy"),
     ],
 )
