@@ -1,12 +1,11 @@
 import os
-import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vinci_offline import VinciWarning, collect, evaluate
+from vinci_offline import VinciWarning, collect
 from vinci_offline.envs.making import environment_spec, make_env
 from vinci_offline.envs.policies import check_policy_name, load_policy
 from vinci_offline.errors import SpecError, UsageError, VinciError
@@ -180,18 +179,28 @@ def test_a_recurrent_policy_forgets_when_an_episode_starts(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real policies are not here")
 @pytest.mark.parametrize(
-    ("algorithm", "stem", "env", "mean", "spread"),
+    ("algorithm", "stem", "env", "mean"),
     [
-        ("a2c", "a2c_CartPole-v1", "CartPole-v1", 500, 0),
-        ("sac", "sac_Pendulum-v1", "Pendulum-v1", -170, 90),
-        ("ppo", "ppo_MountainCarContinuous-v0", "MountainCarContinuous-v0", 87.2, 2.6),
+        ("a2c", "a2c_CartPole-v1", "CartPole-v1", 500),
+        ("sac", "sac_Pendulum-v1", "Pendulum-v1", -170),
+        ("ppo", "ppo_MountainCarContinuous-v0", "MountainCarContinuous-v0", 87.2),
     ],
 )
-def test_policies_by_others_earn_what_their_page_says(algorithm, stem, env, mean, spread):
+def test_policies_by_others_earn_what_their_page_says(algorithm, stem, env, mean):
     name = f"sb3:{algorithm}:{REAL / stem}.zip"
     if (REAL / f"{stem}.vecnormalize.pkl").exists():
         name += f":{REAL / stem}.vecnormalize.pkl"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = evaluate(name, env, episodes=10, lanes=10)
-    assert result.return_mean == pytest.approx(mean, abs=max(spread, 1e-9))
+    policy = load(name, env)
+    # The page's figures are of these ten seeds.
+    returns = [total_reward(policy, make_env(env), seed) for seed in range(1000, 1010)]
+    assert np.mean(returns) == pytest.approx(mean, abs=0.5)
+
+
+def total_reward(policy, env, seed):
+    observation, _ = env.reset(seed=seed)
+    total, over = 0.0, False
+    while not over:
+        action = policy.act(observation[None], generators(1)).actions[0]
+        observation, reward, terminated, truncated, _ = env.step(action)
+        total, over = total + reward, terminated or truncated
+    return total
