@@ -25,6 +25,6 @@ def validate(
         print(problem)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        err.print(f"{file}: {count}", markup=False)
+        err.print(f"{file}: {count}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    err.print(f"{file} is sound", markup=False)
+    err.print(f"{file} is sound", markup=False, soft_wrap=True)
