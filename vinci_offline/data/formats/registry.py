@@ -8,20 +8,8 @@ from pathlib import Path
 from vinci_offline.data.formats.format import Format
 from vinci_offline.errors import DatasetError, UsageError
 
-_HOMES = {
-    "vinci": "vinci:Vinci",
-    "d4rl": "d4rl:D4RL",
-    "minari": "minari:Minari",
-    "d3rlpy": "d3rlpy:D3RLPy",
-    "robomimic": "robomimic:Robomimic",
-    "lerobot": "lerobot:LeRobot",
-    "npz": "npz:NPZ",
-    "csv": "csv:CSV",
-    "parquet": "parquet:Parquet",
-    "jsonl": "jsonl:JSONLines",
-    "rlds": "rlds:RLDS",
-}
-"""The order is that of looking: the first format that recognises a file has it."""
+_HOMES: dict[str, str] = {}
+"""Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""
 
 NAMES = tuple(_HOMES)
 
