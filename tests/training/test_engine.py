@@ -101,9 +101,28 @@ def test_metrics_are_means_over_the_steps_at_which_the_update_ran(make_learner, 
     engine = make_engine(single)
     rows = [engine.run(single.select(None), step, 1) for step in range(6)]
     means = make_engine(whole).run(whole.select(None), 0, 6)
-    for name in ("loss/critic", "gradient_norm/critic", "q/mean"):
+    for name in ("loss/critic", "q/mean"):
         assert means[name] == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-5)
     assert means["loss/actor"] == pytest.approx(np.mean([row["loss/actor"] for row in rows[1::2]]), rel=1e-5)
+
+
+def test_the_gradient_norm_is_taken_at_every_sixteenth_run_whatever_the_chunks(make_learner, make_engine):
+    whole, single = make_learner(), make_learner()
+    engine = make_engine(single)
+    rows = [engine.run(single.select(None), step, 1) for step in range(33)]
+    assert [step for step, row in enumerate(rows, 1) if "gradient_norm/critic" in row] == [16, 32]
+    assert [step for step, row in enumerate(rows, 1) if "gradient_norm/actor" in row] == [32]
+    means = make_engine(whole).run(whole.select(None), 0, 33)
+    mean = (rows[15]["gradient_norm/critic"] + rows[31]["gradient_norm/critic"]) / 2
+    assert means["gradient_norm/critic"] == pytest.approx(mean, rel=1e-5)
+    assert means["gradient_norm/actor"] == pytest.approx(rows[31]["gradient_norm/actor"], rel=1e-5)
+
+
+def test_the_gradient_norm_is_taken_at_every_run_where_it_decides_a_reset(make_learner, make_engine):
+    learner = make_learner(every=2, reset_below=1e-9)
+    engine = make_engine(learner)
+    rows = [engine.run(learner.select(None), step, 1) for step in range(4)]
+    assert ["gradient_norm/actor" in row for row in rows] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])

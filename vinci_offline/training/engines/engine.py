@@ -23,6 +23,8 @@ from vinci_offline.types import Array, Metrics, Tensor, Transitions
 _BATCH_STREAM = 1 << 16  # apart from the updates' own streams, which count from zero
 _LOOK_STREAM = 1 << 17  # what `losses` draws, apart from what training draws
 
+_NORM_EVERY = 16  # of an update's runs
+
 Loop = Callable[[int, int], list[Any]]
 """Takes the steps after ``start``, ``count`` of them; the sums of each update's metrics."""
 
@@ -62,7 +64,8 @@ class Engine(ABC):
         """Take global steps ``start + 1 … start + count`` with these updates.
 
         Returns:
-            The mean of each metric over the steps at which its update ran; of a stream, ``stream/wait`` too, the
+            The mean of each metric over the steps at which its update ran, the gradient's norm over every sixteenth of
+            them; of a stream, ``stream/wait`` too, the
             share of the time in which no step was taken because rows were still being read.
 
         Raises:
@@ -230,7 +233,9 @@ class Engine(ABC):
         update = bound.update
         key = random.key(self._seed, step, bound.stream)
         loss, metrics, gradients = self._gradients(lambda: update.loss(self._learner.nets, batch, key), bound)
-        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+        # A conditional without state: only the number leaves it.
+        seen = ops.equal(step % _norm_period(bound), 0)
+        norm = ops.cond(seen, lambda: _norm(gradients), lambda: ops.zeros(()))
         own = [loss, norm, *([bound.optimizer.learning_rate] if bound.scheduled else [])]
         bound.optimizer.apply(gradients, list(bound.variables))
         if update.reset_below is not None:
@@ -256,6 +261,15 @@ def _own_metrics(bound: BoundUpdate) -> list[str]:
     return [f"{kind}/{bound.update.trains}" for kind in kinds]
 
 
+def _norm_period(bound: BoundUpdate) -> int:
+    """The norm is taken where it decides something, and else seldom: summing every gradient is 5% of a step."""
+    return bound.update.every * (_NORM_EVERY if bound.update.reset_below is None else 1)
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    return ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+
+
 def means(
     updates: Sequence[BoundUpdate],
     names: Sequence[Sequence[str]],
@@ -263,12 +277,15 @@ def means(
     start: int,
     count: int,
 ) -> dict[str, float]:
-    """The mean of each metric over the steps at which its update ran, of the sums over all steps."""
+    """The mean of each metric over the steps at which it was taken, of the sums over all steps."""
     found: dict[str, float] = {}
     for bound, update_names, total in zip(updates, names, totals, strict=True):
-        ran = (start + count) // bound.update.every - start // bound.update.every
-        if ran:
-            found.update(zip(update_names, (total / ran).tolist(), strict=True))
+        for name, sum_ in zip(update_names, total.tolist(), strict=True):
+            period = (
+                _norm_period(bound) if name == f"gradient_norm/{bound.update.trains}" else bound.update.every
+            )
+            if taken := (start + count) // period - start // period:
+                found[name] = sum_ / taken
     return found
 
 

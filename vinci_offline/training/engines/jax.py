@@ -12,6 +12,7 @@ import keras
 
 from vinci_offline.functional import random
 from vinci_offline.training.engines.engine import Engine, Loop, means
+from vinci_offline.training.engines.narrow import narrow_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
@@ -122,7 +123,10 @@ class JaxEngine(Engine):
         def of(trained: list[Tensor]) -> tuple[Tensor, Metrics]:
             moved = dict(zip(map(id, bound.variables), trained, strict=True))
             values = [{**current, **moved}[id(variable)] for variable in self._variables]
-            with keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))):
+            with (
+                keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))),
+                narrow_layers(),
+            ):
                 return loss()
 
         differentiate = jax.value_and_grad(of, has_aux=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import tensorflow as tf
 
 from vinci_offline.training.engines.engine import Engine, Loop
+from vinci_offline.training.engines.narrow import narrow_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
@@ -69,7 +71,8 @@ class TensorFlowEngine(Engine):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for value in values:
                 tape.watch(value)
-            result, metrics = loss()
+            with narrow_layers() if self._jit else nullcontext():
+                result, metrics = loss()
         gradients = tape.gradient(result, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return result, metrics, gradients
 
