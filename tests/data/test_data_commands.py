@@ -120,6 +120,32 @@ def test_validate_exits_1_with_each_problem(run, path):
     assert "3 problems" in result.stderr
 
 
+def test_validate_as_json(run, path):
+    with h5py.File(path, "r+") as file:
+        file["actions"][1, 0] = 3
+        file["actions"][:, 1] = 0.5
+    result = run("validate", path, "--json")
+    assert result.exit_code == 1
+    content = json.loads(result.stdout)
+    assert (content["file"], content["sound"]) == (str(path), False)
+    assert [problem["where"] for problem in content["problems"]] == [
+        "actions row 1",
+        "attribute 'content_hash'",
+    ]
+    assert [note["where"] for note in content["notes"]] == ["actions"]
+    assert {"where", "what", "advice"} <= set(content["problems"][0])
+
+
+def test_validate_exits_0_with_notes_alone(run, tmp_path):
+    columns = make_columns(continuous_spec(), [4, 3])
+    columns["rewards"][:] = 1
+    Dataset.from_columns(columns, continuous_spec()).save(tmp_path / "d.h5")
+    result = run("validate", tmp_path / "d.h5")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("note: rewards: the same in every row; ")
+    assert "is sound" in result.stderr
+
+
 def test_datasets_lists_the_shipped_ones(run, tmp_path, monkeypatch):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec).save(tmp_path / "toy-mixed.h5")

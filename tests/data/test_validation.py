@@ -3,11 +3,11 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from data_examples import continuous_spec, dict_spec, discrete_spec, lengths, make_columns, seeds, specs
+from data_examples import box, continuous_spec, dict_spec, discrete_spec, lengths, make_columns, seeds, specs
 from hypothesis import given, settings
 
-from vinci_offline import Dataset, DatasetError
-from vinci_offline.data.validation import validate
+from vinci_offline import Dataset, DatasetError, EnvironmentSpec
+from vinci_offline.data.validation import check, validate
 from vinci_offline.data.writer import DatasetWriter
 
 LENGTHS = [4, 3, 5]
@@ -20,6 +20,11 @@ def save(folder, spec=None, **changes):
     for path, (index, value) in changes.items():
         columns[path.replace("__", "/")][index] = value
     return Dataset.from_columns(columns, spec, {"length": LENGTHS}).save(folder / "d.h5").path
+
+
+def save_in(folder, **changes):
+    folder.mkdir()
+    return save(folder, **changes)
 
 
 def told(path, **options):
@@ -203,3 +208,56 @@ def test_foreign_files(tmp_path):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="does not exist"):
         validate(tmp_path / "nothing.h5")
+
+
+def test_notes_are_no_problems(tmp_path):
+    path = save(tmp_path, observations=((slice(None), 1), 4), rewards=(slice(None), 2))
+    columns = dict(Dataset.open(path).columns)
+    columns["next_observations"] = columns["next_observations"].copy()
+    columns["next_observations"][:, 1] = 4
+    path = Dataset.from_columns(columns, continuous_spec()).save(tmp_path / "e.h5").path
+    report = check(path)
+    assert report.sound
+    assert [str(note).rpartition(";")[0] for note in report.notes] == [
+        "observations: 1 dimension of 3 the same in every row, first dimension 1",
+        "rewards: the same in every row",
+    ]
+
+
+def test_an_observation_beyond_a_bound_is_a_note(tmp_path):
+    spec = EnvironmentSpec(box(2, low=-1, high=1), box(1, low=-1, high=1))
+    columns = make_columns(spec, [5])
+    columns["observations"][3, 0] = columns["next_observations"][2, 0] = 7
+    report = check(Dataset.from_columns(columns, spec).save(tmp_path / "d.h5").path)
+    assert report.sound
+    assert [note.where for note in report.notes] == ["observations row 3", "next_observations row 2"]
+
+
+def test_what_can_be_repaired_is_told(tmp_path):
+    slight, far = (
+        save_in(tmp_path / name, actions=((7, 1), value)) for name, value in (("a", 1.0005), ("b", 1.5))
+    )
+    assert [problem.repairable for problem in validate(slight)] == [True]
+    assert [problem.repairable for problem in validate(far)] == [False]
+    assert [problem.repairable for problem in validate(save_in(tmp_path / "c", timeouts=(3, True)))] == [True]
+
+
+def test_any_block_size_finds_the_same(tmp_path, monkeypatch):
+    changes = {"rewards": ([2, 9], np.inf), "actions": ((7, 1), 1.5), "timeouts": (3, True)}
+    path = save(tmp_path, **changes, next_observations=((5, 0), 99))
+    with h5py.File(path, "r+") as file:
+        file["metadata/episodes/return"][1] = 50
+    whole = check(path)
+    assert len(whole.problems) == 5
+    for block in (1, 40, 100):
+        monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", block)
+        assert check(path) == whole
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_large_reward_is_finite(tmp_path, wide):
+    """Where a block's sum overflows, its rows are looked at one by one."""
+    columns = make_columns(continuous_spec(), LENGTHS)
+    columns["rewards"] = np.full(12, 1e308 if wide else 3e38)
+    Dataset.from_columns(columns, continuous_spec(), float64=wide).save(tmp_path / "d.h5")
+    assert told(tmp_path / "d.h5") == []

@@ -85,7 +85,7 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
         **{k: v for k, v in entries.items() if k not in {"start", "length"}},
     }
     if "return" not in table:
-        table["return"] = _returns(_pieces(rows, REWARDS), start)
+        table["return"] = returns(_pieces(rows, REWARDS), start)
     for name, path in (("terminated", TERMINALS), ("truncated", TIMEOUTS)):
         if name not in table:
             flags = rows.gather(path, last) if isinstance(rows, LazyColumns) else rows[path][last]
@@ -112,12 +112,13 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
     return complete(rows, {"length": np.diff(start, append=count)})
 
 
-def returns(rewards: Array, start: Array) -> Array:
-    """Undiscounted sums of rewards in float64, one for each episode that begins at ``start``."""
-    return _returns([(0, rewards)], start)
+def returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
+    """Undiscounted sums of rewards in float64, one for each episode that begins at ``start``.
 
-
-def _returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
+    Args:
+        pieces: the rewards in blocks of rows, each with its first row.
+        start: ascending rows; each episode reaches to the next one's start.
+    """
     totals = np.zeros(len(start))
     for first, rewards in pieces:
         # An episode may begin in an earlier piece.
@@ -125,7 +126,8 @@ def _returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
         ended = int(np.searchsorted(start, first + len(rewards)))
         if begun < ended:
             places = np.maximum(start[begun:ended] - first, 0)
-            totals[begun:ended] += np.add.reduceat(rewards.astype(np.float64), places)
+            with np.errstate(over="ignore"):  # an infinite sum is the honest one
+                totals[begun:ended] += np.add.reduceat(rewards.astype(np.float64), places)
     return totals
 
 

@@ -1,17 +1,18 @@
-"""What is wrong with a file."""
+"""What is wrong with a file, and what is only worth a look."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a dataset; its text is one line.
+class Finding:
+    """One thing that a check found in a dataset; its text is one line.
 
     Attributes:
         where: the column, attribute or part of the file, and the row where one is to blame.
-        what: what is wrong there.
+        what: what was found there.
         advice: what to do about it.
     """
 
@@ -21,6 +22,26 @@ class Problem:
 
     def __str__(self) -> str:
         return printable(f"{self.where}: {self.what}; {self.advice}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Its attributes by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Problem(Finding):
+    """A fault: the file cannot be used as it is, or something in it is not what it says.
+
+    Attributes:
+        repairable: whether `vinci_offline.data.repair` can put it right without guessing.
+    """
+
+    repairable: bool = False
+
+
+@dataclass(frozen=True)
+class Note(Finding):
+    """Something that may be as it should be, and is worth a look; a file with notes alone is sound."""
 
 
 def printable(text: str) -> str:
