@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "hooks": BASE | {"networks"},
     "report": BASE,
     "training": BASE | {"agents", "data", "envs", "functional", "hooks", "networks"},
-    "testing": BASE | {"agents", "functional", "networks", "training"},
+    "testing": BASE | {"agents", "data", "functional", "networks", "training"},
     "cli": BASE | {"agents", "data", "envs", "report", "training"},
     **dict.fromkeys(BASE, BASE),
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vinci_offline.errors import VinciError
+from vinci_offline.errors import UsageError, VinciError
 
 _UNFINISHED = re.compile(r"^\..*\.\d+\.tmp(\.\w+)?$")
 
@@ -40,6 +40,18 @@ def published(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Keep a file that is there, and any folder.
+
+    Raises:
+        UsageError: there is a folder of that name, or a file and ``overwrite`` is not set.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory: name a file in it")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
 
 
 def drop_unfinished(folder: Path) -> None:

@@ -12,6 +12,7 @@ from vinci_offline import __version__
 from vinci_offline.cli.agents import agents
 from vinci_offline.cli.collect import collect
 from vinci_offline.cli.console import errors_as_exit_codes
+from vinci_offline.cli.convert import convert
 from vinci_offline.cli.datasets import datasets
 from vinci_offline.cli.demo import demo
 from vinci_offline.cli.evaluate import evaluate
@@ -28,7 +29,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "The main job": (collect, train, evaluate, demo),
-    "Datasets": (info, validate, datasets),
+    "Datasets": (info, validate, convert, datasets),
     "Agents": (agents,),
 }
 

@@ -225,11 +225,11 @@ def _check_version(path: Path, version: Any) -> None:
 def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn]:
     columns: dict[str, StoredColumn] = {}
     for root in layout.COLUMN_ROOTS:
-        for path, dataset in _datasets(file, root, problems):
+        for path, dataset in datasets_below(file, root, problems):
             if len(columns) >= _MOST_COLUMNS:
                 problems.append(Problem(root, f"more than {_MOST_COLUMNS} columns", "keep fewer infos"))
                 return columns
-            problem = _unreadable(path, dataset)
+            problem = unreadable(path, dataset)
             if problem is not None:
                 problems.append(problem)
             else:
@@ -238,7 +238,7 @@ def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn
     return columns
 
 
-def _datasets(
+def datasets_below(
     group: h5py.Group, path: str, problems: list[Problem], depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
     """Every dataset at or below ``path``, over hard links alone."""
@@ -255,13 +255,13 @@ def _datasets(
         yield path, node
     elif isinstance(node, h5py.Group) and depth < _DEEPEST:
         for key in sorted(node):
-            yield from _datasets(node, f"{path}/{key}", problems, depth + 1)
+            yield from datasets_below(node, f"{path}/{key}", problems, depth + 1)
     else:
         what = "groups nested too deep" if isinstance(node, h5py.Group) else "neither a dataset nor a group"
         problems.append(Problem(path, what, "a dataset has arrays here: see docs/format.md"))
 
 
-def _unreadable(path: str, dataset: Any) -> Problem | None:
+def unreadable(path: str, dataset: Any) -> Problem | None:
     """Why the values of a dataset cannot be had from this file."""
     dtype = dataset.dtype
     if dataset.shape is None or dataset.shape == ():
@@ -313,8 +313,8 @@ def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
         problems.append(Problem("metadata", "not a group of this file", "copy the data into this file"))
         return {}
     table: Columns = {}
-    for path, dataset in _datasets(file["metadata"], layout.EPISODES, found):
-        problem = _unreadable(path, dataset)
+    for path, dataset in datasets_below(file["metadata"], layout.EPISODES, found):
+        problem = unreadable(path, dataset)
         if problem is None and len(dataset.shape) != 1:
             problem = Problem(path, f"shape {dataset.shape}", "one number an episode is expected")
         if problem is None:

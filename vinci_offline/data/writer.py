@@ -20,6 +20,7 @@ from vinci_offline.data.digest import ColumnDigest, content_hash
 from vinci_offline.data.episodes import EpisodeTable
 from vinci_offline.data.storage import cast, storage_dtype
 from vinci_offline.errors import DatasetError, UsageError, VinciError
+from vinci_offline.files import refuse_existing
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array
 
@@ -73,13 +74,13 @@ class DatasetWriter:
         self._columns: dict[str, _ColumnWriter] = {}
         self._episodes = EpisodeTable()
         self._rows = 0
-        self._refuse_existing()
+        refuse_existing(self.path, overwrite=self._overwrite)
         # Not tempfile's: its files are readable by their owner alone.
         self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
 
     def __enter__(self) -> Self:
         try:
-            with _disk_errors(self.path):
+            with disk_errors(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = h5py.File(self._temporary, "x", libver=_HDF5_VERSION)
         except VinciError:
@@ -92,7 +93,7 @@ class DatasetWriter:
     ) -> None:
         try:
             if kind is None:
-                with _disk_errors(self.path):
+                with disk_errors(self.path):
                     self._finish()
                     self._publish()
         finally:
@@ -124,7 +125,7 @@ class DatasetWriter:
         # All checks first, so that a refused append leaves nothing behind.
         cast_arrays = {path: cast(values, self._columns[path].dtype, path) for path, values in arrays.items()}
         self._episodes.append(cast_arrays, episodes, start=self._rows)
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             for path, values in cast_arrays.items():
                 self._columns[path].append(values)
         self._rows += rows
@@ -182,7 +183,7 @@ class DatasetWriter:
     def _publish(self) -> None:
         with self._temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        self._refuse_existing()
+        refuse_existing(self.path, overwrite=self._overwrite)
         self._temporary.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -193,14 +194,8 @@ class DatasetWriter:
     def _discard(self) -> None:
         """Leave no temporary file; after a rename there is none."""
         if self._file:
-            _abandon(self._file)
+            abandon(self._file)
         self._temporary.unlink(missing_ok=True)
-
-    def _refuse_existing(self) -> None:
-        if self.path.is_dir():
-            raise UsageError(f"{self.path} is a directory: name a file in it")
-        if self.path.exists() and not self._overwrite:
-            raise UsageError(f"{self.path} exists already: choose another name or pass --overwrite")
 
 
 class _ColumnWriter:
@@ -313,7 +308,7 @@ def _filters_of(filters: Mapping[str, Any], values: Array) -> dict[str, Any]:
     return {**filters, "chunks": values.shape} if filters and values.nbytes > _SMALLEST_FILTERED else {}
 
 
-def _abandon(file: h5py.File) -> None:
+def abandon(file: h5py.File) -> None:
     """Close a file that is not wanted any more.
 
     HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the
@@ -334,7 +329,7 @@ def _abandon(file: h5py.File) -> None:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Say in one line what the disk refused; HDF5 puts the cause into its text rather than into errno."""
     try:
         yield

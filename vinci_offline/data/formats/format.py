@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Literal, TypeAlias
 
 from vinci_offline.data.dataset import Dataset
@@ -85,6 +86,16 @@ class Format(ABC):
     writes: ClassVar[bool] = True
     """Whether it can be exported to."""
 
+    def check_settings(self, settings: Mapping[str, str], known: Iterable[str] = ()) -> None:
+        """Refuse settings that this format does not have.
+
+        Raises:
+            UsageError: it names them, and those that there are.
+        """
+        if unknown := sorted(set(settings) - set(known)):
+            there = f"it has {', '.join(sorted(known))}" if set(known) else "it has none"
+            raise UsageError(f"{self.name} has no setting {', '.join(unknown)}: {there}")
+
     @abstractmethod
     def recognises(self, path: Path) -> bool:
         """Whether an existing file or folder looks like this format; cheap, and never raises."""
@@ -99,11 +110,19 @@ class Format(ABC):
             SpecError: the spaces of ``options.spec`` are not the source's.
         """
 
-    def write(self, dataset: Dataset, path: Path, *, overwrite: bool = False) -> Exported:
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
         """Export; what stands at ``path`` appears whole or not at all.
 
         Raises:
-            UsageError: the target exists and ``overwrite`` is not set, or this format cannot be exported to.
+            UsageError: the target exists and ``overwrite`` is not set, this format cannot be exported to, or it has
+                no such setting.
             SpecError: the format cannot hold such spaces.
             VinciError: the disk is full or fails.
         """

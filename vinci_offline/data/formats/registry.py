@@ -8,7 +8,10 @@ from pathlib import Path
 from vinci_offline.data.formats.format import Format
 from vinci_offline.errors import DatasetError, UsageError
 
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "vinci": "vinci:VinciFormat",
+    "d4rl": "d4rl:D4rlFormat",
+}
 """Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""
 
 NAMES = tuple(_HOMES)
@@ -50,7 +53,7 @@ def format_for(path: Path) -> Format:
     """
     for name in NAMES:
         found = find_format(name)
-        if found.writes and path.name.endswith(found.suffixes or ("\0",)):
+        if found.writes and path.name.endswith(found.suffixes):
             return found
     raise UsageError(
         f"{path}: the ending names no format: say what to write with --to, one of {', '.join(NAMES)}"

@@ -1,0 +1,173 @@
+"""``vinci-offline convert``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from vinci_offline.cli.console import print_json
+from vinci_offline.cli.tables import show_table
+from vinci_offline.errors import UsageError
+
+if TYPE_CHECKING:
+    from vinci_offline.data.formats.format import Ends, Exported, Imported
+    from vinci_offline.spec import EnvironmentSpec
+
+_WHAT = "What is what"
+_AMBIGUOUS = "What the source does not say"
+_OUTPUT = "Output"
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="A file or folder of any format, or a shipped dataset's name."),
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="What to write.")],
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="F", help="The source's format; recognised otherwise.", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="F", help="The target's format; by its ending otherwise.", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV",
+            help="The environment, whose spaces and time limit the data has.",
+            rich_help_panel=_AMBIGUOUS,
+        ),
+    ] = None,
+    ends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="terminal|timeout|limit",
+            help="What the end of an episode is. limit: one of --time-limit steps timed out, a shorter one terminated.",
+            rich_help_panel=_AMBIGUOUS,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Steps; otherwise ENV's own.", rich_help_panel=_AMBIGUOUS),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=NAME",
+            help="A table's column: observation_0=speed, reward=click, propensity=pscore. Repeat it.",
+            rich_help_panel=_AMBIGUOUS,
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="What a format asks for. Repeat it.",
+            rich_help_panel=_AMBIGUOUS,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=_OUTPUT)
+    ] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """Convert datasets of other tools to one of ours, and back.
+
+    Says how terminals were told from timeouts, what was dropped and what the target cannot hold. What is ambiguous is
+    not guessed: it asks for an option.
+    """
+    from vinci_offline.data.formats import convert as conversion
+    from vinci_offline.data.formats.format import ImportOptions
+    from vinci_offline.data.formats.registry import find_format, format_for
+
+    # Before a long import: a target that is refused should not cost it.
+    target = format_for(destination) if to is None else find_format(to)
+    if destination.exists() and not overwrite:
+        raise UsageError(f"{destination} exists already: choose another name or pass --overwrite")
+    settings = _pairs(set_, "--set")
+    options = ImportOptions(
+        _spec(env), _one_of(ends), time_limit, _pairs(map_, "--map"), _settings(settings, "to.", inside=False)
+    )
+    imported = conversion.read(source, kind=from_, options=options)
+    exported = conversion.write(
+        imported.dataset,
+        destination,
+        kind=target.name,
+        settings=_settings(settings, "to.", inside=True),
+        overwrite=overwrite,
+    )
+    _tell(imported, exported, as_json=json_)
+
+
+def _tell(imported: Imported, exported: Exported, *, as_json: bool) -> None:
+    rows, episodes = len(imported.dataset), len(imported.dataset.episode_columns["start"])
+    if as_json:
+        print_json(
+            {
+                "file": str(exported.path),
+                "rows": rows,
+                "episodes": episodes,
+                "decisions": [*imported.decisions, *exported.decisions],
+                "dropped": dict(imported.dropped),
+                "lost": list(exported.lost),
+            }
+        )
+        return
+    lines: list[Sequence[str]] = [
+        ("file", str(exported.path)),
+        ("rows", f"{rows:,} in {episodes:,} episodes"),
+    ]
+    lines += [("decided", text) for text in (*imported.decisions, *exported.decisions)]
+    lines += [("dropped", f"{count:,} {reason}") for reason, count in imported.dropped.items()]
+    lines += [("not held", text) for text in exported.lost]
+    show_table(lines)
+
+
+def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    found = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"{option} {text}: write it as {option} KEY=VALUE")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[str, str]:
+    """Settings of the target begin with ``to.``; all others are the source's."""
+    return {
+        key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix) == inside
+    }
+
+
+def _one_of(ends: str | None) -> Ends | None:
+    from vinci_offline.data.formats.format import Ends
+
+    if ends is not None and ends not in get_args(Ends):
+        raise UsageError(f"--ends {ends}: there are {', '.join(get_args(Ends))}")
+    return cast("Ends | None", ends)
+
+
+def _spec(env: str | None) -> EnvironmentSpec | None:
+    if env is None:
+        return None
+    from vinci_offline.envs.wrapper import EnvWrapper
+
+    wrapper = EnvWrapper(env)
+    try:
+        return wrapper.environment_spec
+    finally:
+        wrapper.close()

@@ -1,0 +1,150 @@
+"""Strangers' HDF5 files: arrays and attributes by path, over hard links alone, and no size believed unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vinci_offline.data.attributes import decode
+from vinci_offline.data.problem import Problem, printable
+from vinci_offline.data.structure import datasets_below, open_hdf5, unreadable
+from vinci_offline.data.writer import abandon, disk_errors
+from vinci_offline.errors import DatasetError
+from vinci_offline.files import published, refuse_existing
+from vinci_offline.types import Array
+
+_LARGEST_TEXT = 2**24
+_MOST_NAMES = 10**6
+
+
+class Hdf5Tree:
+    """An open file.
+
+    Attributes:
+        path: where it lies.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self._file = file
+
+    def names(self, group: str = "/") -> list[str]:
+        """What a group holds, sorted; nothing where there is no such group of this file."""
+        node = self._node(group)
+        return sorted(node) if isinstance(node, h5py.Group) and len(node) <= _MOST_NAMES else []
+
+    def has(self, path: str) -> bool:
+        """Whether an array lies there."""
+        return isinstance(self._node(path), h5py.Dataset)
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """The shape of an array; ``()`` where there is none."""
+        node = self._node(path)
+        return (node.shape or ()) if isinstance(node, h5py.Dataset) else ()
+
+    def array(self, path: str) -> Array:
+        """An array of numbers with at least one axis, in native byte order.
+
+        Raises:
+            DatasetError: there is none, or it cannot be had from this file.
+        """
+        node = self._node(path)
+        if not isinstance(node, h5py.Dataset):
+            raise DatasetError(f"{self.path}: {printable(path)} is missing, or is no array of this file")
+        if (problem := unreadable(path, node)) is not None:
+            raise DatasetError(f"{self.path}: {problem}")
+        values: Array = node[()]
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def arrays(self, group: str) -> dict[str, Array]:
+        """Every array below a group, by its path from there; a group that is itself an array is the path ``""``.
+
+        Raises:
+            DatasetError: one of them cannot be had from this file.
+        """
+        problems: list[Problem] = []
+        parent, _, name = group.strip("/").rpartition("/")
+        start = self._node(parent) if parent else self._file
+        paths = (
+            [path for path, _ in datasets_below(start, name, problems)]
+            if isinstance(start, h5py.Group)
+            else []
+        )
+        if problems:
+            raise DatasetError(f"{self.path}: {problems[0]}")
+        return {path.removeprefix(name).removeprefix("/"): self.array(f"{parent}/{path}") for path in paths}
+
+    def scalars(self, group: str) -> dict[str, Any]:
+        """Texts and single numbers below a group; whatever else lies there is left out."""
+        found = {}
+        for name in self.names(group):
+            node = self._node(f"{group}/{name}")
+            if isinstance(node, h5py.Dataset) and node.shape == () and node.dtype.itemsize <= _LARGEST_TEXT:
+                value = node[()]
+                value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+                value = value.item() if isinstance(value, np.generic) else value
+                if isinstance(value, str | int | float | bool):
+                    found[name] = value
+        return found
+
+    def attributes(self, path: str) -> dict[str, Any]:
+        """The attributes of a group or array that are texts, numbers or JSON."""
+        node = self._node(path)
+        found: dict[str, Any] = {}
+        if node is None:
+            return found
+        for name in list(node.attrs):
+            identifier = h5py.h5a.open(node.id, name.encode())
+            if identifier.get_storage_size() <= _LARGEST_TEXT:
+                try:
+                    found[name] = decode(node.attrs[name])
+                except (TypeError, ValueError, OSError):
+                    continue
+        return found
+
+    def _node(self, path: str) -> Any:
+        node: Any = self._file
+        for name in path.strip("/").split("/") if path.strip("/") else []:
+            if not isinstance(node, h5py.Group) or not isinstance(
+                node.get(name, getlink=True), h5py.HardLink
+            ):
+                return None
+            node = node[name]
+        return node
+
+
+@contextmanager
+def hdf5_tree(path: Path) -> Iterator[Hdf5Tree]:
+    """Open a stranger's file.
+
+    Raises:
+        DatasetError: it is missing, no HDF5 file, or damaged.
+    """
+    with open_hdf5(path) as file:
+        yield Hdf5Tree(path, file)
+
+
+@contextmanager
+def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
+    """A new HDF5 file to write; it appears under its name whole, when the block ends without an error.
+
+    Raises:
+        UsageError: the target exists and ``overwrite`` is not set.
+        VinciError: the disk is full or fails.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with published(path) as temporary:
+            file = h5py.File(temporary, "x")
+            try:
+                yield file
+                file.close()
+            except BaseException:
+                abandon(file)
+                raise

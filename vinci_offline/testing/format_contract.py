@@ -1,0 +1,198 @@
+"""What every dataset format must do, as a pytest suite: a line of parametrisation a format.
+
+Subclass it::
+
+    @pytest.mark.parametrize("case", [FormatCase("d4rl", "data.hdf5", BOX)])
+    class TestFormats(FormatContract):
+        pass
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vinci_offline.data import layout
+from vinci_offline.data.columns import Column, LazyColumns
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.formats.convert import read, write
+from vinci_offline.data.formats.format import ImportOptions
+from vinci_offline.data.formats.registry import find_format, recognise
+from vinci_offline.errors import DatasetError, UsageError, VinciError
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
+from vinci_offline.types import Array, Columns
+
+LENGTHS = (5, 3, 1, 4)
+TERMINATED = (True, False, True, False)
+
+
+def _box(size: int, bound: float) -> BoxSpace:
+    limit = np.full(size, bound, np.float32)
+    return BoxSpace((size,), "float32", -limit, limit)
+
+
+BOX = EnvironmentSpec(_box(3, np.inf), _box(2, 1.0))
+"""Vectors and continuous actions."""
+
+DISCRETE = EnvironmentSpec(_box(2, np.inf), DiscreteSpace(4))
+"""Vectors and choices."""
+
+DICT = EnvironmentSpec(DictSpace({"goal": _box(2, np.inf), "state": _box(3, np.inf)}), _box(2, 1.0))
+"""Named observations."""
+
+
+@dataclass(frozen=True)
+class FormatCase:
+    """A format with data that it can hold.
+
+    Attributes:
+        kind: the format's name.
+        file: what its file or folder is called.
+        spec: the environment of the data; it is given to the importer too.
+        settings: what its importer asks for.
+        writing: what its exporter asks for.
+    """
+
+    kind: str
+    file: str
+    spec: EnvironmentSpec
+    settings: Mapping[str, str] = field(default_factory=dict)
+    writing: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        kinds = {id(BOX): "box", id(DISCRETE): "discrete", id(DICT): "dict"}
+        return f"{self.kind}-{kinds.get(id(self.spec), 'own')}"
+
+    @property
+    def options(self) -> ImportOptions:
+        """What the importer is told."""
+        return ImportOptions(spec=self.spec, settings=self.settings)
+
+
+def example(spec: EnvironmentSpec) -> Dataset:
+    """Four episodes of which two terminated; each next observation is the following row's observation."""
+    rng, count = np.random.default_rng(0), sum(LENGTHS)
+    last = np.cumsum(LENGTHS) - 1
+    columns: Columns = {layout.REWARDS: rng.normal(size=count).astype(np.float32)}
+    for path, slot in layout.spec_slots(spec).items():
+        if path.startswith((layout.OBSERVATIONS, layout.ACTIONS)) and slot.space is not None:
+            columns[path] = _draw(slot.space, count, rng)
+        if path.startswith(layout.OBSERVATIONS) and slot.space is not None:
+            columns[f"next_{path}"] = np.roll(columns[path], -1, axis=0)
+            columns[f"next_{path}"][last] = _draw(slot.space, len(last), rng)
+    columns[layout.TERMINALS], columns[layout.TIMEOUTS] = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    columns[layout.TERMINALS][last] = TERMINATED
+    columns[layout.TIMEOUTS][last] = ~np.array(TERMINATED)
+    return Dataset.from_columns(columns, spec)
+
+
+def _draw(space: Space, count: int, rng: np.random.Generator) -> Array:
+    if isinstance(space, DiscreteSpace):
+        return rng.integers(space.start, space.start + space.n, count)
+    assert isinstance(space, BoxSpace)
+    return rng.uniform(-1, 1, (count, *space.shape)).astype(space.dtype)
+
+
+class FormatContract:
+    """The suite."""
+
+    @pytest.fixture
+    def written(self, case: FormatCase, tmp_path: Path) -> Path:
+        """The example in the format."""
+        path = tmp_path / case.file
+        exported = write(example(case.spec), path, kind=case.kind, settings=case.writing)
+        assert exported.path == path
+        return path
+
+    def test_what_was_written_comes_back(self, case: FormatCase, written: Path) -> None:
+        expected, imported = example(case.spec), read(written, kind=case.kind, options=case.options)
+        found = imported.dataset
+        assert not imported.dropped
+        for path in expected.columns:
+            np.testing.assert_array_equal(found.columns[path], expected.columns[path], err_msg=path)
+            assert found.columns.dtype(path) == expected.columns.dtype(path), path
+        assert found.spec.observation_space == case.spec.observation_space
+        assert found.spec.action_space == case.spec.action_space
+
+    def test_episodes_and_how_they_ended_come_back(self, case: FormatCase, written: Path) -> None:
+        table = read(written, kind=case.kind, options=case.options).dataset.episode_columns
+        assert table["length"].tolist() == list(LENGTHS)
+        assert table["terminated"].tolist() == list(TERMINATED)
+        assert table["truncated"].tolist() == [not ended for ended in TERMINATED]
+
+    def test_it_is_recognised(self, case: FormatCase, written: Path) -> None:
+        assert recognise(written).name == case.kind
+
+    def test_nothing_is_overwritten_unasked(self, case: FormatCase, written: Path) -> None:
+        before = _content(written)
+        with pytest.raises(UsageError, match="exists already"):
+            write(example(case.spec), written, kind=case.kind, settings=case.writing)
+        assert _content(written) == before
+        write(example(case.spec), written, kind=case.kind, settings=case.writing, overwrite=True)
+        assert (
+            read(written, kind=case.kind, options=case.options).dataset.episode_columns["length"].sum() == 13
+        )
+
+    def test_a_failure_leaves_nothing(self, case: FormatCase, tmp_path: Path) -> None:
+        def fail(rows: slice) -> Array:
+            raise DatasetError("the source went away")
+
+        whole = example(case.spec)
+        columns = {
+            path: Column(
+                whole.columns.shape(path), whole.columns.dtype(path), whole.columns[path].__getitem__
+            )
+            for path in whole.columns
+        }
+        columns[layout.ACTIONS] = Column(columns[layout.ACTIONS].shape, columns[layout.ACTIONS].dtype, fail)
+        broken = Dataset(LazyColumns(columns), case.spec, table=lambda: dict(whole.episode_columns))
+        with pytest.raises(DatasetError, match="went away"):
+            write(broken, tmp_path / case.file, kind=case.kind, settings=case.writing)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    def test_settings_that_it_does_not_have_are_refused(self, case: FormatCase, written: Path) -> None:
+        options = ImportOptions(case.spec, settings={**case.settings, "colour": "blue"})
+        with pytest.raises(UsageError, match="colour"):
+            read(written, kind=case.kind, options=options)
+        target = written.with_name(f"other-{written.name}")
+        with pytest.raises(UsageError, match="colour"):
+            write(example(case.spec), target, kind=case.kind, settings={**case.writing, "colour": "blue"})
+        assert not target.exists()
+
+    def test_what_is_missing_is_one_line(self, case: FormatCase, tmp_path: Path) -> None:
+        self._refused(case, tmp_path / case.file)
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\0\0", b"PK\x03\x04\0\0"])
+    def test_what_is_something_else_is_one_line(
+        self, case: FormatCase, tmp_path: Path, content: bytes
+    ) -> None:
+        path = tmp_path / case.file
+        path.write_bytes(content)
+        assert not find_format(case.kind).recognises(path)
+        self._refused(case, path)
+
+    @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+    def test_what_was_cut_short_is_one_line(self, case: FormatCase, written: Path, share: float) -> None:
+        files = [
+            path
+            for path in ([written] if written.is_file() else sorted(written.rglob("*")))
+            if path.is_file()
+        ]
+        largest = max(files, key=lambda path: path.stat().st_size)
+        largest.write_bytes(largest.read_bytes()[: int(largest.stat().st_size * share)])
+        self._refused(case, written)
+
+    def _refused(self, case: FormatCase, path: Path) -> None:
+        with pytest.raises(VinciError) as caught:
+            read(path, kind=case.kind, options=case.options)
+        assert "\n" not in str(caught.value)
+        assert path.name in str(caught.value)
+
+
+def _content(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {str(file): file.read_bytes() for file in files if file.is_file()}
