@@ -109,6 +109,7 @@ class FormatContract:
         return path
 
     def test_what_was_written_comes_back(self, case: FormatCase, written: Path) -> None:
+        """Every column and the spaces, and nothing is dropped."""
         expected, imported = example(case.spec), read(written, kind=case.kind, options=case.options)
         found = imported.dataset
         assert not imported.dropped
@@ -119,15 +120,18 @@ class FormatContract:
         assert found.spec.action_space == case.spec.action_space
 
     def test_episodes_and_how_they_ended_come_back(self, case: FormatCase, written: Path) -> None:
+        """Terminals and timeouts are kept apart."""
         table = read(written, kind=case.kind, options=case.options).dataset.episode_columns
         assert table["length"].tolist() == list(LENGTHS)
         assert table["terminated"].tolist() == list(TERMINATED)
         assert table["truncated"].tolist() == [not ended for ended in TERMINATED]
 
     def test_it_is_recognised(self, case: FormatCase, written: Path) -> None:
+        """No format before it in the registry takes the file for its own."""
         assert recognise(written).name == case.kind
 
     def test_nothing_is_overwritten_unasked(self, case: FormatCase, written: Path) -> None:
+        """What is there stays as it is, until ``overwrite``."""
         before = _content(written)
         with pytest.raises(UsageError, match="exists already"):
             write(example(case.spec), written, kind=case.kind, settings=case.writing)
@@ -138,6 +142,8 @@ class FormatContract:
         )
 
     def test_a_failure_leaves_nothing(self, case: FormatCase, tmp_path: Path) -> None:
+        """No half file and no temporary one."""
+
         def fail(rows: slice) -> Array:
             raise DatasetError("the source went away")
 
@@ -155,6 +161,7 @@ class FormatContract:
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
     def test_settings_that_it_does_not_have_are_refused(self, case: FormatCase, written: Path) -> None:
+        """By the importer and by the exporter."""
         options = ImportOptions(case.spec, settings={**case.settings, "colour": "blue"})
         with pytest.raises(UsageError, match="colour"):
             read(written, kind=case.kind, options=options)
@@ -164,12 +171,14 @@ class FormatContract:
         assert not target.exists()
 
     def test_what_is_missing_is_one_line(self, case: FormatCase, tmp_path: Path) -> None:
+        """An error names the file."""
         self._refused(case, tmp_path / case.file)
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\0\0", b"PK\x03\x04\0\0"])
     def test_what_is_something_else_is_one_line(
         self, case: FormatCase, tmp_path: Path, content: bytes
     ) -> None:
+        """Neither recognised nor read."""
         path = tmp_path / case.file
         path.write_bytes(content)
         assert not find_format(case.kind).recognises(path)
@@ -177,6 +186,7 @@ class FormatContract:
 
     @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
     def test_what_was_cut_short_is_one_line(self, case: FormatCase, written: Path, share: float) -> None:
+        """Its largest file, wherever it ends."""
         files = [
             path
             for path in ([written] if written.is_file() else sorted(written.rglob("*")))
