@@ -30,6 +30,7 @@ _DEEPEST = 8
 _MOST_COLUMNS = 4096
 _MOST_ATTRIBUTES = 1024
 _LARGEST_ATTRIBUTE = 2**24
+_LARGEST_CHUNK = 2**26
 _BLOSC2 = 32026
 # Deflate cannot do better than 1032:1; Blosc2 stores a constant chunk in a few dozen bytes.
 _BEST_RATIO = {h5py.h5z.FILTER_DEFLATE: 1100, h5py.h5z.FILTER_LZF: 300, _BLOSC2: 100_000}
@@ -229,11 +230,12 @@ def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn
             if len(columns) >= _MOST_COLUMNS:
                 problems.append(Problem(root, f"more than {_MOST_COLUMNS} columns", "keep fewer infos"))
                 return columns
-            problem = unreadable(path, dataset)
+            flag = path in {layout.TERMINALS, layout.TIMEOUTS}
+            problem = unreadable(path, dataset, flag=flag)
             if problem is not None:
                 problems.append(problem)
             else:
-                dtype = np.dtype(np.bool_) if path in {layout.TERMINALS, layout.TIMEOUTS} else dataset.dtype
+                dtype = np.dtype(np.bool_) if flag else dataset.dtype
                 columns[path] = StoredColumn(dataset.shape, dtype.newbyteorder("="))
     return columns
 
@@ -261,12 +263,11 @@ def datasets_below(
         problems.append(Problem(path, what, "a dataset has arrays here: see docs/format.md"))
 
 
-def unreadable(path: str, dataset: Any) -> Problem | None:
-    """Why the values of a dataset cannot be had from this file."""
+def unreadable(path: str, dataset: Any, *, flag: bool = False) -> Problem | None:
+    """Why the values of a dataset cannot be had from this file; a ``flag`` is no floating-point number."""
     dtype = dataset.dtype
     if dataset.shape is None or dataset.shape == ():
         return Problem(path, "a single value, not an array with a row a transition", "see docs/format.md")
-    flag = path in {layout.TERMINALS, layout.TIMEOUTS}
     if dtype.kind not in ("biu" if flag else "biuf") or dtype.subdtype is not None:
         wanted = "booleans" if flag else "numbers"
         return Problem(path, f"dtype {dtype} where {wanted} are expected", "convert the column")
@@ -274,7 +275,16 @@ def unreadable(path: str, dataset: Any) -> Problem | None:
         return Problem(
             path, "its values lie in other files, which are not read", "copy the data into this file"
         )
-    return _unavailable_filter(path, dataset) or _unbacked(path, dataset)
+    return _unavailable_filter(path, dataset) or _unbacked(path, dataset) or _unwieldy(path, dataset)
+
+
+def _unwieldy(path: str, dataset: Any) -> Problem | None:
+    """A filtered chunk is unfolded whole for each block that is read of it."""
+    size = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if size <= _LARGEST_CHUNK or not dataset.id.get_create_plist().get_nfilters():
+        return None
+    what = f"compressed in chunks of {size:,} bytes, of which any part needs the whole"
+    return Problem(path, what, f"write it anew in chunks of at most {_LARGEST_CHUNK:,} bytes")
 
 
 def _unavailable_filter(path: str, dataset: Any) -> Problem | None:
