@@ -146,6 +146,37 @@ def test_validate_exits_0_with_notes_alone(run, tmp_path):
     assert "is sound" in result.stderr
 
 
+def test_validate_repairs(run, path, tmp_path):
+    with h5py.File(path, "r+") as file:
+        file["rewards"][2] = np.nan
+    result = run("validate", path)
+    assert "2 problems; --repair OUT.h5 writes a file without them" in result.stderr
+    out = tmp_path / "out.h5"
+    result = run("validate", path, "--repair", out)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("repaired: rows: 1 row with NaN or infinite values dropped")
+    assert f"{out} is sound" in result.stderr
+    assert run("validate", path, "--repair", out).exit_code == 2
+    content = json.loads(run("validate", path, "--repair", out, "--overwrite", "--json").stdout)
+    assert (content["file"], content["output"], content["sound"]) == (str(path), str(out), True)
+    assert [each["where"] for each in content["repairs"]][:2] == ["rows", "timeouts"]
+    assert run("validate", out).exit_code == 0
+
+
+def test_validate_exits_1_where_a_repair_leaves_problems(run, path, tmp_path):
+    with h5py.File(path, "r+") as file:
+        file["actions"][2] = 9
+    result = run("validate", path, "--repair", tmp_path / "out.h5")
+    assert result.exit_code == 1
+    assert "\nactions row 2: 1 row outside the space" in result.stdout
+
+
+def test_validate_refuses_options_of_a_repair_without_one(run, path):
+    result = run("validate", path, "--drop-duplicates")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--drop-duplicates needs --repair OUT.h5" in result.stderr
+
+
 def test_datasets_lists_the_shipped_ones(run, tmp_path, monkeypatch):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec).save(tmp_path / "toy-mixed.h5")

@@ -13,7 +13,7 @@ import numpy as np
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import LazyColumns, chained, in_memory
-from vinci_offline.data.digest import ColumnDigest, content_hash
+from vinci_offline.data.digest import hash_of
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.reader import agree, refuse, stored_columns, stored_table
 from vinci_offline.data.schema import check_arrays
@@ -263,13 +263,7 @@ class Dataset:
 
     def compute_hash(self) -> str:
         """SHA-256 of the columns as they are now; reads every column in blocks."""
-        found = {}
-        for path in self.columns:
-            digest = ColumnDigest()
-            for _, block in self.columns.blocks(path):
-                digest.update(block)
-            found[path] = (self.columns.dtype(path), self.columns.shape(path), digest.hexdigest())
-        return content_hash(found)
+        return hash_of(self.columns)
 
     def select_episodes(self, episodes: slice | Sequence[int] | Array) -> Dataset:
         """A view of some episodes, in the order given; a slice shares memory.

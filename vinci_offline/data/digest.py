@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vinci_offline.data.columns import LazyColumns
 from vinci_offline.types import Array
 
 
@@ -34,3 +35,14 @@ def content_hash(columns: Mapping[str, tuple[np.dtype[np.generic], tuple[int, ..
         for name, (dtype, shape, digest) in sorted(columns.items())
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def hash_of(columns: LazyColumns) -> str:
+    """The content hash of columns as they are now; reads each in blocks."""
+    found = {}
+    for path in columns:
+        digest = ColumnDigest()
+        for _, block in columns.blocks(path):
+            digest.update(block)
+        found[path] = (columns.dtype(path), columns.shape(path), digest.hexdigest())
+    return content_hash(found)

@@ -45,6 +45,23 @@ class EpisodeTable:
             )
         self._parts.append(part)
 
+    def describe(self, episodes: Mapping[str, Array], count: int) -> None:
+        """Take the whole table at once; ``count`` rows were appended without episodes.
+
+        Raises:
+            DatasetError: episodes were given before, or these do not describe so many rows.
+        """
+        table = {name: np.asarray(values) for name, values in episodes.items()}
+        missing = [name for name in ("length", "return", "terminated", "truncated") if name not in table]
+        if self._parts or missing:
+            what = f"the entries {', '.join(missing)} are missing" if missing else "they were given already"
+            raise DatasetError(f"episodes: {what}")
+        length = table["length"].astype(np.int64)
+        table["start"] = np.cumsum(length) - length
+        if wrong := inconsistencies(table, count):
+            raise DatasetError(f"episodes: {wrong[0]}")
+        self._parts.append(table)
+
     def arrays(self) -> Columns:
         """The whole table; empty where there are no episodes."""
         if not self._parts:

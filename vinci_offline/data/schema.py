@@ -32,7 +32,9 @@ def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Pr
     lengths = {path: column.shape[0] for path, column in columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
-        problems.append(Problem("columns", f"unequal lengths ({listed})", "cut all to whole rows"))
+        problems.append(
+            Problem("columns", f"unequal lengths ({listed})", "cut all to whole rows", repairable=True)
+        )
     elif lengths and not any(lengths.values()):
         problems.append(Problem("columns", "the file holds no rows", "record some transitions first"))
     return problems

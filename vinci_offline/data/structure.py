@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +320,9 @@ def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
     if metadata is None:
         return {}
     if not isinstance(metadata, h5py.HardLink) or not isinstance(file["metadata"], h5py.Group):
-        problems.append(Problem("metadata", "not a group of this file", "copy the data into this file"))
+        problems.append(
+            _of_table(Problem("metadata", "not a group of this file", "copy the data into this file"))
+        )
         return {}
     table: Columns = {}
     for path, dataset in datasets_below(file["metadata"], layout.EPISODES, found):
@@ -336,8 +338,13 @@ def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
         found.append(
             Problem(layout.EPISODES, f"unequal lengths {lengths}", "remove the group: it can be derived")
         )
-    problems += found
+    problems += map(_of_table, found)
     return {} if found else table
+
+
+def _of_table(problem: Problem) -> Problem:
+    """A table that cannot be read is no loss: the flags tell the episodes."""
+    return replace(problem, repairable=True)
 
 
 def _spec(text: Any, problems: list[Problem]) -> EnvironmentSpec | None:

@@ -130,6 +130,26 @@ class DatasetWriter:
                 self._columns[path].append(values)
         self._rows += rows
 
+    def describe_episodes(self, episodes: Mapping[str, Array]) -> None:
+        """Give the episodes of all rows at once, where no `append` was given any.
+
+        Args:
+            episodes: one entry an episode, in row order: ``length, return, terminated, truncated``, and what else
+                is known of each.
+
+        Raises:
+            DatasetError: the entries do not describe the rows appended.
+        """
+        self._episodes.describe(episodes, self._rows)
+
+    def describe(self, **attributes: Any) -> None:
+        """Say more of where the data comes from than was known when writing began.
+
+        Raises:
+            UsageError: an attribute is the format's own, or nothing that JSON can hold.
+        """
+        self._attributes |= _encoded(attributes)
+
     def _check(self, arrays: Mapping[str, Array]) -> int:
         """The number of rows, where the columns are those expected, of the right shapes and equally long."""
         expected = set(self._columns) or {*self._slots, *(path for path in arrays if _is_info(path))}
@@ -274,19 +294,22 @@ def _is_info(path: str) -> bool:
 
 
 def _file_attributes(spec: EnvironmentSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    reserved = sorted(set(attributes) & set(layout.RESERVED_ATTRIBUTES))
-    if reserved:
-        raise UsageError(f"the attributes {', '.join(reserved)} are the format's own: choose other names")
-    try:
-        given = {key: encode(value) for key, value in {"versions": library_versions(), **attributes}.items()}
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"attributes: {error}; give text, numbers, lists and dicts") from error
     return {
         layout.ATTRIBUTE_FORMAT: layout.FORMAT,
         layout.ATTRIBUTE_VERSION: layout.VERSION,
         layout.ATTRIBUTE_ENVIRONMENT: spec.to_json(),
-        **given,
+        **_encoded({"versions": library_versions(), **attributes}),
     }
+
+
+def _encoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    reserved = sorted(set(attributes) & set(layout.RESERVED_ATTRIBUTES))
+    if reserved:
+        raise UsageError(f"the attributes {', '.join(reserved)} are the format's own: choose other names")
+    try:
+        return {key: encode(value) for key, value in attributes.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"attributes: {error}; give text, numbers, lists and dicts") from error
 
 
 def _filters(compress: str) -> dict[str, Any]:
