@@ -104,6 +104,16 @@ def test_an_interrupted_collection_is_not_started_again_by_accident(tmp_path):
     assert len(collect("Pendulum-v1", path, steps=500, overwrite=True, progress=False)) == 500
 
 
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    path = interrupted(tmp_path)
+    left, other = tmp_path / f".{path.name}.0a1b2c3d.tmp", tmp_path / ".other.h5.0a1b2c3d.tmp"
+    for file in (left, other):
+        file.write_bytes(b"half")
+    collect("Pendulum-v1", path, steps=500, resume=True, progress=False)
+    assert not left.exists()
+    assert other.exists()
+
+
 def test_resuming_what_is_done_does_nothing(tmp_path):
     path = tmp_path / "data.h5"
     collect("Pendulum-v1", path, steps=300, progress=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -216,6 +217,12 @@ class DatasetWriter:
         if self._file:
             abandon(self._file)
         self._temporary.unlink(missing_ok=True)
+
+
+def drop_abandoned(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed have left beside it; nobody may be writing it now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 class _ColumnWriter:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.data import layout
-from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.data.writer import DatasetWriter, drop_abandoned
 from vinci_offline.envs.goal_exploration import is_exploration
 from vinci_offline.envs.joining import join
 from vinci_offline.envs.making import EnvironmentLike, environment_spec, make_env
@@ -113,6 +113,8 @@ def collect(
         )
         configuration = _configuration(job)
         folder = ShardFolder(output)
+        if resume or overwrite:
+            drop_abandoned(output)
         if not _already_done(output, folder, configuration, resume=resume):
             # Made before anything is recorded: what it refuses should not cost an hour first.
             writer = DatasetWriter(

@@ -1,0 +1,442 @@
+"""Damage dataset files in hundreds of ways; each must end in a sound load or in one line that says what is wrong.
+
+    python scripts/faults/mutate_files.py --files 500
+
+Half of the files are bytes gone wrong: truncated, bits flipped, blocks overwritten, exchanged, left out or repeated.
+The others are well-formed HDF5 made by someone who means harm: other dtypes and ranks, huge declared shapes, chunks that
+unfold a thousandfold, links and storage that lead to a secret file outside, object columns, attributes that lie, group
+loops. Each is opened, validated, summarised and read block by block in a process that has little memory and time.
+
+A crash of the interpreter, an exception that is not the project's own, a message of several lines, a hang, more memory
+than the limit, or the secret's values in what was read: each is told with the mutation's seed, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import multiprocessing
+import random
+import resource
+import shutil
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vinci_offline import Dataset
+from vinci_offline.errors import VinciError
+from vinci_offline.spec import BoxSpace, EnvironmentSpec
+
+ROWS = 3000
+SECRET = 0.8125
+"""What the secret file is full of, and nothing else: read values tell where they come from."""
+MEMORY = 2**30
+"""Bytes beyond what the imports take."""
+SECONDS = 20.0
+
+Change = Callable[[h5py.File, random.Random, Path], object]
+
+
+def main() -> None:
+    options = parse()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        originals = make_originals(folder)
+        tally: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
+        problems, longest, reader = [], 0.0, Reader()
+        for number in range(options.files):
+            seed = options.seed + number
+            path = folder / f"mutant-{seed}.h5"
+            kind = mutate(originals[number % len(originals)], path, seed, folder)
+            began = time.monotonic()
+            outcome, what = reader.look(path)
+            longest = max(longest, time.monotonic() - began)
+            tally[kind] += 1
+            outcomes[outcome] += 1
+            if outcome not in ("loaded", "refused"):
+                problems.append(f"seed {seed} ({kind}): {outcome}: {what}")
+                print(problems[-1], flush=True)
+            path.unlink()
+        reader.stop()
+    print(
+        f"{options.files} files: "
+        + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    )
+    print("mutations: " + ", ".join(f"{count} {kind}" for kind, count in sorted(tally.items())))
+    print(f"the longest took {longest:.2f} s; memory held below {MEMORY // 2**20:,} MiB beyond the imports")
+    if problems:
+        raise SystemExit(1)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", type=int, default=500)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first file; a file's own is told with its problem"
+    )
+    return parser.parse_args()
+
+
+class Reader:
+    """A process that looks at files, with little memory and time; a new one where it dies or hangs."""
+
+    def __init__(self) -> None:
+        self._process: Any = None
+        self._connection: Connection | None = None
+
+    def look(self, path: Path) -> tuple[str, str]:
+        """The outcome of a file, and what is to be said of it."""
+        if self._connection is None:
+            self._connection, theirs = multiprocessing.Pipe()
+            context = multiprocessing.get_context("spawn")
+            self._process = context.Process(target=read_files, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+            self._connection.recv()  # the imports are done
+        self._connection.send(str(path))
+        try:
+            if self._connection.poll(SECONDS):
+                outcome, what = self._connection.recv()
+                return outcome, what
+        except EOFError:
+            self._process.join()
+            code = self._process.exitcode
+            self.stop()
+            return "crashed", f"exit code {code}"
+        self.stop()
+        return "hung", f"more than {SECONDS:.0f} s"
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        self._process = self._connection = None
+
+
+def read_files(connection: Connection) -> None:
+    """The process's life."""
+    # Before the limit, as all that looking needs.
+    for name in ("pandas", "vinci_offline.data.statistics", "vinci_offline.data.validation"):
+        importlib.import_module(name)
+
+    warnings.simplefilter("error")
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    connection.send("ready")
+    while True:
+        connection.send(outcome_of(Path(connection.recv())))
+
+
+def outcome_of(path: Path) -> tuple[str, str]:
+    """Open, validate, summarise and read a file."""
+    from vinci_offline.data.statistics import summarize
+    from vinci_offline.data.validation import validate
+
+    outcome = "loaded"
+    for work in (validate, lambda path: summarize(Dataset.open(path)), read_all):
+        try:
+            found = work(path)
+        except VinciError as error:
+            if "\n" in str(error) or not str(error).isprintable():
+                return "a message of several lines", repr(str(error))
+            outcome = "refused"
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            return "another exception", f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+        else:
+            if found == "secret":
+                return "a read outside the file", "values of the secret file"
+    return outcome, ""
+
+
+def read_all(path: Path) -> str:
+    """Read every column in blocks and the frame's first rows; whether the secret was among the values."""
+    dataset = Dataset.open(path)
+    for column in dataset.columns:
+        for _, block in dataset.columns.blocks(column):
+            if block.dtype.kind == "f" and block.size and np.mean(block == SECRET) > 0.5:
+                return "secret"
+    dataset.rows(slice(0, 10)).to_pandas()
+    _ = dataset.episodes
+    return ""
+
+
+def make_originals(folder: Path) -> list[Path]:
+    """A plain file, a compressed one and a flat one as others write them; beside them a secret."""
+    chance = np.random.default_rng(0)
+    plain = box_spec()
+    data = Dataset.from_columns(columns_of(plain, chance), plain, {"length": [500] * (ROWS // 500)})
+    data.save(folder / "plain.h5")
+    data.save(folder / "gzip.h5", compress="gzip")
+    with h5py.File(folder / "plain.h5") as source, h5py.File(folder / "flat.h5", "w") as target:
+        for name in ("observations", "actions", "rewards", "terminals", "next_observations"):
+            source.copy(name, target)
+    with h5py.File(folder / "secret.h5", "w") as file:
+        for name in ("rewards", "observations"):
+            file[name] = (
+                np.full((ROWS, 3), SECRET, "f4") if name == "observations" else np.full(ROWS, SECRET, "f4")
+            )
+    np.full(ROWS * 3, SECRET, "f4").tofile(folder / "secret.bin")
+    return [folder / name for name in ("plain.h5", "gzip.h5", "flat.h5")]
+
+
+def box_spec() -> EnvironmentSpec:
+    def box(size: int) -> BoxSpace:
+        return BoxSpace((size,), "float32", np.full(size, -1, np.float32), np.full(size, 1, np.float32))
+
+    return EnvironmentSpec(box(3), box(2))
+
+
+def columns_of(spec: EnvironmentSpec, chance: np.random.Generator) -> dict[str, np.ndarray]:
+    ends = np.arange(1, ROWS + 1) % 500 == 0
+    return {
+        "observations": chance.uniform(-1, 1, (ROWS, 3)).astype(np.float32),
+        "actions": chance.uniform(-1, 1, (ROWS, 2)).astype(np.float32),
+        "rewards": chance.normal(size=ROWS).astype(np.float32),
+        "next_observations": chance.uniform(-1, 1, (ROWS, 3)).astype(np.float32),
+        "terminals": ends & (np.arange(ROWS) % 1000 < 500),
+        "timeouts": ends & (np.arange(ROWS) % 1000 >= 500),
+        "infos/action_log_probs": chance.normal(size=ROWS).astype(np.float32),
+    }
+
+
+def mutate(original: Path, path: Path, seed: int, folder: Path) -> str:
+    """A damaged copy of a file; what was done to it."""
+    chance = random.Random(seed)
+    if chance.random() < 0.5:
+        kind, content = mutated_bytes(original.read_bytes(), chance)
+        path.write_bytes(content)
+        return kind
+    shutil.copy(original, path)
+    kind = chance.choice(sorted(CHANGES))
+    with h5py.File(path, "r+") as file:
+        CHANGES[kind](file, chance, folder)
+    return kind
+
+
+def mutated_bytes(content: bytes, chance: random.Random) -> tuple[str, bytes]:
+    """Bytes gone wrong; half of the places lie in the first 4 KiB, where the structure is."""
+
+    def place() -> int:
+        return chance.randrange(min(4096, len(content)) if chance.random() < 0.5 else len(content))
+
+    changed = bytearray(content)
+    kind = chance.choice(
+        [
+            "truncated",
+            "bits flipped",
+            "block overwritten",
+            "blocks exchanged",
+            "block left out",
+            "block repeated",
+        ]
+    )
+    size = chance.choice([1, 8, 64, 512, 4096])
+    start = place()
+    if kind == "truncated":
+        return kind, content[: place()]
+    if kind == "bits flipped":
+        for _ in range(chance.choice([1, 2, 8, 64])):
+            changed[place()] ^= 1 << chance.randrange(8)
+    elif kind == "block overwritten":
+        filling = chance.choice([b"\0" * size, b"\xff" * size, chance.randbytes(size)])
+        changed[start : start + size] = filling[: len(changed[start : start + size])]
+    elif kind == "blocks exchanged":
+        other = place()
+        low, high = sorted((start, other))
+        size = min(size, high - low, len(content) - high)
+        changed[low : low + size], changed[high : high + size] = (
+            content[high : high + size],
+            content[low : low + size],
+        )
+    elif kind == "block left out":
+        del changed[start : start + size]
+    else:
+        changed[start:start] = content[start : start + size]
+    return kind, bytes(changed)
+
+
+def replace(file: h5py.File, name: str, **options: Any) -> None:
+    if name in file:
+        del file[name]
+    file.create_dataset(name, **options)
+
+
+def some_column(chance: random.Random) -> str:
+    return chance.choice(["observations", "actions", "rewards", "next_observations", "terminals"])
+
+
+def other_dtype(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    dtype = chance.choice(
+        ["S5", "c8", "f2", "u8", "i1", "f8", h5py.string_dtype(), [("a", "f4")], "(2,)f4", "O"]
+    )
+    name = some_column(chance)
+    shape = file[name].shape
+    dtype = h5py.vlen_dtype(np.float32) if dtype == "O" else dtype
+    replace(file, name, shape=shape, dtype=dtype)
+
+
+def other_rank(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    shape = chance.choice([(), (ROWS, 3, 1), (ROWS, 0), (0, 3), (1,) * 32, (ROWS - 1,), (ROWS, 1)])
+    replace(file, some_column(chance), data=np.zeros(shape, "f4"))
+
+
+def huge_shape(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    rows = chance.choice([2**31, 2**40, 2**62])
+    names = (
+        [some_column(chance)]
+        if chance.random() < 0.5
+        else ["observations", "rewards", "actions", "next_observations"]
+    )
+    for name in names:
+        shape = (rows, *file[name].shape[1:]) if rows < 2**60 else (rows,)
+        replace(file, name, shape=shape, dtype="f4", chunks=(1000, *shape[1:]))
+
+
+def unfolding_chunks(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    rows = chance.choice([10**6, 10**7])
+    for name in ("observations", "next_observations", "actions", "rewards", "terminals", "timeouts"):
+        if name in file:
+            width, kind = file[name].shape[1:], file[name].dtype
+            replace(file, name, shape=(rows, *width), dtype=kind, chunks=(rows, *width), compression="gzip")
+            file[name][0] = 0
+    file.pop("infos", None)
+    file.pop("metadata", None)
+
+
+def external_link(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = chance.choice(["rewards", "observations", "infos/secret", "metadata/episodes/return"])
+    if name in file:
+        del file[name]
+    file[name] = h5py.ExternalLink(
+        str(folder / "secret.h5"), "/observations" if name == "observations" else "/rewards"
+    )
+
+
+def external_storage(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    del file["rewards"]
+    file.create_dataset("rewards", (ROWS,), "f4", external=[(str(folder / "secret.bin"), 0, 4 * ROWS)])
+
+
+def virtual_source(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = chance.choice(["rewards", "observations"])
+    shape = file[name].shape
+    del file[name]
+    layout = h5py.VirtualLayout(shape, "f4")
+    source = str(folder / "secret.h5") if chance.random() < 0.7 else "."
+    where = name if source != "." else name + ("" if chance.random() < 0.5 else "_missing")
+    layout[...] = h5py.VirtualSource(source, where, shape)
+    file.create_virtual_dataset(name, layout)
+
+
+def soft_link(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = some_column(chance)
+    del file[name]
+    file[name] = h5py.SoftLink(chance.choice(["/" + name, "/actions", "/nowhere", "/"]))
+
+
+def group_loop(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    group = file.require_group(chance.choice(["infos", "metadata"]))
+    group["again"] = chance.choice([file["/"], group])
+
+
+def deep_groups(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    file["infos/" + "/".join("abcdefghij" * 20) + "/x"] = np.zeros(ROWS, "f4")
+
+
+def many_columns(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    group = file.require_group("infos/many")
+    for number in range(6000):
+        group.create_dataset(str(number), (ROWS,), "f4", chunks=(ROWS,))
+
+
+def strange_names(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = chance.choice(["a\nb", "\x1b[31mred", "..", " ", "x" * 5000, "\u202eabc", "ü"])
+    file.require_group("infos")[name] = np.zeros(ROWS, "f4")
+
+
+def object_reference(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    replace(file, some_column(chance), data=np.array([file.ref] * ROWS, dtype=h5py.ref_dtype))
+
+
+def lying_attribute(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = chance.choice(["environment", "version", "format", "content_hash", "policy", "parents"])
+    deep = "[" * 30_000 + "]" * 30_000
+    file.attrs[name] = chance.choice(
+        [
+            deep,
+            "{}",
+            "null",
+            '{"a": NaN}',
+            b"\xff\xfe",
+            2**63 - 1,
+            -1,
+            float("nan"),
+            h5py.Empty("f4"),
+            np.zeros(8000),
+        ]
+    )
+
+
+def wrong_environment(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    text = file.attrs.get("environment", "")
+    if isinstance(text, str) and text:
+        place = chance.randrange(len(text))
+        file.attrs["environment"] = (
+            text[:place] + chance.choice(['"', "{", "9e999", "-1", "\\u0000", ""]) + text[place + 1 :]
+        )
+
+
+def wrong_values(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = some_column(chance)
+    row = chance.randrange(ROWS)
+    if name == "terminals":
+        replace(file, name, data=np.full(ROWS, chance.choice([2, 255]), "u1"))
+    else:
+        file[name][row] = chance.choice([np.nan, np.inf, -np.inf, 3e38])
+
+
+def wrong_episodes(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    name = chance.choice(["start", "length", "return", "seed", "terminated"])
+    values = chance.choice(
+        [np.full(6, -1), np.full(6, 2**62), np.zeros(0), np.zeros((6, 2)), np.full(6, np.nan), np.zeros(7)]
+    )
+    replace(file, f"metadata/episodes/{name}", data=values)
+
+
+CHANGES: dict[str, Change] = {
+    "another dtype": other_dtype,
+    "another rank": other_rank,
+    "huge shape": huge_shape,
+    "unfolding chunks": unfolding_chunks,
+    "external link": external_link,
+    "external storage": external_storage,
+    "virtual source": virtual_source,
+    "soft link": soft_link,
+    "group loop": group_loop,
+    "deep groups": deep_groups,
+    "many columns": many_columns,
+    "strange name": strange_names,
+    "object reference": object_reference,
+    "lying attribute": lying_attribute,
+    "wrong environment": wrong_environment,
+    "wrong values": wrong_values,
+    "wrong episodes": wrong_episodes,
+}
+
+
+if __name__ == "__main__":
+    main()
