@@ -4,8 +4,8 @@
 
 Half of the files are bytes gone wrong: truncated, bits flipped, blocks overwritten, exchanged, left out or repeated.
 The others are well-formed HDF5 made by someone who means harm: other dtypes and ranks, huge declared shapes, chunks
-that unfold a thousandfold, links and storage that lead to a secret file outside, object columns, attributes that lie, group
-loops. Each is opened, validated, summarised and read block by block in a process that has little memory and time.
+that unfold a thousandfold, links and storage that lead to a secret file outside, object columns, attributes that lie,
+group loops. Each is opened, validated, summarised and read block by block in a process with little memory and time.
 
 A crash of the interpreter, an exception that is not the project's own, a message of several lines, a hang, more memory
 than the limit, or the secret's values in what was read: each is told with the mutation's seed, and the exit code is 1.

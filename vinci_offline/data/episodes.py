@@ -80,6 +80,8 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
     count = _count(rows)
     if "length" not in entries:
         raise DatasetError("episodes: the entry 'length' is missing")
+    if not _whole(entries["length"]):
+        raise DatasetError("episodes: a length that is no whole number")
     length = entries["length"].astype(np.int64)
     wrong = [
         name
@@ -143,7 +145,7 @@ def returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
         ended = int(np.searchsorted(start, first + len(rewards)))
         if begun < ended:
             places = np.maximum(start[begun:ended] - first, 0)
-            with np.errstate(over="ignore"):  # an infinite sum is the honest one
+            with np.errstate(over="ignore", invalid="ignore"):  # an infinite sum is the honest one
                 totals[begun:ended] += np.add.reduceat(rewards.astype(np.float64), places)
     return totals
 
@@ -167,10 +169,13 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
     missing = [name for name in ("start", "length") if name not in table]
     if missing:
         return [f"has no {' and no '.join(missing)}"]
+    if fractions := [name for name in ("start", "length") if not _whole(table[name])]:
+        return [f"has a {fractions[0]} that is no whole number"]
     start, length = table["start"].astype(np.int64), table["length"].astype(np.int64)
     found = []
-    if (length < 1).any():
-        found.append(f"episode {int(np.argmax(length < 1))} has length {length[length < 1][0]}")
+    wrong = (length < 1) | (length > count)
+    if wrong.any():
+        found.append(f"episode {int(np.argmax(wrong))} has length {length[wrong][0]}")
     elif length.sum() != count:
         found.append(f"lengths add up to {length.sum()}, and there are {count} rows")
     expected = np.cumsum(length) - length
@@ -180,6 +185,13 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
             f"episode {first} starts at row {start[first]}, not where the one before ends ({expected[first]})"
         )
     return found
+
+
+def _whole(values: Array) -> bool:
+    """Whether all of them are whole numbers, of whatever dtype."""
+    return values.dtype.kind in "iu" or (
+        values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.trunc(values))).all())
+    )
 
 
 def frame(table: Mapping[str, Array]) -> DataFrame:

@@ -37,6 +37,22 @@ def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Pr
         )
     elif lengths and not any(lengths.values()):
         problems.append(Problem("columns", "the file holds no rows", "record some transitions first"))
+    # Of a file that tells its spaces, `fit` says the same.
+    return problems if native else [*problems, *_shapes_apart(columns)]
+
+
+def _shapes_apart(columns: Mapping[str, StoredColumn]) -> list[Problem]:
+    """Rewards and flags that are not one number a row, and next observations that are no observations."""
+    problems = [
+        Problem(path, f"rows have shape {columns[path].shape[1:]}, not one number", "see docs/format.md")
+        for path in (layout.REWARDS, layout.TERMINALS, layout.TIMEOUTS)
+        if path in columns and len(columns[path].shape) != 1
+    ]
+    for path, column in columns.items():
+        following = columns.get(f"next_{path}")
+        if following is not None and following.shape[1:] != column.shape[1:]:
+            what = f"rows have shape {following.shape[1:]}, those of {path} {column.shape[1:]}"
+            problems.append(Problem(f"next_{path}", what, "see docs/format.md"))
     return problems
 
 

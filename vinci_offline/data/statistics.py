@@ -40,10 +40,12 @@ def column_moments(dataset: Dataset, path: str) -> Moments:
     count, mean, squares = 0, np.zeros(shape), np.zeros(shape)
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     for _, block in dataset.columns.blocks(path):
-        values = block.astype(np.float64)
-        block_mean = values.mean(axis=0)
-        low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
-        with np.errstate(invalid="ignore"):  # values that are not finite are for validate to tell
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # values that are not finite are for validate to tell
+            values = block.astype(np.float64)
+            block_mean = values.mean(axis=0)
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
             values -= block_mean
             delta, total = block_mean - mean, count + len(block)
             squares = squares + np.square(values).sum(axis=0) + delta**2 * (count * len(block) / total)
@@ -84,12 +86,14 @@ def summarize(dataset: Dataset) -> dict[str, Any]:
     acted = column_moments(dataset, layout.ACTIONS)
     space = dataset.spec.action_space
     discrete = isinstance(space, DiscreteSpace)
+    with np.errstate(invalid="ignore"):  # returns that are not finite are for validate to tell
+        return_std = float(returns.std())
     return {
         "env": dataset.spec.id,
         "rows": len(dataset),
         "episodes": len(lengths),
         "return_mean": float(returns.mean()),
-        "return_std": float(returns.std()),
+        "return_std": return_std,
         "return_min": float(returns.min()),
         "return_max": float(returns.max()),
         "length_mean": float(lengths.mean()),

@@ -20,6 +20,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.attributes import decode
+from vinci_offline.data.heaps import check_heaps
 from vinci_offline.data.problem import Problem, printable
 from vinci_offline.data.schema import StoredColumn, fit, table_problems
 from vinci_offline.errors import DatasetError, SpecError
@@ -88,6 +89,8 @@ def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
         raise DatasetError(f"{path} was changed since it was opened: open it again")
     kept: _Kept | None = getattr(_thread, "kept", None)
     try:
+        if stamp is None:
+            check_heaps(path)
         if kept is None:
             with _open(path) as file:
                 yield file
