@@ -2,8 +2,10 @@
 
 import pytest
 
+from vinci_offline.data.formats.convert import write
 from vinci_offline.data.formats.registry import NAMES
-from vinci_offline.testing.format_contract import BOX, DICT, DISCRETE, FormatCase, FormatContract
+from vinci_offline.errors import SpecError
+from vinci_offline.testing.format_contract import BOX, DICT, DISCRETE, FormatCase, FormatContract, example
 
 CASES = [
     FormatCase("vinci", "data.h5", BOX),
@@ -12,12 +14,20 @@ CASES = [
     FormatCase("d4rl", "data.hdf5", BOX),
     FormatCase("d4rl", "data.hdf5", DISCRETE),
     FormatCase("d4rl", "data.hdf5", BOX, writing={"final_rows": "yes"}),
+    FormatCase("npz", "data.npz", BOX),
+    FormatCase("npz", "data.npz", DISCRETE),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 class TestFormats(FormatContract):
     pass
+
+
+@pytest.mark.parametrize(("kind", "file"), [("d4rl", "data.hdf5"), ("npz", "data.npz")])
+def test_flat_formats_refuse_dict_observations(kind, file, tmp_path):
+    with pytest.raises(SpecError, match="holds no Dict observations"):
+        write(example(DICT), tmp_path / file, kind=kind)
 
 
 def test_every_format_is_in_the_suite():

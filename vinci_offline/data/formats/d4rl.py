@@ -11,10 +11,10 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.assembly import Logged, assemble
-from vinci_offline.data.formats.ends import time_limit
+from vinci_offline.data.formats.flat import flags, flat_ends, refuse_dict
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5
-from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
 _REQUIRED = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS, layout.TERMINALS)
@@ -43,20 +43,18 @@ class D4rlFormat(Format):
         decisions: list[str] = []
         with hdf5_tree(path) as tree:
             columns = _columns(tree, decisions)
-            attributes = (
-                {"source": "d4rl", "metadata": metadata}
-                if (metadata := tree.scalars("metadata"))
-                else {"source": "d4rl"}
-            )
+            metadata = tree.scalars("metadata")
             padded = bool(tree.attributes("/").get(_PADDED, False))
-        terminals = _flags(columns.pop(layout.TERMINALS), path, layout.TERMINALS)
+        terminals = flags(columns.pop(layout.TERMINALS), path, layout.TERMINALS)
         timeouts = columns.pop(layout.TIMEOUTS, None)
         if padded and timeouts is not None:
             columns, terminals, timeouts = _without_final_rows(columns, terminals, timeouts)
             decisions.append("the rows that hold an episode's final observation became next observations")
-        ends = _ends(path, columns, terminals, timeouts, options, decisions)
+        ends = flat_ends(path, columns, terminals, timeouts, options, decisions)
         lengths = np.diff(np.flatnonzero(ends) + 1, prepend=0)
-        logged = Logged(columns, lengths, terminals[ends], attributes=attributes)
+        logged = Logged(
+            columns, lengths, terminals[ends], attributes={"metadata": metadata} if metadata else {}
+        )
         return assemble(logged, options.spec, decisions, str(path))
 
     def write(
@@ -69,8 +67,7 @@ class D4rlFormat(Format):
     ) -> Exported:
         """Export; ``final_rows=yes`` ends each episode with a row that holds its final observation."""
         self.check_settings(settings, (_FINAL_ROWS,))
-        if any("/" in path for path in dataset.columns if not path.startswith(f"{layout.INFOS}/")):
-            raise UsageError(f"{path}: D4RL's layout has no Dict observations: choose another --to")
+        refuse_dict(dataset, "D4RL's layout")
         padded = settings.get(_FINAL_ROWS, "no") == "yes"
         source = _Padded(dataset) if padded else _Plain(dataset)
         with new_hdf5(path, overwrite=overwrite) as file:
@@ -176,68 +173,3 @@ def _columns(tree: Hdf5Tree, decisions: list[str]) -> Columns:
         else:
             decisions.append(f"infos/{name} was left out: it has {len(values)} rows, not {count}")
     return columns
-
-
-def _flags(values: Array, path: Path, name: str) -> Array:
-    """0 and 1 of any dtype as booleans; some of D4RL's own files have them as floats."""
-    flat = values.reshape(len(values), -1)
-    wrong = ((flat != 0) & (flat != 1)).any(axis=1) if flat.shape[1] == 1 else np.ones(len(flat), np.bool_)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DatasetError(f"{path}: {name} row {row} is neither 0 nor 1: the file is damaged")
-    flags: Array = flat[:, 0].astype(np.bool_)
-    return flags
-
-
-def _ends(
-    path: Path,
-    columns: Columns,
-    terminals: Array,
-    timeouts: Array | None,
-    options: ImportOptions,
-    decisions: list[str],
-) -> Array:
-    """The rows that end an episode."""
-    if timeouts is not None:
-        timeouts = _flags(timeouts, path, layout.TIMEOUTS)
-        if both := int((terminals & timeouts).sum()):
-            decisions.append(f"{both} rows are both terminal and timeout: they count as terminals")
-        ends = terminals | timeouts
-        decisions.append("terminals and timeouts are the file's")
-    else:
-        ends = terminals | _unflagged_ends(path, columns, terminals, options, decisions)
-    if not ends[-1]:
-        ends[-1] = True
-        decisions.append("the last episode is not finished: its last row is a timeout")
-    return ends
-
-
-def _unflagged_ends(
-    path: Path, columns: Columns, terminals: Array, options: ImportOptions, decisions: list[str]
-) -> Array:
-    """Timeouts of a file that has no such column: where next observations do not continue, or as the options say."""
-    count = len(terminals)
-    if options.ends == "limit":
-        limit = time_limit(options, str(path))
-        first = np.maximum.accumulate(np.where(np.concatenate([[True], terminals[:-1]]), np.arange(count), 0))
-        ends: Array = (np.arange(count) - first) % limit == limit - 1
-        decisions.append(
-            f"no timeouts in the file: an episode times out after {limit} steps, as --ends limit says"
-        )
-        return ends
-    if options.ends == "terminal":
-        decisions.append("no timeouts in the file: episodes end at terminals alone, as --ends says")
-        return np.zeros(count, np.bool_)
-    if layout.NEXT_OBSERVATIONS in columns:
-        following = columns[layout.OBSERVATIONS][1:]
-        breaks = (columns[layout.NEXT_OBSERVATIONS][:-1] != following).reshape(count - 1, -1).any(axis=1)
-        ends = np.append(breaks & ~terminals[:-1], False)
-        decisions.append(
-            "no timeouts in the file: an episode times out where next_observations do not continue without a terminal "
-            f"({int(ends.sum())} rows)"
-        )
-        return ends
-    raise UsageError(
-        f"{path} has neither timeouts nor next_observations, so where episodes ran out of time cannot be told: say "
-        "--ends terminal (never), or --ends limit --time-limit N"
-    )
