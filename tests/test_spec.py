@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vinci_offline import EnvironmentSpec, SpecError
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, space_from_gymnasium
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, difference, space_from_gymnasium
 
 _floats = st.floats(allow_nan=False, width=32)
 _boxes = st.builds(
@@ -132,3 +132,15 @@ def test_a_shape_from_a_stranger_allocates_nothing():
     assert (
         EnvironmentSpec.from_json(text).action_space.low.nbytes == 4 * 10**12
     )  # broadcast: four bytes in memory
+
+
+def test_what_tells_spaces_apart():
+    small = BoxSpace((2,), "float32", np.zeros(2, np.float32), np.ones(2, np.float32))
+    large = BoxSpace((3,), "float32", np.zeros(3, np.float32), np.ones(3, np.float32))
+    assert difference(small, large) == "Box float32 (2,) against float32 (3,)"
+    assert (
+        difference(DiscreteSpace(2), DiscreteSpace(3, 1)) == "Discrete from 0, 2 choices, against from 1, 3"
+    )
+    assert difference(DictSpace({"a": small}), DictSpace({"b": small})) == "keys a against b"
+    nested = difference(DictSpace({"a": small}), DictSpace({"a": DiscreteSpace(2)}))
+    assert nested == "a: Box against Discrete"

@@ -177,6 +177,23 @@ def space_from_json(content: Mapping[str, Any]) -> Space:
     raise ValueError(f"unknown space type {kind!r}")
 
 
+def difference(one: Space, other: Space) -> str:
+    """What tells two unlike spaces apart, in a few words."""
+    if isinstance(one, BoxSpace) and isinstance(other, BoxSpace):
+        if (one.shape, one.dtype) == (other.shape, other.dtype):
+            return "the bounds differ"
+        return f"Box {one.dtype} {one.shape} against {other.dtype} {other.shape}"
+    if isinstance(one, DiscreteSpace) and isinstance(other, DiscreteSpace):
+        return f"Discrete from {one.start}, {one.n} choices, against from {other.start}, {other.n}"
+    if isinstance(one, DictSpace) and isinstance(other, DictSpace):
+        if set(one.spaces) != set(other.spaces):
+            return f"keys {', '.join(sorted(one.spaces))} against {', '.join(sorted(other.spaces))}"
+        key = next(key for key in one.spaces if one.spaces[key] != other.spaces[key])
+        return f"{key}: {difference(one.spaces[key], other.spaces[key])}"
+    kinds = [type(space).__name__.removesuffix("Space") for space in (one, other)]
+    return " against ".join(kinds)
+
+
 def space_from_gymnasium(space: Any) -> Space:
     """Describe a Gymnasium space; the space itself is not touched.
 

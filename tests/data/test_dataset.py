@@ -122,6 +122,12 @@ def test_selected_rows_are_pieces_of_episodes(saved):
     )
 
 
+def test_a_piece_keeps_what_is_known_of_its_episode(saved):
+    view = saved.rows([1, 2, 4, 6, 11])
+    assert view.episodes["length"].tolist() == [2, 1, 1, 1]
+    assert view.episodes["seed"].tolist() == [10, 11, 11, 12]
+
+
 def test_views_of_views(saved):
     view = saved.rows(slice(2, 10)).rows([7, 0]).rows(slice(1, 2))
     np.testing.assert_array_equal(view.columns["rewards"], saved.columns["rewards"][2:3])
@@ -157,6 +163,26 @@ def test_concatenation_keeps_views_and_tells_its_parents(saved):
     assert both.spec == saved.spec
 
 
+def test_attributes_are_added_and_parents_told(saved):
+    view = saved.rows([0, 1]).with_attributes({"policy": "mine", "note": {"a": 1}})
+    assert (view.attributes["policy"], view.attributes["seed"], view.attributes["note"]) == (
+        "mine",
+        1,
+        {"a": 1},
+    )
+    assert view.attributes["parents"] == [saved.hash]
+    assert view.with_attributes({"parents": ["else"]}).attributes["parents"] == ["else"]
+    same = saved.with_attributes({"note": 1})
+    assert (same.path, same.hash) == (saved.path, saved.hash)
+    assert same == saved
+
+
+def test_infos_of_unlike_shapes_are_not_chained(saved):
+    columns = {**saved.columns, "infos/speed": np.zeros((12, 2), np.float32)}
+    both = Dataset.concatenate([saved, Dataset.from_columns(columns, saved.spec)])
+    assert "infos/speed" not in both.columns
+
+
 def test_concatenation_drops_what_is_not_shared(saved):
     other = Dataset.from_columns(
         make_columns(continuous_spec(), [2]), EnvironmentSpec(box(3), saved.spec.action_space, id="Other-v0")
@@ -171,9 +197,12 @@ def test_concatenation_drops_what_is_not_shared(saved):
 def test_unlike_spaces_are_not_concatenated(saved):
     narrow = EnvironmentSpec(box(2), saved.spec.action_space)
     loose = EnvironmentSpec(box(3), box(2, low=-2, high=2))
-    for spec, name in ((narrow, "observation space"), (loose, "action space")):
+    for spec, name, why in (
+        (narrow, "observation space", r"Box float32 \(2,\) against float32 \(3,\)"),
+        (loose, "action space", "the bounds differ"),
+    ):
         other = Dataset.from_columns(make_columns(spec, [2]), spec)
-        with pytest.raises(SpecError, match=f"dataset 1 cannot join .*: another {name}"):
+        with pytest.raises(SpecError, match=rf"dataset 1 cannot join .*: another {name} \({why}\)"):
             Dataset.concatenate([saved, other])
     with pytest.raises(DatasetError, match="no datasets"):
         Dataset.concatenate([])
@@ -209,6 +238,14 @@ def test_save_keeps_everything(saved, tmp_path):
     assert copy.hash == saved.hash
     assert copy.attributes == saved.attributes
     assert copy.episodes.equals(saved.episodes)
+
+
+def test_a_view_is_saved_in_blocks(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("vinci_offline.data.writer._COPY_BYTES", 100)
+    view = Dataset.concatenate([saved.rows([9, 1, 2]), saved])
+    copy = view.save(tmp_path / "copy.h5")
+    assert copy == view
+    assert copy.episodes.equals(view.episodes)
 
 
 def test_float64_survives_saving(tmp_path):

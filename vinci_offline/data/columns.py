@@ -106,10 +106,15 @@ class LazyColumns(Mapping[str, Array]):
         for start in range(0, count, step):
             yield start, self.read(path, slice(start, min(start + step, count)))
 
-    def together(self, paths: Sequence[str]) -> Iterator[tuple[int, Columns]]:
-        """Several columns side by side, in pieces of about 4 MiB in all, each with its first row."""
+    def together(self, paths: Sequence[str], block_bytes: int | None = None) -> Iterator[tuple[int, Columns]]:
+        """Several columns side by side, in pieces of about 4 MiB in all, each with its first row.
+
+        Args:
+            paths: the columns.
+            block_bytes: another size of a piece.
+        """
         count = self._rows()
-        step = max(1, BLOCK_BYTES // sum(self._columns[path].row_bytes for path in paths))
+        step = max(1, (block_bytes or BLOCK_BYTES) // sum(self._columns[path].row_bytes for path in paths))
         for start in range(0, count, step):
             rows = slice(start, min(start + step, count))
             yield start, {path: self.read(path, rows) for path in paths}
@@ -168,8 +173,8 @@ def in_memory(columns: Mapping[str, Array]) -> LazyColumns:
 
 
 def chained(parts: list[LazyColumns]) -> LazyColumns:
-    """The rows of several, one after the other; columns that not all of them have are left out."""
-    shared = [path for path in parts[0] if all(path in part for part in parts)]
+    """The rows of several, one after the other; columns that not all of them have in one shape are left out."""
+    shared = [path for path in parts[0] if all(_alike(path, parts[0], part) for part in parts)]
 
     def column(path: str) -> Column:
         count = sum(part.shape(path)[0] for part in parts)
@@ -179,6 +184,10 @@ def chained(parts: list[LazyColumns]) -> LazyColumns:
         )
 
     return LazyColumns({path: column(path) for path in shared})
+
+
+def _alike(path: str, one: LazyColumns, other: LazyColumns) -> bool:
+    return path in other and one.shape(path)[1:] == other.shape(path)[1:]
 
 
 def _gather(parts: list[LazyColumns], path: str, rows: slice, dtype: np.dtype[np.generic]) -> Array:

@@ -23,7 +23,7 @@ from vinci_offline.data.storage import cast as cast_values
 from vinci_offline.data.storage import storage_dtype
 from vinci_offline.data.structure import inspect
 from vinci_offline.errors import DatasetError, SpecError
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import EnvironmentSpec, difference
 from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Dataset:
         """The rows of several datasets, one after the other; of views, the rows that they show.
 
         Attributes that all share are kept, and ``parents`` names the contents' hashes. ``infos/…`` that not
-        all have are left out.
+        all have in one shape are left out.
 
         Raises:
             SpecError: their spaces differ.
@@ -189,10 +189,12 @@ class Dataset:
             raise DatasetError("concatenate: no datasets were given")
         for index, part in enumerate(parts):
             for name in ("observation_space", "action_space"):
-                if getattr(part.spec, name) != getattr(parts[0].spec, name):
+                mine, first_one = getattr(part.spec, name), getattr(parts[0].spec, name)
+                if mine != first_one:
                     raise SpecError(
                         f"{part.path or f'dataset {index}'} cannot join {parts[0].path or 'the first dataset'}: "
-                        f"another {name.replace('_', ' ')}; take datasets of one environment"
+                        f"another {name.replace('_', ' ')} ({difference(mine, first_one)}); take datasets of "
+                        "one environment"
                     )
         if len(parts) == 1:
             return parts[0]
@@ -284,6 +286,9 @@ class Dataset:
     def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
         """A view of some rows, in the order given; a slice shares memory.
 
+        A piece of an episode is an episode of its own there, of which is known what was known of the whole one
+        (``seed``, ``policy`` …), with its own length, return and flags.
+
         Args:
             indices: a slice, row numbers (negative ones count from the end), or a mask over the rows.
 
@@ -296,14 +301,30 @@ class Dataset:
             rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
 
         def table() -> Columns:
-            numbers = np.repeat(
-                np.arange(len(self.episode_columns["start"])), self.episode_columns["length"]
-            )[chosen]
+            numbers = np.searchsorted(self.episode_columns["start"], chosen, "right") - 1
             follows = (np.diff(chosen) == 1) & (np.diff(numbers) == 0)
-            return episode_tables.derive(view.columns, np.flatnonzero(~follows) + 1)
+            pieces = episode_tables.derive(view.columns, np.flatnonzero(~follows) + 1)
+            return episode_tables.inherit(pieces, self.episode_columns, numbers[pieces["start"]])
 
         view = self._view(rows, table)
         return view
+
+    def with_attributes(self, attributes: Mapping[str, Any]) -> Dataset:
+        """A view of all rows that says more of where they come from.
+
+        Args:
+            attributes: text, numbers, lists, dicts by name; they win over those that there are. ``parents`` stands
+                in place of the sources' hashes that would be found otherwise.
+        """
+        return Dataset(
+            self.columns,
+            self.spec,
+            table=lambda: dict(self.episode_columns),
+            attributes={**self._attributes, **attributes},
+            parents=() if "parents" in attributes else self._parents,
+            path=self.path,
+            stored_hash=self._stored_hash,
+        )
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> DataFrame:
         """One row a transition: ``episode, step, observation_0 …, action_0 …, reward, next_observation_0 …``.
@@ -324,15 +345,14 @@ class Dataset:
     def save(
         self, path: str | os.PathLike[str], *, compress: Compression = "auto", overwrite: bool = False
     ) -> Dataset:
-        """Write the rows of this view to a file, and return the file's dataset.
+        """Write the rows of this view to a file in blocks, and return the file's dataset.
 
         Raises:
             UsageError: the file exists and ``overwrite`` is not set.
             VinciError: the disk is full or fails.
         """
-        from vinci_offline.data.writer import DatasetWriter
+        from vinci_offline.data.writer import DatasetWriter, copy_rows
 
-        table = self.episode_columns
         with DatasetWriter(
             path,
             self.spec,
@@ -341,7 +361,7 @@ class Dataset:
             float64=True,
             overwrite=overwrite,
         ) as writer:
-            writer.append(self.columns, table)
+            copy_rows(self, writer)
         return Dataset.open(path, spec=self.spec)
 
     def check_finite(self) -> None:

@@ -131,6 +131,18 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
     return complete(rows, {"length": np.diff(start, append=count)})
 
 
+def inherit(pieces: Columns, table: Mapping[str, Array], episodes: Array) -> Columns:
+    """The table of ``pieces`` of episodes, with what else ``table`` knows of the ones that they are pieces of.
+
+    Args:
+        pieces: the pieces' own table.
+        table: the table of the whole episodes.
+        episodes: ``[E]`` which episode each piece belongs to.
+    """
+    known = {name: values[episodes] for name, values in table.items() if name not in pieces}
+    return ordered({**pieces, **known})
+
+
 def returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
     """Undiscounted sums of rewards in float64, one for each episode that begins at ``start``.
 

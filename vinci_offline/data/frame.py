@@ -38,7 +38,7 @@ _NAMES = {
 _ROOTS = {name: root for root, name in _NAMES.items()}
 _VECTORS = {"observation", "action", "next_observation"}
 _RESERVED = {"episode", "step", layout.INFOS, *_ROOTS}
-_NUMBERED = re.compile(r"(.+)_(\d+)")
+_NUMBERED = re.compile(r"(.+)_(\d+)", re.DOTALL)
 
 
 def to_frame(dataset: Dataset, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -86,23 +86,29 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
     return columns, _breaks(frame)
 
 
-def _block(path: str, values: Array) -> pd.DataFrame:
-    import pandas as pd
-
-    name = _frame_name(path, values)
-    if values.ndim == 1:
-        return pd.DataFrame({name: values})
-    if values.ndim == 2 and name in _VECTORS | {path.removeprefix(f"{layout.INFOS}/")}:
-        return pd.DataFrame(values, columns=[f"{name}_{index}" for index in range(values.shape[1])])
-    return pd.DataFrame({name: pd.Series(list(values), dtype=object)})
-
-
-def _frame_name(path: str, values: Array) -> str:
+def frame_name(path: str, shape: tuple[int, ...]) -> str:
+    """What the frame calls a column whose rows have this shape; the entries of a vector add ``_0 …`` to it."""
     root, _, key = path.partition("/")
     if root in _NAMES:
         return f"{_NAMES[root]}/{key}" if key else _NAMES[root]
     mistakable = key.partition("/")[0] in _RESERVED or _NUMBERED.fullmatch(key)
-    return path if mistakable or values.shape[1:] == (0,) else key
+    return path if mistakable or shape == (0,) else key
+
+
+def is_spread(path: str, shape: tuple[int, ...]) -> bool:
+    """Whether the frame gives each entry of the column's rows a column of its own."""
+    return len(shape) == 1 and frame_name(path, shape) in _VECTORS | {path.removeprefix(f"{layout.INFOS}/")}
+
+
+def _block(path: str, values: Array) -> pd.DataFrame:
+    import pandas as pd
+
+    name = frame_name(path, values.shape[1:])
+    if values.ndim == 1:
+        return pd.DataFrame({name: values})
+    if is_spread(path, values.shape[1:]):
+        return pd.DataFrame(values, columns=[f"{name}_{index}" for index in range(values.shape[1])])
+    return pd.DataFrame({name: pd.Series(list(values), dtype=object)})
 
 
 def _groups(names: list[str]) -> Iterator[tuple[str, list[str], bool]]:
