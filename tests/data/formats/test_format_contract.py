@@ -14,6 +14,9 @@ CASES = [
     FormatCase("d4rl", "data.hdf5", BOX),
     FormatCase("d4rl", "data.hdf5", DISCRETE),
     FormatCase("d4rl", "data.hdf5", BOX, writing={"final_rows": "yes"}),
+    FormatCase("d3rlpy", "dump.h5", BOX),
+    FormatCase("d3rlpy", "dump.h5", DISCRETE),
+    FormatCase("d3rlpy", "dump.h5", DICT),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
 ]

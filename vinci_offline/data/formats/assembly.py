@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,43 @@ class Logged:
     terminated: Array
     episodes: Mapping[str, Array] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stacked(episodes: Sequence[Mapping[str, Array]], where: str) -> Columns:
+    """The columns of episodes end to end.
+
+    Raises:
+        DatasetError: an episode has no rows, or columns of unequal lengths, or others than the first one has.
+    """
+    first = episodes[0] if episodes else {}
+    for number, episode in enumerate(episodes):
+        lengths = {path: len(values) for path, values in episode.items()}
+        if len(set(lengths.values())) > 1 or not all(lengths.values()):
+            listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
+            raise DatasetError(f"{where}: episode {number} has columns of no or unequal lengths ({listed})")
+        unlike = [path for path in {**first, **episode} if _row(first, path) != _row(episode, path)]
+        if unlike:
+            raise DatasetError(
+                f"{where}: {unlike[0]} of episode {number} is {_row(episode, unlike[0])}, of episode 0 "
+                f"{_row(first, unlike[0])}: convert such episodes apart"
+            )
+    return {path: np.concatenate([episode[path] for episode in episodes]) for path in first}
+
+
+def _row(columns: Mapping[str, Array], path: str) -> str:
+    """What a row of a column is, in words."""
+    return f"of shape {list(columns[path].shape[1:])}" if path in columns else "missing"
+
+
+def fitted(columns: Mapping[str, Array], spec: EnvironmentSpec | None) -> Columns:
+    """Columns in which one number a row is written as the spec's spaces have it: ``[N]`` or ``[N, 1]``."""
+    slots = layout.spec_slots(spec) if spec else {}
+    found = dict(columns)
+    for path in set(found) & set(slots):
+        rows, wanted = found[path].shape[1:], slots[path].shape
+        if (rows, wanted) in {((1,), ()), ((), (1,))}:
+            found[path] = found[path].reshape(-1, *wanted)
+    return found
 
 
 def assemble(logged: Logged, spec: EnvironmentSpec | None, decisions: list[str], where: str) -> Imported:

@@ -82,7 +82,8 @@ class Format(ABC):
     title: ClassVar[str]
     """What it is, in a few words."""
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Endings of its files; the first is what an exporter would choose. Empty for a folder."""
+    """Endings of its files; the first is what an exporter would choose. Empty for a folder, and where
+    another format has the usual ending."""
     writes: ClassVar[bool] = True
     """Whether it can be exported to."""
 

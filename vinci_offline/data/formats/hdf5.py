@@ -19,6 +19,7 @@ from vinci_offline.files import published, refuse_existing
 from vinci_offline.types import Array
 
 _LARGEST_TEXT = 2**24
+_SMALLEST_COMPRESSED = 2**16
 _MOST_NAMES = 10**6
 
 
@@ -148,3 +149,9 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
             except BaseException:
                 abandon(file)
                 raise
+
+
+def put(group: h5py.Group, name: str, values: Array) -> None:
+    """Write an array; one that is large enough to gain by it is compressed, without loss."""
+    filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    group.create_dataset(name, data=values, **(filters if values.nbytes >= _SMALLEST_COMPRESSED else {}))

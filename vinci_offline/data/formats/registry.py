@@ -11,6 +11,7 @@ from vinci_offline.errors import DatasetError, UsageError
 _HOMES: dict[str, str] = {
     "vinci": "vinci:VinciFormat",
     "d4rl": "d4rl:D4rlFormat",
+    "d3rlpy": "d3rlpy:D3rlpyFormat",
     "npz": "npz:NpzFormat",
 }
 """Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""

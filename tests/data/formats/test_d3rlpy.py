@@ -1,0 +1,183 @@
+"""d3rlpy's dumps: what its own loader makes of ours, and what we make of its own."""
+
+import h5py
+import numpy as np
+import pytest
+from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
+
+from vinci_offline import Dataset, DatasetError
+from vinci_offline.data.formats.assembly import CUT, OWN_STANDS_IN
+from vinci_offline.data.formats.convert import read, write
+from vinci_offline.data.formats.format import ImportOptions
+from vinci_offline.errors import SpecError
+from vinci_offline.spec import EnvironmentSpec
+
+LENGTHS, TERMINATED = [5, 3, 1, 4], [True, False, False, True]
+
+
+def example(spec, infos=()):
+    return Dataset.from_columns(make_columns(spec, LENGTHS, terminated=TERMINATED, infos=infos), spec)
+
+
+def load(path):
+    d3rlpy = pytest.importorskip("d3rlpy")
+    with path.open("rb") as file:
+        return d3rlpy.dataset.ReplayBuffer.load(file, d3rlpy.dataset.InfiniteBuffer())
+
+
+def dump(path, lengths, terminated, actions, observations):
+    """A dump by d3rlpy's own classes."""
+    d3rlpy = pytest.importorskip("d3rlpy")
+    rng = np.random.default_rng(0)
+    episodes = [
+        d3rlpy.dataset.Episode(
+            observations=observations(rng, length),
+            actions=actions(rng, length),
+            rewards=rng.normal(size=(length, 1)).astype(np.float32),
+            terminated=ended,
+        )
+        for length, ended in zip(lengths, terminated, strict=True)
+    ]
+    buffer = d3rlpy.dataset.ReplayBuffer(d3rlpy.dataset.InfiniteBuffer(), episodes=episodes)
+    with path.open("w+b") as file:
+        buffer.dump(file)
+    return episodes
+
+
+@pytest.mark.parametrize("spec", [continuous_spec(), discrete_spec()], ids=["continuous", "discrete"])
+def test_d3rlpy_has_each_of_our_transitions_and_returns(spec, tmp_path):
+    dataset = example(spec)
+    write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
+    buffer = load(tmp_path / "dump.h5")
+    assert buffer.transition_count == len(dataset)
+    returns = [episode.compute_return() for episode in buffer.episodes]
+    np.testing.assert_allclose(returns, dataset.episode_columns["return"], rtol=1e-5)
+    found = [
+        buffer.transition_picker(episode, index)
+        for episode in buffer.episodes
+        for index in range(episode.transition_count)
+    ]
+    columns = dataset.columns
+    np.testing.assert_array_equal([each.observation for each in found], columns["observations"])
+    actions = np.array([each.action for each in found]).reshape(columns["actions"].shape)
+    np.testing.assert_array_equal(actions, columns["actions"])
+    np.testing.assert_array_equal([each.terminal for each in found], columns["terminals"])
+    goes_on = ~columns["terminals"]
+    following = np.array([each.next_observation for each in found])
+    np.testing.assert_array_equal(following[goes_on], columns["next_observations"][goes_on])
+
+
+def test_d3rlpy_loads_named_observations_as_tuples_and_they_come_back(tmp_path):
+    dataset = example(dict_spec())
+    exported = write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
+    assert any("car/gear, car/speed, picture, position" in decision for decision in exported.decisions)
+    shapes = load(tmp_path / "dump.h5").episodes[0].observation_signature.shape
+    assert [tuple(shape) for shape in shapes] == [(1,), (1,), (4, 5, 3), (2,)]
+    found = read(tmp_path / "dump.h5", options=ImportOptions(dataset.spec)).dataset
+    for path in dataset.columns:
+        np.testing.assert_array_equal(found.columns[path], dataset.columns[path], err_msg=path)
+
+
+def test_of_its_own_dumps_the_last_rows_of_cut_episodes_are_dropped_and_counted(tmp_path):
+    episodes = dump(
+        tmp_path / "own.h5",
+        [5, 3, 2, 4],
+        TERMINATED,
+        lambda rng, n: rng.uniform(-1, 1, (n, 2)).astype("f4"),
+        lambda rng, n: rng.normal(size=(n, 3)).astype("f4"),
+    )
+    imported = read(tmp_path / "own.h5")
+    assert imported.dropped == {CUT: 2}
+    assert OWN_STANDS_IN in imported.decisions
+    found = imported.dataset
+    assert found.episode_columns["length"].tolist() == [5, 2, 1, 4]
+    assert found.episode_columns["terminated"].tolist() == TERMINATED
+    kept = [slice(5), slice(2), slice(1), slice(4)]
+    observations = [each.observations[rows] for each, rows in zip(episodes, kept, strict=True)]
+    np.testing.assert_array_equal(found.columns["observations"], np.concatenate(observations))
+    np.testing.assert_array_equal(found.columns["next_observations"][6], episodes[1].observations[2])
+    rewards = [each.rewards[rows] for each, rows in zip(episodes, kept, strict=True)]
+    np.testing.assert_array_equal(found.columns["rewards"], np.concatenate(rewards)[:, 0])
+
+
+def test_of_its_own_dumps_tuples_are_named_by_number_or_as_the_environment_has_them(tmp_path):
+    dump(
+        tmp_path / "own.h5",
+        [3, 2],
+        [True, True],
+        lambda rng, n: rng.uniform(-1, 1, (n, 2)).astype("f4"),
+        lambda rng, n: (rng.normal(size=(n, 3)).astype("f4"), rng.integers(0, 255, (n, 3, 4, 4), np.uint8)),
+    )
+    plain = read(tmp_path / "own.h5").dataset
+    assert plain.columns.shape("observations/1") == (5, 3, 4, 4)
+    with pytest.raises(SpecError, match="2 parts"):
+        read(tmp_path / "own.h5", options=ImportOptions(dict_spec()))
+
+
+def test_of_its_own_dumps_choices_need_the_environment(tmp_path):
+    episodes = dump(
+        tmp_path / "own.h5",
+        [4],
+        [True],
+        lambda rng, n: rng.integers(0, 4, (n, 1)),
+        lambda rng, n: rng.normal(size=(n, 3)).astype("f4"),
+    )
+    with pytest.raises(DatasetError, match="number of discrete actions"):
+        read(tmp_path / "own.h5")
+    found = read(tmp_path / "own.h5", options=ImportOptions(discrete_spec())).dataset
+    np.testing.assert_array_equal(found.columns["actions"], episodes[0].actions[:, 0])
+
+
+def damaged(tmp_path, change):
+    path = tmp_path / "dump.h5"
+    write(example(continuous_spec()), path, kind="d3rlpy")
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+def replace(name, value):
+    def change(file):
+        del file[name]
+        if value is not None:
+            file[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (replace("version", "2.0"), r"version '2\.0', not 2\.1: load it with the d3rlpy that wrote it"),
+        (replace("num_episodes", 2**60), "no number of episodes"),
+        (replace("num_episodes", 5), r"terminated_4 is missing"),
+        (replace("terminated_1", 7.5), r"terminated_1 .* neither true nor false"),
+        (replace("actions_2", None), r"actions_2 is missing"),
+        (replace("actions_1", np.ones((2, 2))), r"episode 1 has columns of .* unequal lengths"),
+        (replace("actions_1", np.ones((4, 5))), r"actions of episode 1 is of shape \[5\], of episode 0"),
+        (replace("rewards_1", np.ones((4, 2))), r"rewards_1 have shape \(4, 2\)"),
+        (replace("vinci_final_observations", np.ones((2, 3))), r"no array of shape \(4, 3\)"),
+        (replace("num_episodes", 0), r"holds no rows"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, change, message):
+    path = damaged(tmp_path, change)
+    with pytest.raises(DatasetError, match=message) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_that_were_left_out_and_infos_are_said(tmp_path):
+    whole = example(continuous_spec(), infos=["cost"])
+    columns = {path: np.delete(values, 2, axis=0) for path, values in whole.columns.items()}
+    exported = write(Dataset.from_columns(columns, whole.spec), tmp_path / "dump.h5", kind="d3rlpy")
+    assert any("1 episodes from which rows were left out" in decision for decision in exported.decisions)
+    assert exported.lost[0] == "infos/cost"
+    assert len(read(tmp_path / "dump.h5").dataset) == 12
+
+
+def test_actions_that_it_has_not_are_refused(tmp_path):
+    spec = EnvironmentSpec(box(3), box(2, dtype="int32", low=0, high=100))
+    with pytest.raises(SpecError, match=r"not int32 of shape \[2\]"):
+        write(example(spec), tmp_path / "dump.h5", kind="d3rlpy")
+    assert not list(tmp_path.iterdir())
