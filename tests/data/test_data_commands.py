@@ -177,6 +177,42 @@ def test_validate_refuses_options_of_a_repair_without_one(run, path):
     assert "--drop-duplicates needs --repair OUT.h5" in result.stderr
 
 
+@pytest.fixture
+def pendulum(tmp_path):
+    from vinci_offline import collect
+
+    return collect("Pendulum-v1", tmp_path / "pendulum.h5", steps=50, progress=False).path
+
+
+def test_validate_replays(run, pendulum):
+    result = run("validate", pendulum, "--replay", 20)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("replay: 20 rows in Pendulum-v1: next observations off by at most ")
+    content = json.loads(run("validate", pendulum, "--env", "Pendulum-v1", "--json").stdout)
+    assert content["replay"]["rows"] == 50
+    assert content["sound"]
+    columns = dict(Dataset.open(pendulum).columns)
+    columns["actions"] = -columns["actions"]
+    Dataset.from_columns(columns, Dataset.open(pendulum).spec).save(pendulum, overwrite=True)
+    result = run("validate", pendulum, "--replay", 20, "--json")
+    assert result.exit_code == 1
+    content = json.loads(result.stdout)
+    assert not content["sound"]
+    assert content["problems"][0]["where"].startswith("next_observations row ")
+    assert run("validate", pendulum, "--tolerance", 10).exit_code == 0
+
+
+def test_validate_takes_the_spaces_of_the_environment(run, pendulum, tmp_path):
+    with h5py.File(tmp_path / "flat.hdf5", "w") as file:
+        for name, values in Dataset.open(pendulum).columns.items():
+            file[name] = values
+        file["actions"][4] = 3
+    result = run("validate", tmp_path / "flat.hdf5", "--env", "Pendulum-v1", "--replay", 0)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("actions row 4: 1 row outside the space")
+    assert run("validate", tmp_path / "flat.hdf5", "--replay", 20).exit_code == 2
+
+
 def test_datasets_lists_the_shipped_ones(run, tmp_path, monkeypatch):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec).save(tmp_path / "toy-mixed.h5")

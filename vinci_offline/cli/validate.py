@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vinci_offline.cli.console import err, print_json
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from vinci_offline.data.repairs.account import Repair
     from vinci_offline.data.validation import Report
+    from vinci_offline.envs.replay_check import Replay
+    from vinci_offline.spec import EnvironmentSpec
 
 _REPAIR = "Repair"
+_REPLAY = "Replay"
 
 
 def validate(
@@ -44,27 +48,91 @@ def validate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file that is there.", rich_help_panel=_REPAIR)
     ] = False,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENV",
+            help="Replay a sample of rows in this environment; it also tells the spaces of a file that does not.",
+            rich_help_panel=_REPLAY,
+        ),
+    ] = None,
+    replay: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="How many rows to replay (1000), by default in the environment that the file names; 0 for none.",
+            rich_help_panel=_REPLAY,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            help="How far a replay may be off; by default what true recordings of the environment keep.",
+            rich_help_panel=_REPLAY,
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Check a dataset: exit 0 where it is sound, 1 with each problem: where and what."""
     if repair is None and (drop_duplicates or overwrite):
         raise UsageError(f"--{'drop-duplicates' if drop_duplicates else 'overwrite'} needs --repair OUT.h5")
+    spec = None if env is None else _spec(file, env)
     repairs: Sequence[Repair] = ()
     if repair is None:
         from vinci_offline.data.validation import check
 
-        report = check(file)
+        report = check(file, spec)
         content = report.to_json()
     else:
         from vinci_offline.data.repair import repair as write_repaired
 
-        repaired = write_repaired(file, repair, drop_duplicates=drop_duplicates, overwrite=overwrite)
+        repaired = write_repaired(file, repair, spec, drop_duplicates=drop_duplicates, overwrite=overwrite)
         report, repairs, content = repaired.report, repaired.repairs, repaired.to_json()
-    _show(report, repairs, content if json_ else None)
+    replayed = None
+    if replay != 0 and any(option is not None for option in (env, replay, tolerance)):
+        replayed = _replay(report.path, spec, env, replay, tolerance)
+    if replayed is not None:
+        report = dataclasses.replace(report, problems=(*report.problems, *replayed.problems))
+        content |= {key: value for key, value in report.to_json().items() if key != "file"}
+        content["replay"] = replayed.to_json()
+    _show(report, repairs, replayed, content if json_ else None)
     _conclude(file, repair, report)
 
 
-def _show(report: Report, repairs: Sequence[Repair], content: dict[str, Any] | None) -> None:
+def _spec(file: str, env: str) -> EnvironmentSpec | None:
+    """The environment's spaces, for a file that does not tell them."""
+    from vinci_offline.data.shipped import resolve
+    from vinci_offline.data.structure import inspect
+
+    if inspect(resolve(file)).spec is not None:
+        return None
+    from vinci_offline.envs.making import environment_spec, make_env
+
+    made = make_env(env)
+    try:
+        return environment_spec(made, env if ":" in env else None)
+    finally:
+        made.close()
+
+
+def _replay(
+    path: Path, spec: EnvironmentSpec | None, env: str | None, rows: int | None, tolerance: float | None
+) -> Replay | None:
+    """None where the file does not open, which its problems say."""
+    from vinci_offline.data.dataset import Dataset
+    from vinci_offline.envs.replay_check import ROWS, replay
+
+    try:
+        dataset = Dataset.open(path, spec)
+    except DatasetError:
+        return None
+    return replay(dataset, env, rows=ROWS if rows is None else rows, tolerance=tolerance)
+
+
+def _show(
+    report: Report, repairs: Sequence[Repair], replayed: Replay | None, content: dict[str, Any] | None
+) -> None:
     if content is not None:
         print_json(content)
         return
@@ -74,6 +142,8 @@ def _show(report: Report, repairs: Sequence[Repair], content: dict[str, Any] | N
         print(problem)
     for note in report.notes:
         print(f"note: {note}")
+    if replayed is not None:
+        print(f"replay: {replayed}")
 
 
 def _conclude(file: str, output: Path | None, report: Report) -> None:

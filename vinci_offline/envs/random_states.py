@@ -24,6 +24,7 @@ import numpy as np
 from vinci_offline.envs.buffer import EpisodeBuffer
 from vinci_offline.envs.lanes import episode_seed
 from vinci_offline.envs.policies import RandomPolicy
+from vinci_offline.envs.states import bare, is_mujoco
 from vinci_offline.errors import UsageError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
@@ -91,16 +92,9 @@ def state_setter(env: gymnasium.Env[Any, Any]) -> SetState:
     Raises:
         UsageError: that is not known for this environment, or it has wrappers that would be bypassed.
     """
-    import gymnasium
     from gymnasium.envs import classic_control as classic
 
-    layer: Any = env
-    while isinstance(layer, gymnasium.Wrapper):
-        if not isinstance(layer, gymnasium.wrappers.TimeLimit | gymnasium.wrappers.OrderEnforcing):
-            raise UsageError(
-                f"random-state would bypass the wrapper {type(layer).__name__}: record the plain environment"
-            )
-        layer = layer.env
+    layer = bare(env, "random-state")
     setters: list[tuple[type, Callable[[Any], SetState]]] = [
         (classic.CartPoleEnv, _cart_pole),
         (classic.MountainCarEnv, _mountain_car),
@@ -111,7 +105,7 @@ def state_setter(env: gymnasium.Env[Any, Any]) -> SetState:
     for kind, setter in setters:
         if isinstance(layer, kind):
             return setter(layer)
-    if all(hasattr(layer, name) for name in ("set_state", "_get_obs", "model", "init_qpos", "init_qvel")):
+    if is_mujoco(layer):
         return _mujoco(layer)
     raise UsageError(
         f"random-state cannot set the state of {type(layer).__name__}: it knows classic control and MuJoCo; "
