@@ -22,8 +22,8 @@ ROWS = 1000
 _EXACT = 1e-5
 """The tolerance of classic control: true float32 recordings of it are off by at most 2e-7."""
 _CONTACTS = 1e-3
-"""That of MuJoCo: its contacts magnify the rounding of a recorded state, in 12,000 rows of trained Hoppers to 2e-6, of
-random HalfCheetahs and Humanoids to 4e-4, and in one of 3,000 random Swimmer rows to 8e-3."""
+"""That of MuJoCo, whose contacts magnify the rounding of a recorded state: in 10,000 rows of each of three trained
+Hoppers to 2e-6, of random HalfCheetahs and Humanoids to 4e-4, and in one of 3,000 random Swimmer rows to 8e-3."""
 _BEYOND = 0.01
 """The part of a true MuJoCo recording's rows that may lie beyond the tolerance."""
 _TERMINALS = 0.2
