@@ -17,6 +17,7 @@ from vinci_offline.cli.datasets import datasets
 from vinci_offline.cli.demo import demo
 from vinci_offline.cli.evaluate import evaluate
 from vinci_offline.cli.info import info
+from vinci_offline.cli.select import select
 from vinci_offline.cli.train import train
 from vinci_offline.cli.validate import validate
 
@@ -29,7 +30,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "The main job": (collect, train, evaluate, demo),
-    "Datasets": (info, validate, convert, datasets),
+    "Datasets": (info, validate, select, convert, datasets),
     "Agents": (agents,),
 }
 

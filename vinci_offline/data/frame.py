@@ -25,6 +25,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vinci_offline.data.columns import LazyColumns
     from vinci_offline.data.dataset import Dataset
 
 _NAMES = {
@@ -98,6 +99,19 @@ def frame_name(path: str, shape: tuple[int, ...]) -> str:
 def is_spread(path: str, shape: tuple[int, ...]) -> bool:
     """Whether the frame gives each entry of the column's rows a column of its own."""
     return len(shape) == 1 and frame_name(path, shape) in _VECTORS | {path.removeprefix(f"{layout.INFOS}/")}
+
+
+def frame_names(columns: LazyColumns) -> dict[str, tuple[str, int | None]]:
+    """The frame's columns of numbers, none of which is read: each one's path, and its place in the rows of a vector."""
+    found: dict[str, tuple[str, int | None]] = {}
+    for path in columns:
+        shape = columns.shape(path)[1:]
+        name = frame_name(path, shape)
+        if not shape:
+            found[name] = path, None
+        elif is_spread(path, shape):
+            found |= {f"{name}_{index}": (path, index) for index in range(shape[0])}
+    return found
 
 
 def _block(path: str, values: Array) -> pd.DataFrame:

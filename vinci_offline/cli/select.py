@@ -1,0 +1,174 @@
+"""``vinci-offline select``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from vinci_offline.cli.console import print_json
+from vinci_offline.cli.tables import show_table
+from vinci_offline.errors import UsageError
+
+if TYPE_CHECKING:
+    from vinci_offline.data.dataset import Dataset
+    from vinci_offline.data.select import Choice, Chosen
+    from vinci_offline.data.writer import Compression
+
+_WHICH = "Which rows, in this order"
+_DRAW = "How many"
+_OUTPUT = "Output"
+
+
+def select(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SRC...", help="Dataset files, or shipped datasets' names.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DST", help="The dataset to write.")],
+    episodes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B",
+            help="These of each source's episodes; -100: are the last hundred.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPR",
+            help="A condition on rows ('reward > 0 and abs(action_0) < 0.5', 'step < 50') or on episodes "
+            "('return >= 100', 'policy in (0, 2)').",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    top_returns: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F", help="The fraction of episodes with the highest returns.", rich_help_panel=_WHICH
+        ),
+    ] = None,
+    sample_episodes: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw so many whole episodes.", rich_help_panel=_DRAW)
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw so many rows.", rich_help_panel=_DRAW)
+    ] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W,W,...",
+            help="The sources' shares of what is drawn; without a number, as much as they allow.",
+            rich_help_panel=_DRAW,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.", rich_help_panel=_DRAW)] = 0,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F:OTHER",
+            help="Write this fraction of the episodes, and the others to OTHER.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    compress: Annotated[
+        str, typer.Option(metavar="auto|none|lzf|gzip|blosc2", help="As in collect.", rich_help_panel=_OUTPUT)
+    ] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=_OUTPUT)
+    ] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """Filter, merge, sample and split datasets; where the rows come from is recorded.
+
+    Refuses sources of unlike spaces. The same seed chooses the same rows.
+    """
+    from vinci_offline.data import select as selection
+    from vinci_offline.files import refuse_existing
+
+    share, other = _split(split)
+    for path in [output, *([] if other is None else [other])]:
+        refuse_existing(path, overwrite=overwrite)
+    choice = selection.Choice(
+        episodes=_slice(episodes),
+        where=where,
+        top_returns=top_returns,
+        sample_episodes=sample_episodes,
+        sample=sample,
+        weights=_weights(weight),
+        seed=seed,
+    )
+    kept = selection.choose(selection.open_sources(sources), choice)
+    parts = [(output, kept)]
+    if share is not None and other is not None:
+        first, second = selection.split(kept, share, seed)
+        parts = [(output, first), (other, second)]
+    written = [_write(path, part, choice, share, compress, overwrite) for path, part in parts]
+    _tell(written, as_json=json_)
+
+
+def _write(
+    path: Path, part: list[Chosen], choice: Choice, share: float | None, compress: str, overwrite: bool
+) -> tuple[Dataset, list[str]]:
+    from vinci_offline.data.select import merged
+
+    described = choice.described() | ({} if share is None else {"split": share, "seed": choice.seed})
+    dataset, lost = merged(part, {"selection": described})
+    return dataset.save(path, compress=cast("Compression", compress), overwrite=overwrite), lost
+
+
+def _tell(written: list[tuple[Dataset, list[str]]], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"parts": [_described(dataset, lost) for dataset, lost in written]})
+        return
+    header = ("", "rows", "episodes", "mean return")
+    tables = [(dataset, dataset.episode_columns["return"]) for dataset, _ in written]
+    rows = [
+        (str(each.path), f"{len(each):,}", f"{len(sums):,}", f"{sums.mean():.6g}") for each, sums in tables
+    ]
+    show_table(rows, header=header, numbers_from=1)
+    for dataset, lost in written:
+        if lost:
+            print(f"{dataset.path}: {', '.join(lost)} left out, since not all sources have them")
+
+
+def _described(dataset: Dataset, lost: list[str]) -> dict[str, object]:
+    returns = dataset.episode_columns["return"]
+    return {
+        "file": str(dataset.path),
+        "rows": len(dataset),
+        "episodes": len(returns),
+        "return_mean": float(returns.mean()),
+        "left_out": lost,
+    }
+
+
+def _slice(text: str | None) -> slice:
+    if text is None:
+        return slice(None)
+    match = re.fullmatch(r"(-?\d*):(-?\d*)", text.strip())
+    if match is None or "-" in (match[1], match[2]):
+        raise UsageError(f"--episodes {text}: write it as 0:100, :100, or -100:")
+    return slice(*(int(part) if part else None for part in match.groups()))
+
+
+def _weights(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--weight {text}: write a number a source, as in 1,2") from None
+
+
+def _split(text: str | None) -> tuple[float | None, Path | None]:
+    if text is None:
+        return None, None
+    match = re.fullmatch(r"(0?\.\d+):(.+)", text)
+    if match is None:
+        raise UsageError(f"--split {text}: write it as 0.9:OTHER.h5")
+    return float(match[1]), Path(match[2])

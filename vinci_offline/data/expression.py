@@ -1,0 +1,176 @@
+"""Filters as text, over names that stand for arrays: a small part of Python's expressions, never executed."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.errors import UsageError
+from vinci_offline.types import Array
+
+_BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {"abs": np.abs, "isfinite": np.isfinite}
+_LONGEST = 10_000
+_RETURN = "return_"
+"""What stands for ``return``, a word that Python keeps for itself."""
+
+
+class Expression:
+    """A condition such as ``reward > 0 and abs(action_0) < 0.5`` or ``return >= 100 or policy in (1, 2)``.
+
+    Names, numbers, ``True`` and ``False``; ``+ - * / // %``, comparisons and their chains, ``in (…)``, ``and``, ``or``,
+    ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well.
+
+    Attributes:
+        text: as it was given.
+        names: the names in it.
+
+    Args:
+        text: the condition.
+
+    Raises:
+        UsageError: it is none; the message says where.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        if len(text) > _LONGEST:
+            raise UsageError(f"the condition has {len(text):,} characters, more than {_LONGEST:,}")
+        try:
+            self._tree = ast.parse(re.sub(r"\breturn\b", _RETURN, text).strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
+            raise UsageError(
+                f"the condition {text!r} cannot be read{place}: write it as 'reward > 0 and step < 50'"
+            ) from None
+        self.names: set[str] = set()
+        self._check(self._tree)
+
+    def evaluate(self, lookup: Callable[[str], Array]) -> Array:
+        """The condition over the arrays that ``lookup`` gives for names.
+
+        Returns:
+            A boolean array.
+
+        Raises:
+            UsageError: it does not come out as a truth value for each entry.
+        """
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            try:
+                found = np.asarray(self._value(self._tree, lookup))
+            except (TypeError, ZeroDivisionError, OverflowError) as error:
+                raise UsageError(f"the condition {self.text!r} cannot be computed: {error}") from error
+        if found.dtype.kind != "b":
+            raise UsageError(
+                f"the condition {self.text!r} is a number: compare it with something, as in reward > 0"
+            )
+        return found
+
+    def _check(self, node: ast.expr) -> None:
+        """Refuse what is no part of the language, and gather names."""
+        if (name := _name(node)) is not None:
+            self.names.add(name)
+            return
+        kinds = (ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.Call, ast.Tuple, ast.List)
+        sound = isinstance(node, kinds)
+        if isinstance(node, ast.Constant):
+            sound = isinstance(node.value, bool | int | float)
+        elif isinstance(node, ast.BinOp):
+            sound = type(node.op) in _BINARY
+        elif isinstance(node, ast.UnaryOp):
+            sound = isinstance(node.op, ast.Not | ast.USub | ast.UAdd)
+        elif isinstance(node, ast.Compare):
+            sound = all(type(each) in _COMPARE or isinstance(each, ast.In | ast.NotIn) for each in node.ops)
+        elif isinstance(node, ast.Call):
+            sound = getattr(node.func, "id", "") in _FUNCTIONS and len(node.args) == 1 and not node.keywords
+        if not sound:
+            raise UsageError(
+                f"the condition {self.text!r} has something that is not understood at character {node.col_offset + 1}: "
+                "there are names, numbers, + - * / // %, comparisons, in (...), and, or, not, abs() and isfinite()"
+            )
+        for child in node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self._check(child)
+
+    def _value(self, node: ast.expr, lookup: Callable[[str], Array]) -> Any:
+        if (name := _name(node)) is not None:
+            return lookup(name)
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Tuple | ast.List):
+            return [self._value(each, lookup) for each in node.elts]
+        if isinstance(node, ast.Call):
+            return _FUNCTIONS[node.func.id](self._value(node.args[0], lookup))  # type: ignore[attr-defined]
+        if isinstance(node, ast.BinOp):
+            return _BINARY[type(node.op)](
+                _number(self._value(node.left, lookup)), _number(self._value(node.right, lookup))
+            )
+        if isinstance(node, ast.UnaryOp):
+            value = self._value(node.operand, lookup)
+            return (
+                ~_truth(value)
+                if isinstance(node.op, ast.Not)
+                else -_number(value)
+                if isinstance(node.op, ast.USub)
+                else value
+            )
+        if isinstance(node, ast.BoolOp):
+            combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+            return combine.reduce(
+                np.broadcast_arrays(*(_truth(self._value(each, lookup)) for each in node.values))
+            )
+        assert isinstance(node, ast.Compare)
+        return self._comparison(node, lookup)
+
+    def _comparison(self, node: ast.Compare, lookup: Callable[[str], Array]) -> Array:
+        values = [self._value(each, lookup) for each in (node.left, *node.comparators)]
+        found: Any = True
+        for kind, left, right in zip(node.ops, values, values[1:], strict=False):
+            if isinstance(kind, ast.In | ast.NotIn):
+                held = np.isin(left, right)
+                found = found & (held if isinstance(kind, ast.In) else ~held)
+            else:
+                found = found & _COMPARE[type(kind)](left, right)
+        return np.asarray(found)
+
+
+def _name(node: ast.expr) -> str | None:
+    """The name that a node is, ``episode.NAME`` included; None where it is something else."""
+    if isinstance(node, ast.Name):
+        return "return" if node.id == _RETURN else node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "episode":
+        return f"episode.{'return' if node.attr == _RETURN else node.attr}"
+    return None
+
+
+def _truth(value: Any) -> Array:
+    values = np.asarray(value)
+    if values.dtype.kind != "b":
+        raise TypeError("a number stands where a truth value must")
+    return values
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers as int64 and flags as integers: unsigned ones would wrap below zero."""
+    values = np.asarray(value)
+    return values.astype(np.int64) if values.dtype.kind in "bui" else values
