@@ -17,6 +17,8 @@ CASES = [
     FormatCase("d3rlpy", "dump.h5", BOX),
     FormatCase("d3rlpy", "dump.h5", DISCRETE),
     FormatCase("d3rlpy", "dump.h5", DICT),
+    FormatCase("robomimic", "demos.hdf5", BOX),
+    FormatCase("robomimic", "demos.hdf5", DICT),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Logged:
         terminated: ``[E]`` whether its last row is a terminal; otherwise it is a timeout.
         episodes: what else is known of each episode, ``[E]`` by name.
         attributes: where the data comes from.
+        environment: its Gymnasium id, where the source says it; for a spec that is inferred.
+        environment_kwargs: its keyword arguments.
     """
 
     columns: Mapping[str, Array]
@@ -42,27 +44,30 @@ class Logged:
     terminated: Array
     episodes: Mapping[str, Array] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    environment: str | None = None
+    environment_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def stacked(episodes: Sequence[Mapping[str, Array]], where: str) -> Columns:
-    """The columns of episodes end to end.
+def stacked(episodes: Mapping[str, Mapping[str, Array]], where: str) -> Columns:
+    """The columns of episodes, by what the source calls them, end to end.
 
     Raises:
         DatasetError: an episode has no rows, or columns of unequal lengths, or others than the first one has.
     """
-    first = episodes[0] if episodes else {}
-    for number, episode in enumerate(episodes):
+    start = next(iter(episodes), "")
+    first = episodes.get(start, {})
+    for name, episode in episodes.items():
         lengths = {path: len(values) for path, values in episode.items()}
         if len(set(lengths.values())) > 1 or not all(lengths.values()):
             listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
-            raise DatasetError(f"{where}: episode {number} has columns of no or unequal lengths ({listed})")
+            raise DatasetError(f"{where}: {name} has columns of no or unequal lengths ({listed})")
         unlike = [path for path in {**first, **episode} if _row(first, path) != _row(episode, path)]
         if unlike:
             raise DatasetError(
-                f"{where}: {unlike[0]} of episode {number} is {_row(episode, unlike[0])}, of episode 0 "
+                f"{where}: {unlike[0]} of {name} is {_row(episode, unlike[0])}, of {start} "
                 f"{_row(first, unlike[0])}: convert such episodes apart"
             )
-    return {path: np.concatenate([episode[path] for episode in episodes]) for path in first}
+    return {path: np.concatenate([episode[path] for episode in episodes.values()]) for path in first}
 
 
 def _row(columns: Mapping[str, Array], path: str) -> str:
@@ -108,7 +113,9 @@ def assemble(logged: Logged, spec: EnvironmentSpec | None, decisions: list[str],
         columns[path][last] = ends[kept]
     episodes = {"length": lengths, **{name: values[kept] for name, values in logged.episodes.items()}}
     try:
-        spec = spec or infer_spec(in_memory(columns))
+        if spec is None:
+            inferred = infer_spec(in_memory(columns))
+            spec = replace(inferred, id=logged.environment, kwargs=logged.environment_kwargs)
         dataset = Dataset.from_columns(columns, spec, episodes, logged.attributes, float64=False)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from error

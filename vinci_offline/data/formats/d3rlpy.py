@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.assembly import Logged, assemble, fitted, stacked
+from vinci_offline.data.formats.flat import one_number
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
 from vinci_offline.data.formats.trajectories import Trajectory, cut_episodes, trajectories
@@ -47,7 +48,7 @@ class D3rlpyFormat(Format):
             names = frozenset(tree.names())
             episodes = [_episode(tree, names, number) for number in range(len(terminated))]
             finals = {f"{layout.OBSERVATIONS}/{key}".rstrip("/"): a for key, a in tree.arrays(_FINAL).items()}
-        columns = stacked(episodes, str(path))
+        columns = stacked({f"episode {number}": each for number, each in enumerate(episodes)}, str(path))
         lengths = np.array([len(episode[layout.REWARDS]) for episode in episodes], np.int64)
         decisions = ["an episode is terminated where d3rlpy's own flag says so, and cut otherwise"]
         if finals:
@@ -109,7 +110,7 @@ def _terminated(tree: Hdf5Tree) -> Array:
 def _episode(tree: Hdf5Tree, names: frozenset[str], number: int) -> Columns:
     """One episode's columns; those of a tuple are ``observations/0``, ``observations/1`` and so on."""
     columns = {root: tree.array(f"{root}_{number}") for root in (layout.ACTIONS, layout.REWARDS)}
-    columns[layout.REWARDS] = _one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}_{number}")
+    columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}_{number}")
     name, part = f"{layout.OBSERVATIONS}_{number}", 0
     while f"{name}_{part}" in names:
         columns[f"{layout.OBSERVATIONS}/{part}"] = tree.array(f"{name}_{part}")
@@ -117,12 +118,6 @@ def _episode(tree: Hdf5Tree, names: frozenset[str], number: int) -> Columns:
     if not part:
         columns[layout.OBSERVATIONS] = tree.array(name)
     return columns
-
-
-def _one_number(rewards: Array, where: str) -> Array:
-    if rewards.shape[1:] not in {(), (1,)}:
-        raise DatasetError(f"{where} have shape {rewards.shape}: one number a row is expected")
-    return rewards.reshape(-1)
 
 
 def _with_finals(

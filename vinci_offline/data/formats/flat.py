@@ -35,6 +35,17 @@ def flags(values: Array, path: Path, name: str) -> Array:
     return flags
 
 
+def one_number(values: Array, where: str) -> Array:
+    """``[N]`` of ``[N]`` or ``[N, 1]``.
+
+    Raises:
+        DatasetError: there are more a row.
+    """
+    if values.shape[1:] not in {(), (1,)}:
+        raise DatasetError(f"{where} have shape {values.shape}: one number a row is expected")
+    return values.reshape(-1)
+
+
 def flat_ends(
     path: Path,
     columns: Columns,

@@ -62,23 +62,28 @@ class Hdf5Tree:
         values: Array = node[()]
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
+    def paths(self, group: str) -> list[str]:
+        """The path of every array below a group, from there; of a group that is itself an array, ``""``.
+
+        Raises:
+            DatasetError: one of them lies in another file, or too deep.
+        """
+        problems: list[Problem] = []
+        parent, _, name = group.strip("/").rpartition("/")
+        start = self._node(parent)
+        found = datasets_below(start, name, problems) if isinstance(start, h5py.Group) else ()
+        paths = [path.removeprefix(name).removeprefix("/") for path, _ in found]
+        if problems:
+            raise DatasetError(f"{self.path}: {problems[0]}")
+        return paths
+
     def arrays(self, group: str) -> dict[str, Array]:
         """Every array below a group, by its path from there; a group that is itself an array is the path ``""``.
 
         Raises:
             DatasetError: one of them cannot be had from this file.
         """
-        problems: list[Problem] = []
-        parent, _, name = group.strip("/").rpartition("/")
-        start = self._node(parent) if parent else self._file
-        paths = (
-            [path for path, _ in datasets_below(start, name, problems)]
-            if isinstance(start, h5py.Group)
-            else []
-        )
-        if problems:
-            raise DatasetError(f"{self.path}: {problems[0]}")
-        return {path.removeprefix(name).removeprefix("/"): self.array(f"{parent}/{path}") for path in paths}
+        return {path: self.array(f"{group}/{path}") for path in self.paths(group)}
 
     def scalars(self, group: str) -> dict[str, Any]:
         """Texts and single numbers below a group; whatever else lies there is left out."""
@@ -92,6 +97,20 @@ class Hdf5Tree:
                 if isinstance(value, str | int | float | bool):
                     found[name] = value
         return found
+
+    def texts(self, path: str) -> list[str]:
+        """A list of texts; nothing where there is none.
+
+        Raises:
+            DatasetError: it is too long to be one.
+        """
+        node = self._node(path)
+        if not isinstance(node, h5py.Dataset) or len(node.shape or ()) != 1:
+            return []
+        if node.size > _MOST_NAMES or node.size * node.dtype.itemsize > _LARGEST_TEXT:
+            raise DatasetError(f"{self.path}: {printable(path)} is too long for a list of names")
+        values = node[()].tolist()
+        return [each.decode("utf-8", "replace") for each in values if isinstance(each, bytes)]
 
     def attributes(self, path: str) -> dict[str, Any]:
         """The attributes of a group or array that are texts, numbers or JSON."""

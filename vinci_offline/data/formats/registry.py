@@ -12,6 +12,7 @@ _HOMES: dict[str, str] = {
     "vinci": "vinci:VinciFormat",
     "d4rl": "d4rl:D4rlFormat",
     "d3rlpy": "d3rlpy:D3rlpyFormat",
+    "robomimic": "robomimic:RobomimicFormat",
     "npz": "npz:NpzFormat",
 }
 """Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""
