@@ -73,7 +73,12 @@ def collect(
         bool, typer.Option("--resume", help="Go on with an interrupted collection.", rich_help_panel=_HOW)
     ] = False,
     engine: Annotated[
-        str, typer.Option(metavar="local|ray", help="Where the workers run.", rich_help_panel=_HOW)
+        str,
+        typer.Option(
+            metavar="local|ray",
+            help="Where the workers run: processes of this machine, or a Ray cluster.",
+            rich_help_panel=_HOW,
+        ),
     ] = "local",
     record_infos: Annotated[
         str | None,
@@ -105,9 +110,6 @@ def collect(
 
     Give --steps or --episodes. An interrupted collection goes on with --resume, and ends with the same data.
     """
-    if engine != "local":
-        what = "is not available yet" if engine == "ray" else "is unknown"
-        raise UsageError(f"--engine {engine} {what}: use --engine local")
     kwargs = _parse_kwargs(env_kwargs)
     from vinci_offline.envs.collector import collect as record
 
@@ -120,6 +122,7 @@ def collect(
         noise=noise,
         seed=seed,
         workers=workers,
+        engine=engine,
         lanes=lanes,
         env_kwargs=kwargs,
         record_infos=[key.strip() for key in record_infos.split(",") if key.strip()] if record_infos else (),

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from vinci_offline.data.writer import Compression
 
 
+_ENGINES = ("local", "ray")
+
+
 def collect(
     env: EnvironmentLike,
     path: str | os.PathLike[str],
@@ -44,6 +47,7 @@ def collect(
     noise: str = "none",
     seed: int = 0,
     workers: int = 1,
+    engine: str = "local",
     lanes: int = 16,
     env_kwargs: Mapping[str, Any] | None = None,
     record_infos: Sequence[str] = (),
@@ -70,6 +74,7 @@ def collect(
         seed: makes the collection repeatable.
         workers: processes to record in; with annealed noise and ``steps``, and with ``gep``, shards wait for each
             other, and one process records them.
+        engine: where the workers run: ``local`` processes, or ``ray``, a Ray cluster (the extra ``ray``).
         lanes: environments a process steps side by side, with one policy call a step. Part of the
             configuration: another number may change a Keras policy's last bits.
         env_kwargs: keyword arguments of the environment.
@@ -98,13 +103,15 @@ def collect(
     _check_place(output)
     for one in policies:
         check_policy_name(one, recording=True)
+    if engine not in _ENGINES:
+        raise UsageError(f"--engine {engine}: there are {' and '.join(_ENGINES)}")
     if output.exists() and not (resume or overwrite):
         raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
     made, spec = _open(env, env_kwargs)
     try:
         if made is env:
             lanes = 1
-            if workers > 1:
+            if workers > 1 or engine != "local":
                 raise UsageError(
                     "an environment that is already made has one worker: give its id, or a function"
                 )
@@ -126,7 +133,7 @@ def collect(
                 overwrite=overwrite,
             )
             folder.open(configuration, resume=resume, overwrite=overwrite)
-            _record(job, folder, made, workers, show=progress)
+            _record(job, folder, made, workers, engine, show=progress)
             join(job, folder, writer)
             folder.remove()
     finally:
@@ -300,11 +307,17 @@ def _already_done(output: Path, folder: ShardFolder, configuration: dict[str, An
     return True
 
 
-def _record(job: Job, folder: ShardFolder, env: gymnasium.Env[Any, Any], workers: int, *, show: bool) -> None:
+def _record(
+    job: Job, folder: ShardFolder, env: gymnasium.Env[Any, Any], workers: int, engine: str, *, show: bool
+) -> None:
     ledger = Ledger(job, folder.finished())
     try:
         with meter(job, folder, dict(ledger.rows), show=show) as report:
-            if workers == 1 or job.sequential:
+            if engine == "ray" and not job.sequential:
+                from vinci_offline.envs.ray_workers import record_on_ray
+
+                record_on_ray(job, folder, ledger, workers, report)
+            elif workers == 1 or job.sequential:
                 record_here(job, folder, ledger, env, report)
             else:
                 record_elsewhere(job, folder, ledger, workers, report)

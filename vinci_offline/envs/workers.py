@@ -92,7 +92,7 @@ def record_here(
         except (VinciError, OSError, MemoryError):
             raise
         except Exception as error:
-            raise _failed(describe(error)) from error
+            raise failed(describe(error)) from error
         ledger.rows[index] = folder.publish(index, columns, lengths)
 
 
@@ -121,7 +121,7 @@ def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int
         pool.stop()
 
 
-def _failed(reason: str) -> VinciError:
+def failed(reason: str) -> VinciError:
     """The policy or the environment raised something."""
     return VinciError(
         f"recording failed: {reason}. Finished shards are kept: mend it and go on with --resume"
@@ -174,7 +174,7 @@ class Pool:
             elif kind == "refused":
                 raise content
             else:
-                raise _failed(content)
+                raise failed(content)
 
     def stop(self) -> None:
         """End the workers: what they still record lies past the end, or the collection failed."""

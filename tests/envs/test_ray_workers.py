@@ -1,0 +1,84 @@
+"""A real Ray cluster on this machine: the same bytes as local processes, and a worker that dies costs nothing."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from vinci_offline import collect
+from vinci_offline.errors import VinciError
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def columns(data):
+    return {path: values.tobytes() for path, values in data.columns.items()}
+
+
+def test_two_ray_workers_record_what_this_process_does(cluster, tmp_path):
+    options = {"steps": 3000, "lanes": 2, "progress": False}
+    here = collect("Pendulum-v1", tmp_path / "here.h5", **options)
+    there = collect("Pendulum-v1", tmp_path / "there.h5", workers=2, engine="ray", **options)
+    assert columns(here) == columns(there)
+    assert here.hash == there.hash
+    assert not Path(tmp_path / "there.h5.shards").exists()
+
+
+def ray_workers():
+    """The processes that are at a shard."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"ray::_Worker.record" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_worker_that_is_killed_midway_costs_nothing(cluster, tmp_path):
+    options = {"steps": 150_000, "lanes": 2, "progress": False}
+    here = collect("Pendulum-v1", tmp_path / "here.h5", **options)
+    killed = []
+
+    def kill():
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for process in ray_workers()[:1]:
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    there = collect("Pendulum-v1", tmp_path / "there.h5", workers=2, engine="ray", **options)
+    thread.join()
+    assert killed
+    assert columns(here) == columns(there)
+
+
+def test_what_fails_in_a_worker_is_one_line_and_keeps_the_rest(cluster, tmp_path):
+    policy = tmp_path / "acting.py"
+    policy.write_text("def act(observation):\n    raise ValueError('no idea')\n")
+    with pytest.raises(VinciError, match="recording failed: ValueError: no idea") as caught:
+        collect(
+            "Pendulum-v1",
+            tmp_path / "data.h5",
+            steps=300,
+            policy=f"{policy}:act",
+            workers=2,
+            engine="ray",
+            progress=False,
+        )
+    assert "\n" not in str(caught.value)
