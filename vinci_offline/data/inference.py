@@ -12,11 +12,15 @@ from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
 _ASK = "give the environment with spec=, for instance Dataset.open(path, spec=EnvWrapper(id).spec_json)"
 
 
-def infer_spec(columns: LazyColumns) -> EnvironmentSpec:
+def infer_spec(columns: LazyColumns, ask: str = _ASK) -> EnvironmentSpec:
     """Box spaces of the columns' shapes: observations without bounds (images within 0 and 255).
 
     Actions are taken to lie in [-1, 1] only where all of them do, otherwise they have no bounds. The number
     of Discrete actions is never guessed: the largest action seen need not be the last there is.
+
+    Args:
+        columns: at least the observations and the actions.
+        ask: how the user can say what cannot be told.
 
     Raises:
         DatasetError: the actions or the observations are whole numbers, so that the spec must be given.
@@ -24,29 +28,29 @@ def infer_spec(columns: LazyColumns) -> EnvironmentSpec:
     paths = [path for path in columns if path == OBSERVATIONS or path.startswith(f"{OBSERVATIONS}/")]
     actions = columns.dtype(ACTIONS) if ACTIONS in columns else None
     if actions is None:
-        raise DatasetError(f"actions are several columns, which no space of this format is; {_ASK}")
+        raise DatasetError(f"actions are several columns, which no space of this format is; {ask}")
     if actions.kind != "f":
-        raise DatasetError(f"the number of discrete actions cannot be told from the file; {_ASK}")
+        raise DatasetError(f"the number of discrete actions cannot be told from the file; {ask}")
     bounded = all(bool((np.abs(block) <= 1).all()) for _, block in columns.blocks(ACTIONS))
     bound = 1.0 if bounded else np.inf
     return EnvironmentSpec(
-        observation_space=_space(columns, paths, OBSERVATIONS),
+        observation_space=_space(columns, paths, OBSERVATIONS, ask),
         action_space=_box(columns.shape(ACTIONS)[1:], actions, -bound, bound),
     )
 
 
-def _space(columns: LazyColumns, paths: list[str], root: str) -> Space:
+def _space(columns: LazyColumns, paths: list[str], root: str, ask: str) -> Space:
     if root in paths:
         shape, dtype = columns.shape(root)[1:], columns.dtype(root)
         if dtype == np.uint8 and len(shape) > 1:
             return _box(shape, dtype, 0, 255)
         if dtype.kind != "f":
-            raise DatasetError(f"the values that {root} can take cannot be told from the file; {_ASK}")
+            raise DatasetError(f"the values that {root} can take cannot be told from the file; {ask}")
         return _box(shape, dtype, -np.inf, np.inf)
     keys = sorted(
         {path.removeprefix(f"{root}/").partition("/")[0] for path in paths if path.startswith(f"{root}/")}
     )
-    return DictSpace({key: _space(columns, paths, f"{root}/{key}") for key in keys})
+    return DictSpace({key: _space(columns, paths, f"{root}/{key}", ask) for key in keys})
 
 
 def _box(shape: tuple[int, ...], dtype: np.dtype[np.generic], low: float, high: float) -> BoxSpace:

@@ -24,6 +24,8 @@ OWN_STANDS_IN = (
 )
 CUT = "last rows of episodes that timed out, without a next observation"
 
+_ASK = "say --env ENV, or in Python ImportOptions(spec=...)"
+
 
 @dataclass(frozen=True)
 class Logged:
@@ -114,7 +116,7 @@ def assemble(logged: Logged, spec: EnvironmentSpec | None, decisions: list[str],
     episodes = {"length": lengths, **{name: values[kept] for name, values in logged.episodes.items()}}
     try:
         if spec is None:
-            inferred = infer_spec(in_memory(columns))
+            inferred = infer_spec(in_memory(columns), _ASK)
             spec = replace(inferred, id=logged.environment, kwargs=logged.environment_kwargs)
         dataset = Dataset.from_columns(columns, spec, episodes, logged.attributes, float64=False)
     except DatasetError as error:

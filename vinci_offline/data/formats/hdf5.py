@@ -33,6 +33,7 @@ class Hdf5Tree:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self._file = file
+        self._last: tuple[str, Any] = ("", file)
 
     def names(self, group: str = "/") -> list[str]:
         """What a group holds, sorted; nothing where there is no such group of this file."""
@@ -128,14 +129,16 @@ class Hdf5Tree:
         return found
 
     def _node(self, path: str) -> Any:
-        node: Any = self._file
-        for name in path.strip("/").split("/") if path.strip("/") else []:
-            if not isinstance(node, h5py.Group) or not isinstance(
-                node.get(name, getlink=True), h5py.HardLink
-            ):
-                return None
-            node = node[name]
-        return node
+        parent, _, name = path.strip("/").rpartition("/")
+        if not name:
+            return self._file
+        # Reads go group by group: the last one is kept, since opening it costs more than most reads of it.
+        if parent != self._last[0]:
+            self._last = (parent, self._node(parent))
+        group = self._last[1]
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return None
+        return group[name]
 
 
 @contextmanager
