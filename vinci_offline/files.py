@@ -32,14 +32,55 @@ def published(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free // 2**20
-            raise VinciError(
-                f"no room left to write {path} ({free} MiB free there): free some space and run the command again"
-            ) from error
+        _explain_full(path, error)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def published_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path`` to fill; on leaving it takes the place of ``path``, whole.
+
+    An exception removes it and leaves ``path`` as it was. What was at ``path`` is removed once its successor stands
+    there; a folder cannot be replaced in one step, so whoever is killed just then leaves it there, under a hidden name.
+
+    Raises:
+        VinciError: the disk is full.
+    """
+    temporary, aside = (
+        path.with_name(f".{path.name}.{os.getpid()}.{word}") for word in ("unfinished", "replaced")
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        for each in temporary.rglob("*"):
+            if each.is_file():
+                with each.open("rb+") as file:
+                    os.fsync(file.fileno())
+        if path.exists():
+            path.rename(aside)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if aside.exists():
+                aside.rename(path)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        _explain_full(path, error)
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _explain_full(path: Path, error: OSError) -> None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(path.parent).free // 2**20
+        raise VinciError(
+            f"no room left to write {path} ({free} MiB free there): free some space and run the command again"
+        ) from error
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

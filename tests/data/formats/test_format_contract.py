@@ -19,6 +19,9 @@ CASES = [
     FormatCase("d3rlpy", "dump.h5", DICT),
     FormatCase("robomimic", "demos.hdf5", BOX),
     FormatCase("robomimic", "demos.hdf5", DICT),
+    FormatCase("minari", "data-v0", BOX),
+    FormatCase("minari", "data-v0", DISCRETE),
+    FormatCase("minari", "data-v0", DICT),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
 ]

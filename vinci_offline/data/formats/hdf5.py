@@ -21,6 +21,7 @@ from vinci_offline.types import Array
 _LARGEST_TEXT = 2**24
 _SMALLEST_COMPRESSED = 2**16
 _MOST_NAMES = 10**6
+_BEST_RATIO = 1100
 
 
 class Hdf5Tree:
@@ -48,6 +49,11 @@ class Hdf5Tree:
         """The shape of an array; ``()`` where there is none."""
         node = self._node(path)
         return (node.shape or ()) if isinstance(node, h5py.Dataset) else ()
+
+    def is_numbers(self, path: str) -> bool:
+        """Whether an array of numbers with at least one axis lies there."""
+        node = self._node(path)
+        return isinstance(node, h5py.Dataset) and bool(node.shape) and node.dtype.kind in "biuf"
 
     def array(self, path: str) -> Array:
         """An array of numbers with at least one axis, in native byte order.
@@ -77,6 +83,20 @@ class Hdf5Tree:
         if problems:
             raise DatasetError(f"{self.path}: {problems[0]}")
         return paths
+
+    def blobs(self, path: str) -> list[bytes]:
+        """Rows of bytes, equally long or each of its own length.
+
+        Raises:
+            DatasetError: there are none, or they cannot be had from this file.
+        """
+        node = self._node(path)
+        if not isinstance(node, h5py.Dataset) or h5py.check_vlen_dtype(node.dtype) != np.uint8:
+            return [row.tobytes() for row in self.array(path)]
+        # A reference of 16 bytes a row, which deflate cannot fold further.
+        if node.is_virtual or node.external or 16 * node.size > _BEST_RATIO * node.id.get_storage_size():
+            raise DatasetError(f"{self.path}: {printable(path)} is not all in this file: the file is damaged")
+        return [bytes(row) for row in node[()].reshape(-1)]
 
     def arrays(self, group: str) -> dict[str, Array]:
         """Every array below a group, by its path from there; a group that is itself an array is the path ``""``.

@@ -13,6 +13,7 @@ _HOMES: dict[str, str] = {
     "d4rl": "d4rl:D4rlFormat",
     "d3rlpy": "d3rlpy:D3rlpyFormat",
     "robomimic": "robomimic:RobomimicFormat",
+    "minari": "minari:MinariFormat",
     "npz": "npz:NpzFormat",
 }
 """Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""
