@@ -5,7 +5,8 @@
 Half of the files are bytes gone wrong: truncated, bits flipped, blocks overwritten, exchanged, left out or repeated.
 The others are well-formed HDF5 made by someone who means harm: other dtypes and ranks, huge declared shapes, chunks
 that unfold a thousandfold, links and storage that lead to a secret file outside, object columns, attributes that lie,
-group loops. Each is opened, validated, summarised and read block by block in a process with little memory and time.
+group loops. Each is opened, validated, summarised, read block by block and repaired in a process with little memory
+and time.
 
 A crash of the interpreter, an exception that is not the project's own, a message of several lines, a hang, more memory
 than the limit, or the secret's values in what was read: each is told with the mutation's seed, and the exit code is 1.
@@ -129,7 +130,7 @@ class Reader:
 def read_files(connection: Connection) -> None:
     """The process's life."""
     # Before the limit, as all that looking needs.
-    for name in ("pandas", "vinci_offline.data.statistics", "vinci_offline.data.validation"):
+    for name in ("pandas", "vinci_offline.data.statistics", "vinci_offline.data.repair"):
         importlib.import_module(name)
 
     warnings.simplefilter("error")
@@ -141,12 +142,12 @@ def read_files(connection: Connection) -> None:
 
 
 def outcome_of(path: Path) -> tuple[str, str]:
-    """Open, validate, summarise and read a file."""
+    """Open, validate, summarise, read and repair a file."""
     from vinci_offline.data.statistics import summarize
     from vinci_offline.data.validation import validate
 
     outcome = "loaded"
-    for work in (validate, lambda path: summarize(Dataset.open(path)), read_all):
+    for work in (validate, lambda path: summarize(Dataset.open(path)), read_all, mend):
         try:
             found = work(path)
         except VinciError as error:
@@ -172,6 +173,22 @@ def read_all(path: Path) -> str:
     dataset.rows(slice(0, 10)).to_pandas()
     _ = dataset.episodes
     return ""
+
+
+def mend(path: Path) -> str:
+    """Repair the file; whatever of it is written opens, has no problem that a repair mends, and tells no secret."""
+    from vinci_offline.data.repair import repair
+
+    output = path.with_name("repaired.h5")
+    try:
+        done = repair(path, output, drop_duplicates=True)
+        if done.output is None:
+            return ""
+        left = [problem for problem in done.report.problems if problem.repairable]
+        assert not left, f"repaired, and still: {left[0]}"
+        return read_all(output)
+    finally:
+        output.unlink(missing_ok=True)
 
 
 def make_originals(folder: Path) -> list[Path]:

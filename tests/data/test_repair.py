@@ -171,6 +171,29 @@ def test_entries_that_are_wrong_are_computed_anew(tmp_path, name, values):
     assert dataset.episodes.equals(table)
 
 
+@pytest.mark.parametrize("value", [np.nan, 2.0**62, -1.0, 0.5])
+def test_a_table_of_nonsense_is_rebuilt(tmp_path, value):
+    def spoil(file):
+        del file["metadata/episodes/length"]
+        file["metadata/episodes/length"] = np.full(3, value)
+
+    dataset, told = mend(edit(save(tmp_path), spoil))
+    assert told == ["metadata/episodes: rebuilt from the flags: 3 episodes; seed could not be kept"]
+    assert dataset.episodes["length"].tolist() == LENGTHS
+
+
+def test_attributes_that_are_no_text_are_kept(tmp_path):
+    """HDF5 holds any bytes as text, and h5py refuses to write what it read of them."""
+    path = save(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["policy"] = np.bytes_(b"caf\xe9")
+        file.attrs["remark"] = '"two\\u0000words and half a \\ud800"'
+    before = dict(Dataset.open(path).attributes)
+    dataset, _ = mend(path)
+    assert dataset.attributes["remark"] == before["remark"] == "two\0words and half a \ud800"
+    assert dataset.attributes["policy"] == before["policy"]
+
+
 def test_a_table_of_unequal_entries(tmp_path):
     def shorten(file):
         del file["metadata/episodes/length"]

@@ -26,7 +26,7 @@ def encode(value: Any) -> str | bool | int | float:
         value = value.item()
     if isinstance(value, str):
         # Text that looks like JSON is quoted, so that reading cannot mistake it for a list.
-        return json.dumps(value) if value.startswith(_JSON_STARTS) else value
+        return json.dumps(value) if value.startswith(_JSON_STARTS) or not _storable(value) else value
     if isinstance(value, bool | int | float):
         if isinstance(value, int) and abs(value) >= 2**63:
             raise ValueError(f"{value} has more than 64 bits")
@@ -64,6 +64,14 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def _storable(text: str) -> bool:
+    """Whether HDF5 can hold a text as it is; one that a stranger's file held may have bytes that are no text."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _decode_text(text: str) -> Any:

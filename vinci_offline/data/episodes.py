@@ -80,7 +80,7 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
     count = _count(rows)
     if "length" not in entries:
         raise DatasetError("episodes: the entry 'length' is missing")
-    if not _whole(entries["length"]):
+    if not whole(entries["length"]):
         raise DatasetError("episodes: a length that is no whole number")
     length = entries["length"].astype(np.int64)
     wrong = [
@@ -181,7 +181,7 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
     missing = [name for name in ("start", "length") if name not in table]
     if missing:
         return [f"has no {' and no '.join(missing)}"]
-    if fractions := [name for name in ("start", "length") if not _whole(table[name])]:
+    if fractions := [name for name in ("start", "length") if not whole(table[name])]:
         return [f"has a {fractions[0]} that is no whole number"]
     start, length = table["start"].astype(np.int64), table["length"].astype(np.int64)
     found = []
@@ -199,7 +199,7 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
     return found
 
 
-def _whole(values: Array) -> bool:
+def whole(values: Array) -> bool:
     """Whether all of them are whole numbers, of whatever dtype."""
     return values.dtype.kind in "iu" or (
         values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.trunc(values))).all())

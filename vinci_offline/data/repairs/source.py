@@ -13,7 +13,7 @@ from vinci_offline.data.checks.continuity import ordered
 from vinci_offline.data.checks.marks import counted
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.digest import hash_of
-from vinci_offline.data.episodes import inconsistencies
+from vinci_offline.data.episodes import inconsistencies, whole
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.problem import Problem
 from vinci_offline.data.reader import agree, stored_columns
@@ -25,6 +25,8 @@ from vinci_offline.types import Array, Columns
 
 _MOSTLY = 0.1
 """An info that is not finite in more than this part of the rows says so by intent: the rows are sound, it goes."""
+
+_MOST_ROWS = 2**53
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,9 @@ def _cuts(structure: Structure, rows: int) -> list[Repair]:
 
 def _usable_table(stored: Columns, rows: int) -> Columns:
     """The episodes of the first ``rows`` rows, where the stored table covers at least these in order."""
-    if not {"start", "length"} <= set(stored):
+    if not {"start", "length"} <= set(stored) or not whole(stored["start"]) or not whole(stored["length"]):
+        return {}
+    if np.abs(stored["length"].astype(np.float64)).sum() > _MOST_ROWS:
         return {}
     table = {name: values.copy() for name, values in stored.items()}
     table["start"], table["length"] = table["start"].astype(np.int64), table["length"].astype(np.int64)
