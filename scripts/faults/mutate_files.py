@@ -1,12 +1,12 @@
 """Damage dataset files in hundreds of ways; each must end in a sound load or in one line that says what is wrong.
 
-    python scripts/faults/mutate_files.py --files 500
+    python scripts/faults/mutate_files.py --files 500 --repair
 
 Half of the files are bytes gone wrong: truncated, bits flipped, blocks overwritten, exchanged, left out or repeated.
 The others are well-formed HDF5 made by someone who means harm: other dtypes and ranks, huge declared shapes, chunks
 that unfold a thousandfold, links and storage that lead to a secret file outside, object columns, attributes that lie,
-group loops. Each is opened, validated, summarised, read block by block and repaired in a process with little memory
-and time.
+group loops. Each is opened, validated, summarised and read block by block in a process with little memory and time, and
+with --repair it is repaired as well.
 
 A crash of the interpreter, an exception that is not the project's own, a message of several lines, a hang, more memory
 than the limit, or the secret's values in what was read: each is told with the mutation's seed, and the exit code is 1.
@@ -54,7 +54,7 @@ def main() -> None:
         originals = make_originals(folder)
         tally: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
-        problems, longest, reader = [], 0.0, Reader()
+        problems, longest, reader = [], 0.0, Reader(repairs=options.repair)
         for number in range(options.files):
             seed = options.seed + number
             path = folder / f"mutant-{seed}.h5"
@@ -87,13 +87,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the first file; a file's own is told with its problem"
     )
+    parser.add_argument("--repair", action="store_true", help="repair each file too, which doubles the time")
     return parser.parse_args()
 
 
 class Reader:
     """A process that looks at files, with little memory and time; a new one where it dies or hangs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, repairs: bool = False) -> None:
+        self._repairs = repairs
         self._process: Any = None
         self._connection: Connection | None = None
 
@@ -102,7 +104,7 @@ class Reader:
         if self._connection is None:
             self._connection, theirs = multiprocessing.Pipe()
             context = multiprocessing.get_context("spawn")
-            self._process = context.Process(target=read_files, args=(theirs,), daemon=True)
+            self._process = context.Process(target=read_files, args=(theirs, self._repairs), daemon=True)
             self._process.start()
             theirs.close()
             self._connection.recv()  # the imports are done
@@ -127,7 +129,7 @@ class Reader:
         self._process = self._connection = None
 
 
-def read_files(connection: Connection) -> None:
+def read_files(connection: Connection, repairs: bool) -> None:
     """The process's life."""
     # Before the limit, as all that looking needs.
     for name in ("pandas", "vinci_offline.data.statistics", "vinci_offline.data.repair"):
@@ -138,16 +140,17 @@ def read_files(connection: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     connection.send("ready")
     while True:
-        connection.send(outcome_of(Path(connection.recv())))
+        connection.send(outcome_of(Path(connection.recv()), repairs=repairs))
 
 
-def outcome_of(path: Path) -> tuple[str, str]:
-    """Open, validate, summarise, read and repair a file."""
+def outcome_of(path: Path, *, repairs: bool = False) -> tuple[str, str]:
+    """Open, validate, summarise and read a file, and repair it if asked."""
     from vinci_offline.data.statistics import summarize
     from vinci_offline.data.validation import validate
 
     outcome = "loaded"
-    for work in (validate, lambda path: summarize(Dataset.open(path)), read_all, mend):
+    works = [validate, lambda path: summarize(Dataset.open(path)), read_all]
+    for work in [*works, mend] if repairs else works:
         try:
             found = work(path)
         except VinciError as error:
