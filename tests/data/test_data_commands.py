@@ -171,6 +171,17 @@ def test_validate_exits_1_where_a_repair_leaves_problems(run, path, tmp_path):
     assert "\nactions row 2: 1 row outside the space" in result.stdout
 
 
+def test_what_is_beyond_repair_is_said_of_the_file(run, path, tmp_path):
+    out = tmp_path / "out.h5"
+    run("validate", path, "--repair", out)
+    with h5py.File(path, "r+") as file:
+        del file["actions"]
+    result = run("validate", path, "--repair", out, "--overwrite")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{path}: 1 problem")
+    assert run("validate", out).exit_code == 0
+
+
 def test_validate_refuses_options_of_a_repair_without_one(run, path):
     result = run("validate", path, "--drop-duplicates")
     assert (result.exit_code, result.stdout) == (2, "")

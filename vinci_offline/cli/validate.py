@@ -147,7 +147,9 @@ def _show(
 
 
 def _conclude(file: str, output: Path | None, report: Report) -> None:
-    checked = str(output) if output is not None and output.exists() else file
+    checked = (
+        str(output) if output == report.path else file
+    )  # nothing was written where that is beyond repair
     if report.sound:
         err.print(f"{checked} is sound", markup=False, soft_wrap=True)
         return
