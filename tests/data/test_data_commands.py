@@ -75,6 +75,22 @@ def test_what_a_file_says_is_printed_as_it_is(run, path):
     assert "\x1b" not in result.stdout
 
 
+def test_info_draws_bars_values_and_agents(run, path):
+    result = run("info", path, "--gamma", "0.5")
+    assert "at gamma 0.5" in result.stdout
+    assert "█" * 32 in result.stdout
+    assert "td3bc" in result.stdout
+    assert run("info", path, "--gamma", "2").exit_code == 2
+
+
+def test_info_draws_a_picture_and_keeps_an_existing_one(run, path, tmp_path):
+    picture = tmp_path / "plots" / "d.png"
+    assert run("info", path, "--plot", picture).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("info", path, "--plot", picture).exit_code == 2
+    assert run("info", path, "--plot", picture, "--overwrite", "--json").exit_code == 0
+
+
 def test_info_of_discrete_actions_and_images(run, tmp_path):
     Dataset.from_columns(make_columns(discrete_spec(3), [5]), discrete_spec(3)).save(tmp_path / "d.h5")
     result = run("info", tmp_path / "d.h5")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vinci_offline.cli.bars import bars
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.tables import show_table
 
+if TYPE_CHECKING:
+    from vinci_offline.data.dataset import Dataset
+
 _MOST_DIMENSIONS = 24
+_UNSEEN = 0.01
 
 
 def info(
@@ -21,20 +27,56 @@ def info(
             metavar="FILE.h5", help="A dataset file, or a shipped dataset's name.", show_default=False
         ),
     ],
+    gamma: Annotated[float, typer.Option(help="The discount a step of the behaviour policy's value.")] = 0.99,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw it, too: .png, .svg or .pdf.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
-    """Show a dataset's spaces, rows, episodes, returns, action saturation, coverage and provenance."""
+    """Show a dataset's quality at a glance: returns, actions, coverage, behaviour, and which agents suit it."""
     from vinci_offline.data.dataset import Dataset
-    from vinci_offline.data.statistics import summarize
+    from vinci_offline.data.quality import quality
+    from vinci_offline.files import refuse_existing
 
+    if plot is not None:
+        refuse_existing(plot, overwrite=overwrite)
     dataset = Dataset.open(file)
-    summary = summarize(dataset)
+    summary = quality(dataset, gamma)
+    if plot is not None:
+        _draw(dataset, summary, plot)
     if json_:
         print_json(summary)
         return
     show_table([("file", str(dataset.path)), *_lines(summary)])
+    for name, spread in (("return", summary["returns"]), ("length", summary["lengths"])):
+        if spread is not None and len(spread["counts"]) > 1:
+            print()
+            show_table(_histogram(spread), header=(f"{name} from", "episodes", ""), numbers_from=None)
     print()
     show_table(_dimensions(summary), header=("", "mean", "std", "min", "max"), numbers_from=1)
+    print()
+    agents = [(each["agent"], each["verdict"], each["because"], each["source"]) for each in summary["agents"]]
+    show_table(agents, header=("agent", "suits", "because", "source"))
+
+
+def _draw(dataset: Dataset, summary: dict[str, Any], path: Path) -> None:
+    from vinci_offline.data.quality import picture
+    from vinci_offline.report.overview import plot_overview
+
+    name = dataset.path.name if dataset.path else "dataset"
+    shown = picture(dataset)
+    plot_overview(
+        path,
+        f"{name}: {summary['rows']:,} rows of {summary['env'] or 'an unnamed environment'}",
+        returns=shown.returns,
+        lengths=shown.lengths,
+        actions=shown.actions,
+        plane=shown.plane,
+        explained=shown.explained,
+        agents=summary["agents"],
+        discrete=summary["action_counts"] is not None,
+    )
 
 
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -45,6 +87,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("rows", f"{summary['rows']:,}"),
         ("episodes", f"{summary['episodes']:,}, {_range(summary, 'length')} rows each"),
         ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
+        *_quantiles(summary["returns"]),
         ("reward", f"{_range(summary, 'reward')}, deviation {summary['reward_std']:.4g}"),
         ("ends", f"{_count(summary['terminals'], 'terminal')}, {_count(summary['timeouts'], 'timeout')}"),
     ]
@@ -60,10 +103,41 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if (coverage := summary["coverage"]) is not None:
         text = f"{coverage['cells']:,} state-action cells in {coverage['rows']:,} rows"
         lines.append(("coverage", f"{text}, as diverse as {coverage['perplexity']:,.0f} evenly visited ones"))
+    lines += _behaviour(summary)
     if summary["infos"]:
         lines.append(("infos", ", ".join(summary["infos"])))
     lines += [(name, _text(value)) for name, value in _provenance(summary["provenance"]).items()]
     return [*lines, ("hash", summary["hash"])]
+
+
+def _quantiles(spread: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if spread is None:
+        return []
+    shown = (f"{float(share):.0%} {value:.5g}" for share, value in spread["quantiles"].items())
+    return [("return quantiles", ", ".join(shown))]
+
+
+def _behaviour(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the recording policy earned, and how random it was."""
+    value = summary["behaviour_value"]
+    text = f"{value['mean']:.5g} (standard error {value['standard_error']:.2g}) at gamma {value['gamma']:g}"
+    if value["unseen"] >= _UNSEEN:
+        text += f"; what came after the ends would count {value['unseen']:.0%}"
+    lines = [("behaviour value", text)]
+    if (found := summary["stochasticity"]) is not None:
+        by = (
+            f"entropy {found['entropy']:.4g} nats" if "entropy" in found else "from neighbouring observations"
+        )
+        bound = ", an upper bound: neighbours are far" if found["upper_bound"] else ""
+        lines.append(("randomness", f"{found['level']:.2f} of 1, {by}{bound}"))
+    return lines
+
+
+def _histogram(spread: dict[str, Any]) -> Iterator[Sequence[str]]:
+    """A row a bin: where it begins, how many are in it, and a bar."""
+    edges, counts = spread["edges"], spread["counts"]
+    for edge, count, bar in zip(edges, counts, bars(counts), strict=False):
+        yield f"{edge:,.6g}", f"{count:,}", bar
 
 
 def _provenance(stored: dict[str, Any]) -> dict[str, Any]:

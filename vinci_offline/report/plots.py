@@ -37,7 +37,7 @@ def plot_returns(
     if not groups:
         raise UsageError("there are no returns to plot")
     columns = {name: _finite(name, values) for name, values in groups.items()}
-    figure = _figure(width=max(5.0, 1.4 + 1.9 * len(columns)))
+    figure = new_figure(width=max(5.0, 1.4 + 1.9 * len(columns)))
     axis = figure.subplots()
     for place, returns in enumerate(columns.values()):
         _draw_group(axis, place, returns)
@@ -47,7 +47,7 @@ def plot_returns(
     axis.set_ylabel("return")
     axis.set_title(title, fontweight="bold")
     axis.grid(axis="y", alpha=0.25)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_curves(path: str | Path, run_dirs: Sequence[str | Path]) -> None:
@@ -72,7 +72,7 @@ def plot_curves(path: str | Path, run_dirs: Sequence[str | Path]) -> None:
     panels = bool(returns) + len(losses)
     if not panels:
         raise VinciError(f"{', '.join(runs)}: no evaluation and no loss was logged")
-    figure = _figure(width=6.0, height=3.0 * panels)
+    figure = new_figure(width=6.0, height=3.0 * panels)
     axes = iter(figure.subplots(panels, 1, squeeze=False, sharex=True)[:, 0])
     if returns:
         _draw_returns(next(axes), runs)
@@ -81,7 +81,7 @@ def plot_curves(path: str | Path, run_dirs: Sequence[str | Path]) -> None:
     figure.axes[0].legend(frameon=False, fontsize=9)
     figure.axes[-1].set_xlabel("gradient step")
     figure.axes[-1].xaxis.set_major_formatter("{x:,.0f}")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_group(axis: Axes, place: int, returns: Array) -> None:
@@ -158,13 +158,19 @@ def _finite(name: str, values: Sequence[float] | Array) -> Array:
     return returns
 
 
-def _figure(width: float, height: float = 4.5) -> Figure:
+def new_figure(width: float, height: float = 4.5) -> Figure:
+    """A figure of this size in inches, whose parts make room for each other."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write the picture; its suffix chooses the format.
+
+    Raises:
+        UsageError: the suffix is not a picture's.
+    """
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     path = Path(path)

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from vinci_offline.errors import UsageError
+from vinci_offline.report.overview import plot_overview
+
+AGENTS = [
+    {"agent": "iql", "verdict": "well", "because": "x" * 80},
+    {"agent": "bc", "verdict": "poorly", "because": "y"},
+]
+
+
+def draw(path, count=60, **changes):
+    rng = np.random.default_rng(0)
+    shown = {
+        "returns": rng.normal(size=count),
+        "lengths": rng.integers(1, 9, count),
+        "actions": rng.normal(size=(200, 14)),
+        "plane": rng.normal(size=(200, 2)),
+        "explained": 0.7,
+        "agents": AGENTS,
+        "discrete": False,
+        **changes,
+    }
+    plot_overview(path, "mixed.h5", **shown)
+    return path
+
+
+def test_the_picture_tells_what_it_shows_and_is_reproducible(tmp_path):
+    text = draw(tmp_path / "a.svg").read_text()
+    for told in (
+        "mixed.h5",
+        "Return of an episode",
+        "iql",
+        "poorly",
+        "70% of",
+        "dimension (2 more)",
+        "mean of 3",
+    ):
+        assert f"<!-- {told}" in text
+    assert draw(tmp_path / "a.png").read_bytes() == draw(tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"discrete": True, "actions": np.array([[0], [3], [3]])},
+        {"plane": None},
+        {"returns": np.array([np.nan]), "lengths": np.array([5]), "actions": np.full((3, 1), np.nan)},
+        {"returns": np.array([2.0, 2.0]), "actions": np.zeros((3, 2)), "agents": []},
+    ],
+)
+def test_odd_data_are_drawn_as_well(tmp_path, changes):
+    assert draw(tmp_path / "a.png", **changes).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_that_is_no_pictures_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="not a picture's name"):
+        draw(tmp_path / "a.doc")

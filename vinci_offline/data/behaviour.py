@@ -1,0 +1,157 @@
+"""What a dataset tells of the policy that recorded it: how random it was, and what it earned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episodes import returns
+from vinci_offline.errors import UsageError
+from vinci_offline.spec import BoxSpace, DiscreteSpace
+from vinci_offline.types import Array, FloatArray
+
+_MOST_DIMENSIONS = 256
+_REFERENCES = 20_000
+_QUERIES = 1_000
+_FAR = 0.3
+_AT_ONCE = 50
+"""Queries compared with all references in one go: 8 MB of distances."""
+
+
+def behaviour_value(dataset: Dataset, gamma: float) -> dict[str, float]:
+    """The behaviour policy's value at the starts of episodes: the mean discounted return, by Monte Carlo.
+
+    An episode that was cut off earned more than was recorded; ``unseen`` is the mean factor by which whatever came
+    after the end would have been discounted, 0 where all episodes terminated.
+
+    Args:
+        dataset: whole episodes.
+        gamma: the discount a step.
+
+    Returns:
+        ``gamma, mean, standard_error`` (of the mean over episodes; NaN for one) and ``unseen``.
+
+    Raises:
+        UsageError: ``gamma`` is not in [0, 1].
+    """
+    if not 0 <= gamma <= 1:
+        raise UsageError(f"gamma {gamma:g}: a discount is between 0 and 1")
+    table = dataset.episode_columns
+    start = table["start"]
+
+    def discounted() -> Iterator[tuple[int, Array]]:
+        for first, rewards in dataset.columns.blocks(layout.REWARDS):
+            rows = np.arange(first, first + len(rewards))
+            steps = rows - start[np.searchsorted(start, rows, "right") - 1]
+            yield first, rewards * np.power(gamma, steps, dtype=np.float64)
+
+    earned = returns(discounted(), start)
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread = float(earned.std(ddof=1)) / math.sqrt(len(earned)) if len(earned) > 1 else math.nan
+        mean = float(earned.mean())
+    cut = ~table["terminated"].astype(np.bool_)
+    unseen = float((cut * np.power(gamma, table["length"], dtype=np.float64)).mean())
+    return {"gamma": gamma, "mean": mean, "standard_error": spread, "unseen": unseen}
+
+
+def stochasticity(dataset: Dataset) -> dict[str, Any] | None:
+    """How random the behaviour policy was, from 0 (a function of the observation) to 1.
+
+    With recorded log-probabilities their negative mean is the policy's entropy H in nats. ``level`` is the share of
+    the choices (of the range, in each of A bounded dimensions) over which a uniform policy would be as random:
+    exp(H) / n for n Discrete actions, exp(H / A) over the geometric mean of the ranges otherwise.
+
+    Without them it is estimated from nearest neighbours in the standardised observations of other episodes, for a
+    thousand rows among twenty thousand. ``level`` is the standard deviation of the action that the observation does not
+    explain over that of all actions, the mean over dimensions: half the mean squared difference between neighbours
+    estimates the residual variance (Devroye, Györfi, Lugosi and Walk 2018, https://doi.org/10.1214/18-EJS1438).
+    For Discrete actions: how often neighbours differ over how often any two rows do. ``distance`` is that of
+    neighbours over that of any two rows; above 0.3 neighbours are hardly alike, and ``level`` is an ``upper_bound``.
+    Policies that differ between episodes count as one random policy.
+
+    Returns:
+        ``method`` (``log_probs`` or ``neighbours``), ``level``, ``upper_bound``, the ``rows`` looked at, and
+        ``entropy`` or ``distance``; None where neither can be told: images, few rows, constant actions.
+    """
+    return _from_log_probs(dataset) or _from_neighbours(dataset)
+
+
+def _from_log_probs(dataset: Dataset) -> dict[str, Any] | None:
+    path, space = layout.ACTION_LOG_PROBS, dataset.spec.action_space
+    if path not in dataset.columns or len(dataset.columns.shape(path)) != 1:
+        return None
+    total, count = 0.0, 0
+    for _, block in dataset.columns.blocks(path):
+        known = block[np.isfinite(block)].astype(np.float64)
+        total, count = total + float(known.sum()), count + len(known)
+    if not count:
+        return None
+    entropy = -total / count
+    if isinstance(space, DiscreteSpace):
+        level = math.exp(min(entropy, math.log(space.n))) / space.n
+    elif isinstance(space, BoxSpace) and space.dim and bool(space.bounded.all()):
+        ranges = (space.high.astype(np.float64) - space.low).reshape(-1)
+        level = math.exp(min(entropy / space.dim - float(np.log(ranges).mean()), 0.0))
+    else:
+        return None
+    return {"method": "log_probs", "level": level, "upper_bound": False, "entropy": entropy, "rows": count}
+
+
+def _from_neighbours(dataset: Dataset) -> dict[str, Any] | None:
+    paths = [path for path in dataset.columns if path.partition("/")[0] == layout.OBSERVATIONS]
+    if sum(math.prod(dataset.columns.shape(path)[1:]) for path in paths) > _MOST_DIMENSIONS:
+        return None
+    rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _REFERENCES)).astype(np.int64))
+    seen = np.concatenate([_flat(dataset.columns.gather(path, rows)) for path in paths], axis=1)
+    acted = _flat(dataset.columns.gather(layout.ACTIONS, rows))
+    finite = np.isfinite(seen).all(axis=1) & np.isfinite(acted).all(axis=1)
+    seen, acted, rows = seen[finite], acted[finite], rows[finite]
+    varied = acted.std(axis=0) > 0 if len(acted) else np.zeros(0, np.bool_)
+    if len(rows) < 3 or not varied.any():
+        return None
+    deviation = seen.std(axis=0)
+    seen = (seen - seen.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    episodes = np.searchsorted(dataset.episode_columns["start"], rows, "right") - 1
+    if episodes[0] == episodes[-1]:
+        episodes = np.arange(len(rows))  # of one episode alone, every other row is a candidate
+    queries = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _QUERIES)).astype(np.int64))
+    nearest, near, far = _neighbours(seen, episodes, queries)
+    if isinstance(dataset.spec.action_space, DiscreteSpace):
+        share = np.unique(acted, return_counts=True)[1] / len(acted)
+        unlike = (acted[queries] != acted[nearest]).mean()
+        level = float(unlike / (1 - np.square(share).sum()))
+    else:
+        residual = np.square(acted[queries] - acted[nearest]).mean(axis=0) / 2
+        level = float(np.sqrt(residual[varied] / acted.var(axis=0)[varied]).mean())
+    distance = near / far if far > 0 else 0.0
+    return {
+        "method": "neighbours",
+        "level": min(level, 1.0),
+        "upper_bound": distance > _FAR,
+        "distance": distance,
+        "rows": len(queries),
+    }
+
+
+def _neighbours(seen: FloatArray, episodes: Array, queries: Array) -> tuple[Array, float, float]:
+    """The nearest row of another episode for each query, its mean distance, and that of any two rows."""
+    squares = np.square(seen).sum(axis=1)
+    nearest, near, far = np.empty(len(queries), np.int64), 0.0, 0.0
+    for first in range(0, len(queries), _AT_ONCE):
+        mine = queries[first : first + _AT_ONCE]
+        distance = np.maximum(squares[mine, None] + squares - 2 * seen[mine] @ seen.T, 0)
+        far += float(np.sqrt(distance).mean(axis=1).sum())
+        distance[episodes[mine, None] == episodes] = np.inf
+        found = distance.argmin(axis=1)
+        nearest[first : first + len(mine)] = found
+        near += float(np.sqrt(distance[np.arange(len(mine)), found]).sum())
+    return nearest, near / len(queries), far / len(queries)
+
+
+def _flat(values: Array) -> FloatArray:
+    return values.reshape(len(values), -1).astype(np.float64)
