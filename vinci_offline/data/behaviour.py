@@ -69,7 +69,7 @@ def stochasticity(dataset: Dataset) -> dict[str, Any] | None:
     Without them it is estimated from nearest neighbours in the standardised observations of other episodes, for a
     thousand rows among twenty thousand. ``level`` is the standard deviation of the action that the observation does not
     explain over that of all actions, the mean over dimensions: half the mean squared difference between neighbours
-    estimates the residual variance (Devroye, Györfi, Lugosi and Walk 2018, https://doi.org/10.1214/18-EJS1438).
+    estimates the residual variance (Liitiäinen, Corona and Lendasse 2010, Journal of Multivariate Analysis 101(4)).
     For Discrete actions: how often neighbours differ over how often any two rows do. ``distance`` is that of
     neighbours over that of any two rows; above 0.3 neighbours are hardly alike, and ``level`` is an ``upper_bound``.
     Policies that differ between episodes count as one random policy.

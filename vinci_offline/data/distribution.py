@@ -23,7 +23,8 @@ def distribution(values: Array) -> dict[str, Any] | None:
     if not len(finite):
         return None
     counts, edges = np.histogram(finite, bins=_edges(finite))
-    found = np.quantile(finite, QUANTILES)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.quantile(finite, QUANTILES)
     return {
         "quantiles": {str(share): float(value) for share, value in zip(QUANTILES, found, strict=True)},
         "edges": edges.tolist(),
