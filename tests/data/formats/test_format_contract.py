@@ -22,6 +22,9 @@ CASES = [
     FormatCase("minari", "data-v0", BOX),
     FormatCase("minari", "data-v0", DISCRETE),
     FormatCase("minari", "data-v0", DICT),
+    FormatCase("minari", "data-v0", BOX, writing={"storage": "arrow"}),
+    FormatCase("minari", "data-v0", DISCRETE, writing={"storage": "parquet"}),
+    FormatCase("minari", "data-v0", DICT, writing={"storage": "arrow"}),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
 ]

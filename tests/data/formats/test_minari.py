@@ -244,3 +244,8 @@ def test_remarks_go_there_and_back(folder, tmp_path):
     write(imported.dataset, tmp_path / "again-v0", kind="minari")
     entries = json.loads((tmp_path / "again-v0" / "data" / "metadata.json").read_text())
     assert (entries["algorithm_name"], entries["dataset_id"]) == ("SAC", "again-v0")
+
+
+def test_a_storage_that_there_is_not_is_refused(dataset, tmp_path):
+    with pytest.raises(UsageError, match="storage=tape: there are hdf5, arrow, parquet"):
+        write(dataset, tmp_path / "walk-v0", kind="minari", settings={"storage": "tape"})

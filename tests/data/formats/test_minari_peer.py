@@ -73,7 +73,7 @@ def episode(env, seed):
         infos.append(info)
     rewards, terminations, truncations = (list(values) for values in zip(*steps, strict=True))
     buffer = {"rewards": rewards, "terminations": terminations, "truncations": truncations}
-    named = {"infos": stacked(infos)} if infos[0] else {}
+    named = {"infos": {key: list(values) for key, values in stacked(infos).items()}} if infos[0] else {}
     return minari.data_collector.EpisodeBuffer(
         observations=stacked(observations), actions=stacked(actions), seed=seed, **buffer, **named
     )
@@ -131,9 +131,16 @@ def assert_same(dataset, episodes):
     assert first == len(dataset)
 
 
+@pytest.fixture(params=["hdf5", "arrow", "parquet"])
+def storage(request):
+    if request.param != "hdf5":
+        pytest.importorskip("pyarrow")
+    return request.param
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_what_minari_writes_is_read_step_for_step(root, name):
-    written = record(name)
+def test_what_minari_writes_is_read_step_for_step(root, name, storage):
+    written = record(name, data_format=storage)
     assert recognise(root / "ours" / "test-v0").name == "minari"
     imported = read(root / "ours" / "test-v0")
     assert not imported.dropped
@@ -149,14 +156,14 @@ def test_the_environment_is_recovered(root):
     assert (made.unwrapped.g, made.spec.max_episode_steps) == (9.0, 7)
 
 
-def test_infos_are_those_of_the_steps(root):
-    record("mixed")
+def test_infos_are_those_of_the_steps(root, storage):
+    record("mixed", data_format=storage)
     found = read(root / "ours" / "test-v0").dataset
     assert found.columns["infos/height"].tolist() == [1, 2, 3, 4, 1, 2, 3] * 2
 
 
-def test_images_that_are_not_jpeg_are_read_too(root):
-    written = record("image", jpeg_encoding=False)
+def test_images_that_are_not_jpeg_are_read_too(root, storage):
+    written = record("image", jpeg_encoding=False, data_format=storage)
     assert_same(read(root / "ours" / "test-v0").dataset, written.iterate_episodes())
 
 
@@ -180,11 +187,11 @@ def test_what_minari_collects_is_read(root):
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_minari_loads_what_is_written(root, name):
+def test_minari_loads_what_is_written(root, name, storage):
     env = ENVIRONMENTS[name]()
     record(name)
     dataset = read(root / "ours" / "test-v0").dataset
-    write(dataset, root / "ours" / "again-v1", kind="minari")
+    write(dataset, root / "ours" / "again-v1", kind="minari", settings={"storage": storage})
     assert set(minari.list_local_datasets()) == {"ours/test-v0", "ours/again-v1"}
     loaded = minari.load_dataset("ours/again-v1")
     assert (loaded.total_steps, loaded.total_episodes) == (len(dataset), 4)
@@ -203,10 +210,10 @@ def test_minari_loads_what_is_written(root, name):
         assert recovered.spec.kwargs == env.spec.kwargs
 
 
-def test_minari_appends_to_what_is_written(root):
+def test_minari_appends_to_what_is_written(root, storage):
     spec = EnvWrapper("Pendulum-v1").environment_spec
     dataset = Dataset.from_columns(make_columns(spec, [5, 3]), spec)
-    write(dataset, root / "pendulum-v0", kind="minari")
+    write(dataset, root / "pendulum-v0", kind="minari", settings={"storage": storage})
     loaded = minari.load_dataset("pendulum-v0")
     loaded.storage.update_episodes([episode(ENVIRONMENTS["pendulum"](), 3)])
     assert read(root / "pendulum-v0").dataset.episode_columns["length"].tolist() == [5, 3, 7]

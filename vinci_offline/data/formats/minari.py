@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.formats import minari_hdf5
+from vinci_offline.data.formats import minari_arrow, minari_hdf5
 from vinci_offline.data.formats.assembly import assemble
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.minari_episodes import trajectories_of
@@ -30,6 +30,8 @@ from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import published_folder
 
 _ID = "dataset_id"
+_STORAGE = "storage"
+_STORAGES = ("hdf5", *minari_arrow.STORAGES)
 _VALID_ID = re.compile(r"(?:[-\w][-\w/]*[-\w]/)?[-\w]+-v\d+")
 """``namespace/name-vN``, as Minari asks for."""
 _EMPTY = "episodes without a step"
@@ -53,14 +55,14 @@ class MinariFormat(Format):
         self.check_settings(options.settings)
         metadata = read_metadata(path)
         storage = metadata.entries.get("data_format", "hdf5")
-        if storage != "hdf5":
+        if storage not in _STORAGES:
             raise DatasetError(
-                f"{metadata.file}: the data_format {printable(str(storage))} cannot be read, only hdf5: write the "
-                "dataset anew with Minari"
+                f"{metadata.file}: the data_format {printable(str(storage))} cannot be read, only "
+                f"{', '.join(_STORAGES)}: write the dataset anew with Minari"
             )
         decisions: list[str] = []
         spec = environment(metadata, options.spec, decisions)
-        episodes = list(minari_hdf5.read_episodes(metadata, spec, decisions))
+        episodes = list(_storage(storage).read_episodes(metadata, spec, decisions))
         full = [episode for episode in episodes if len(episode)]
         found = trajectories_of(full, spec, replace(options, spec=spec), str(path), decisions)
         rows = replace(logged(found), attributes={"minari": metadata.remarks})
@@ -78,8 +80,11 @@ class MinariFormat(Format):
         overwrite: bool = False,
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Exported:
-        """Export; ``dataset_id=NAMESPACE/NAME-vN`` says how much of the path is the id."""
-        self.check_settings(settings, (_ID,))
+        """Export; ``dataset_id=NAMESPACE/NAME-vN`` says how much of the path is the id, ``storage`` which one."""
+        self.check_settings(settings, (_ID, _STORAGE))
+        storage = settings.get(_STORAGE, "hdf5")
+        if storage not in _STORAGES:
+            raise UsageError(f"{_STORAGE}={storage}: there are {', '.join(_STORAGES)}")
         path = path if path.name else path.resolve()
         identity = _identity(path, settings.get(_ID))
         self._refuse(path, overwrite=overwrite)
@@ -88,8 +93,8 @@ class MinariFormat(Format):
         with disk_errors(path), published_folder(path) as folder:
             data = folder / "data"
             data.mkdir()
-            count = minari_hdf5.write_episodes(dataset, data)
-            entries = new_metadata(dataset, identity, "hdf5", (count, len(dataset)), lost)
+            count = _storage(storage).write_episodes(dataset, data, storage)
+            entries = new_metadata(dataset, identity, storage, (count, len(dataset)), lost)
             size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
             entries["dataset_size"] = round(size / 1e6, 1)
             (data / METADATA).write_text(json.dumps(entries), encoding="utf-8")
@@ -108,6 +113,10 @@ class MinariFormat(Format):
             raise UsageError(
                 f"{path} is not a Minari dataset alone, and is not replaced: choose another name"
             )
+
+
+def _storage(name: str) -> ModuleType:
+    return minari_hdf5 if name == "hdf5" else minari_arrow
 
 
 def _identity(path: Path, given: str | None) -> str:

@@ -1,4 +1,4 @@
-"""From Minari's episodes to trajectories: where they end, which infos all of them have."""
+"""Minari's episodes to and from trajectories: where they end, which infos all of them have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vinci_offline.data.formats.format import ImportOptions
 from vinci_offline.data.formats.trajectories import Trajectory
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import BoxSpace, EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
 
@@ -182,3 +182,25 @@ def _trajectory(part: _Part, infos: list[str], terminated: bool) -> Trajectory:
         terminated,
         facts,
     )
+
+
+def stored(trajectory: Trajectory, spec: EnvironmentSpec) -> dict[str, Array]:
+    """A trajectory under Minari's names, observations and actions of the spaces' own dtypes.
+
+    Infos have a row more than there are steps, as Minari's: of zeros, where it keeps what reset returned.
+    """
+    slots = layout.spec_slots(spec)
+    found: dict[str, Array] = {}
+    for path, values in {**trajectory.observations, **trajectory.steps}.items():
+        space = slots[path].space if path in slots else None
+        if isinstance(space, BoxSpace):
+            found[path] = values.astype(space.dtype, copy=False)
+        elif path.startswith(f"{layout.INFOS}/"):
+            found[path] = np.concatenate([np.zeros_like(values[:1]), values])
+        else:
+            found[path] = values
+    found[layout.REWARDS] = found[layout.REWARDS].astype(np.float64)
+    last = np.arange(len(trajectory)) == len(trajectory) - 1
+    found["terminations"] = last & trajectory.terminated
+    found["truncations"] = last & (not trajectory.terminated)
+    return found

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5
-from vinci_offline.data.formats.minari_episodes import Episode
+from vinci_offline.data.formats.minari_episodes import Episode, stored
 from vinci_offline.data.formats.minari_images import frames
 from vinci_offline.data.formats.minari_metadata import Metadata
 from vinci_offline.data.formats.minari_spaces import leaves
-from vinci_offline.data.formats.trajectories import Trajectory, trajectories
+from vinci_offline.data.formats.trajectories import trajectories
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Columns
 
 FILE = "main_data.hdf5"
 
@@ -96,8 +94,8 @@ def _infos(tree: Hdf5Tree, group: str, depth: int = 0) -> Columns:
     return found
 
 
-def write_episodes(dataset: Dataset, folder: Path) -> int:
-    """Write a dataset's episodes; returns how many.
+def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
+    """Write a dataset's episodes; returns how many. ``storage`` is this one, as `minari_arrow` is told which of two.
 
     Raises:
         VinciError: the disk is full or fails.
@@ -119,25 +117,3 @@ def write_episodes(dataset: Dataset, folder: Path) -> int:
                     compression_opts=1,
                 )
     return number + 1
-
-
-def stored(trajectory: Trajectory, spec: EnvironmentSpec) -> dict[str, Array]:
-    """A trajectory under Minari's names, observations and actions of the spaces' own dtypes.
-
-    Infos have a row more than there are steps, as Minari's: of zeros, where it keeps what reset returned.
-    """
-    slots = layout.spec_slots(spec)
-    found: dict[str, Array] = {}
-    for path, values in {**trajectory.observations, **trajectory.steps}.items():
-        space = slots[path].space if path in slots else None
-        if isinstance(space, BoxSpace):
-            found[path] = values.astype(space.dtype, copy=False)
-        elif path.startswith(f"{layout.INFOS}/"):
-            found[path] = np.concatenate([np.zeros_like(values[:1]), values])
-        else:
-            found[path] = values
-    found[layout.REWARDS] = found[layout.REWARDS].astype(np.float64)
-    last = np.arange(len(trajectory)) == len(trajectory) - 1
-    found["terminations"] = last & trajectory.terminated
-    found["truncations"] = last & (not trajectory.terminated)
-    return found

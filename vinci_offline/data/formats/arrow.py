@@ -1,0 +1,127 @@
+"""Strangers' Arrow and Parquet files: tables whose every offset is checked before anything is read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.types import Array
+
+
+def pyarrow() -> Any:
+    """The package.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError("Arrow and Parquet files need pyarrow: pip install 'vinci-offline[arrow]'") from None
+    return pyarrow
+
+
+def read_table(path: Path) -> Any:
+    """The table of an Arrow (``.arrow``) or Parquet file.
+
+    Raises:
+        DatasetError: it is missing, none, or damaged.
+        UsageError: pyarrow is not installed.
+    """
+    pa = pyarrow()
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist")
+    with arrow_errors(path):
+        if path.suffix == ".parquet":
+            table = pa.parquet.ParquetFile(path).read()
+        else:
+            with pa.OSFile(str(path)) as source:
+                table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)
+    return table
+
+
+@contextmanager
+def arrow_errors(path: Path) -> Iterator[None]:
+    """What pyarrow stumbles over is a DatasetError.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    try:
+        yield
+    except (pyarrow().ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise DatasetError(f"{path} is no Arrow or Parquet file, or damaged ({reason})") from error
+
+
+def single(column: Any) -> Any:
+    """A column's chunks as one array."""
+    pa = pyarrow()
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def part(values: Any, name: str) -> Any | None:
+    """A named part of structs; None where there is none."""
+    pa = pyarrow()
+    if not pa.types.is_struct(values.type) or values.type.get_field_index(name) < 0:
+        return None
+    return pa.compute.struct_field(values, name)
+
+
+def numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> Array:
+    """Rows of numbers: single ones, or lists of them as long in each row.
+
+    Args:
+        values: an Arrow array.
+        where: what it is, for messages.
+        shape: of a row; by default what the lists' lengths say.
+
+    Raises:
+        DatasetError: it holds something else, or nothing in some row.
+    """
+    pa, count, sizes = pyarrow(), len(values), []
+    kinds = pa.types
+    while (
+        kinds.is_fixed_size_list(values.type)
+        or kinds.is_list(values.type)
+        or kinds.is_large_list(values.type)
+    ):
+        rows = len(values)
+        if values.null_count:
+            raise DatasetError(f"{where} is empty in some rows")
+        if not kinds.is_fixed_size_list(values.type):
+            lengths = np.diff(values.offsets.to_numpy(zero_copy_only=False))
+            if len(lengths) and (lengths != lengths[0]).any():
+                raise DatasetError(f"{where} has rows of different lengths")
+        values = values.flatten()
+        sizes.append(len(values) // rows if rows else 0)
+    wanted = (count, *(sizes if shape is None else shape))
+    if values.null_count:
+        raise DatasetError(f"{where} is empty in some rows")
+    if not (kinds.is_integer(values.type) or kinds.is_floating(values.type) or kinds.is_boolean(values.type)):
+        raise DatasetError(f"{where} holds {values.type} values, not numbers")
+    found: Array = values.to_numpy(zero_copy_only=False)
+    if found.size != np.prod(wanted, dtype=np.int64):
+        raise DatasetError(
+            f"{where} has {found.size} numbers in {count} rows, not rows of shape {wanted[1:]}"
+        )
+    return found.reshape(wanted)
+
+
+def lists(values: Array) -> Any:
+    """Rows as fixed-size lists, whatever their shape."""
+    pa = pyarrow()
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    kind = pa.list_(pa.from_numpy_dtype(flat.dtype), flat.shape[1])
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), type=kind)
