@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vinci_offline import EnvironmentSpec, SpecError
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, difference, space_from_gymnasium
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    MultiDiscreteSpace,
+    TupleSpace,
+    difference,
+    space_from_gymnasium,
+)
 
 _floats = st.floats(allow_nan=False, width=32)
 _boxes = st.builds(
@@ -21,9 +29,18 @@ _boxes = st.builds(
     _floats,
     _floats,
 ).filter(lambda box: bool(np.all(box.low < np.inf) and np.all(box.high > -np.inf)))  # others hold nothing
-_leaves = _boxes | st.builds(DiscreteSpace, st.integers(1, 99), st.integers(-5, 5))
+_choices = st.lists(st.integers(1, 9), min_size=1, max_size=3).map(
+    lambda counts: MultiDiscreteSpace(
+        (len(counts),), "int64", np.zeros(len(counts), np.int64), np.array(counts) - 1
+    )
+)
+_leaves = _boxes | _choices | st.builds(DiscreteSpace, st.integers(1, 99), st.integers(-5, 5))
 _spaces = st.recursive(
-    _leaves, lambda inner: st.dictionaries(st.text(min_size=1), inner, min_size=1, max_size=3).map(DictSpace)
+    _leaves,
+    lambda inner: (
+        st.dictionaries(st.text(min_size=1), inner, min_size=1, max_size=3).map(DictSpace)
+        | st.lists(inner, min_size=1, max_size=3).map(TupleSpace.of)
+    ),
 )
 _json = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text())
 
@@ -68,8 +85,17 @@ def test_gymnasium_spaces_are_described_and_not_touched():
     assert described.spaces["n"] == DiscreteSpace(4, 2)
     described.spaces["x"].low[:] = 7
     assert space["x"].low.tolist() == [-2, -2, -2]
-    with pytest.raises(SpecError, match="Tuple spaces are not supported"):
-        space_from_gymnasium(gym.spaces.Tuple([gym.spaces.Discrete(2)]))
+    with pytest.raises(SpecError, match="Text spaces are not supported"):
+        space_from_gymnasium(gym.spaces.Text(3))
+
+
+def test_a_tuple_is_a_dict_of_places_and_yet_another_space():
+    space = space_from_gymnasium(gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(3)]))
+    alike = DictSpace({"0": DiscreteSpace(2), "1": DiscreteSpace(3)})
+    assert space.spaces == alike.spaces
+    assert space.places == {"0": 0, "1": 1}
+    assert space != alike
+    assert difference(space, alike) == "Tuple against Dict"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +139,8 @@ def described(**changes):
         json.dumps(described(kwargs=3)),
         json.dumps(described(max_episode_steps="soon")),
         json.dumps(described(action_space={"type": "tuple"})),
+        json.dumps(described(action_space={"type": "tuple", "spaces": 3})),
+        json.dumps(described(action_space={**described()["action_space"], "type": "multi_discrete"})),
         json.dumps(described(action_space={"type": "discrete", "n": 0, "start": 0})),
         json.dumps(described(action_space={"type": "discrete", "n": "many", "start": 0})),
         json.dumps(described(action_space={"type": "dict", "spaces": []})),

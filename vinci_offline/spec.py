@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -56,6 +56,7 @@ class BoxSpace:
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, BoxSpace)
+            and type(other) is type(self)
             and (self.shape, self.dtype) == (other.shape, other.dtype)
             and np.array_equal(self.low, other.low)
             and np.array_equal(self.high, other.high)
@@ -63,6 +64,18 @@ class BoxSpace:
 
     def __hash__(self) -> int:
         return hash((self.shape, self.dtype))
+
+
+class MultiDiscreteSpace(BoxSpace):
+    """Several choices at once (MultiDiscrete and MultiBinary actions): ``low … high`` tell them apart, no order.
+
+    The Box of integers with the same elements, which is how they are stored; what acts or learns by the size of
+    numbers has to tell the two apart.
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**super().to_json(), "type": "multi_discrete"}
 
 
 @dataclass(frozen=True)
@@ -88,9 +101,33 @@ class DictSpace:
 
     spaces: Mapping[str, Space]
 
+    @property
+    def places(self) -> dict[str, str | int]:
+        """Where an element of the space has what belongs to each key."""
+        return {key: key for key in self.spaces}
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {"type": "dict", "spaces": {key: space.to_json() for key, space in self.spaces.items()}}
+
+
+@dataclass(frozen=True)
+class TupleSpace(DictSpace):
+    """Spaces in order. In a dataset and before a policy they are those of a Dict with the keys ``0``, ``1`` …."""
+
+    @classmethod
+    def of(cls, parts: Iterable[Space]) -> TupleSpace:
+        """The space whose elements have these parts."""
+        return cls({str(index): part for index, part in enumerate(parts)})
+
+    @property
+    def places(self) -> dict[str, str | int]:
+        """Where an element of the space has what belongs to each key."""
+        return {key: int(key) for key in self.spaces}
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {"type": "tuple", "spaces": [space.to_json() for space in self.spaces.values()]}
 
 
 Space: TypeAlias = BoxSpace | DiscreteSpace | DictSpace
@@ -157,12 +194,15 @@ def space_from_json(content: Mapping[str, Any]) -> Space:
         ValueError: the type is not known, or no such space can be.
     """
     kind = content["type"]
-    if kind == "box":
+    if kind in {"box", "multi_discrete"}:
         shape = tuple(int(size) for size in content["shape"])
         dtype = str(np.dtype(content["dtype"]))
         if np.dtype(dtype).kind not in "biuf" or min(shape, default=1) < 1:
             raise ValueError(f"a box of shape {shape} and dtype {dtype}")
-        return BoxSpace(
+        made = BoxSpace if kind == "box" else MultiDiscreteSpace
+        if kind != "box" and np.dtype(dtype).kind not in "iu":
+            raise ValueError(f"choices of dtype {dtype}")
+        return made(
             shape=shape,
             dtype=dtype,
             low=_bounds_from_json(content["low"], shape, dtype, -np.inf),
@@ -174,24 +214,34 @@ def space_from_json(content: Mapping[str, Any]) -> Space:
         return DiscreteSpace(n=int(content["n"]), start=int(content["start"]))
     if kind == "dict":
         return DictSpace({str(key): space_from_json(space) for key, space in content["spaces"].items()})
+    if kind == "tuple":
+        return TupleSpace.of(map(space_from_json, content["spaces"]))
     raise ValueError(f"unknown space type {kind!r}")
+
+
+def is_countable(space: Space) -> bool:
+    """Whether single elements have a probability, rather than a density: Discrete, or a Box of integers."""
+    return isinstance(space, DiscreteSpace) or (
+        isinstance(space, BoxSpace) and np.dtype(space.dtype).kind != "f"
+    )
 
 
 def difference(one: Space, other: Space) -> str:
     """What tells two unlike spaces apart, in a few words."""
+    if type(one) is not type(other):
+        return " against ".join(type(space).__name__.removesuffix("Space") for space in (one, other))
     if isinstance(one, BoxSpace) and isinstance(other, BoxSpace):
         if (one.shape, one.dtype) == (other.shape, other.dtype):
             return "the bounds differ"
         return f"Box {one.dtype} {one.shape} against {other.dtype} {other.shape}"
     if isinstance(one, DiscreteSpace) and isinstance(other, DiscreteSpace):
         return f"Discrete from {one.start}, {one.n} choices, against from {other.start}, {other.n}"
-    if isinstance(one, DictSpace) and isinstance(other, DictSpace):
-        if set(one.spaces) != set(other.spaces):
-            return f"keys {', '.join(sorted(one.spaces))} against {', '.join(sorted(other.spaces))}"
-        key = next(key for key in one.spaces if one.spaces[key] != other.spaces[key])
-        return f"{key}: {difference(one.spaces[key], other.spaces[key])}"
-    kinds = [type(space).__name__.removesuffix("Space") for space in (one, other)]
-    return " against ".join(kinds)
+    assert isinstance(one, DictSpace)
+    assert isinstance(other, DictSpace)
+    if set(one.spaces) != set(other.spaces):
+        return f"keys {', '.join(sorted(one.spaces))} against {', '.join(sorted(other.spaces))}"
+    key = next(key for key in one.spaces if one.spaces[key] != other.spaces[key])
+    return f"{key}: {difference(one.spaces[key], other.spaces[key])}"
 
 
 def space_from_gymnasium(space: Any) -> Space:
@@ -217,10 +267,31 @@ def space_from_gymnasium(space: Any) -> Space:
         return BoxSpace(tuple(space.shape), str(dtype), low, high)
     if kind == "Dict":
         return DictSpace({str(key): space_from_gymnasium(part) for key, part in space.spaces.items()})
+    if kind == "Tuple":
+        return TupleSpace.of(map(space_from_gymnasium, space.spaces))
     raise SpecError(
-        f"{kind} spaces are not supported (Box, Discrete, MultiBinary, MultiDiscrete and Dict are): wrap the "
-        "environment, for instance with gymnasium.wrappers.FlattenObservation"
+        f"{kind} spaces are not supported (Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple are): wrap "
+        "the environment, for instance with gymnasium.wrappers.FlattenObservation"
     )
+
+
+def action_space_from_gymnasium(space: Any) -> Space:
+    """Describe a Gymnasium space of actions, in which a choice is told from a number.
+
+    Raises:
+        SpecError: datasets cannot hold such actions.
+    """
+    kind = type(space).__name__
+    if kind not in {"Box", "Discrete", "MultiBinary", "MultiDiscrete"}:
+        raise SpecError(
+            f"{kind} action spaces are not supported (Box, Discrete, MultiBinary and MultiDiscrete are): wrap the "
+            "environment"
+        )
+    described = space_from_gymnasium(space)
+    if kind.startswith("Multi"):
+        assert isinstance(described, BoxSpace)
+        return MultiDiscreteSpace(described.shape, described.dtype, described.low, described.high)
+    return described
 
 
 def _bounds_to_json(bounds: Array) -> Any:

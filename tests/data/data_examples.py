@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from vinci_offline.data import layout
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    MultiDiscreteSpace,
+    TupleSpace,
+)
 
 
 def box(*shape, dtype="float32", low=-np.inf, high=np.inf):
@@ -33,6 +40,8 @@ def draw_space(space, count, rng):
     if isinstance(space, DiscreteSpace):
         return rng.integers(space.start, space.start + space.n, count)
     dtype = np.dtype(space.dtype)
+    if isinstance(space, MultiDiscreteSpace):
+        return rng.integers(space.low, space.high + 1, (count, *space.shape)).astype(dtype)
     if dtype.kind in "iu":
         return rng.integers(0, 100, (count, *space.shape)).astype(dtype)
     values = rng.uniform(-1, 1, (count, *space.shape))
@@ -78,10 +87,22 @@ _box = st.builds(
     _shapes,
     st.sampled_from(["float16", "float32", "float64", "uint8", "int32"]),
 )
+_choices = st.builds(
+    lambda counts, dtype: MultiDiscreteSpace(
+        (len(counts),), dtype, np.zeros(len(counts), dtype), np.array(counts, dtype)
+    ),
+    st.lists(st.integers(0, 4), min_size=1, max_size=3),
+    st.sampled_from(["int8", "int64"]),
+)
 _leaf = _box | st.builds(DiscreteSpace, st.integers(1, 9), st.integers(-3, 3))
 observation_spaces = st.recursive(
-    _leaf, lambda inner: st.dictionaries(names, inner, min_size=1, max_size=3).map(DictSpace), max_leaves=4
+    _leaf,
+    lambda inner: (
+        st.dictionaries(names, inner, min_size=1, max_size=3).map(DictSpace)
+        | st.lists(inner, min_size=1, max_size=3).map(TupleSpace.of)
+    ),
+    max_leaves=4,
 )
-specs = st.builds(EnvironmentSpec, observation_spaces, _leaf, id=st.none() | st.just("Any-v1"))
+specs = st.builds(EnvironmentSpec, observation_spaces, _leaf | _choices, id=st.none() | st.just("Any-v1"))
 lengths = st.lists(st.integers(1, 6), min_size=1, max_size=6)
 seeds = st.integers(0, 2**16)

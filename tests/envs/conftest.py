@@ -86,6 +86,31 @@ MODULE = textwrap.dedent(
             return {"bits": bits, "digits": np.array([self.count // 10, self.count % 10])}
 
 
+    class Desk(Counter):
+        """A tuple of parts as observations, and several choices at once as actions: a lamp and two switches."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            box = gymnasium.spaces.Box(0, 255, (2, 2), np.uint8)
+            self.observation_space = gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(100), box))
+            self.action_space = gymnasium.spaces.MultiDiscrete([4, 2, 2], start=[1, 0, 0])
+
+        def _observation(self):
+            return self.count, np.full((2, 2), self.count, np.uint8)
+
+        def step(self, action):
+            assert self.action_space.contains(action), action
+            return super().step(np.array([float(action[0])]))
+
+
+    class Switches(Desk):
+        """MultiBinary actions."""
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.action_space = gymnasium.spaces.MultiBinary(3)
+
+
     class Fatal(Counter):
         """Kills its process in the tenth episode, as running out of memory does."""
 
@@ -102,6 +127,12 @@ MODULE = textwrap.dedent(
 
     def draw(observation, rng):
         return rng.uniform(-1, 3, 1)
+
+
+    def dim(observation):
+        count, image = observation
+        assert image.shape == (2, 2)
+        return [1 + count % 4, 1, image[0, 0] % 2]
 
 
     def broken(observation):

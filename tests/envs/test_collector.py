@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from vinci_offline import collect
+from vinci_offline import Dataset, collect
 from vinci_offline.data.validation import validate
 from vinci_offline.errors import SpecError, UsageError, VinciError
 
@@ -28,6 +28,44 @@ def test_multi_observations_are_recorded_as_integers(toys, path):
     assert data.columns.dtype("observations/bits") == np.int8
     assert data.columns.dtype("observations/digits") == np.int64
     assert validate(path) == []
+
+
+def test_tuples_and_several_choices_are_recorded(toys, path):
+    data = collect("vinci_toys:Desk", path, episodes=40, env_kwargs={"length": 5}, progress=False)
+    assert data.columns["observations/0"].tolist() == [0, 1, 2, 3, 4] * 40
+    assert data.columns["next_observations/1"][:3, 0, 0].tolist() == [1, 2, 3]
+    actions = data.columns["actions"]
+    assert actions.dtype == np.int64
+    assert np.array_equal(actions.min(axis=0), [1, 0, 0])
+    assert np.array_equal(actions.max(axis=0), [4, 1, 1])
+    # Each of the 4 x 2 x 2 actions has the same probability.
+    assert data.columns["infos/action_log_probs"] == pytest.approx(np.log(1 / 16))
+    assert validate(path) == []
+    assert Dataset.from_pandas(data.to_pandas(), data.spec) == data
+    actions = actions.copy()
+    actions[7, 1] = 2
+    wrong = Dataset.from_columns({**data.columns, "actions": actions}, data.spec).save(
+        path.with_name("wrong.h5")
+    )
+    assert [str(p).partition(",")[0] for p in validate(wrong.path)] == [
+        "actions row 7: 1 row outside the space"
+    ]
+
+
+def test_a_function_gets_the_tuple_and_gives_the_choices(toys, path):
+    data = collect(
+        "vinci_toys:Desk", path, episodes=4, policy="vinci_toys:dim", lanes=2, workers=2, progress=False
+    )
+    assert data.columns["actions"].tolist() == [[1, 1, 0], [2, 1, 1], [3, 1, 0], [4, 1, 1], [1, 1, 0]] * 4
+    # It chooses by the observation alone: what it did was certain.
+    assert not data.columns["infos/action_log_probs"].any()
+
+
+def test_binary_actions_are_bytes(toys, path):
+    data = collect(toys.Switches, path, episodes=20, progress=False)
+    assert data.columns["actions"].dtype == np.int8
+    assert set(data.columns["actions"].reshape(-1).tolist()) == {0, 1}
+    assert data.columns["infos/action_log_probs"] == pytest.approx(3 * np.log(0.5))
 
 
 def test_rows_are_what_happened(toys, path):

@@ -223,3 +223,13 @@ def test_command_prints_a_summary(command, run_directory):
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_command_refuses_arguments_that_are_not_an_object(command, text):
     assert "--env-kwargs" in str(command("random", "--env", "Pendulum-v1", "--env-kwargs", text))
+
+
+def test_observations_that_are_tuples_reach_a_function_as_they_are():
+    found = evaluate(
+        lambda seen: int(seen[0] < 12 and not seen[2]), "Blackjack-v1", episodes=60, lanes=4, seed=1
+    )
+    # Without a draw beyond 21 the player loses less often than half the time that drawing on would.
+    drawing = evaluate(lambda seen: 1, "Blackjack-v1", episodes=60, lanes=4, seed=1)
+    assert drawing.return_mean == -1
+    assert found.return_mean > -0.5

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vinci_offline.envs.making import check_fits, environment_spec, make_env
+from vinci_offline.envs.making import check_fits, describe_space, environment_spec, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec
 
@@ -86,15 +86,31 @@ def test_missing_mujoco_says_what_to_install(monkeypatch):
 
 
 def test_spaces_that_a_file_cannot_hold_are_refused():
-    with pytest.raises(SpecError, match="Tuple spaces are not supported"):
-        environment_spec(make_env("Blackjack-v1"))
+    env = make_env("CartPole-v1")
+    env.observation_space = gymnasium.spaces.Graph(gymnasium.spaces.Discrete(2), None)
+    with pytest.raises(SpecError, match="Graph spaces are not supported"):
+        environment_spec(env)
+    env.observation_space = gymnasium.spaces.Tuple([gymnasium.spaces.Dict(a=gymnasium.spaces.Discrete(2))])
+    with pytest.raises(SpecError, match="a Dict or Tuple in its '0'; only one level"):
+        environment_spec(env)
+
+
+def test_several_choices_are_told_from_a_box():
+    env = make_env("CartPole-v1")
+    env.action_space = gymnasium.spaces.MultiDiscrete([2, 5], start=[0, 1])
+    spec = environment_spec(env)
+    assert describe_space(spec.action_space) == "MultiDiscrete([2, 5])"
+    env.action_space = gymnasium.spaces.Box(np.array([0, 1]), np.array([1, 5]), dtype=np.int64)
+    box = environment_spec(env)
+    assert np.array_equal(box.action_space.high, spec.action_space.high)
+    assert box.action_space != spec.action_space
+    assert EnvironmentSpec.from_json(spec.to_json()) == spec
 
 
 @pytest.mark.parametrize(
-    "space",
-    [gymnasium.spaces.MultiBinary(3), gymnasium.spaces.MultiDiscrete([2, 5]), gymnasium.spaces.Dict()],
+    "space", [gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)]), gymnasium.spaces.Dict()]
 )
-def test_other_action_spaces_than_box_and_discrete_are_refused(space):
+def test_structured_action_spaces_are_refused(space):
     env = make_env("CartPole-v1")
     env.action_space = space
     with pytest.raises(SpecError, match=f"{type(space).__name__} action spaces are not supported"):

@@ -98,6 +98,16 @@ def test_epsilon_over_choices_is_the_exact_mixture(chooser):
     assert np.exp(log_probs) == pytest.approx(np.where(actions == 3, 0.8, 0.1))
 
 
+def test_epsilon_over_several_choices_is_the_exact_mixture(toys):
+    spec = environment_spec(toys.Desk())
+    actions, log_probs = disturbed("epsilon:0.4", spec, np.full((LANES, 3), [2, 1, 0]))[0]
+    greedy = (actions == [2, 1, 0]).all(axis=1)
+    assert greedy.mean() == pytest.approx(0.6 + 0.4 / 16, abs=0.03)
+    assert np.exp(log_probs) == pytest.approx(np.where(greedy, 0.6 + 0.4 / 16, 0.4 / 16))
+    with pytest.raises(UsageError, match="discrete ones"):
+        LaneNoise(Noise.parse("gaussian:0.1"), spec, 1)
+
+
 def test_epsilon_over_a_box_mixes_an_atom_with_a_uniform_density(counter):
     actions, log_probs = disturbed("epsilon:0.25", counter, np.ones((LANES, 1), np.float32))[0]
     greedy = actions[:, 0] == 1

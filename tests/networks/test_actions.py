@@ -6,7 +6,7 @@ from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.networks.actions import BoxScaling, scale_actions, unscale_actions
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace
 
 MIXED = BoxSpace(
     (5,),
@@ -95,3 +95,9 @@ def test_scaling_touches_neither_space_nor_actions():
     actions.setflags(write=False)
     MIXED.low.setflags(write=False)
     unscale_actions(MIXED, scale_actions(MIXED, actions))
+
+
+def test_several_choices_are_not_learnt_as_numbers():
+    space = MultiDiscreteSpace((2,), "int64", np.array([0, 0]), np.array([4, 2]))
+    with pytest.raises(SpecError, match=r"several choices at once .* whose action space is Discrete"):
+        scale_actions(space, np.zeros((3, 2), np.int64))

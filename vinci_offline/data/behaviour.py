@@ -12,7 +12,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episodes import returns
 from vinci_offline.errors import UsageError
-from vinci_offline.spec import BoxSpace, DiscreteSpace
+from vinci_offline.spec import BoxSpace, DiscreteSpace, is_countable
 from vinci_offline.types import Array, FloatArray
 
 _MOST_DIMENSIONS = 256
@@ -95,7 +95,8 @@ def _from_log_probs(dataset: Dataset) -> dict[str, Any] | None:
     if isinstance(space, DiscreteSpace):
         level = math.exp(min(entropy, math.log(space.n))) / space.n
     elif isinstance(space, BoxSpace) and space.dim and bool(space.bounded.all()):
-        ranges = (space.high.astype(np.float64) - space.low).reshape(-1)
+        # Of whole numbers, as many as there are to choose from.
+        ranges = (space.high.astype(np.float64) - space.low + is_countable(space)).reshape(-1)
         level = math.exp(min(entropy / space.dim - float(np.log(ranges).mean()), 0.0))
     else:
         return None

@@ -14,6 +14,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.distribution import distribution
 from vinci_offline.data.statistics import summarize
 from vinci_offline.data.suitability import suitable_agents
+from vinci_offline.spec import MultiDiscreteSpace
 from vinci_offline.types import Array, FloatArray
 
 _ROWS = 20_000
@@ -68,7 +69,8 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         "behaviour_value": value,
         "stochasticity": stochasticity(dataset),
     }
-    return {**found, "agents": [each.to_json() for each in suitable_agents(found)]}
+    learnable = not isinstance(dataset.spec.action_space, MultiDiscreteSpace)
+    return {**found, "agents": [each.to_json() for each in suitable_agents(found)] if learnable else []}
 
 
 def picture(dataset: Dataset) -> Picture:

@@ -12,7 +12,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import SpecError
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, Space
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space
 from vinci_offline.types import Array, FloatArray
 
 _MOST_DIMENSIONS = 1024
@@ -121,11 +121,11 @@ def summarize(dataset: Dataset) -> dict[str, Any]:
 def action_saturation(dataset: Dataset) -> float | None:
     """The share of action entries that lie at a bound of the action space, within a thousandth of its range.
 
-    None where no dimension is bounded. A clipped Gaussian policy that saturates has actions whose
+    None where no dimension is bounded, and for choices. A clipped Gaussian policy that saturates has actions whose
     log-probabilities and gradients are not those of the recorded value.
     """
     space = dataset.spec.action_space
-    if not isinstance(space, BoxSpace) or not space.bounded.any():
+    if not isinstance(space, BoxSpace) or isinstance(space, MultiDiscreteSpace) or not space.bounded.any():
         return None
     low, high = space.low[space.bounded].astype(np.float64), space.high[space.bounded].astype(np.float64)
     margin = (high - low) * 1e-3

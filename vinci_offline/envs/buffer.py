@@ -31,10 +31,9 @@ class EpisodeBuffer:
         self._infos = tuple(record_infos)
         self._float = np.dtype(np.float64 if float64 else np.float32)
         capacity = min(spec.max_episode_steps or 1024, 1024) + 1
-        self._keys: tuple[str, ...] | None = None
         space = spec.observation_space
-        if isinstance(space, DictSpace):
-            self._keys = tuple(space.spaces)
+        # Where an observation has each of its parts; None where it is the only one.
+        self._places = tuple(space.places.items()) if isinstance(space, DictSpace) else None
         parts = space.spaces if isinstance(space, DictSpace) else {"": space}
         self._observations = {key: _buffer(part, capacity, float64) for key, part in parts.items()}
         # The only part of a Box or Discrete space: one look-up less a step.
@@ -65,7 +64,7 @@ class EpisodeBuffer:
         if length >= self._capacity:
             self._grow()
         self._actions[row] = action
-        if self._keys is None:
+        if self._places is None:
             self._observation[length] = observation
         else:
             self._store(length, observation)
@@ -101,11 +100,11 @@ class EpisodeBuffer:
         self._info_rows: dict[str, list[Any]] = {key: [] for key in self._infos}
 
     def _store(self, row: int, observation: Any) -> None:
-        if self._keys is None:
+        if self._places is None:
             self._observation[row] = observation
             return
-        for key in self._keys:
-            self._observations[key][row] = observation[key]
+        for key, place in self._places:
+            self._observations[key][row] = observation[place]
 
     def _grow(self) -> None:
         self._capacity *= 2
@@ -116,8 +115,8 @@ class EpisodeBuffer:
     def _check(self, observation: Any) -> None:
         """NumPy would broadcast a smaller observation into its row without a word."""
         parts = [(self._observation, observation)]
-        if self._keys is not None:
-            parts = [(self._observations[key], observation[key]) for key in self._keys]
+        if self._places is not None:
+            parts = [(self._observations[key], observation[place]) for key, place in self._places]
         for buffer, part in parts:
             if np.shape(part) != buffer.shape[1:]:
                 raise SpecError(

@@ -10,7 +10,7 @@ import numpy as np
 from vinci_offline.envs.policy import Decision, Observations, Policy, to_actions
 from vinci_offline.errors import UsageError
 from vinci_offline.loading import takes_two
-from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import EnvironmentSpec, TupleSpace, is_countable
 
 
 class CallablePolicy:
@@ -63,15 +63,22 @@ class CallablePolicy:
                 log_probs = np.asarray(log_probs, np.float64).reshape(len(rngs))
         else:
             actions = to_actions(
-                [self._call(_lane(observations, j), rngs[j]) for j in range(len(rngs))], space
+                [self._call(self._lane(observations, j), rngs[j]) for j in range(len(rngs))], space
             )
             log_probs = None
-        if log_probs is None and self.deterministic and isinstance(space, DiscreteSpace):
+        if log_probs is None and self.deterministic and is_countable(space):
             log_probs = np.zeros(len(rngs))
         return Decision(actions, log_probs)
 
     def _call(self, observation: Any, rng: np.random.Generator) -> Any:
         return self._function(observation, rng) if self._takes_rng else self._function(observation)
+
+    def _lane(self, observations: Observations, lane: int) -> Any:
+        """One lane's observation, as the environment gave it."""
+        if not isinstance(observations, dict):
+            return observations[lane]
+        parts = {key: value[lane] for key, value in observations.items()}
+        return tuple(parts.values()) if isinstance(self._spec.observation_space, TupleSpace) else parts
 
 
 def _make(policy: type, spec: EnvironmentSpec) -> Any:
@@ -83,9 +90,3 @@ def _make(policy: type, spec: EnvironmentSpec) -> Any:
         needed = []
     positional = [p for p in needed if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
     return policy(spec) if positional else policy()
-
-
-def _lane(observations: Observations, lane: int) -> Any:
-    if isinstance(observations, dict):
-        return {key: value[lane] for key, value in observations.items()}
-    return observations[lane]

@@ -112,6 +112,8 @@ class _Lane:
 
 def _batch(space: Any, observation: Any, rows: int) -> Observations:
     """``rows`` copies of an observation, which a policy can act on where a lane has none of its own."""
+    if isinstance(observation, tuple):
+        return {str(i): _copies(space[i], value, rows) for i, value in enumerate(observation)}
     if isinstance(observation, dict):
         return {key: _copies(space[key], value, rows) for key, value in observation.items()}
     return _copies(space, observation, rows)
@@ -125,6 +127,6 @@ def _copies(space: Any, observation: Any, rows: int) -> Array:
 def _set_row(batch: Observations, row: int, observation: Any) -> None:
     if isinstance(batch, dict):
         for key, value in batch.items():
-            value[row] = observation[key]
+            value[row] = observation[int(key) if isinstance(observation, tuple) else key]
     else:
         batch[row] = observation

@@ -12,7 +12,7 @@ from vinci_offline.envs.making import describe_space
 from vinci_offline.envs.policy import Decision, Observations, to_actions
 from vinci_offline.envs.sampling import sample_categorical, sample_gaussian
 from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, is_countable
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class KerasPolicy:
 
     def _act_box(self, space: BoxSpace, output: Any, rngs: Sequence[np.random.Generator]) -> Decision:
         if self.deterministic:
-            return Decision(to_actions(output["mean"] if self._distribution else output, space), None)
+            actions = to_actions(output["mean"] if self._distribution else output, space)
+            return Decision(actions, np.zeros(len(rngs)) if is_countable(space) else None)
         std = np.exp(np.asarray(output["log_std"], np.float64))
         return sample_gaussian(output["mean"], std, space, rngs)
 
@@ -133,6 +134,11 @@ def _check_output(output: Any, spec: EnvironmentSpec) -> bool:
     if not distribution and isinstance(space, DiscreteSpace):
         sizes |= {1}
     shapes = [tuple(part.shape[1:]) for part in parts]
+    if distribution and isinstance(space, BoxSpace) and is_countable(space):
+        raise SpecError(
+            f"the model's output is a Gaussian and the actions of {spec.id or 'the environment'} are whole numbers, "
+            f"{describe_space(space)}: use a model that returns actions"
+        )
     if not shapes or any(None not in shape and math.prod(shape) not in sizes for shape in shapes):
         shown = {name: tuple(part.shape[1:]) for name, part in output.items()} if names else shapes[0]
         raise SpecError(

@@ -122,7 +122,9 @@ class PolicyLanes:
         self._buffers = [make_buffer() for _ in envs]
         self._waiting = list(reversed(episodes))
         self._seed, self._progress = seed, progress
-        self._observations = _batch(spec.observation_space, len(envs))
+        space = spec.observation_space
+        self._observations = _batch(space, len(envs))
+        self._places = space.places if isinstance(space, DictSpace) else {}
         # Lanes that never get an episode still need a generator, for a batched call draws for all.
         self._rngs = [np.random.default_rng(lane) for lane in range(len(envs))]
         self._episodes: dict[int, int] = {}
@@ -181,7 +183,7 @@ class PolicyLanes:
     def _observe(self, lane: int, observation: Any) -> None:
         if isinstance(self._observations, dict):
             for key, values in self._observations.items():
-                values[lane] = observation[key]
+                values[lane] = observation[self._places[key]]
         else:
             self._observations[lane] = observation
 

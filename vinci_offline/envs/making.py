@@ -13,7 +13,17 @@ import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import load_module
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space, space_from_gymnasium
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    MultiDiscreteSpace,
+    Space,
+    TupleSpace,
+    action_space_from_gymnasium,
+    space_from_gymnasium,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -90,15 +100,9 @@ def environment_spec(
         )
     observation_space = space_from_gymnasium(env.observation_space)
     _check_flat(observation_space)
-    action_space = space_from_gymnasium(env.action_space)
-    # Policies act in these two; a Multi space would be taken for a continuous Box.
-    if (kind := type(env.action_space).__name__) not in {"Box", "Discrete"}:
-        raise SpecError(
-            f"{kind} action spaces are not supported (Box and Discrete are): wrap the environment"
-        )
     return EnvironmentSpec(
         observation_space=observation_space,
-        action_space=action_space,
+        action_space=action_space_from_gymnasium(env.action_space),
         id=id if id is not None else (known.id if known else None),
         kwargs=dict(kwargs),
         max_episode_steps=_time_limit(env),
@@ -206,7 +210,7 @@ def _check_flat(space: Space) -> None:
     nested = [key for key, part in getattr(space, "spaces", {}).items() if isinstance(part, DictSpace)]
     if nested:
         raise SpecError(
-            f"the observation space has a Dict in its key {nested[0]!r}; only one level is supported: "
+            f"the observation space has a Dict or Tuple in its {nested[0]!r}; only one level is supported: "
             "wrap the environment, for instance with gymnasium.wrappers.FlattenObservation"
         )
 
@@ -228,10 +232,15 @@ def _differences(what: str, first: Space, second: Space, *, bounds: bool = False
 
 def describe_space(space: Space) -> str:
     """A space in a few words, for messages: ``Box(3,)``, ``Discrete(2)``."""
+    if isinstance(space, MultiDiscreteSpace):
+        return f"MultiDiscrete({(space.high - space.low + 1).tolist()})"
     if isinstance(space, BoxSpace):
         return f"Box{space.shape}"
+    if isinstance(space, TupleSpace):
+        return f"Tuple({', '.join(map(describe_space, space.spaces.values()))})"
     if isinstance(space, DictSpace):
         return f"Dict({', '.join(f'{key}: {describe_space(part)}' for key, part in space.spaces.items())})"
+    assert isinstance(space, DiscreteSpace)
     return f"Discrete({space.n})" if space.start == 0 else f"Discrete({space.n}, start={space.start})"
 
 

@@ -13,7 +13,7 @@ from vinci_offline.envs.densities import clipped_gaussian_log_prob
 from vinci_offline.envs.policies import RandomPolicy
 from vinci_offline.envs.policy import Decision, to_actions
 from vinci_offline.errors import UsageError
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, EnvironmentSpec, is_countable
 from vinci_offline.types import Array, FloatArray
 
 Kind: TypeAlias = Literal["none", "gaussian", "ou", "epsilon", "sample"]
@@ -82,7 +82,7 @@ class Noise:
 
     def check(self, spec: EnvironmentSpec) -> None:
         """Raise a UsageError where this noise does not fit the environment's actions."""
-        if self.kind in ("gaussian", "ou") and not isinstance(spec.action_space, BoxSpace):
+        if self.kind in ("gaussian", "ou") and is_countable(spec.action_space):
             raise UsageError(
                 f"{self.kind} noise needs continuous actions, and {spec.id or 'the environment'} "
                 "has discrete ones: use epsilon:E or sample"
@@ -164,11 +164,11 @@ class LaneNoise:
         if not deterministic:
             return Decision(actions, None)
         with np.errstate(divide="ignore"):
-            if isinstance(self._space, BoxSpace):
+            if not is_countable(self._space):
                 return Decision(actions, np.where(explore, np.log(epsilon) + log_random, np.log1p(-epsilon)))
-            assert isinstance(self._space, DiscreteSpace)
-            uniform = epsilon / self._space.n
-            return Decision(actions, np.log(uniform + np.where(actions == greedy, 1 - epsilon, 0.0)))
+            same = (actions == greedy).reshape(lanes, -1).all(axis=1)
+            uniform = epsilon * math.exp(self._random.log_prob)
+            return Decision(actions, np.log(uniform + np.where(same, 1 - epsilon, 0.0)))
 
     def _normal(self, rngs: Sequence[np.random.Generator]) -> FloatArray:
         return np.stack([rng.standard_normal(self._scale.shape) for rng in rngs])

@@ -14,7 +14,7 @@ from vinci_offline.envs.making import describe_space
 from vinci_offline.envs.policy import Decision, Observations, to_actions
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import describe
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, is_countable
 from vinci_offline.types import Array
 
 _DTYPES = {
@@ -81,7 +81,8 @@ class OnnxPolicy:
             output = self._run(observations, slice(None))
         space = self._space
         if not isinstance(space, DiscreteSpace):
-            return Decision(to_actions(output, space, lanes), None)
+            certain = np.zeros(lanes) if is_countable(space) else None
+            return Decision(to_actions(output, space, lanes), certain)
         if output.size == lanes * space.n and output.size != lanes:
             return Decision(output.reshape(lanes, space.n).argmax(axis=1) + space.start, np.zeros(lanes))
         return Decision(to_actions(output, space, lanes), np.zeros(lanes))

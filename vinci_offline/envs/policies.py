@@ -30,16 +30,21 @@ RANDOM_STATE = "random-state"
 
 
 class RandomPolicy:
-    """Uniform over bounded dimensions and Discrete choices.
+    """Uniform over bounded dimensions and over choices.
 
     As `gymnasium.spaces.Box.sample` does, a dimension with one bound is exponential from it, and one without
     bounds is standard normal.
+
+    Attributes:
+        log_prob: the log density, or log mass, of the bounded part of any action.
     """
 
     deterministic = False
 
     def __init__(self, spec: EnvironmentSpec) -> None:
         self._space = space = spec.action_space
+        if isinstance(space, DiscreteSpace):
+            self.log_prob = -float(np.log(space.n))
         if isinstance(space, BoxSpace):
             self._dtype = np.dtype(space.dtype)
             integers = self._dtype.kind != "f"
@@ -53,7 +58,7 @@ class RandomPolicy:
                 )
             # A dimension whose bounds are equal is certain.
             widths = self._width[self._bounded]
-            self._log_prob = -float(np.log(widths[widths > 0]).sum())
+            self.log_prob = -float(np.log(widths[widths > 0]).sum())
 
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
         """Draw one action a lane."""
@@ -69,11 +74,11 @@ class RandomPolicy:
         if not isinstance(space, BoxSpace):
             assert isinstance(space, DiscreteSpace)
             choices = rng.integers(space.n, size=count) + space.start
-            return Decision(choices, np.full(count, -np.log(space.n)))
+            return Decision(choices, np.full(count, self.log_prob))
         draws = rng.random((count, *space.shape)) * np.where(self._bounded, self._width, 0) + np.where(
             self._bounded, self._low, 0
         )
-        log_probs = np.full(count, self._log_prob)
+        log_probs = np.full(count, self.log_prob)
         if not self._all_bounded:
             log_probs += self._draw_unbounded(space, rng, draws)
         if self._dtype.kind != "f":

@@ -28,6 +28,8 @@ from vinci_offline.spec import (
     DiscreteSpace,
     EnvironmentSpec,
     Space,
+    action_space_from_gymnasium,
+    is_countable,
     space_from_gymnasium,
 )
 
@@ -157,6 +159,11 @@ class Sb3Policy:
         self._starting = np.zeros(0, np.bool_)
         self._stochastic = stochastic
         self.deterministic = not stochastic and not self._recurrent
+        if stochastic and isinstance(spec.action_space, BoxSpace) and is_countable(spec.action_space):
+            raise UsageError(
+                f"sampling {describe_space(spec.action_space)} actions of an SB3 policy is not supported: leave it "
+                "out, or add noise with --noise epsilon:E"
+            )
         if stochastic and not (hasattr(self._policy, "get_distribution") or _has_actor(self._policy)):
             raise UsageError(
                 f"{name.algorithm} learns no distribution, so {name.file} cannot be sampled: "
@@ -182,7 +189,7 @@ class Sb3Policy:
             actions, self._states = self._policy.predict(
                 observations, self._states, starting, deterministic=True
             )
-            discrete = isinstance(self._space, DiscreteSpace) and self.deterministic
+            discrete = is_countable(self._space) and self.deterministic
             decision = Decision(
                 to_actions(actions, self._space, len(rngs)), np.zeros(len(rngs)) if discrete else None
             )
@@ -279,7 +286,9 @@ def _check(name: Sb3Name, policy: Any, spec: EnvironmentSpec) -> None:
         height, width, channels = wanted.shape
         if observation_space.shape == (channels, height, width):
             observation_space = wanted
-    own = EnvironmentSpec(observation_space, space_from_gymnasium(policy.action_space), id=str(name.file))
+    own = EnvironmentSpec(
+        observation_space, action_space_from_gymnasium(policy.action_space), id=str(name.file)
+    )
     check_fits(own, spec)
 
 

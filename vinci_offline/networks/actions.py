@@ -13,9 +13,13 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.spec import BoxSpace, DiscreteSpace, Space
+from vinci_offline.spec import BoxSpace, DiscreteSpace, MultiDiscreteSpace, Space
 from vinci_offline.types import Array, Tensor
 
+SEVERAL_CHOICES = (
+    "the actions are several choices at once (MultiDiscrete or MultiBinary), which no agent learns: record the "
+    "environment through a wrapper whose action space is Discrete, with a number for each combination"
+)
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -75,6 +79,8 @@ def box_of(space: Space) -> BoxSpace:
     Raises:
         SpecError: it is not.
     """
+    if isinstance(space, MultiDiscreteSpace):
+        raise SpecError(SEVERAL_CHOICES)
     if not isinstance(space, BoxSpace):
         raise SpecError(
             "this needs continuous (Box) actions and the environment's are not: choose an agent for Discrete "

@@ -23,7 +23,15 @@ from vinci_offline.data.formats.convert import read, write
 from vinci_offline.data.formats.format import ImportOptions
 from vinci_offline.data.formats.registry import find_format, recognise
 from vinci_offline.errors import DatasetError, UsageError, VinciError
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    MultiDiscreteSpace,
+    Space,
+    TupleSpace,
+)
 from vinci_offline.types import Array, Columns
 
 LENGTHS = (5, 3, 1, 4)
@@ -43,6 +51,12 @@ DISCRETE = EnvironmentSpec(_box(2, np.inf), DiscreteSpace(4))
 
 DICT = EnvironmentSpec(DictSpace({"goal": _box(2, np.inf), "state": _box(3, np.inf)}), _box(2, 1.0))
 """Named observations."""
+
+_FEWEST, _MOST = np.array([0, 1]), np.array([3, 2])
+TUPLE = EnvironmentSpec(
+    TupleSpace.of([_box(2, np.inf), DiscreteSpace(4)]), MultiDiscreteSpace((2,), "int64", _FEWEST, _MOST)
+)
+"""Observations in order, and several choices at once."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,8 @@ def example(spec: EnvironmentSpec) -> Dataset:
 def _draw(space: Space, count: int, rng: np.random.Generator) -> Array:
     if isinstance(space, DiscreteSpace):
         return rng.integers(space.start, space.start + space.n, count)
+    if isinstance(space, MultiDiscreteSpace):
+        return rng.integers(space.low, space.high + 1, (count, *space.shape))
     assert isinstance(space, BoxSpace)
     return rng.uniform(-1, 1, (count, *space.shape)).astype(space.dtype)
 

@@ -18,7 +18,8 @@ from vinci_offline.envs.making import check_fits as check_environment_fits
 from vinci_offline.envs.making import describe_space, environment_spec, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.networks.actions import SEVERAL_CHOICES
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, MultiDiscreteSpace
 from vinci_offline.training.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
@@ -172,6 +173,8 @@ def _hash(datasets: Sequence[Dataset]) -> str:
 
 
 def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
+    if isinstance(spec.action_space, MultiDiscreteSpace):
+        raise SpecError(f"agent {agent.name!r}: {SEVERAL_CHOICES}")
     kind = "discrete" if isinstance(spec.action_space, DiscreteSpace) else "continuous"
     if kind not in agent.action_kinds:
         raise SpecError(

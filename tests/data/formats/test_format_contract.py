@@ -5,12 +5,21 @@ import pytest
 from vinci_offline.data.formats.convert import write
 from vinci_offline.data.formats.registry import NAMES
 from vinci_offline.errors import SpecError
-from vinci_offline.testing.format_contract import BOX, DICT, DISCRETE, FormatCase, FormatContract, example
+from vinci_offline.testing.format_contract import (
+    BOX,
+    DICT,
+    DISCRETE,
+    TUPLE,
+    FormatCase,
+    FormatContract,
+    example,
+)
 
 CASES = [
     FormatCase("vinci", "data.h5", BOX),
     FormatCase("vinci", "data.h5", DISCRETE),
     FormatCase("vinci", "data.h5", DICT),
+    FormatCase("vinci", "data.h5", TUPLE),
     FormatCase("d4rl", "data.hdf5", BOX),
     FormatCase("d4rl", "data.hdf5", DISCRETE),
     FormatCase("d4rl", "data.hdf5", BOX, writing={"final_rows": "yes"}),
@@ -25,6 +34,8 @@ CASES = [
     FormatCase("minari", "data-v0", BOX, writing={"storage": "arrow"}),
     FormatCase("minari", "data-v0", DISCRETE, writing={"storage": "parquet"}),
     FormatCase("minari", "data-v0", DICT, writing={"storage": "arrow"}),
+    FormatCase("minari", "data-v0", TUPLE),
+    FormatCase("minari", "data-v0", TUPLE, writing={"storage": "arrow"}),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
 ]

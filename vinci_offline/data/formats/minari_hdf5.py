@@ -11,7 +11,7 @@ from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5
 from vinci_offline.data.formats.minari_episodes import Episode, stored
 from vinci_offline.data.formats.minari_images import frames
 from vinci_offline.data.formats.minari_metadata import Metadata
-from vinci_offline.data.formats.minari_spaces import leaves
+from vinci_offline.data.formats.minari_spaces import leaves, space_to_minari
 from vinci_offline.data.formats.trajectories import trajectories
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
@@ -100,7 +100,8 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
     Raises:
         VinciError: the disk is full or fails.
     """
-    number = -1
+    number, names = -1, leaves(space_to_minari(dataset.spec.observation_space), _INDEX)
+    paths = {f"{layout.OBSERVATIONS}/{ours}": f"{layout.OBSERVATIONS}/{part}" for ours, part in names.items()}
     with new_hdf5(folder / FILE, overwrite=False) as file:
         for number, each in enumerate(trajectories(dataset)):
             group = file.create_group(f"episode_{number}")
@@ -109,7 +110,7 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
                 group.attrs["seed"] = int(each.facts["seed"])
             for path, values in stored(each, dataset.spec).items():
                 group.create_dataset(
-                    path,
+                    paths.get(path, path),
                     data=values,
                     chunks=True,
                     maxshape=(None, *values.shape[1:]),

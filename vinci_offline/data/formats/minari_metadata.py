@@ -117,7 +117,12 @@ def environment(metadata: Metadata, given: EnvironmentSpec | None, decisions: li
         raise UsageError(
             f"{metadata.file} does not tell its {' and '.join(absent)}: write the dataset anew with minari 0.5"
         )
-    spaces = {name: space_from_minari(metadata.entries[name], f"{metadata.file}: {name}") for name in names}
+    spaces = {
+        name: space_from_minari(
+            metadata.entries[name], f"{metadata.file}: {name}", actions=name == "action_space"
+        )
+        for name in names
+    }
     for name, space in spaces.items():
         if given is not None and getattr(given, name) != space:
             raise SpecError(f"{metadata.file}: the {name} given is not the dataset's; leave --env out")

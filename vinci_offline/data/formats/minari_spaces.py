@@ -10,29 +10,34 @@ import numpy as np
 
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import SpecError
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, Space
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space, TupleSpace
 from vinci_offline.types import Array
 
 
-def space_from_minari(text: Any, where: str) -> Space:
+def space_from_minari(text: Any, where: str, *, actions: bool = False) -> Space:
     """The space that a metadata entry describes.
 
-    MultiBinary and MultiDiscrete are the Box of integers with the same elements, Tuple a Dict of ``"0"``, ``"1"`` ….
+    MultiBinary and MultiDiscrete observations are the Box of integers with the same elements.
     The description is that of https://github.com/Farama-Foundation/Minari/blob/main/minari/serialization.py.
 
     Args:
         text: JSON text.
         where: the entry, for messages.
+        actions: whether these are actions, of which several choices are told from a Box.
 
     Raises:
         SpecError: it is damaged, or datasets cannot hold elements of such a space.
     """
     try:
-        return _space(json.loads(text))
+        content = json.loads(text)
+        space = _space(content)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise SpecError(
             f"{where} is no description of a space ({printable(' '.join(str(error).split()))[:200]})"
         ) from error
+    if actions and isinstance(space, BoxSpace) and content["type"] != "Box":
+        return MultiDiscreteSpace(space.shape, space.dtype, space.low, space.high)
+    return space
 
 
 def space_to_minari(space: Space) -> str:
@@ -86,7 +91,7 @@ def _space(content: Any) -> Space:
     if kind == "Dict":
         return DictSpace({str(key): _space(part) for key, part in content["subspaces"].items()})
     if kind == "Tuple":
-        return DictSpace({str(number): _space(part) for number, part in enumerate(content["subspaces"])})
+        return TupleSpace.of(map(_space, content["subspaces"]))
     raise ValueError(f"{kind} spaces cannot be columns of numbers")
 
 
@@ -105,9 +110,15 @@ def _bounds(content: Any, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -
 
 
 def _description(space: Space) -> dict[str, Any]:
+    if isinstance(space, MultiDiscreteSpace):
+        counts = space.high.astype(np.int64) - space.low + 1
+        choices = {"nvec": counts.tolist(), "start": space.low.tolist()}
+        return {"type": "MultiDiscrete", "dtype": space.dtype, **choices}
     if isinstance(space, BoxSpace):
         bounds = {"low": space.low.tolist(), "high": space.high.tolist()}
         return {"type": "Box", "dtype": space.dtype, "shape": list(space.shape), **bounds}
     if isinstance(space, DiscreteSpace):
         return {"type": "Discrete", "dtype": "int64", "start": space.start, "n": space.n}
+    if isinstance(space, TupleSpace):
+        return {"type": "Tuple", "subspaces": [_description(part) for part in space.spaces.values()]}
     return {"type": "Dict", "subspaces": {key: _description(part) for key, part in space.spaces.items()}}
