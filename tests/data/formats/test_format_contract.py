@@ -36,6 +36,10 @@ CASES = [
     FormatCase("minari", "data-v0", DICT, writing={"storage": "arrow"}),
     FormatCase("minari", "data-v0", TUPLE),
     FormatCase("minari", "data-v0", TUPLE, writing={"storage": "arrow"}),
+    FormatCase("lerobot", "data", BOX, writing={"fps": "50"}),
+    FormatCase("lerobot", "data", DISCRETE),
+    FormatCase("lerobot", "data", DICT),
+    FormatCase("lerobot", "data", TUPLE),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
 ]

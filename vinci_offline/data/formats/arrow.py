@@ -28,8 +28,8 @@ def pyarrow() -> Any:
     return pyarrow
 
 
-def read_table(path: Path) -> Any:
-    """The table of an Arrow (``.arrow``) or Parquet file.
+def read_table(path: Path, columns: list[str] | None = None) -> Any:
+    """The table of an Arrow (``.arrow``) or Parquet file; of a Parquet file, those of ``columns`` that it has.
 
     Raises:
         DatasetError: it is missing, none, or damaged.
@@ -40,7 +40,7 @@ def read_table(path: Path) -> Any:
         raise DatasetError(f"{path} does not exist")
     with arrow_errors(path):
         if path.suffix == ".parquet":
-            table = pa.parquet.ParquetFile(path).read()
+            table = pa.parquet.ParquetFile(path).read(columns)
         else:
             with pa.OSFile(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()
@@ -63,12 +63,12 @@ def arrow_errors(path: Path) -> Iterator[None]:
 
 
 def single(column: Any) -> Any:
-    """A column's chunks as one array."""
+    """A column's chunks as one array; of an extension type, which another package may have registered, its storage."""
     pa = pyarrow()
-    if not isinstance(column, pa.ChunkedArray):
-        return column
     whole = column.combine_chunks()
-    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks)
+    return whole.storage if isinstance(whole, pa.ExtensionArray) else whole
 
 
 def part(values: Any, name: str) -> Any | None:

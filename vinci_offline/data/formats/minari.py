@@ -14,6 +14,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats import minari_arrow, minari_hdf5
 from vinci_offline.data.formats.assembly import assemble
+from vinci_offline.data.formats.folders import refuse_replacing
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.minari_episodes import trajectories_of
 from vinci_offline.data.formats.minari_metadata import (
@@ -87,7 +88,8 @@ class MinariFormat(Format):
             raise UsageError(f"{_STORAGE}={storage}: there are {', '.join(_STORAGES)}")
         path = path if path.name else path.resolve()
         identity = _identity(path, settings.get(_ID))
-        self._refuse(path, overwrite=overwrite)
+        there = data_folder(path) is not None
+        refuse_replacing(path, ("data",), "a Minari dataset", there=there, overwrite=overwrite)
         layout.spec_slots(dataset.spec)
         lost: list[str] = []
         with disk_errors(path), published_folder(path) as folder:
@@ -101,18 +103,6 @@ class MinariFormat(Format):
         root = str(path.absolute()).removesuffix(f"/{identity}")
         decisions = [f"minari.load_dataset({identity!r}) finds it where MINARI_DATASETS_PATH is {root}"]
         return Exported(path, (*decisions, *_said(dataset)), (*lost, *_lost(dataset)))
-
-    def _refuse(self, path: Path, *, overwrite: bool) -> None:
-        """Only a whole Minari dataset is ever replaced, never a folder with something else in it."""
-        if not path.exists():
-            return
-        if not overwrite:
-            raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
-        others = [each for each in path.iterdir() if each.name != "data"] if path.is_dir() else [path]
-        if others or data_folder(path) is None:
-            raise UsageError(
-                f"{path} is not a Minari dataset alone, and is not replaced: choose another name"
-            )
 
 
 def _storage(name: str) -> ModuleType:

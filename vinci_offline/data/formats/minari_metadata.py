@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.formats.folders import read_json
 from vinci_offline.data.formats.minari_spaces import space_from_minari, space_to_minari
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
@@ -19,7 +20,6 @@ METADATA = "metadata.json"
 VERSION = "0.5.4"
 """The version of Minari whose layout is written."""
 
-_LARGEST = 2**26
 _REMARKS = (
     "dataset_id",
     "algorithm_name",
@@ -88,16 +88,7 @@ def read_metadata(path: Path) -> Metadata:
     if folder is None:
         what = "does not exist" if not path.exists() else f"is no folder that holds data/{METADATA}"
         raise DatasetError(f"{path} {what}: give the folder of a Minari dataset")
-    file = folder / METADATA
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise DatasetError(f"{file} is larger than any metadata: the file is damaged")
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{file} cannot be read as JSON: the file is damaged") from error
-    if not isinstance(entries, dict):
-        raise DatasetError(f"{file} holds no JSON object: the file is damaged")
-    return Metadata(folder, entries)
+    return Metadata(folder, read_json(folder / METADATA))
 
 
 def environment(metadata: Metadata, given: EnvironmentSpec | None, decisions: list[str]) -> EnvironmentSpec:

@@ -14,6 +14,7 @@ _HOMES: dict[str, str] = {
     "d3rlpy": "d3rlpy:D3rlpyFormat",
     "robomimic": "robomimic:RobomimicFormat",
     "minari": "minari:MinariFormat",
+    "lerobot": "lerobot:LerobotFormat",
     "npz": "npz:NpzFormat",
 }
 """Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""

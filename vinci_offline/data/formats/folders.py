@@ -1,0 +1,51 @@
+"""Formats that are folders: what of them may be read, and what may be replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from vinci_offline.errors import DatasetError, UsageError
+
+_LARGEST = 2**26
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object of a file that describes a dataset.
+
+    Raises:
+        DatasetError: it is missing, damaged, or larger than any description.
+    """
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise DatasetError(f"{file} is larger than any description of a dataset: the file is damaged")
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{file} cannot be read as JSON: the file is damaged") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{file} holds no JSON object: the file is damaged")
+    return content
+
+
+def refuse_replacing(path: Path, parts: Collection[str], what: str, *, there: bool, overwrite: bool) -> None:
+    """Only a whole dataset is ever replaced, never a folder with something else in it.
+
+    Args:
+        path: where to write.
+        parts: what a dataset that is written consists of.
+        what: the kind of dataset, in words.
+        there: whether ``path`` is one.
+        overwrite: whether it may be replaced.
+
+    Raises:
+        UsageError: something is there that is not to be replaced.
+    """
+    if not path.exists():
+        return
+    if not overwrite:
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
+    others = [each for each in path.iterdir() if each.name not in parts] if path.is_dir() else [path]
+    if others or not there:
+        raise UsageError(f"{path} is not {what} alone, and is not replaced: choose another name")
