@@ -201,7 +201,7 @@ def test_images_alone_are_compressed_by_default(tmp_path):
     auto = write(tmp_path / "auto.h5", spec, columns, [600])
     raw = write(tmp_path / "none.h5", spec, columns, [600], compress="none")
     with h5py.File(tmp_path / "auto.h5") as file, h5py.File(tmp_path / "none.h5") as other:
-        image = file["next_observations/image"]
+        image = file["metadata/frames/observations/image"]
         assert image.compression == "gzip"
         assert image.id.get_storage_size() < image.nbytes / 2
         assert file["observations/vector"].compression is None

@@ -1,3 +1,4 @@
+import h5py
 import typer
 from typer.testing import CliRunner
 
@@ -53,3 +54,12 @@ def test_bad_options_name_themselves(tmp_path):
         result = invoke("Pendulum-v1", "-o", path, *options)
         assert says in str(result.exception)
         assert not path.exists()
+
+
+def test_frames_are_stored_as_asked(tmp_path):
+    for frames in ("once", "plain"):
+        invoke("Pendulum-v1", "-o", tmp_path / f"{frames}.h5", "--steps", 20, "--frames", frames)
+    with h5py.File(tmp_path / "once.h5") as once, h5py.File(tmp_path / "plain.h5") as plain:
+        assert once["observations"].is_virtual
+        assert not plain["observations"].is_virtual
+        assert once.attrs["content_hash"] == plain.attrs["content_hash"]

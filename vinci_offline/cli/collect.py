@@ -102,6 +102,15 @@ def collect(
             rich_help_panel=_FILE,
         ),
     ] = "auto",
+    frames: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|once|plain",
+            help="once: store an observation once, though it is the next one of the row before; plain: twice. "
+            "auto: once for images. Both read the same.",
+            rich_help_panel=_FILE,
+        ),
+    ] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file that is there.", rich_help_panel=_FILE)
     ] = False,
@@ -128,6 +137,7 @@ def collect(
         record_infos=[key.strip() for key in record_infos.split(",") if key.strip()] if record_infos else (),
         float64=float64,
         compress=compress,  # type: ignore[arg-type]
+        frames=frames,  # type: ignore[arg-type]
         resume=resume,
         overwrite=overwrite,
     )

@@ -29,7 +29,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vinci_offline.data.writer import Compression
+    from vinci_offline.data.writer import Compression, FrameStorage
 
 
 class Dataset:
@@ -343,9 +343,20 @@ class Dataset:
         return to_frame(self, columns)
 
     def save(
-        self, path: str | os.PathLike[str], *, compress: Compression = "auto", overwrite: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compress: Compression = "auto",
+        frames: FrameStorage = "auto",
+        overwrite: bool = False,
     ) -> Dataset:
         """Write the rows of this view to a file in blocks, and return the file's dataset.
+
+        Args:
+            path: the file.
+            compress: see `vinci_offline.data.writer.DatasetWriter`.
+            frames: whether a next observation that is the following row's observation is stored once; see there.
+            overwrite: replace an existing file.
 
         Raises:
             UsageError: the file exists and ``overwrite`` is not set.
@@ -358,6 +369,7 @@ class Dataset:
             self.spec,
             attributes=self.attributes,
             compress=compress,
+            frames=frames,
             float64=True,
             overwrite=overwrite,
         ) as writer:

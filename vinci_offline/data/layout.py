@@ -24,6 +24,8 @@ TERMINALS = "terminals"
 TIMEOUTS = "timeouts"
 INFOS = "infos"
 EPISODES = "metadata/episodes"
+FRAMES = "metadata/frames"
+"""Observations that are stored once, by the path of their column."""
 ACTION_LOG_PROBS = "infos/action_log_probs"
 
 COLUMN_ROOTS = (OBSERVATIONS, ACTIONS, REWARDS, NEXT_OBSERVATIONS, TERMINALS, TIMEOUTS, INFOS)

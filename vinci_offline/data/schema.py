@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.frames import Frames
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
@@ -16,10 +17,11 @@ from vinci_offline.types import Array
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """One dataset of the file: the shape with its rows, and the dtype in which it is read."""
+    """One dataset of the file: the shape with its rows, the dtype in which it is read, and the frames it shows."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
+    frames: Frames | None = None
 
 
 def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Problem]:

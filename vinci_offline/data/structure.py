@@ -20,6 +20,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.attributes import decode
+from vinci_offline.data.frames import frames_of
 from vinci_offline.data.heaps import check_heaps
 from vinci_offline.data.problem import Problem, printable
 from vinci_offline.data.schema import StoredColumn, fit, table_problems
@@ -169,9 +170,13 @@ def read_column(structure: Structure, path: str, rows: slice) -> Array:
     column = structure.columns[path]
     with open_hdf5(structure.path, structure.stamp) as file:
         kept: _Kept | None = getattr(_thread, "kept", None)
-        dataset = file[path] if kept is None else kept.column(path)
-        whole = rows == slice(0, column.shape[0])
-        values: Array = dataset[()] if whole else dataset[rows]
+        place = path if column.frames is None else column.frames.path
+        dataset = file[place] if kept is None else kept.column(place)
+        if column.frames is not None:
+            values = column.frames.read(dataset, slice(*rows.indices(column.shape[0])))
+        else:
+            whole = rows == slice(0, column.shape[0])
+            values = dataset[()] if whole else dataset[rows]
     if path in {layout.TERMINALS, layout.TIMEOUTS}:
         return _flags(values, structure.path, path)
     return values if values.dtype == column.dtype else values.astype(column.dtype)
@@ -233,14 +238,26 @@ def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn
             if len(columns) >= _MOST_COLUMNS:
                 problems.append(Problem(root, f"more than {_MOST_COLUMNS} columns", "keep fewer infos"))
                 return columns
-            flag = path in {layout.TERMINALS, layout.TIMEOUTS}
-            problem = unreadable(path, dataset, flag=flag)
-            if problem is not None:
-                problems.append(problem)
+            column = _column(file, path, dataset)
+            if isinstance(column, Problem):
+                problems.append(column)
             else:
-                dtype = np.dtype(np.bool_) if flag else dataset.dtype
-                columns[path] = StoredColumn(dataset.shape, dtype.newbyteorder("="))
+                columns[path] = column
     return columns
+
+
+def _column(file: h5py.File, path: str, dataset: Any) -> StoredColumn | Problem:
+    """One column, or why it cannot be read."""
+    flag = path in {layout.TERMINALS, layout.TIMEOUTS}
+    if not dataset.is_virtual:
+        problem = unreadable(path, dataset, flag=flag)
+        dtype = np.dtype(np.bool_) if flag else dataset.dtype
+        return problem or StoredColumn(dataset.shape, dtype.newbyteorder("="))
+    frames = frames_of(file, path, dataset)
+    if isinstance(frames, Problem):
+        return frames
+    problem = unreadable(frames.path, file[frames.path], flag=flag)
+    return problem or StoredColumn(dataset.shape, dataset.dtype.newbyteorder("="), frames)
 
 
 def datasets_below(
@@ -268,16 +285,17 @@ def datasets_below(
 
 def unreadable(path: str, dataset: Any, *, flag: bool = False) -> Problem | None:
     """Why the values of a dataset cannot be had from this file; a ``flag`` is no floating-point number."""
+    # First, as HDF5 opens the files that a virtual dataset names to tell its shape.
+    if dataset.is_virtual or dataset.external:
+        return Problem(
+            path, "its values lie in other files, which are not read", "copy the data into this file"
+        )
     dtype = dataset.dtype
     if dataset.shape is None or dataset.shape == ():
         return Problem(path, "a single value, not an array with a row a transition", "see docs/format.md")
     if dtype.kind not in ("biu" if flag else "biuf") or dtype.subdtype is not None:
         wanted = "booleans" if flag else "numbers"
         return Problem(path, f"dtype {dtype} where {wanted} are expected", "convert the column")
-    if dataset.is_virtual or dataset.external:
-        return Problem(
-            path, "its values lie in other files, which are not read", "copy the data into this file"
-        )
     return _unavailable_filter(path, dataset) or _unbacked(path, dataset) or _unwieldy(path, dataset)
 
 

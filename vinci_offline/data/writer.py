@@ -17,7 +17,8 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.attributes import encode, library_versions
-from vinci_offline.data.digest import ColumnDigest, content_hash
+from vinci_offline.data.column_writer import ColumnWriter, FramesWriter, continues, filters_of
+from vinci_offline.data.digest import content_hash
 from vinci_offline.data.episodes import EpisodeTable
 from vinci_offline.data.storage import cast, storage_dtype
 from vinci_offline.errors import DatasetError, UsageError, VinciError
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from vinci_offline.data.dataset import Dataset
 
 Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
+FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
 
-# Superblock and object headers with checksums, which every HDF5 library since 2008 reads.
-_HDF5_VERSION = ("v108", "v108")
-_SMALLEST_FILTERED = 4096
+# Superblock and object headers with checksums, which every HDF5 library since 2008 reads; frames that are stored
+# once are virtual datasets, which HDF5 has since 1.10 (2016).
+_HDF5_VERSION = ("v108", "v110")
 _COPY_BYTES = 2**26
 """Large, because each block of a view whose rows are shuffled is gathered from all over the file."""
 # Bytes of pixels have no high and low halves for a shuffle to part. Every HDF5 library reads gzip. Of Pendulum's
@@ -53,6 +55,8 @@ class DatasetWriter:
         compress: a lossless filter for every column, or ``auto``: gzip for images (uint8 rows of two axes or
             more), nothing for the others. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin,
             also to read.
+        frames: ``once`` stores a next observation that is the following row's observation only there, ``plain``
+            in its own column too; ``auto`` does so for images, if most rows of the first append continue.
         float64: store floating-point columns as they are given; otherwise float64 becomes float32.
         overwrite: replace an existing file.
 
@@ -67,6 +71,7 @@ class DatasetWriter:
         *,
         attributes: Mapping[str, Any] | None = None,
         compress: Compression = "auto",
+        frames: FrameStorage = "auto",
         float64: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -75,9 +80,14 @@ class DatasetWriter:
         self._attributes = _file_attributes(spec, attributes or {})
         self._filters = _filters(compress)
         self._image_filters = _IMAGE_FILTERS if compress == "auto" else self._filters
+        if frames not in get_args(FrameStorage):
+            raise UsageError(f"unknown frames {frames!r}; there are: {', '.join(get_args(FrameStorage))}")
+        self._frame_storage = frames
         self._float64 = float64
         self._overwrite = overwrite
-        self._columns: dict[str, _ColumnWriter] = {}
+        self._columns: dict[str, ColumnWriter] = {}
+        self._frames: dict[str, FramesWriter] = {}
+        self._kinds: dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]] = {}
         self._episodes = EpisodeTable()
         self._rows = 0
         refuse_existing(self.path, overwrite=self._overwrite)
@@ -126,14 +136,18 @@ class DatasetWriter:
         """
         arrays = {path: np.asarray(values) for path, values in columns.items()}
         rows = self._check(arrays)
-        if not self._columns:
-            self._columns = {path: self._new_column(path, arrays[path]) for path in sorted(arrays)}
+        kinds = self._kinds or {path: self._kind(path, values) for path, values in sorted(arrays.items())}
         # All checks first, so that a refused append leaves nothing behind.
-        cast_arrays = {path: cast(values, self._columns[path].dtype, path) for path, values in arrays.items()}
+        cast_arrays = {path: cast(values, kinds[path][1], path) for path, values in arrays.items()}
         self._episodes.append(cast_arrays, episodes, start=self._rows)
+        if not self._kinds:
+            self._kinds = kinds
+            self._make_columns(cast_arrays)
         with disk_errors(self.path):
-            for path, values in cast_arrays.items():
-                self._columns[path].append(values)
+            for path, column in self._columns.items():
+                column.append(cast_arrays[path])
+            for path, pair in self._frames.items():
+                pair.append(cast_arrays[path], cast_arrays[f"next_{path}"])
         self._rows += rows
 
     def describe_episodes(self, episodes: Mapping[str, Array]) -> None:
@@ -158,7 +172,7 @@ class DatasetWriter:
 
     def _check(self, arrays: Mapping[str, Array]) -> int:
         """The number of rows, where the columns are those expected, of the right shapes and equally long."""
-        expected = set(self._columns) or {*self._slots, *(path for path in arrays if _is_info(path))}
+        expected = set(self._kinds) or {*self._slots, *(path for path in arrays if _is_info(path))}
         if set(arrays) != expected:
             missing, unknown = sorted(expected - set(arrays)), sorted(set(arrays) - expected)
             raise DatasetError(
@@ -181,25 +195,51 @@ class DatasetWriter:
         return lengths[layout.REWARDS]
 
     def _row_shape(self, path: str, values: Array) -> tuple[int, ...]:
-        if path in self._columns:
-            return self._columns[path].shape
+        if path in self._kinds:
+            return self._kinds[path][0]
         return self._slots[path].shape if path in self._slots else values.shape[1:]
 
-    def _new_column(self, path: str, values: Array) -> _ColumnWriter:
-        dtype = storage_dtype(values, self._slots.get(path), self._float64)
-        filters = self._image_filters if _is_image(values.shape[1:], dtype) else self._filters
-        return _ColumnWriter(self._file, path, values.shape[1:], dtype, filters)
+    def _kind(self, path: str, values: Array) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+        return values.shape[1:], storage_dtype(values, self._slots.get(path), self._float64)
+
+    def _make_columns(self, arrays: Mapping[str, Array]) -> None:
+        once = {path for path in arrays if self._stored_once(path, arrays)}
+        for path, (shape, dtype) in self._kinds.items():
+            filters = self._image_filters if _is_image(shape, dtype) else self._filters
+            if path in once:
+                paths = (path, f"next_{path}")
+                self._frames[path] = FramesWriter(self._file, paths, shape, dtype, filters)
+            elif path.removeprefix("next_") not in once:
+                self._columns[path] = ColumnWriter(self._file, path, shape, dtype, filters)
+
+    def _stored_once(self, path: str, arrays: Mapping[str, Array]) -> bool:
+        """Whether a column of observations and that of the next ones share their frames."""
+        following = f"next_{path}"
+        if self._frame_storage == "plain" or path.partition("/")[0] != layout.OBSERVATIONS:
+            return False
+        # Where a virtual dataset names its source, a % stands for a number.
+        if self._kinds[path] != self._kinds[following] or "%" in path:
+            return False
+        if self._frame_storage == "once":
+            return True
+        observed = arrays[path]
+        most = len(observed) < 2 or continues(arrays[following][:-1], observed[1:]).mean() > 0.5
+        return _is_image(*self._kinds[path]) and bool(most)
 
     def _finish(self) -> None:
         if not self._rows:
             raise DatasetError(f"{self.path}: no rows were appended, and a dataset cannot be empty")
         for column in self._columns.values():
             column.finish()
+        for pair in self._frames.values():
+            pair.finish()
         for name, values in self._episodes.arrays().items():
             self._file.create_dataset(
-                f"{layout.EPISODES}/{name}", data=values, **_filters_of(self._filters, values)
+                f"{layout.EPISODES}/{name}", data=values, **filters_of(self._filters, values)
             )
         hashed = {path: column.fingerprint() for path, column in self._columns.items()}
+        for pair in self._frames.values():
+            hashed |= pair.fingerprints()
         self._file.attrs.update(self._attributes)
         self._file.attrs[layout.ATTRIBUTE_HASH] = content_hash(hashed)
         # Whatever the disk refuses is to come out here, where the file can still be abandoned.
@@ -228,72 +268,6 @@ def drop_abandoned(path: Path) -> None:
     """Remove what writers of ``path`` that were killed have left beside it; nobody may be writing it now."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         left.unlink(missing_ok=True)
-
-
-class _ColumnWriter:
-    """One column: gathers rows until they fill a chunk, so that small appends cost no HDF5 call."""
-
-    def __init__(
-        self,
-        file: h5py.File,
-        path: str,
-        shape: tuple[int, ...],
-        dtype: np.dtype[np.generic],
-        filters: Mapping[str, Any],
-    ) -> None:
-        self.path = path
-        self.shape = shape
-        self.dtype = dtype
-        self._file = file
-        self._filters = filters
-        self._buffer = np.empty((layout.chunk_rows(shape, dtype), *shape), dtype)
-        self._filled = 0
-        self._written = 0
-        self._dataset: Any = None
-        self._digest = ColumnDigest()
-
-    def append(self, values: Array) -> None:
-        done = 0
-        while done < len(values):
-            taken = min(len(values) - done, len(self._buffer) - self._filled)
-            self._buffer[self._filled : self._filled + taken] = values[done : done + taken]
-            self._filled += taken
-            done += taken
-            if self._filled == len(self._buffer):
-                self._flush()
-
-    def finish(self) -> None:
-        if self._dataset is not None:
-            self._flush()
-            return
-        # A whole chunk for a column that is smaller would only make the file larger.
-        values = self._buffer[: self._filled]
-        self._digest.update(values)
-        filters = _filters_of(self._filters, values)
-        self._dataset = self._file.create_dataset(self.path, data=values, **filters)
-        self._written = self._filled
-
-    def fingerprint(self) -> tuple[np.dtype[np.generic], tuple[int, ...], str]:
-        return self.dtype, (self._written, *self.shape), self._digest.hexdigest()
-
-    def _flush(self) -> None:
-        if not self._filled:
-            return
-        if self._dataset is None:
-            self._dataset = self._file.create_dataset(
-                self.path,
-                (0, *self.shape),
-                self.dtype,
-                maxshape=(None, *self.shape),
-                chunks=self._buffer.shape,
-                **self._filters,
-            )
-        rows = self._buffer[: self._filled]
-        self._digest.update(rows)
-        self._dataset.resize(self._written + self._filled, axis=0)
-        self._dataset[self._written :] = rows
-        self._written += self._filled
-        self._filled = 0
 
 
 def _is_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bool:
@@ -336,11 +310,6 @@ def _filters(compress: str) -> dict[str, Any]:
     except ImportError:
         raise UsageError("compression blosc2 needs hdf5plugin: pip install 'vinci-offline[blosc2]'") from None
     return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
-
-
-def _filters_of(filters: Mapping[str, Any], values: Array) -> dict[str, Any]:
-    """Filters for a dataset written in one piece: one chunk, or contiguous where filtering would not pay."""
-    return {**filters, "chunks": values.shape} if filters and values.nbytes > _SMALLEST_FILTERED else {}
 
 
 def copy_rows(dataset: Dataset, writer: DatasetWriter) -> None:

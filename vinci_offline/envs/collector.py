@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from vinci_offline.data.dataset import Dataset
-    from vinci_offline.data.writer import Compression
+    from vinci_offline.data.writer import Compression, FrameStorage
 
 
 _ENGINES = ("local", "ray")
@@ -53,6 +53,7 @@ def collect(
     record_infos: Sequence[str] = (),
     float64: bool = False,
     compress: Compression = "auto",
+    frames: FrameStorage = "auto",
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -81,6 +82,8 @@ def collect(
         record_infos: keys of the step's info to record as ``infos/KEY``.
         float64: store float64 as it is rather than as float32.
         compress: a lossless filter for the file.
+        frames: ``once`` stores each observation once, ``plain`` also as the next one of the row before; ``auto``
+            does the former for images. Both read the same.
         resume: go on with an interrupted collection of the same configuration.
         overwrite: replace an existing file and an interrupted collection.
         progress: show progress on standard error, if that is a terminal.
@@ -129,6 +132,7 @@ def collect(
                 spec,
                 attributes=_attributes(configuration),
                 compress=compress,
+                frames=frames,
                 float64=float64,
                 overwrite=overwrite,
             )
