@@ -195,12 +195,19 @@ def mend(path: Path) -> str:
 
 
 def make_originals(folder: Path) -> list[Path]:
-    """A plain file, a compressed one and a flat one as others write them; beside them a secret."""
+    """A plain file, a compressed one, one whose frames are stored once, and a flat one; beside them a secret."""
     chance = np.random.default_rng(0)
     plain = box_spec()
     data = Dataset.from_columns(columns_of(plain, chance), plain, {"length": [500] * (ROWS // 500)})
     data.save(folder / "plain.h5")
     data.save(folder / "gzip.h5", compress="gzip")
+    following = np.append(data.columns["observations"][1:], data.columns["observations"][:1], axis=0)
+    ends = np.arange(1, ROWS + 1) % 500 == 0
+    following[ends] = data.columns["next_observations"][ends]
+    ordered = Dataset.from_columns(
+        {**data.columns, "next_observations": following}, plain, data.episode_columns
+    )
+    ordered.save(folder / "once.h5", compress="gzip", frames="once")
     with h5py.File(folder / "plain.h5") as source, h5py.File(folder / "flat.h5", "w") as target:
         for name in ("observations", "actions", "rewards", "terminals", "next_observations"):
             source.copy(name, target)
@@ -210,7 +217,7 @@ def make_originals(folder: Path) -> list[Path]:
                 np.full((ROWS, 3), SECRET, "f4") if name == "observations" else np.full(ROWS, SECRET, "f4")
             )
     np.full(ROWS * 3, SECRET, "f4").tofile(folder / "secret.bin")
-    return [folder / name for name in ("plain.h5", "gzip.h5", "flat.h5")]
+    return [folder / name for name in ("plain.h5", "gzip.h5", "once.h5", "flat.h5")]
 
 
 def box_spec() -> EnvironmentSpec:
@@ -362,6 +369,41 @@ def virtual_source(file: h5py.File, chance: random.Random, folder: Path) -> None
     file.create_virtual_dataset(name, layout)
 
 
+def other_frames(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    """What the columns of observations show is something else than the rows of a dataset of this file."""
+    place = "metadata/frames/observations"
+    if place in file:
+        del file[place]
+    kind = chance.choice(["nothing", "link", "loop", "huge", "short", "text", "storage"])
+    if kind == "link":
+        file[place] = h5py.ExternalLink(str(folder / "secret.h5"), "/observations")
+    elif kind == "loop":
+        layout = h5py.VirtualLayout((ROWS + 6, 3), "f4")
+        layout[:ROWS] = h5py.VirtualSource(".", "observations", (ROWS, 3))
+        file.create_virtual_dataset(place, layout)
+    elif kind == "storage":
+        outside = [(str(folder / "secret.bin"), 0, 12 * ROWS)]
+        file.create_dataset(place, (ROWS, 3), "f4", external=outside)
+    elif kind != "nothing":
+        rows = {"huge": 2**40, "short": 100, "text": ROWS + 6}[kind]
+        file.create_dataset(place, (rows, 3), "S4" if kind == "text" else "f4", chunks=(50, 3))
+
+
+def mixed_mappings(file: h5py.File, chance: random.Random, folder: Path) -> None:
+    """Observations that show rows of other columns, in any order and number."""
+    source = chance.choice(["next_observations", "observations_kept"])
+    if source == "observations_kept":
+        file[source] = file["observations"][()]
+    rows = chance.choice([ROWS, 10 * ROWS, 2**40])
+    del file["observations"]
+    layout = h5py.VirtualLayout((rows, 3), "f4")
+    shown = h5py.VirtualSource(".", source, (ROWS, 3))
+    for _ in range(chance.choice([1, 5, 300])):
+        first, place, step = chance.randrange(ROWS - 100), chance.randrange(ROWS - 100), chance.choice([1, 2])
+        layout[first : first + 10] = shown[place : place + 10 * step : step]
+    file.create_virtual_dataset("observations", layout)
+
+
 def soft_link(file: h5py.File, chance: random.Random, folder: Path) -> None:
     name = some_column(chance)
     del file[name]
@@ -445,6 +487,8 @@ CHANGES: dict[str, Change] = {
     "external link": external_link,
     "external storage": external_storage,
     "virtual source": virtual_source,
+    "other frames": other_frames,
+    "mixed mappings": mixed_mappings,
     "soft link": soft_link,
     "group loop": group_loop,
     "deep groups": deep_groups,

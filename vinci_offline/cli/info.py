@@ -55,6 +55,9 @@ def info(
             show_table(_histogram(spread), header=(f"{name} from", "episodes", ""), numbers_from=None)
     print()
     show_table(_dimensions(summary), header=("", "mean", "std", "min", "max"), numbers_from=1)
+    if not summary["agents"]:
+        print("\nno agent learns several choices at once")
+        return
     print()
     agents = [(each["agent"], each["verdict"], each["because"], each["source"]) for each in summary["agents"]]
     show_table(agents, header=("agent", "suits", "because", "source"))
