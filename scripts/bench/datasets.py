@@ -59,11 +59,12 @@ def main() -> None:
 def write(path: Path, rows: int) -> None:
     spec = EnvironmentSpec(box(OBSERVATION, np.inf), box(ACTION, 1.0), id="Bench-v0")
     rng = np.random.default_rng(0)
+    observations = rng.standard_normal((CHUNK, OBSERVATION), dtype=np.float32)
     columns = {
-        "observations": rng.standard_normal((CHUNK, OBSERVATION), dtype=np.float32),
+        "observations": observations,
         "actions": rng.uniform(-1, 1, (CHUNK, ACTION)).astype(np.float32),
         "rewards": rng.standard_normal(CHUNK, dtype=np.float32),
-        "next_observations": rng.standard_normal((CHUNK, OBSERVATION), dtype=np.float32),
+        "next_observations": np.roll(observations, -1, axis=0),
         "terminals": np.zeros(CHUNK, np.bool_),
         "timeouts": np.arange(1, CHUNK + 1) % EPISODE == 0,
     }
@@ -72,6 +73,7 @@ def write(path: Path, rows: int) -> None:
             count = min(EPISODE, rows - start)
             first = start % CHUNK
             part = {name: values[first : first + count] for name, values in columns.items()}
+            part["rewards"] = part["rewards"] + start // CHUNK  # no row repeats another
             writer.append(part, {"length": np.array([count])})
 
 

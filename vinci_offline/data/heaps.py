@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 
 from vinci_offline.errors import DatasetError
 
-_WHOLE = 2**26
+_WHOLE = 2**24
 """Files up to this size are searched whole; of larger ones both ends, where a writer puts what it writes last."""
-_END = 2**22
+_END = 2**20
 _HEADER = 16
+_SIGNATURE = b"GCOL\x01"
 
 
 def check_heaps(path: Path) -> None:
@@ -23,25 +23,23 @@ def check_heaps(path: Path) -> None:
         DatasetError: the heap is damaged.
     """
     with path.open("rb") as file:
-        try:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (ValueError, OSError):  # an empty file, which others refuse
-            return
-    with content:
-        size = len(content)
-        parts = [(0, size)] if size <= _WHOLE else [(0, _END), (size - _END, size)]
-        for first, last in parts:
-            place = content.find(b"GCOL\x01", first, last)
+        size = path.stat().st_size
+        parts = [(0, size)] if size <= _WHOLE else [(0, _END), (size - _END, _END)]
+        for first, length in parts:
+            file.seek(first)
+            content = file.read(length)
+            place = content.find(_SIGNATURE)
             while place >= 0:
                 if not _adds_up(content, place):
+                    where = first + place
                     raise DatasetError(
-                        f"{path} is damaged (the heap of texts at byte {place}): copy or record it again"
+                        f"{path} is damaged (the heap of texts at byte {where}): copy or record it again"
                     )
-                place = content.find(b"GCOL\x01", place + 1, last)
+                place = content.find(_SIGNATURE, place + 1)
 
 
-def _adds_up(content: mmap.mmap, start: int) -> bool:
-    """Whether the objects of a heap fill it; a heap beyond the file's end is for HDF5 to refuse."""
+def _adds_up(content: bytes, start: int) -> bool:
+    """Whether the objects of a heap fill it, as far as it lies in ``content``; a cut one is for HDF5 to refuse."""
     end = start + _number(content, start + 8)
     place = start + _HEADER
     while place + _HEADER <= min(end, len(content)):
@@ -53,5 +51,5 @@ def _adds_up(content: mmap.mmap, start: int) -> bool:
     return True
 
 
-def _number(content: mmap.mmap, place: int) -> int:
+def _number(content: bytes, place: int) -> int:
     return int.from_bytes(content[place : place + 8], "little")

@@ -187,6 +187,8 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
             file = h5py.File(temporary, "x")
             try:
                 yield file
+                # Whatever the disk refuses is to come out here, where the file can still be abandoned.
+                file.flush()
                 file.close()
             except BaseException:
                 abandon(file)
