@@ -60,6 +60,24 @@ CASES = (
     Case("convert to D4RL", ("convert", "pendulum-mixed", "{disk}/data.hdf5"), "data.hdf5", (64, 500, 1000)),
     Case("convert to NumPy", ("convert", "pendulum-mixed", "{disk}/data.npz"), "data.npz", (64, 500, 1000)),
     Case(
+        "convert to robomimic",
+        ("convert", "pendulum-mixed", "{disk}/demos.hdf5", "--to", "robomimic"),
+        "demos.hdf5",
+        (64, 500, 1000),
+    ),
+    Case(
+        "convert to d3rlpy",
+        ("convert", "pendulum-mixed", "{disk}/data.h5", "--to", "d3rlpy"),
+        "data.h5",
+        (64, 500, 1000),
+    ),
+    Case(
+        "convert to Minari",
+        ("convert", "pendulum-mixed", "{disk}/pendulum/mixed-v0", "--to", "minari"),
+        "pendulum/mixed-v0",
+        (64, 500, 1000),
+    ),
+    Case(
         "train",
         (*TRAIN, "-o", "{disk}/run"),
         "run/checkpoints/step-0000000400.npz",

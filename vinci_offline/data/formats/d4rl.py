@@ -13,7 +13,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.assembly import Logged, assemble
 from vinci_offline.data.formats.flat import flags, flat_ends, refuse_dict
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
-from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5
+from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
@@ -73,13 +73,7 @@ class D4rlFormat(Format):
         with new_hdf5(path, overwrite=overwrite) as file:
             for column in dataset.columns:
                 if not (padded and column == layout.NEXT_OBSERVATIONS):
-                    file.create_dataset(
-                        column,
-                        data=source.column(column),
-                        compression="gzip",
-                        compression_opts=1,
-                        shuffle=True,
-                    )
+                    put(file, column, source.column(column))
             file.attrs[_PADDED] = padded
         timed_out = int(dataset.episode_columns["truncated"].sum())
         decisions = [f"{len(dataset):,} rows under D4RL's names, next_observations among them"]

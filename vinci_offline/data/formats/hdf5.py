@@ -195,7 +195,17 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
                 raise
 
 
-def put(group: h5py.Group, name: str, values: Array) -> None:
-    """Write an array; one that is large enough to gain by it is compressed, without loss."""
+def put(group: h5py.Group, name: str, values: Array, **options: Any) -> None:
+    """Write an array; one that is large enough to gain by it is compressed, without loss.
+
+    Args:
+        group: where to.
+        name: its path from there.
+        values: the array.
+        **options: of h5py, such as ``maxshape``.
+    """
     filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    group.create_dataset(name, data=values, **(filters if values.nbytes >= _SMALLEST_COMPRESSED else {}))
+    chosen = filters if values.nbytes >= _SMALLEST_COMPRESSED else {}
+    written = group.create_dataset(name, data=values, **{**chosen, **options})
+    # While it is held: what a full disk refuses as a dataset is let go of would end the process.
+    written.flush()

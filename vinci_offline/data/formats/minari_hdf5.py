@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5
+from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
 from vinci_offline.data.formats.minari_episodes import Episode, stored
 from vinci_offline.data.formats.minari_images import frames
 from vinci_offline.data.formats.minari_metadata import Metadata
@@ -109,12 +109,5 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
             if "seed" in each.facts:
                 group.attrs["seed"] = int(each.facts["seed"])
             for path, values in stored(each, dataset.spec).items():
-                group.create_dataset(
-                    paths.get(path, path),
-                    data=values,
-                    chunks=True,
-                    maxshape=(None, *values.shape[1:]),
-                    compression="gzip",
-                    compression_opts=1,
-                )
+                put(group, paths.get(path, path), values, chunks=True, maxshape=(None, *values.shape[1:]))
     return number + 1
