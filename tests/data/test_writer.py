@@ -203,6 +203,7 @@ def test_images_alone_are_compressed_by_default(tmp_path):
     with h5py.File(tmp_path / "auto.h5") as file, h5py.File(tmp_path / "none.h5") as other:
         image = file["metadata/frames/observations/image"]
         assert image.compression == "gzip"
+        assert image.chunks[0] == 2**17 // (32 * 32 * 3)
         assert image.id.get_storage_size() < image.nbytes / 2
         assert file["observations/vector"].compression is None
         assert other["observations/image"].compression is None

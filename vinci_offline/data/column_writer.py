@@ -20,7 +20,7 @@ _SMALLEST_FILTERED = 4096
 
 
 class ColumnWriter:
-    """One column: gathers rows until they fill a chunk, so that small appends cost no HDF5 call."""
+    """One column: gathers rows until they fill a MiB of whole chunks, so that small appends cost no HDF5 call."""
 
     def __init__(
         self,
@@ -35,7 +35,12 @@ class ColumnWriter:
         self.dtype = dtype
         self._file = file
         self._filters = filters
-        self._buffer = np.empty((layout.chunk_rows(shape, dtype), *shape), dtype)
+        chunk_bytes = (
+            layout.IMAGE_CHUNK_BYTES if filters and layout.is_image(shape, dtype) else layout.CHUNK_BYTES
+        )
+        self._chunk_rows = layout.chunk_rows(shape, dtype, chunk_bytes)
+        buffered = max(1, layout.chunk_rows(shape, dtype) // self._chunk_rows) * self._chunk_rows
+        self._buffer = np.empty((buffered, *shape), dtype)
         self._filled = 0
         self._written = 0
         self._dataset: Any = None
@@ -60,7 +65,7 @@ class ColumnWriter:
         # A whole chunk for a column that is smaller would only make the file larger.
         values = self._buffer[: self._filled]
         self._digest.update(values)
-        filters = filters_of(self._filters, values)
+        filters = filters_of(self._filters, values, self._chunk_rows)
         self._dataset = self._file.create_dataset(self.path, data=values, **filters)
         self._written = self._filled
 
@@ -77,7 +82,7 @@ class ColumnWriter:
                 (0, *self.shape),
                 self.dtype,
                 maxshape=(None, *self.shape),
-                chunks=self._buffer.shape,
+                chunks=(self._chunk_rows, *self.shape),
                 **self._filters,
             )
         rows = self._buffer[: self._filled]
@@ -167,6 +172,11 @@ def continues(following: Array, observed: Array) -> Array:
     return np.asarray((one == other).all(axis=1))
 
 
-def filters_of(filters: Mapping[str, Any], values: Array) -> dict[str, Any]:
-    """Filters for a dataset written in one piece: one chunk, or contiguous where filtering would not pay."""
-    return {**filters, "chunks": values.shape} if filters and values.nbytes > _SMALLEST_FILTERED else {}
+def filters_of(filters: Mapping[str, Any], values: Array, chunk_rows: int | None = None) -> dict[str, Any]:
+    """Filters for a dataset written in one piece, in one chunk unless ``chunk_rows`` are fewer.
+
+    Contiguous where filtering would not pay.
+    """
+    if not filters or values.nbytes <= _SMALLEST_FILTERED:
+        return {}
+    return {**filters, "chunks": (min(len(values), chunk_rows or len(values)), *values.shape[1:])}

@@ -41,6 +41,8 @@ RESERVED_ATTRIBUTES = (ATTRIBUTE_FORMAT, ATTRIBUTE_VERSION, ATTRIBUTE_ENVIRONMEN
 """Attributes that describe the file itself; all others say where the data came from."""
 
 CHUNK_BYTES = 2**20
+IMAGE_CHUNK_BYTES = 2**17
+"""Of compressed images: a chunk is unfolded whole for each row that is looked up in it."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,14 @@ def stored_dtype(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
     return dtype.newbyteorder("=")
 
 
-def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
-    """How many rows of ``shape`` make about one MiB; at least one."""
-    return max(1, CHUNK_BYTES // max(1, math.prod(shape) * dtype.itemsize))
+def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[np.generic], chunk_bytes: int = CHUNK_BYTES) -> int:
+    """How many rows of ``shape`` make about ``chunk_bytes``; at least one."""
+    return max(1, chunk_bytes // max(1, math.prod(shape) * dtype.itemsize))
+
+
+def is_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bool:
+    """Whether rows are images: bytes with two axes or more."""
+    return dtype == np.uint8 and len(shape) >= 2
 
 
 def column_order(path: str) -> tuple[int, str]:
