@@ -14,11 +14,12 @@ from vinci_offline.errors import UsageError
 
 if TYPE_CHECKING:
     from vinci_offline.data.dataset import Dataset
-    from vinci_offline.data.select import Choice, Chosen
+    from vinci_offline.data.select import Chosen
     from vinci_offline.data.writer import Compression
 
 _WHICH = "Which rows, in this order"
 _DRAW = "How many"
+_GOALS = "Goals, for Dict observations with achieved_goal and desired_goal"
 _OUTPUT = "Output"
 
 
@@ -73,6 +74,24 @@ def select(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    relabel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="future:K|random:K",
+            help="Add K copies of each row with goals that were reached (HER).",
+            rich_help_panel=_GOALS,
+        ),
+    ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(metavar="ENV", help="Whose compute_reward rewards them.", rich_help_panel=_GOALS),
+    ] = None,
+    reward_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T", help="Or: 0 within this distance of the goal, else -1.", rich_help_panel=_GOALS
+        ),
+    ] = None,
     compress: Annotated[
         str, typer.Option(metavar="auto|none|lzf|gzip|blosc2", help="As in collect.", rich_help_panel=_OUTPUT)
     ] = "auto",
@@ -85,9 +104,10 @@ def select(
 ) -> None:
     """Filter, merge, sample and split datasets; where the rows come from is recorded.
 
-    Refuses sources of unlike spaces. The same seed chooses the same rows.
+    Refuses sources of unlike spaces. The same seed chooses the same rows. Files of a split appear together.
     """
     from vinci_offline.data import select as selection
+    from vinci_offline.data.writer import save_together
     from vinci_offline.files import refuse_existing
 
     share, other = _split(split)
@@ -102,41 +122,95 @@ def select(
         weights=_weights(weight),
         seed=seed,
     )
-    kept = selection.choose(selection.open_sources(sources), choice)
-    parts = [(output, kept)]
-    if share is not None and other is not None:
-        first, second = selection.split(kept, share, seed)
-        parts = [(output, first), (other, second)]
-    written = [_write(path, part, choice, share, compress, overwrite) for path, part in parts]
-    _tell(written, as_json=json_)
+    copies = _Copies(relabel, env, reward_threshold, seed)
+    opened = selection.open_sources(sources)
+    paths = [output, *([] if other is None else [other])]
+    _refuse_sources(paths, opened)
+    kept = selection.choose(opened, choice)
+    parts = [kept] if share is None else [*selection.split(kept, share, seed)]
+    described = choice.described() | ({} if share is None else {"split": share, "seed": seed})
+    made = [_made(part, described, copies) for part in parts]
+    saved = save_together(
+        [(path, dataset) for path, (dataset, _, _) in zip(paths, made, strict=True)],
+        compress=cast("Compression", compress),
+        overwrite=overwrite,
+    )
+    _tell([(file, lost, notes) for file, (_, lost, notes) in zip(saved, made, strict=True)], as_json=json_)
 
 
-def _write(
-    path: Path, part: list[Chosen], choice: Choice, share: float | None, compress: str, overwrite: bool
-) -> tuple[Dataset, list[str]]:
+class _Copies:
+    """Relabelled copies, where they are asked for; what they need is checked before any work."""
+
+    def __init__(self, relabel: str | None, env: str | None, threshold: float | None, seed: int) -> None:
+        from vinci_offline.data.goals import GoalReward, WithinDistance
+        from vinci_offline.data.relabel import Relabelling
+
+        if relabel is None and (env is not None or threshold is not None):
+            raise UsageError("--env and --reward-threshold reward relabelled rows: give --relabel")
+        self._how = None if relabel is None else Relabelling.parse(relabel, seed)
+        self._reward: GoalReward | None = None
+        if self._how is None:
+            return
+        if (env is None) == (threshold is None):
+            raise UsageError(
+                "--relabel never guesses rewards: give --env ENV or --reward-threshold T, one of them"
+            )
+        if threshold is not None:
+            self._reward = WithinDistance(threshold)
+        elif env is not None:
+            from vinci_offline.envs.goal_reward import EnvironmentReward
+            from vinci_offline.envs.wrapper import EnvWrapper
+
+            self._reward = EnvironmentReward(EnvWrapper(env))
+
+    def added(self, dataset: Dataset) -> tuple[Dataset, list[str]]:
+        """The dataset with its copies, and what is to be said of them."""
+        if self._how is None or self._reward is None:
+            return dataset, []
+        from vinci_offline.data.relabel import relabel
+
+        made = relabel(dataset, self._how, self._reward)
+        return made.dataset, list(made.notes)
+
+
+def _made(
+    part: list[Chosen], described: dict[str, object], copies: _Copies
+) -> tuple[Dataset, list[str], list[str]]:
     from vinci_offline.data.select import merged
 
-    described = choice.described() | ({} if share is None else {"split": share, "seed": choice.seed})
     dataset, lost = merged(part, {"selection": described})
-    return dataset.save(path, compress=cast("Compression", compress), overwrite=overwrite), lost
+    dataset, notes = copies.added(dataset)
+    return dataset, lost, notes
 
 
-def _tell(written: list[tuple[Dataset, list[str]]], *, as_json: bool) -> None:
+def _refuse_sources(paths: list[Path], sources: list[Dataset]) -> None:
+    """Nothing that is read is written over, and no part over the other."""
+    read = {source.path.resolve() for source in sources if source.path}
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"{paths[0]} is named for both parts: choose another name for one")
+    for path in paths:
+        if path.resolve() in read:
+            raise UsageError(f"{path} is one of the sources: choose another name")
+
+
+def _tell(written: list[tuple[Dataset, list[str], list[str]]], *, as_json: bool) -> None:
     if as_json:
-        print_json({"parts": [_described(dataset, lost) for dataset, lost in written]})
+        print_json({"parts": [_described(*each) for each in written]})
         return
     header = ("", "rows", "episodes", "mean return")
-    tables = [(dataset, dataset.episode_columns["return"]) for dataset, _ in written]
+    tables = [(dataset, dataset.episode_columns["return"]) for dataset, _, _ in written]
     rows = [
         (str(each.path), f"{len(each):,}", f"{len(sums):,}", f"{sums.mean():.6g}") for each, sums in tables
     ]
     show_table(rows, header=header, numbers_from=1)
-    for dataset, lost in written:
+    for dataset, lost, notes in written:
         if lost:
             print(f"{dataset.path}: {', '.join(lost)} left out, since not all sources have them")
+        for note in notes:
+            print(f"{dataset.path}: {note}")
 
 
-def _described(dataset: Dataset, lost: list[str]) -> dict[str, object]:
+def _described(dataset: Dataset, lost: list[str], notes: list[str]) -> dict[str, object]:
     returns = dataset.episode_columns["return"]
     return {
         "file": str(dataset.path),
@@ -144,6 +218,7 @@ def _described(dataset: Dataset, lost: list[str]) -> dict[str, object]:
         "episodes": len(returns),
         "return_mean": float(returns.mean()),
         "left_out": lost,
+        "notes": notes,
     }
 
 

@@ -7,7 +7,7 @@ import errno
 import glob
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
@@ -313,6 +313,31 @@ def copy_rows(dataset: Dataset, writer: DatasetWriter) -> None:
     for _, block in dataset.columns.together(list(dataset.columns), _COPY_BYTES):
         writer.append(block)
     writer.describe_episodes(dataset.episode_columns)
+
+
+def save_together(
+    parts: Sequence[tuple[Path, Dataset]], *, compress: Compression = "auto", overwrite: bool = False
+) -> list[Dataset]:
+    """Save several datasets in blocks; their files appear when all of them are complete.
+
+    Raises:
+        UsageError: a file exists and ``overwrite`` is not set.
+        VinciError: the disk is full or fails.
+    """
+    from vinci_offline.data.dataset import Dataset
+
+    with contextlib.ExitStack() as stack:
+        for path, dataset in parts:
+            writer = DatasetWriter(
+                path,
+                dataset.spec,
+                attributes=dataset.attributes,
+                compress=compress,
+                float64=True,
+                overwrite=overwrite,
+            )
+            copy_rows(dataset, stack.enter_context(writer))
+    return [Dataset.open(path, spec=dataset.spec) for path, dataset in parts]
 
 
 def abandon(file: h5py.File) -> None:
