@@ -29,6 +29,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from vinci_offline.data.formats.format import Ends
     from vinci_offline.data.writer import Compression, FrameStorage
 
 
@@ -146,6 +147,8 @@ class Dataset:
         frame: DataFrame,
         spec: EnvironmentSpec | None = None,
         *,
+        columns: Mapping[str, str] | None = None,
+        ends: Ends | None = None,
         attributes: Mapping[str, Any] | None = None,
         float64: bool = True,
     ) -> Dataset:
@@ -158,17 +161,25 @@ class Dataset:
                 they do not (a shuffled or filtered frame), each consecutive piece counts as an episode of its
                 own.
             spec: the environment; inferred as in `open` where it is None.
+            columns: the frame's own names by those of `to_pandas`, for a frame of any layout: ``{"reward":
+                "click", "observation": "age,user_*", "propensity": "pscore"}``. Rows are then sorted by ``episode``
+                and ``step``, what is missing is made up as docs/converting.md says, and the attribute
+                ``conversion`` tells what was decided and dropped.
+            ends: what the end of an episode is (``terminal`` or ``timeout``) where ``columns`` do not tell.
             attributes: where the data comes from.
             float64: keep float64 columns; otherwise they become float32.
 
         Raises:
             DatasetError: a column is missing, holds no numbers, or does not fit the spaces.
+            UsageError: ``columns`` do not tell how episodes ended, and ``ends`` must.
         """
         from vinci_offline.data.frame import from_frame
 
-        columns, breaks = from_frame(frame)
-        spec = spec or infer_spec(in_memory(columns))
-        made = cls.from_columns(columns, spec, attributes=attributes, float64=float64)
+        if columns is not None:
+            return _mapped(frame, spec, columns, ends, attributes or {}, float64=float64)
+        arrays, breaks = from_frame(frame)
+        spec = spec or infer_spec(in_memory(arrays))
+        made = cls.from_columns(arrays, spec, attributes=attributes, float64=float64)
         if breaks is not None:
             made._table = partial(episode_tables.derive, made.columns, breaks)
         return made
@@ -417,3 +428,21 @@ def _equal(one: Array, other: Array) -> bool:
     if one.dtype != other.dtype:
         return False
     return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+
+
+def _mapped(
+    frame: DataFrame,
+    spec: EnvironmentSpec | None,
+    columns: Mapping[str, str],
+    ends: Ends | None,
+    attributes: Mapping[str, Any],
+    *,
+    float64: bool,
+) -> Dataset:
+    from vinci_offline.data.formats.format import ImportOptions
+    from vinci_offline.data.formats.table import from_mapped_frame
+
+    options = ImportOptions(spec, ends, columns=columns)
+    imported = from_mapped_frame(frame, options, float64=float64)
+    conversion = {"decisions": list(imported.decisions), "dropped": dict(imported.dropped)}
+    return imported.dataset.with_attributes({"conversion": conversion, **attributes})

@@ -71,9 +71,9 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
     if not len(frame):
         raise DatasetError("the frame holds no rows")
     columns: Columns = {}
-    for path, members, is_vector in _groups(names):
-        parts = [_plain(frame[name]) for name in members]
-        columns[path] = _vector(parts) if is_vector else parts[0]
+    for path, members, is_vector in groups(names):
+        parts = [plain(frame[name]) for name in members]
+        columns[path] = vector(parts) if is_vector else parts[0]
     missing = [
         name
         for name, root in _ROOTS.items()
@@ -125,21 +125,33 @@ def _block(path: str, values: Array) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(list(values), dtype=object)})
 
 
-def _groups(names: list[str]) -> Iterator[tuple[str, list[str], bool]]:
-    """Each column's path, the frame columns that make it, and whether they are the entries of a vector."""
+def groups(names: list[str], *, deep: bool = False) -> Iterator[tuple[str, list[str], bool]]:
+    """Each column's path, the frame columns that make it, and whether they are the entries of a vector.
+
+    Args:
+        names: the frame's columns.
+        deep: the vectors of a Dict space are spread too (``observation/KEY_0 …``), as in files of numbers alone.
+    """
     known = set(names)
     widths = {name[:-2]: _width(name[:-2], known) for name in names if name.endswith("_0")}
     for name in names:
         match = _NUMBERED.fullmatch(name)
-        if match is not None and _is_vector(match[1], known) and _in_run(match[2], widths.get(match[1], 0)):
+        if (
+            match is not None
+            and _is_vector(match[1], known, deep)
+            and _in_run(match[2], widths.get(match[1], 0))
+        ):
             if match[2] == "0":
                 yield _path(match[1]), [f"{match[1]}_{index}" for index in range(widths[match[1]])], True
         elif name not in {"episode", "step"}:
             yield _path(name), [name], False
 
 
-def _is_vector(base: str, known: set[str]) -> bool:
-    return base not in known and (base in _VECTORS or base.partition("/")[0] not in _RESERVED)
+def _is_vector(base: str, known: set[str], deep: bool) -> bool:
+    root = base.partition("/")[0]
+    return base not in known and (
+        base in _VECTORS or root not in _RESERVED or (deep and root in _VECTORS and root != base)
+    )
 
 
 def _width(base: str, known: set[str]) -> int:
@@ -157,14 +169,15 @@ def _path(name: str) -> str:
     return name if first == layout.INFOS else f"{layout.INFOS}/{name}"
 
 
-def _vector(parts: list[Array]) -> Array:
+def vector(parts: list[Array]) -> Array:
+    """Rows whose entries are the parts."""
     result = np.empty((len(parts[0]), len(parts)), np.result_type(*parts))
     for index, part in enumerate(parts):
         result[:, index] = part
     return result
 
 
-def _plain(series: pd.Series[Any]) -> Array:
+def plain(series: pd.Series[Any]) -> Array:
     """A series as an array of numbers; an object column of arrays as one array of them."""
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if numpy_dtype is not None and not series.hasnans:

@@ -103,3 +103,16 @@ def test_a_target_that_is_there_is_kept_until_overwrite(run, own, tmp_path):
     assert run(own, target).exit_code == 2
     assert target.read_text() == "mine"
     assert run(own, target, "--overwrite").exit_code == 0
+
+
+def test_columns_of_a_table_are_mapped(run, tmp_path):
+    (tmp_path / "log.csv").write_text("age,item,click,pscore\n0.5,a,1,0.5\n1.5,b,0,0.25\n")
+    mapping = [
+        f"--map={pair}" for pair in ("observation=age", "action=item", "reward=click", "propensity=pscore")
+    ]
+    said = ["--ends", "terminal", "--set", "actions=3", "--set", "categories=item", "--json"]
+    result = run(tmp_path / "log.csv", tmp_path / "log.h5", *mapping, *said)
+    assert json.loads(result.stdout)["episodes"] == 2
+    np.testing.assert_allclose(
+        Dataset.open(tmp_path / "log.h5").columns["infos/action_log_probs"], np.log([0.5, 0.25]), rtol=1e-6
+    )

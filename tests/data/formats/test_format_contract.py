@@ -42,6 +42,14 @@ CASES = [
     FormatCase("lerobot", "data", TUPLE),
     FormatCase("npz", "data.npz", BOX),
     FormatCase("npz", "data.npz", DISCRETE),
+    FormatCase("csv", "data.csv", BOX),
+    FormatCase("csv", "data.csv", DISCRETE),
+    FormatCase("csv", "data.csv.gz", DICT),
+    FormatCase("csv", "data.csv", TUPLE),
+    FormatCase("jsonl", "data.jsonl", BOX),
+    FormatCase("jsonl", "data.jsonl.bz2", DISCRETE),
+    FormatCase("jsonl", "data.jsonl", DICT),
+    FormatCase("jsonl", "data.jsonl.gz", TUPLE),
 ]
 
 

@@ -88,7 +88,14 @@ def fitted(columns: Mapping[str, Array], spec: EnvironmentSpec | None) -> Column
     return found
 
 
-def assemble(logged: Logged, spec: EnvironmentSpec | None, decisions: list[str], where: str) -> Imported:
+def assemble(
+    logged: Logged,
+    spec: EnvironmentSpec | None,
+    decisions: list[str],
+    where: str,
+    *,
+    float64: bool = False,
+) -> Imported:
     """The dataset of logged rows.
 
     Args:
@@ -96,6 +103,7 @@ def assemble(logged: Logged, spec: EnvironmentSpec | None, decisions: list[str],
         spec: the environment; Box spaces of the columns' shapes are inferred where it is None.
         decisions: what was decided before; what is decided here follows.
         where: the source, for messages.
+        float64: keep float64 columns.
 
     Raises:
         DatasetError: nothing is left, columns do not fit each other or the spaces, or the spec must be given.
@@ -118,7 +126,7 @@ def assemble(logged: Logged, spec: EnvironmentSpec | None, decisions: list[str],
         if spec is None:
             inferred = infer_spec(in_memory(columns), _ASK)
             spec = replace(inferred, id=logged.environment, kwargs=logged.environment_kwargs)
-        dataset = Dataset.from_columns(columns, spec, episodes, logged.attributes, float64=False)
+        dataset = Dataset.from_columns(columns, spec, episodes, logged.attributes, float64=float64)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from error
     counted = {CUT: dropped} if dropped else {}

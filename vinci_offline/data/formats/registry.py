@@ -16,6 +16,8 @@ _HOMES: dict[str, str] = {
     "minari": "minari:MinariFormat",
     "lerobot": "lerobot:LerobotFormat",
     "npz": "npz:NpzFormat",
+    "jsonl": "jsonl:JsonLinesFormat",
+    "csv": "csv:CsvFormat",
 }
 """Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""
 

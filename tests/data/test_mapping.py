@@ -1,0 +1,79 @@
+"""Which of a table's columns are taken, and as what."""
+
+import pytest
+
+from vinci_offline.data.mapping import choose, listed, wanted
+from vinci_offline.errors import DatasetError, UsageError
+
+NAMES = ["user", "x_0", "x_10", "x_2", "age", "reward", "click", "terminal", ""]
+
+
+def test_without_a_mapping_every_column_has_its_own_name():
+    choice = choose(["observation_0", "speed", "propensity", ""], {}, "t.csv")
+    assert choice.sources == {
+        "observation_0": "observation_0",
+        "speed": "speed",
+        "infos/propensity": "propensity",
+    }
+    assert choice.left_out == ("",)
+
+
+def test_what_is_mapped_is_taken_with_what_has_a_name_of_a_frame():
+    choice = choose(NAMES, {"action": "user"}, "t.csv")
+    assert choice.sources == {"action": "user", "reward": "reward", "terminal": "terminal"}
+    assert choice.left_out == ("x_0", "x_10", "x_2", "age", "click", "")
+
+
+def test_a_mapped_reward_replaces_the_column_of_that_name():
+    choice = choose(NAMES, {"reward": "click"}, "t.csv")
+    assert choice.sources == {"reward": "click", "terminal": "terminal"}
+    assert "reward" in choice.left_out
+
+
+def test_several_columns_are_a_vector_and_numbers_are_counted_not_spelled():
+    choice = choose(NAMES, {"observation": "age,x_*"}, "t.csv")
+    vector = [choice.sources[f"observation_{index}"] for index in range(4)]
+    assert vector == ["age", "x_0", "x_2", "x_10"]
+
+
+def test_a_single_observation_is_a_vector_and_a_single_action_a_number():
+    choice = choose(NAMES, {"observation": "age", "action": "user"}, "t.csv")
+    assert {"observation_0": "age", "action": "user"}.items() <= choice.sources.items()
+
+
+def test_a_name_with_a_comma_or_a_star_is_a_name_first():
+    choice = choose(["a,b", "a", "b", "c*", "cd"], {"reward": "a,b", "step": "c*"}, "t.csv")
+    assert choice.sources == {"reward": "a,b", "step": "c*"}
+
+
+def test_of_a_mapped_vector_no_entry_is_taken_by_its_name():
+    choice = choose(["observation_0", "observation_1", "age"], {"observation": "age"}, "t.csv")
+    assert choice.sources == {"observation_0": "age"}
+
+
+@pytest.mark.parametrize("target", ["reward", "episode", "propensity", "observation_0"])
+def test_one_number_is_one_column(target):
+    with pytest.raises(UsageError, match=f"{target} is one number a row, and x_. names 3 columns"):
+        choose(NAMES, {target: "x_*"}, "t.csv")
+
+
+@pytest.mark.parametrize("pattern", ["speed", "y_*", "age,speed"])
+def test_a_column_that_is_not_there_is_named(pattern):
+    with pytest.raises(DatasetError, match=r"t.csv has no column (speed|y_\*); it has user, x_0"):
+        choose(NAMES, {"observation": pattern}, "t.csv")
+
+
+def test_columns_that_come_twice_are_named():
+    with pytest.raises(DatasetError, match="several columns named age"):
+        choose(["age", "age", "reward"], {}, "t.csv")
+
+
+def test_what_may_be_taken_is_known_before_the_names_are():
+    may = wanted({"observation": "age,x_*"})
+    assert [name for name in NAMES if may(name)] == ["x_0", "x_10", "x_2", "age", "reward", "terminal"]
+    assert all(wanted({})(name) for name in NAMES)
+
+
+def test_a_message_holds_only_so_many_names():
+    assert listed([str(number) for number in range(40)]).endswith("29 and 10 more")
+    assert listed(["a\nb", ""]) == "a\N{REPLACEMENT CHARACTER}b, one without a name"

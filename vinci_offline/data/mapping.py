@@ -1,0 +1,111 @@
+"""Which column of a table is which of a dataset: by its name, or as the user says."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, UsageError
+
+PROPENSITY = "propensity"
+"""What the probability of the action under the behaviour policy is mapped to; never a column's own name."""
+
+_SINGLE = {"reward", "terminal", "timeout", "episode", "step", PROPENSITY}
+_OWN = re.compile(r"(observation|action|next_observation)(_\d+|/.*)?|reward|terminal|timeout|episode|step")
+_LISTED = 30
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is taken of a table.
+
+    Attributes:
+        sources: the table's columns by the names that `Dataset.to_pandas` would give them.
+        left_out: the table's other columns.
+    """
+
+    sources: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
+
+
+def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choice:
+    """The columns of a table by what they are in a frame.
+
+    Without a mapping every column has its own name, as `Dataset.to_pandas` writes it. With one, what it names is
+    taken, and so are columns that are called as in a frame and are not mapped; all others are left out.
+
+    Args:
+        names: the table's columns.
+        columns: a column, or several by commas and one ``*`` each, by frame name: ``{"reward": "click"}``,
+            ``{"observation": "age,user_*"}``.
+        where: the table, for messages.
+
+    Raises:
+        DatasetError: a column is not there, or comes twice.
+        UsageError: the mapping gives a single number several columns.
+    """
+    if len(set(names)) < len(names):
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        raise DatasetError(f"{where} has several columns named {', '.join(map(printable, twice))}")
+    if not columns:
+        sources = {f"infos/{name}" if name == PROPENSITY else name: name for name in names if name}
+        return Choice(sources, tuple(name for name in names if not name))
+    sources = {}
+    for target, pattern in columns.items():
+        found = _matching(pattern, names, where)
+        if len(found) > 1 and (target in _SINGLE or re.fullmatch(r".*_\d+", target)):
+            raise UsageError(f"{target} is one number a row, and {pattern} names {len(found)} columns")
+        several = len(found) > 1 or target in {"observation", "next_observation"}
+        sources |= {f"{target}_{i}": name for i, name in enumerate(found)} if several else {target: found[0]}
+    mapped, used = {_root(target) for target in sources}, set(sources.values())
+    own = [name for name in names if _OWN.fullmatch(name) and name not in used and _root(name) not in mapped]
+    sources |= {name: name for name in own}
+    return Choice(sources, tuple(name for name in names if name not in used and name not in own))
+
+
+def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
+    """Whether `choose` may take a column, before it is known which there are."""
+    patterns = [_pattern(part) for text in columns.values() for part in (text, *text.split(","))]
+
+    def is_wanted(name: str) -> bool:
+        return (
+            not columns
+            or _OWN.fullmatch(name) is not None
+            or any(pattern.fullmatch(name) for pattern in patterns)
+        )
+
+    return is_wanted
+
+
+def listed(names: Collection[str]) -> str:
+    """The names of a table, as many as a message can hold."""
+    shown = ", ".join(printable(name) or "one without a name" for name in list(names)[:_LISTED])
+    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
+
+
+def _matching(text: str, names: Sequence[str], where: str) -> list[str]:
+    if text in names:
+        return [text]
+    found = []
+    for part in text.split(","):
+        pattern = _pattern(part.strip())
+        matches = {name: match for name in names if (match := pattern.fullmatch(name))}
+        if not matches:
+            raise DatasetError(f"{where} has no column {printable(part.strip())}; it has {listed(names)}")
+        if all(match.groups() and match[1].isdecimal() for match in matches.values()):
+            matches = dict(sorted(matches.items(), key=lambda item: int(item[1][1])))
+        found += [name for name in matches if name not in found]
+    return found
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """A name in which the first ``*`` stands for anything."""
+    head, star, tail = text.partition("*")
+    return re.compile(re.escape(head) + ("(.*)" if star else "") + re.escape(tail), re.DOTALL)
+
+
+def _root(name: str) -> str:
+    return re.split(r"_\d+$|/", name, maxsplit=1)[0]
