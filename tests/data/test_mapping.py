@@ -41,6 +41,14 @@ def test_a_single_observation_is_a_vector_and_a_single_action_a_number():
     assert {"observation_0": "age", "action": "user"}.items() <= choice.sources.items()
 
 
+def test_a_name_without_a_column_is_that_of_a_vector():
+    choice = choose(NAMES, {"observation": "age,x"}, "t.csv")
+    assert [choice.sources[f"observation_{index}"] for index in range(4)] == ["age", "x_0", "x_2", "x_10"]
+    assert wanted({"observation": "x"})("x_10")
+    with pytest.raises(UsageError, match="reward is one number a row, and x names 3 columns"):
+        choose(NAMES, {"reward": "x"}, "t.csv")
+
+
 def test_a_name_with_a_comma_or_a_star_is_a_name_first():
     choice = choose(["a,b", "a", "b", "c*", "cd"], {"reward": "a,b", "step": "c*"}, "t.csv")
     assert choice.sources == {"reward": "a,b", "step": "c*"}

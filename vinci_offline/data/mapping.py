@@ -40,7 +40,7 @@ def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choi
     Args:
         names: the table's columns.
         columns: a column, or several by commas and one ``*`` each, by frame name: ``{"reward": "click"}``,
-            ``{"observation": "age,user_*"}``.
+            ``{"observation": "age,user_*"}``. Where there is no column of a name, it stands for ``NAME_0 …``.
         where: the table, for messages.
 
     Raises:
@@ -68,7 +68,8 @@ def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choi
 
 def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
     """Whether `choose` may take a column, before it is known which there are."""
-    patterns = [_pattern(part) for text in columns.values() for part in (text, *text.split(","))]
+    parts = [part.strip() for text in columns.values() for part in (text, *text.split(","))]
+    patterns = [make(part) for part in parts for make in (_pattern, _entries)]
 
     def is_wanted(name: str) -> bool:
         return (
@@ -94,6 +95,9 @@ def _matching(text: str, names: Sequence[str], where: str) -> list[str]:
         pattern = _pattern(part.strip())
         matches = {name: match for name in names if (match := pattern.fullmatch(name))}
         if not matches:
+            entry = _entries(part.strip())
+            matches = {name: match for name in names if (match := entry.fullmatch(name))}
+        if not matches:
             raise DatasetError(f"{where} has no column {printable(part.strip())}; it has {listed(names)}")
         if all(match.groups() and match[1].isdecimal() for match in matches.values()):
             matches = dict(sorted(matches.items(), key=lambda item: int(item[1][1])))
@@ -105,6 +109,11 @@ def _pattern(text: str) -> re.Pattern[str]:
     """A name in which the first ``*`` stands for anything."""
     head, star, tail = text.partition("*")
     return re.compile(re.escape(head) + ("(.*)" if star else "") + re.escape(tail), re.DOTALL)
+
+
+def _entries(text: str) -> re.Pattern[str]:
+    """The entries of the vector of that name."""
+    return re.compile(re.escape(text) + r"_(\d+)")
 
 
 def _root(name: str) -> str:

@@ -171,7 +171,7 @@ def test_a_frame_with_both_flags_and_next_observations_is_taken_as_it_is():
     assert found.episodes["length"].tolist() == [4, 2, 3]
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 @given(specs, lengths, seeds, st.data())
 @settings(max_examples=40)
 def test_what_a_table_can_hold_comes_back(tmp_path_factory, kind, spec, lengths, seed, data):

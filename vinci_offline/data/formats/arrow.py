@@ -40,7 +40,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> Any:
         raise DatasetError(f"{path} does not exist")
     with arrow_errors(path):
         if path.suffix == ".parquet":
-            table = pa.parquet.ParquetFile(path).read(columns)
+            table = pa.parquet.ParquetFile(path, page_checksum_verification=True).read(columns)
         else:
             with pa.OSFile(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()

@@ -147,11 +147,8 @@ def gathered(
         DatasetError: there are no rows, or a cell is no number.
         UsageError: ``missing`` is no number, or ``categories`` names a column that is not taken.
     """
-    fill, categories = stand_in(settings), category_names(settings)
+    fill, is_text = stand_in(settings), text_names(choice, settings)
     names = dict.fromkeys(choice.sources.values())
-    if unknown := [name for name in categories if name not in names]:
-        raise UsageError(f"--set categories={unknown[0]}: no such column is taken; there are {listed(names)}")
-    is_text = {*categories, choice.sources.get("episode")}
     cells = {name: Cells(name, where, is_text=name in is_text, missing=fill) for name in names}
     rows = 0
     for piece, lines in pieces:
@@ -161,6 +158,18 @@ def gathered(
     if not rows:
         raise DatasetError(f"{where} holds no rows: there is nothing to convert")
     return {name: column.array() for name, column in cells.items()}
+
+
+def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:
+    """The source's columns whose texts are taken: those of ``categories``, and what tells episodes apart.
+
+    Raises:
+        UsageError: ``categories`` names a column that is not taken.
+    """
+    categories, taken = category_names(settings), dict.fromkeys(choice.sources.values())
+    if unknown := [name for name in categories if name not in taken]:
+        raise UsageError(f"--set categories={unknown[0]}: no such column is taken; there are {listed(taken)}")
+    return {*categories, *(choice.sources[name] for name in ("episode",) if name in choice.sources)}
 
 
 def category_names(settings: Mapping[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ _HOMES: dict[str, str] = {
     "minari": "minari:MinariFormat",
     "lerobot": "lerobot:LerobotFormat",
     "npz": "npz:NpzFormat",
+    "parquet": "parquet:ParquetFormat",
     "jsonl": "jsonl:JsonLinesFormat",
     "csv": "csv:CsvFormat",
 }
