@@ -111,9 +111,7 @@ def assemble(
     if not len(logged.lengths):
         raise DatasetError(f"{where} holds no rows: there is nothing to convert")
     columns, dropped, said = _with_next(logged)
-    actions = columns.get(layout.ACTIONS)
-    if actions is not None and actions.dtype.kind in "iu" and actions.shape[1:] == (1,):
-        columns[layout.ACTIONS] = actions[:, 0]  # a choice a row, which many tools keep as a column
+    columns = fitted(columns, spec)  # a choice or a number a row, which many tools keep as a column
     lengths, kept = _lengths_left(logged, dropped)
     if not len(lengths):
         raise DatasetError(f"{where}: no row is left once those without a next observation are dropped")

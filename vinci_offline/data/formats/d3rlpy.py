@@ -10,7 +10,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.formats.assembly import Logged, assemble, fitted, stacked
+from vinci_offline.data.formats.assembly import Logged, assemble, stacked
 from vinci_offline.data.formats.flat import one_number
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
@@ -54,7 +54,7 @@ class D3rlpyFormat(Format):
         if finals:
             columns, lengths = _with_finals(columns, lengths, terminated, finals, str(path))
             decisions.append("the rows that hold a cut episode's final observation became next observations")
-        columns = fitted(_named(columns, options.spec, str(path)), options.spec)
+        columns = _named(columns, options.spec, str(path))
         logged = Logged(columns, lengths, terminated, attributes={"source": "d3rlpy"})
         return assemble(logged, options.spec, decisions, str(path))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.formats.assembly import Logged, assemble, fitted, stacked
+from vinci_offline.data.formats.assembly import Logged, assemble, stacked
 from vinci_offline.data.formats.ends import say_ends
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.hdf5 import hdf5_tree, new_hdf5, put
@@ -53,7 +53,7 @@ class RobomimicFormat(Format):
             paths = observation_paths(demos.keys, options, str(path), decisions)
             parts = {name: demos.columns(name, paths) for name in demos.names}
             environment = tree.attributes("data").get("env_args")
-        columns = fitted(stacked(parts, str(path)), options.spec)
+        columns = stacked(parts, str(path))
         decisions += demos.decisions
         lengths = np.array([len(part[layout.ACTIONS]) for part in parts.values()], np.int64)
         dones = columns.pop(DONES, None)
