@@ -12,7 +12,7 @@ import keras
 
 from vinci_offline.functional import random
 from vinci_offline.training.engines.engine import Engine, Loop, means
-from vinci_offline.training.engines.narrow import narrow_layers
+from vinci_offline.training.engines.tracing import traced_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
@@ -125,7 +125,7 @@ class JaxEngine(Engine):
             values = [{**current, **moved}[id(variable)] for variable in self._variables]
             with (
                 keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))),
-                narrow_layers(),
+                traced_layers(jax.lax.optimization_barrier),
             ):
                 return loss()
 

@@ -7,12 +7,19 @@ from contextlib import nullcontext
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from vinci_offline.training.engines.engine import Engine, Loop
-from vinci_offline.training.engines.narrow import narrow_layers
+from vinci_offline.training.engines.tracing import traced_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
+
+
+def barrier(value: Tensor) -> Tensor:
+    """The identity, through which XLA moves no transposition; in functions that it compiles."""
+    found: Tensor = gen_xla_ops.xla_optimization_barrier([value])[0]
+    return found
 
 
 class TensorFlowEngine(Engine):
@@ -71,7 +78,7 @@ class TensorFlowEngine(Engine):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for value in values:
                 tape.watch(value)
-            with narrow_layers() if self._jit else nullcontext():
+            with traced_layers(barrier) if self._jit else nullcontext():
                 result, metrics = loss()
         gradients = tape.gradient(result, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return result, metrics, gradients
