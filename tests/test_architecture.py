@@ -1,6 +1,7 @@
 """Dependencies point one way: what each room may import, as docs/architecture.md has it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,12 @@ def test_every_room_is_in_the_table():
         path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     assert rooms - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_tests_that_need_other_tools_packages_are_run_by_the_script_for_them():
+    installed = {"jax", "mujoco", "pyarrow", "ray"}  # by the extra for development
+    files = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")}
+    skips = {path: set(re.findall(r'importorskip\("(\w+)', text)) for path, text in files.items()}
+    needing = [path for path, names in skips.items() if names - installed]
+    assert len(needing) > 5
+    assert [path.name for path in needing if "mark.peers" not in files[path]] == []

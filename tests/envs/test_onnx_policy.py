@@ -36,6 +36,7 @@ def export(path, weights, batch="batch"):
     return path
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("batch", ["batch", 1])
 def test_it_acts_for_all_lanes_whatever_its_batch_size(tmp_path, batch):
     policy = OnnxPolicy(export(tmp_path / "policy.onnx", WEIGHTS, batch), spec_of("Pendulum-v1"))
@@ -44,6 +45,7 @@ def test_it_acts_for_all_lanes_whatever_its_batch_size(tmp_path, batch):
     assert decision.log_probs is None
 
 
+@pytest.mark.peers
 def test_scores_become_the_best_choice(tmp_path):
     weights = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
     policy = OnnxPolicy(export(tmp_path / "policy.onnx", weights), spec_of("CartPole-v1"))
@@ -53,6 +55,7 @@ def test_scores_become_the_best_choice(tmp_path):
     assert decision.log_probs.tolist() == [0] * 6
 
 
+@pytest.mark.peers
 def test_what_does_not_fit_names_both_sides(tmp_path):
     path = export(tmp_path / "policy.onnx", WEIGHTS)
     with pytest.raises(SpecError, match=r"takes x tensor\(float\).*CartPole-v1 has observations Box\(4,\)"):
@@ -65,6 +68,7 @@ def test_what_does_not_fit_names_both_sides(tmp_path):
         OnnxPolicy(fixed, spec_of("Pendulum-v1"))
 
 
+@pytest.mark.peers
 def test_files_that_are_no_models_and_sampling_are_refused(tmp_path):
     path = export(tmp_path / "policy.onnx", WEIGHTS)
     with pytest.raises(UsageError, match="not a distribution"):

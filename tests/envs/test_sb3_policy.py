@@ -13,7 +13,10 @@ from vinci_offline.errors import SpecError, UsageError, VinciError
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 # What Stable-Baselines3 and PyTorch say of themselves is not ours to mend.
-pytestmark = pytest.mark.filterwarnings("default", "error::vinci_offline.VinciWarning")
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.filterwarnings("default", "error::vinci_offline.VinciWarning"),
+]
 
 REAL = Path(os.environ.get("VINCI_REAL", Path(__file__).parents[2] / "../shared/real")) / "policies/sb3_zip"
 OBSERVATIONS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)

@@ -62,6 +62,7 @@ def test_ratios_are_medians_of_rounds(bench):
     assert Result((10.0, 40.0, 90.0), 0).over(Result((10.0, 20.0, 30.0), 0)) == 2.0
 
 
+@pytest.mark.peers
 def test_the_pytorch_loop_has_our_losses(bench):
     torch = pytest.importorskip("torch", reason="PyTorch is no dependency")
     from contenders.ours import box

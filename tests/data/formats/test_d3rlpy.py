@@ -13,6 +13,7 @@ from vinci_offline.errors import SpecError
 from vinci_offline.spec import EnvironmentSpec
 
 LENGTHS, TERMINATED = [5, 3, 1, 4], [True, False, False, True]
+peers = pytest.mark.peers
 
 
 def example(spec, infos=()):
@@ -41,32 +42,49 @@ def dump(path, lengths, terminated, actions, observations):
     buffer = d3rlpy.dataset.ReplayBuffer(d3rlpy.dataset.InfiniteBuffer(), episodes=episodes)
     with path.open("w+b") as file:
         buffer.dump(file)
-    return episodes
+    return buffer
 
 
-@pytest.mark.parametrize("spec", [continuous_spec(), discrete_spec()], ids=["continuous", "discrete"])
-def test_d3rlpy_has_each_of_our_transitions_and_returns(spec, tmp_path):
-    dataset = example(spec)
-    write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
-    buffer = load(tmp_path / "dump.h5")
-    assert buffer.transition_count == len(dataset)
-    returns = [episode.compute_return() for episode in buffer.episodes]
-    np.testing.assert_allclose(returns, dataset.episode_columns["return"], rtol=1e-5)
+def assert_same(dataset, buffer):
+    """Every transition that d3rlpy makes of its episodes is the dataset's row; those of a terminal lead nowhere."""
     found = [
         buffer.transition_picker(episode, index)
         for episode in buffer.episodes
         for index in range(episode.transition_count)
     ]
+    assert len(dataset) == buffer.transition_count == len(found)
     columns = dataset.columns
-    np.testing.assert_array_equal([each.observation for each in found], columns["observations"])
-    actions = np.array([each.action for each in found]).reshape(columns["actions"].shape)
-    np.testing.assert_array_equal(actions, columns["actions"])
-    np.testing.assert_array_equal([each.terminal for each in found], columns["terminals"])
     goes_on = ~columns["terminals"]
-    following = np.array([each.next_observation for each in found])
-    np.testing.assert_array_equal(following[goes_on], columns["next_observations"][goes_on])
+    expected = {
+        "actions": [each.action for each in found],
+        "rewards": [each.reward for each in found],
+        "terminals": [each.terminal for each in found],
+    }
+    paths = sorted(path for path in columns if path.startswith("observations"))
+    for part, path in enumerate(paths):
+        whole = path == "observations"
+        expected[path] = [each.observation if whole else each.observation[part] for each in found]
+        following = [each.next_observation if whole else each.next_observation[part] for each in found]
+        theirs = np.array(following).reshape(columns.shape(path))
+        np.testing.assert_array_equal(columns[f"next_{path}"][goes_on], theirs[goes_on])
+    for path, theirs in expected.items():
+        np.testing.assert_array_equal(columns[path], np.reshape(theirs, columns.shape(path)), err_msg=path)
 
 
+@peers
+@pytest.mark.parametrize(
+    "spec", [continuous_spec(), discrete_spec(), dict_spec()], ids=["continuous", "discrete", "dict"]
+)
+def test_d3rlpy_has_each_of_our_transitions_and_returns(spec, tmp_path):
+    dataset = example(spec)
+    write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
+    buffer = load(tmp_path / "dump.h5")
+    assert_same(dataset, buffer)
+    returns = [episode.compute_return() for episode in buffer.episodes]
+    np.testing.assert_allclose(returns, dataset.episode_columns["return"], rtol=1e-5)
+
+
+@peers
 def test_d3rlpy_loads_named_observations_as_tuples_and_they_come_back(tmp_path):
     dataset = example(dict_spec())
     exported = write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
@@ -78,54 +96,50 @@ def test_d3rlpy_loads_named_observations_as_tuples_and_they_come_back(tmp_path):
         np.testing.assert_array_equal(found.columns[path], dataset.columns[path], err_msg=path)
 
 
-def test_of_its_own_dumps_the_last_rows_of_cut_episodes_are_dropped_and_counted(tmp_path):
-    episodes = dump(
-        tmp_path / "own.h5",
-        [5, 3, 2, 4],
-        TERMINATED,
-        lambda rng, n: rng.uniform(-1, 1, (n, 2)).astype("f4"),
-        lambda rng, n: rng.normal(size=(n, 3)).astype("f4"),
-    )
+VECTORS = {
+    "actions": lambda rng, n: rng.uniform(-1, 1, (n, 2)).astype("f4"),
+    "observations": lambda rng, n: rng.normal(size=(n, 3)).astype("f4"),
+}
+
+
+@peers
+def test_of_its_own_dumps_each_transition_is_read_and_last_rows_of_cut_episodes_are_counted(tmp_path):
+    buffer = dump(tmp_path / "own.h5", [5, 3, 2, 4], TERMINATED, **VECTORS)
     imported = read(tmp_path / "own.h5")
     assert imported.dropped == {CUT: 2}
     assert OWN_STANDS_IN in imported.decisions
-    found = imported.dataset
-    assert found.episode_columns["length"].tolist() == [5, 2, 1, 4]
-    assert found.episode_columns["terminated"].tolist() == TERMINATED
-    kept = [slice(5), slice(2), slice(1), slice(4)]
-    observations = [each.observations[rows] for each, rows in zip(episodes, kept, strict=True)]
-    np.testing.assert_array_equal(found.columns["observations"], np.concatenate(observations))
-    np.testing.assert_array_equal(found.columns["next_observations"][6], episodes[1].observations[2])
-    rewards = [each.rewards[rows] for each, rows in zip(episodes, kept, strict=True)]
-    np.testing.assert_array_equal(found.columns["rewards"], np.concatenate(rewards)[:, 0])
+    assert_same(imported.dataset, buffer)
+    table = imported.dataset.episode_columns
+    assert table["length"].tolist() == [5, 2, 1, 4]
+    assert table["terminated"].tolist() == TERMINATED
+    returns = [each.rewards[: each.transition_count].sum() for each in buffer.episodes]
+    np.testing.assert_allclose(table["return"], returns, rtol=1e-5)
 
 
+@peers
 def test_of_its_own_dumps_tuples_are_named_by_number_or_as_the_environment_has_them(tmp_path):
-    dump(
+    buffer = dump(
         tmp_path / "own.h5",
         [3, 2],
         [True, True],
-        lambda rng, n: rng.uniform(-1, 1, (n, 2)).astype("f4"),
+        VECTORS["actions"],
         lambda rng, n: (rng.normal(size=(n, 3)).astype("f4"), rng.integers(0, 255, (n, 3, 4, 4), np.uint8)),
     )
     plain = read(tmp_path / "own.h5").dataset
     assert plain.columns.shape("observations/1") == (5, 3, 4, 4)
+    assert_same(plain, buffer)
     with pytest.raises(SpecError, match="2 parts"):
         read(tmp_path / "own.h5", options=ImportOptions(dict_spec()))
 
 
+@peers
 def test_of_its_own_dumps_choices_need_the_environment(tmp_path):
-    episodes = dump(
-        tmp_path / "own.h5",
-        [4],
-        [True],
-        lambda rng, n: rng.integers(0, 4, (n, 1)),
-        lambda rng, n: rng.normal(size=(n, 3)).astype("f4"),
+    buffer = dump(
+        tmp_path / "own.h5", [4], [True], lambda rng, n: rng.integers(0, 4, (n, 1)), VECTORS["observations"]
     )
     with pytest.raises(DatasetError, match="number of discrete actions"):
         read(tmp_path / "own.h5")
-    found = read(tmp_path / "own.h5", options=ImportOptions(discrete_spec())).dataset
-    np.testing.assert_array_equal(found.columns["actions"], episodes[0].actions[:, 0])
+    assert_same(read(tmp_path / "own.h5", options=ImportOptions(discrete_spec())).dataset, buffer)
 
 
 def damaged(tmp_path, change):

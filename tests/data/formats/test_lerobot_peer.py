@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from data_examples import box, continuous_spec, dict_spec, make_columns
+from peers import with_torchvision
 
 from vinci_offline import Dataset
 from vinci_offline.data.formats.convert import read, write
 from vinci_offline.data.formats.format import ImportOptions
 from vinci_offline.spec import EnvironmentSpec
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
+with_torchvision()
 lerobot = pytest.importorskip("lerobot.datasets.lerobot_dataset")
 
 SPEC = continuous_spec()

@@ -13,6 +13,7 @@ from vinci_offline.data.formats.registry import recognise
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.spec import space_from_gymnasium
 
+pytestmark = pytest.mark.peers
 minari = pytest.importorskip("minari")
 spaces = gymnasium.spaces
 
