@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.assembly import Logged, assemble, stacked
+from vinci_offline.data.formats.d3rlpy_mdp import REWARDS, is_mdp_dump, read_mdp_dump
 from vinci_offline.data.formats.flat import one_number
 from vinci_offline.data.formats.format import Exported, Format, Imported, ImportOptions
 from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
@@ -33,17 +34,25 @@ class D3rlpyFormat(Format):
     title = "a d3rlpy ReplayBuffer dump"
 
     def recognises(self, path: Path) -> bool:
-        """Whether the file has d3rlpy's counters at the root."""
+        """Whether the file has d3rlpy's counters at the root, or the columns of its first versions."""
         try:
             with hdf5_tree(path) as tree:
-                return {"columns", "num_episodes", "version"} <= set(tree.names())
+                return {"columns", "num_episodes", "version"} <= set(tree.names()) or is_mdp_dump(tree)
         except DatasetError:
             return False
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import; a cut episode's last row has no next observation in d3rlpy either, and goes."""
-        self.check_settings(options.settings)
+        """Import; a cut episode's last row has no next observation in d3rlpy either, and goes.
+
+        ``rewards=same`` or ``next`` says in which row of a dump by d3rlpy 1.0 or older the reward of an action lies.
+        """
         with hdf5_tree(path) as tree:
+            if is_mdp_dump(tree):
+                self.check_settings(options.settings, (REWARDS,))
+                decisions: list[str] = []
+                logged = read_mdp_dump(tree, options.settings, decisions)
+                return assemble(logged, options.spec, decisions, str(path))
+            self.check_settings(options.settings)
             terminated = _terminated(tree)
             names = frozenset(tree.names())
             episodes = [_episode(tree, names, number) for number in range(len(terminated))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def refuse_dict(dataset: Dataset, what: str) -> None:
 
 def flags(values: Array, path: Path, name: str) -> Array:
     """0 and 1 of any dtype as booleans; some of D4RL's own files have them as floats."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     wrong = ((flat != 0) & (flat != 1)).any(axis=1) if flat.shape[1] == 1 else np.ones(len(flat), np.bool_)
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -10,8 +10,8 @@ from vinci_offline.errors import DatasetError, UsageError
 
 _HOMES: dict[str, str] = {
     "vinci": "vinci:VinciFormat",
-    "d4rl": "d4rl:D4rlFormat",
     "d3rlpy": "d3rlpy:D3rlpyFormat",
+    "d4rl": "d4rl:D4rlFormat",
     "robomimic": "robomimic:RobomimicFormat",
     "minari": "minari:MinariFormat",
     "lerobot": "lerobot:LerobotFormat",
