@@ -142,6 +142,48 @@ def test_a_missing_package_is_named_before_any_work(saved, monkeypatch):
         check_policy_name(f"sb3:ppo:{folder}/ppo.zip")
 
 
+def test_an_unknown_algorithm_lists_those_that_there_are(saved):
+    folder, _ = saved
+    with pytest.raises(
+        UsageError, match=r"one of a2c, .*td3, or with pip install sb3-contrib ars, .*, trpo$"
+    ):
+        check_policy_name(f"sb3:reinforce:{folder}/ppo.zip")
+
+
+def test_a_missing_sb3_contrib_is_named(saved, monkeypatch):
+    folder, _ = saved
+    found = {"stable_baselines3": True, "sb3_contrib": None}
+    monkeypatch.setattr("vinci_offline.envs.sb3_policy.find_spec", found.get)
+    with pytest.raises(UsageError, match=r"needs sb3_contrib: .*, or pip install sb3-contrib$"):
+        check_policy_name(f"sb3:trpo:{folder}/ppo.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "options"),
+    [
+        ("ARS", "Pendulum-v1", {"policy": "LinearPolicy"}),
+        ("TRPO", "Pendulum-v1", {"n_steps": 64, "batch_size": 64}),
+        ("QRDQN", "CartPole-v1", {"buffer_size": 100}),
+        ("TQC", "Pendulum-v1", {"buffer_size": 100}),
+        ("CrossQ", "Pendulum-v1", {"buffer_size": 100}),
+    ],
+)
+def test_algorithms_of_sb3_contrib_act_as_they_do_there(tmp_path, name, env, options):
+    contrib = pytest.importorskip("sb3_contrib")
+    import gymnasium
+
+    own = {"policy": "MlpPolicy", "seed": 0, "device": "cpu"}
+    model = getattr(contrib, name)(env=gymnasium.make(env), **(own | options))
+    model.save(tmp_path / "policy")
+    observations = (
+        np.random.default_rng(0).normal(size=(4, *model.observation_space.shape)).astype(np.float32)
+    )
+    policy = load(f"sb3:{name}:{tmp_path}/policy.zip", env)
+    expected, _ = model.predict(observations, deterministic=True)
+    actions = policy.act(observations, generators()).actions
+    assert actions == pytest.approx(expected.reshape(actions.shape), abs=1e-6)
+
+
 def test_lanes_and_mixtures_record_the_same_sampled_data(saved, tmp_path):
     folder, _ = saved
     name = f"sb3:ppo:{folder}/ppo.zip"
@@ -185,6 +227,7 @@ def test_a_recurrent_policy_forgets_when_an_episode_starts(tmp_path):
     ("algorithm", "stem", "env", "mean"),
     [
         ("a2c", "a2c_CartPole-v1", "CartPole-v1", 500),
+        ("dqn", "dqn_CartPole-v1", "CartPole-v1", 500),
         ("sac", "sac_Pendulum-v1", "Pendulum-v1", -170),
         ("ppo", "ppo_MountainCarContinuous-v0", "MountainCarContinuous-v0", 87.2),
     ],

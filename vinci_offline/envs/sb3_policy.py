@@ -99,9 +99,13 @@ class Sb3Name:
         algorithm, _, rest = name.removeprefix(_PREFIX).partition(":")
         algorithm = algorithm.lower()
         if not rest or algorithm not in _ALGORITHMS:
-            known = ", ".join(sorted(_ALGORITHMS))
+            own, contrib = (
+                ", ".join(sorted(each for each, home in _ALGORITHMS.items() if home == package))
+                for package in ("stable_baselines3", "sb3_contrib")
+            )
             raise UsageError(
-                f"policy {name!r}: write sb3:ALGO:FILE.zip[:VECNORMALIZE] with ALGO one of {known}"
+                f"policy {name!r}: write sb3:ALGO:FILE.zip[:VECNORMALIZE] with ALGO one of {own}, or with "
+                f"pip install sb3-contrib {contrib}"
             )
         file, normalization = rest, None
         if not Path(rest).is_file() and ":" in rest:
@@ -112,7 +116,8 @@ class Sb3Name:
                 raise VinciError(f"{path} does not exist: check the path of the policy {name!r}")
         for package in ("stable_baselines3", _ALGORITHMS[algorithm]):
             if find_spec(package) is None:
-                raise UsageError(f"policy {name!r} needs {package}: pip install 'vinci-offline[sb3]'")
+                own = "" if package == "stable_baselines3" else ", or pip install sb3-contrib"
+                raise UsageError(f"policy {name!r} needs {package}: pip install 'vinci-offline[sb3]'{own}")
         return parsed
 
     @property
