@@ -57,7 +57,7 @@ def main() -> None:
             cells = [f"{rows:,}", f"{path.stat().st_size / 2**20:,.0f} MiB"]
             for work in WORK.values():
                 seconds, memory = measured(work, path, options.rounds)
-                cells.append(f"{seconds:.3g} s, {memory:,.0f} MiB")
+                cells.append(f"{seconds:.3g} s, {memory:,.0f} MiB" if work else f"{memory:,.0f} MiB")
             lines.append(cells)
             path.unlink()
     text = table(("rows", "file", *WORK), lines)
