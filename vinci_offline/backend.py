@@ -8,7 +8,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from vinci_offline.errors import UsageError
 
@@ -30,15 +31,25 @@ def import_keras(backend: str | None = None) -> None:
         _choose(backend)
     if "keras" in sys.modules:
         return
-    # 3 leaves out errors too: without a GPU, TensorFlow reports the failed look for one. What matters is raised.
-    wanted = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1")
-    with nullcontext() if wanted else _stderr_aside():
+    with _quiet():
         import keras  # noqa: F401
 
         # On JAX as well: Keras imports it, where it is installed, as soon as it copies or saves a model.
         tensorflow = importlib.import_module("tensorflow")
         # Devices are looked for at their first use, with a line on each that fails: look now, while nobody reads.
         tensorflow.config.list_physical_devices()
+
+
+def import_tensorflow() -> Any:
+    """TensorFlow alone, imported as quietly; which backend Keras will run on stays open."""
+    with _quiet() if "tensorflow" not in sys.modules else nullcontext():
+        return importlib.import_module("tensorflow")
+
+
+def _quiet() -> AbstractContextManager[None]:
+    # 3 leaves out errors too: without a GPU, TensorFlow reports the failed look for one. What matters is raised.
+    wanted = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1")
+    return nullcontext() if wanted else _stderr_aside()
 
 
 def _choose(backend: str) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.arrow import arrow_errors, lists, numbers, part, pyarrow, read_table, single
+from vinci_offline.data.formats.images import frames
 from vinci_offline.data.formats.minari_episodes import Episode, stored
-from vinci_offline.data.formats.minari_images import frames
 from vinci_offline.data.formats.minari_metadata import METADATA, Metadata
 from vinci_offline.data.formats.minari_spaces import leaves
 from vinci_offline.data.formats.trajectories import trajectories

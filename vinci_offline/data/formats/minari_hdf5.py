@@ -8,8 +8,8 @@ from pathlib import Path
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.formats.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
+from vinci_offline.data.formats.images import frames
 from vinci_offline.data.formats.minari_episodes import Episode, stored
-from vinci_offline.data.formats.minari_images import frames
 from vinci_offline.data.formats.minari_metadata import Metadata
 from vinci_offline.data.formats.minari_spaces import leaves, space_to_minari
 from vinci_offline.data.formats.trajectories import trajectories

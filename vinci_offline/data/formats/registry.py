@@ -15,6 +15,7 @@ _HOMES: dict[str, str] = {
     "robomimic": "robomimic:RobomimicFormat",
     "minari": "minari:MinariFormat",
     "lerobot": "lerobot:LerobotFormat",
+    "rlds": "rlds:RldsFormat",
     "npz": "npz:NpzFormat",
     "parquet": "parquet:ParquetFormat",
     "jsonl": "jsonl:JsonLinesFormat",
