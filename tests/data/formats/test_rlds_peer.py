@@ -8,7 +8,7 @@ from vinci_offline import Dataset, EnvironmentSpec
 from vinci_offline.data.formats.convert import read, write
 from vinci_offline.spec import DictSpace
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 tfds = pytest.importorskip("tensorflow_datasets")
 
 
