@@ -111,7 +111,6 @@ def test_without_is_terminal_the_ends_are_asked_for(folder):
 
 
 def test_encodings_nested_observations_and_infos(folder):
-    pytest.importorskip("PIL")
     import tensorflow as tf
 
     images = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
