@@ -35,9 +35,9 @@ def import_keras(backend: str | None = None) -> None:
         import keras  # noqa: F401
 
         # On JAX as well: Keras imports it, where it is installed, as soon as it copies or saves a model.
-        tensorflow = importlib.import_module("tensorflow")
-        # Devices are looked for at their first use, with a line on each that fails: look now, while nobody reads.
-        tensorflow.config.list_physical_devices()
+        if importlib.util.find_spec("tensorflow") is not None:
+            # Devices are looked for at their first use, with a line on each that fails: look now, while nobody reads.
+            importlib.import_module("tensorflow").config.list_physical_devices()
 
 
 def import_tensorflow() -> Any:

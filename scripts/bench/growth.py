@@ -48,7 +48,6 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each contender in each round")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--most", type=int, default=10_000_000, help="leave out settings beyond this")
     parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the tables in this page")
     parser.add_argument("--name", default="growth", help="of the comments that enclose them there")
@@ -57,7 +56,7 @@ def parse() -> argparse.Namespace:
 
 def axis_table(axis: str, options: argparse.Namespace) -> str:
     """Steps a second, the first engine's share of the machine's product, and peak memory for each setting."""
-    base = Task(options.agent, device=options.device)
+    base = Task(options.agent)
     names = [*options.engines, *options.peers]
     rows = []
     for setting in AXES[axis]:

@@ -36,7 +36,7 @@ def main() -> None:
     names = [*options.engines, *options.peers, *PRODUCTS]
     sections: list[str] = []
     for agent in options.agents:
-        task = Task(agent, options.rows, options.batch_size, options.width, options.device)
+        task = Task(agent, options.rows, options.batch_size, options.width)
         flop = step_flop(task)
         results = race(names, task, rounds=options.rounds, seconds=options.seconds)
         sections.append(section(task, flop, results))
@@ -62,7 +62,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each contender in each round")
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the tables in this page")
     parser.add_argument("--name", default="training", help="of the comments that enclose them there")
     return parser.parse_args()

@@ -11,12 +11,12 @@ from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace
 from vinci_offline.training.engines import make_engine
 from vinci_offline.training.learner import Learner
+from vinci_offline.training.source import Resident
 
 
 def build(task: Task, variant: str) -> Steps:
-    """``variant`` is ``graph`` for TensorFlow without XLA, or empty."""
+    """``variant`` is ``graph`` for TensorFlow without XLA, ``seeds`` for the task's number of them, or empty."""
     columns = task.columns()
-    learner = make_learner(task, columns["observations"])
     transitions = Transitions(
         columns["observations"],
         columns["actions"],
@@ -25,22 +25,31 @@ def build(task: Task, variant: str) -> Steps:
         columns["next_observations"],
     )
     jit = "off" if variant == "graph" else "on"
-    engine = make_engine(learner, transitions, batch_size=task.batch_size, seed=0, jit=jit)
-    updates, taken = learner.select(None), 0
+    seeds = range(task.seeds if variant == "seeds" else 1)
+    learners = [make_learner(task, columns["observations"], seed) for seed in seeds]
+    source = Resident(transitions)
+    engines = [
+        make_engine(learner, source, batch_size=task.batch_size, seed=seed, jit=jit)
+        for seed, learner in zip(seeds, learners, strict=True)
+    ]
+    updates, taken = learners[0].select(None), 0
 
     def steps(count: int) -> None:
         nonlocal taken
-        engine.run(updates, taken, count)
+        if variant == "seeds":
+            engines[0].run_members(engines, updates, taken, count)
+        else:
+            engines[0].run(updates, taken, count)
         taken += count
 
     return steps
 
 
-def make_learner(task: Task, observations: np.ndarray) -> Learner:
+def make_learner(task: Task, observations: np.ndarray, seed: int = 0) -> Learner:
     """The agent with its own defaults and the task's widths; its networks normalise observations, as they always do."""
     spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1))
     agent = agent_class(task.agent).from_settings({"hidden": task.hidden})
-    return Learner(agent, NetworkBuilder(spec, observations.mean(0), observations.std(0)), seed=0)
+    return Learner(agent, NetworkBuilder(spec, observations.mean(0), observations.std(0)), seed=seed)
 
 
 def box(size: int, bound: float) -> BoxSpace:

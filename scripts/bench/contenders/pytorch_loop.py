@@ -2,11 +2,13 @@
 
 Columns live on the device as tensors, a batch is drawn by index, each network is an ``nn.Sequential``, each optimizer
 PyTorch's Adam, and targets follow parameter by parameter. The compiled variant puts every update, with its backward
-pass and its optimizer step, under ``torch.compile``.
+pass and its optimizer step, under ``torch.compile``; the captured one records compiled steps as CUDA graphs too, and
+replays them, which is the fastest that PyTorch has on a GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -28,25 +30,49 @@ class Batch(NamedTuple):
 
 
 def build(task: Task, variant: str) -> Steps:
-    """``variant`` is ``compiled`` for ``torch.compile``, or empty."""
+    """``variant`` is ``compiled`` for ``torch.compile``, ``captured`` for CUDA graphs of that, or empty."""
     device = torch.device(task.torch_device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as XLA's products are
     columns = task.columns()
     data = Batch(*(torch.as_tensor(column, device=device) for column in columns.values()))
     agent = AGENTS[task.agent](task.width).to(device)
-    if variant == "compiled":
+    if variant:
         agent.compile_updates()
-    taken = 0
+
+    def step(number: int) -> None:
+        rows = torch.randint(0, task.rows, (task.batch_size,), device=device)
+        agent.step(Batch(*(column[rows] for column in data)), number)
+
+    taken, take = 0, captured(agent, step) if variant == "captured" else step
 
     def steps(count: int) -> None:
         nonlocal taken
         for _ in range(count):
             taken += 1
-            rows = torch.randint(0, task.rows, (task.batch_size,), device=device)
-            agent.step(Batch(*(column[rows] for column in data)), taken)
+            take(taken)
         if device.type == "cuda":
             torch.cuda.synchronize()
 
     return steps
+
+
+def captured(agent: Agent, step: Callable[[int], None]) -> Callable[[int], None]:
+    """``step`` as CUDA graphs, one for each place in the agent's period."""
+    for optimizer in agent.optimizers():
+        for group in optimizer.param_groups:
+            group["capturable"] = True
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        # Memory is allocated and kernels are compiled in them: nothing of it may be recorded.
+        for number in range(6 * agent.period):
+            step(number)
+    torch.cuda.synchronize()
+    graphs = [torch.cuda.CUDAGraph() for _ in range(agent.period)]
+    for number, graph in enumerate(graphs):
+        with torch.cuda.graph(graph):
+            step(number)
+    return lambda number: graphs[number % agent.period].replay()
 
 
 def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -95,6 +121,10 @@ class Agent(nn.Module):
     """Networks with their optimizers; ``step`` takes one gradient step of each of them that is due."""
 
     updates: tuple[str, ...] = ("update",)
+    period = 1
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [each for each in vars(self).values() if isinstance(each, torch.optim.Optimizer)]
 
     def compile_updates(self) -> None:
         for name in self.updates:
@@ -142,6 +172,7 @@ class TD3BC(Agent):
     """Fujimoto and Gu (2021): TD3's critics at every step, the actor and the targets at every second."""
 
     updates = ("update_critics", "update_actor")
+    period = 2
 
     def __init__(self, width: int, noise: float = 0.2, clip: float = 0.5, alpha: float = 2.5) -> None:
         super().__init__()
@@ -222,8 +253,9 @@ class IQL(Agent):
         with torch.no_grad():
             advantage = recorded - self.value(batch.observation).squeeze(-1)
             weight = torch.exp(self.temperature * advantage).clamp(max=100.0)
+        # Without a check of the arguments, for which a GPU would be waited for.
         policy = torch.distributions.Normal(
-            self.actor(batch.observation), self.actor.log_std.clamp(-5, 2).exp()
+            self.actor(batch.observation), self.actor.log_std.clamp(-5, 2).exp(), validate_args=False
         )
         descend(self.actor_optimizer, -(weight * policy.log_prob(batch.action).sum(-1)).mean())
 

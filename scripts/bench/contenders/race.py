@@ -21,12 +21,14 @@ LABELS = {
     "tensorflow": "vinci-offline, TensorFlow (XLA)",
     "tensorflow-graph": "vinci-offline, TensorFlow (graph)",
     "jax": "vinci-offline, JAX",
+    "jax-seeds": "vinci-offline, JAX, many seeds",
     "d3rlpy": "d3rlpy",
     "torchrl": "TorchRL",
     "pytorch": "PyTorch loop, eager",
     "pytorch-compiled": "PyTorch loop, torch.compile",
+    "pytorch-captured": "PyTorch loop, torch.compile in CUDA graphs",
 }
-ENGINES = ("tensorflow", "jax", "tensorflow-graph")
+ENGINES = ("tensorflow", "jax", "tensorflow-graph", "jax-seeds")
 PEERS = ("d3rlpy", "torchrl", "pytorch", "pytorch-compiled")
 PRODUCTS = ("product-tensorflow", "product-pytorch")
 PRODUCT_FLOP = 2.0 * 1024**3
@@ -60,11 +62,7 @@ class Result:
 
 
 class Contender:
-    """A worker process; a context manager that ends it.
-
-    Raises:
-        ContenderError: it could not be built here; the message says why.
-    """
+    """A worker process, which begins to build; a context manager that ends it."""
 
     def __init__(self, name: str, task: Task) -> None:
         self.name = name
@@ -77,11 +75,14 @@ class Contender:
             text=True,
             env=environment(name, task),
         )
-        try:
-            self.facts = self._reply()
-        except ContenderError:
-            self.close()
-            raise
+
+    def built(self) -> dict[str, Any]:
+        """Wait until it is: what it says of itself.
+
+        Raises:
+            ContenderError: it could not be built here; the message says why.
+        """
+        return self._reply()
 
     def run(self, seconds: float) -> tuple[float, int]:
         """Steps a second for that long, and the peak memory so far."""
@@ -127,18 +128,22 @@ def environment(name: str, task: Task) -> dict[str, str]:
     variables = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "KERAS_BACKEND": "jax" if name == "jax" else "tensorflow",
+        "KERAS_BACKEND": "jax" if name.startswith("jax") else "tensorflow",
     }
     variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if task.device == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    else:
+        # The contenders' processes share the GPU's memory.
+        variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     return variables
 
 
 def step_flop(task: Task) -> float:
     """Counted in a process of its own: see `contenders.work`."""
     with Contender("work", Task(**{**asdict(task), "device": "cpu"})) as work:
-        return work.facts["flop"]
+        flop: float = work.built()["flop"]
+        return flop
 
 
 def race(
@@ -152,20 +157,33 @@ def race(
     rates: dict[str, list[float]] = {}
     peaks: dict[str, int] = {}
     with ExitStack() as stack:
-        contenders = []
-        for name in names:
-            try:
-                contenders.append(stack.enter_context(Contender(name, task)))
-            except ContenderError as error:
-                if name in ENGINES:
-                    raise ContenderError(f"{name}: {error}") from error
-                say(f"{LABELS.get(name, name)} is left out: {error}")
+        contenders: dict[str, Contender] = {}
+        for group in groups(names, task):
+            started = [stack.enter_context(Contender(name, task)) for name in group]
+            for contender in started:
+                try:
+                    contender.built()
+                    contenders[contender.name] = contender
+                except ContenderError as error:
+                    if contender.name in ENGINES:
+                        raise ContenderError(f"{contender.name}: {error}") from error
+                    say(f"{LABELS.get(contender.name, contender.name)} is left out: {error}")
         for _ in range(rounds):
-            for contender in contenders:
+            for contender in (contenders[name] for name in names if name in contenders):
                 time.sleep(REST)
                 rate, peaks[contender.name] = contender.run(seconds)
                 rates.setdefault(contender.name, []).append(rate)
     return {name: Result(tuple(each), peaks[name]) for name, each in rates.items()}
+
+
+def groups(names: Sequence[str], task: Task) -> list[list[str]]:
+    """Who is built side by side: on a GPU all peers, and then our engines, one by one.
+
+    XLA chooses its kernels for a GPU by timing them, and needs it for itself.
+    """
+    if task.device == "cpu":
+        return [[name] for name in names]
+    return [[name for name in names if name not in ENGINES], *([name] for name in names if name in ENGINES)]
 
 
 def product_rates(results: Mapping[str, Result]) -> Result:

@@ -27,6 +27,7 @@ class Task:
         batch_size: transitions a step.
         width: units of each of the two hidden layers.
         device: ``cpu`` or ``gpu``.
+        seeds: runs that the contender of many seeds trains at once; a step of it is one of each.
     """
 
     agent: str = "td3bc"
@@ -34,6 +35,7 @@ class Task:
     batch_size: int = 256
     width: int = 256
     device: str = "cpu"
+    seeds: int = 1
 
     @property
     def hidden(self) -> tuple[int, int]:

@@ -22,10 +22,12 @@ BUILDERS = {
     "tensorflow": ("ours", ""),
     "tensorflow-graph": ("ours", "graph"),
     "jax": ("ours", ""),
+    "jax-seeds": ("ours", "seeds"),
     "d3rlpy": ("peer_d3rlpy", ""),
     "torchrl": ("peer_torchrl", ""),
     "pytorch": ("pytorch_loop", ""),
     "pytorch-compiled": ("pytorch_loop", "compiled"),
+    "pytorch-captured": ("pytorch_loop", "captured"),
     "product-tensorflow": ("product", "tensorflow"),
     "product-pytorch": ("product", "pytorch"),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from keras import ops
@@ -27,6 +28,27 @@ _NORM_EVERY = 16  # of an update's runs
 
 Loop = Callable[[int, int], list[Any]]
 """Takes the steps after ``start``, ``count`` of them; the sums of each update's metrics."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A global step as a loop traces it: which one it is, and what is known of that beforehand.
+
+    Attributes:
+        step: scalar integer tensor, its number, counted from one.
+        span: what the loop repeats is so many steps long.
+        place: the remainder of the number by ``span``.
+    """
+
+    step: Tensor
+    span: int = 1
+    place: int = 0
+
+    def due(self, period: int) -> bool | Tensor:
+        """Whether ``period`` divides the step's number; a plain bool where the place alone decides."""
+        if self.span % period == 0:
+            return self.place % period == 0
+        return ops.equal(self.step % period, 0)
 
 
 class Engine(ABC):
@@ -190,11 +212,11 @@ class Engine(ABC):
         """``run()`` where ``due``, else ``otherwise()``; either may assign variables."""
 
     def _step(
-        self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Transitions, step: Tensor
+        self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Transitions, now: Moment
     ) -> Any:
         """One global step: the metrics of each update as a vector."""
-        _, batch = self._draw(columns, step)
-        return [self._apply(bound, batch, step, width) for bound, width in zip(updates, widths, strict=True)]
+        _, batch = self._draw(columns, now.step)
+        return [self._apply(bound, batch, now, width) for bound, width in zip(updates, widths, strict=True)]
 
     def _draw(self, columns: Transitions, step: Tensor) -> tuple[Tensor, Transitions]:
         """The rows of one step, with replacement, and their transitions."""
@@ -209,25 +231,25 @@ class Engine(ABC):
             for bound, key in zip(updates, keys, strict=True)
         ]
 
-    def _apply(self, bound: BoundUpdate, batch: Transitions, step: Tensor, width: int) -> Tensor:
+    def _apply(self, bound: BoundUpdate, batch: Transitions, now: Moment, width: int) -> Tensor:
         """Run one update where its period divides the step; zeros where it does not."""
         every, track_every = bound.update.every, bound.update.track_every
 
         def run() -> Tensor:
-            metrics = self._update(bound, batch, step)
+            metrics = self._update(bound, batch, now.step)
             if bound.tracked:
                 # Where the two periods agree, the update's own test has passed already.
-                period = 1 if track_every == every else track_every
-                self._when(step, period, lambda: _track(bound), lambda: ops.zeros(()))
+                due = track_every == every or now.due(track_every)
+                self._when(due, lambda: _track(bound), lambda: ops.zeros(()))
             _follow(bound.averaged, bound.average_rate)
             return ops.stack([ops.cast(value, "float32") for value in metrics.values()])
 
-        return self._when(step, every, run, lambda: ops.zeros((width,)))
+        return self._when(now.due(every), run, lambda: ops.zeros((width,)))
 
-    def _when(
-        self, step: Tensor, period: int, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]
-    ) -> Tensor:
-        return run() if period == 1 else self._cond(ops.equal(step % period, 0), run, otherwise)
+    def _when(self, due: bool | Tensor, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
+        if isinstance(due, bool):
+            return run() if due else otherwise()
+        return self._cond(due, run, otherwise)
 
     def _update(self, bound: BoundUpdate, batch: Transitions, step: Tensor) -> Metrics:
         update = bound.update

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -11,11 +13,24 @@ import jax
 import keras
 
 from vinci_offline.functional import random
-from vinci_offline.training.engines.engine import Engine, Loop, means
+from vinci_offline.training.engines.engine import Engine, Loop, Moment, means
 from vinci_offline.training.engines.tracing import traced_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
+
+_ON_CUDA = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE",
+    "xla_gpu_graph_min_graph_size": 1,
+}
+"""The whole loop is one CUDA graph, its conditions too: the host launches it once, and never waits for a number.
+
+XLA's own choice leaves loops and conditionals out. On an H100, TD3+BC took 6,200 steps a second without, 7,900 so, and
+9,400 where a span's steps are written out too.
+"""
+
+_LONGEST_SPAN = 4
+"""Steps that a loop on a GPU may write out: compiling takes as many times as long."""
 
 
 class JaxEngine(Engine):
@@ -28,6 +43,7 @@ class JaxEngine(Engine):
     ) -> None:
         super().__init__(learner, transitions, batch_size=batch_size, seed=seed)
         self._variables = list(learner.variables().values())
+        self._on_cuda = "cuda" in jax.local_devices()[0].client.platform_version.lower()
         self._member_loops: dict[tuple[int, ...], tuple[Callable[..., Any], list[list[str]]]] = {}
 
     def run_members(
@@ -43,66 +59,104 @@ class JaxEngine(Engine):
             )
         loop, names = self._member_loops[selection]
         others = cast("Sequence[JaxEngine]", members)
-        totals, told = self._totals(lambda first, steps: loop(others, first, steps), start, count)
+        totals, told = self._totals(lambda first, steps: loop(first, steps, others), start, count)
         return [
             means(updates, names, [total[place] for total in totals], start, count) | told
             for place in range(len(members))
         ]
 
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
-        compiled = jax.jit(self._loop(updates, widths), donate_argnums=0)
+        def compiled(span: int) -> Callable[[int, int], list[Tensor]]:
+            loop = self._jit(self._loop(updates, widths, span))
 
-        def call(start: int, count: int) -> list[Tensor]:
-            values, sums = compiled([v.value for v in self._variables], start, count, self._columns)
-            self._assign(values)
-            result: list[Tensor] = sums
-            return result
+            def call(start: int, turns: int) -> list[Tensor]:
+                values, sums = loop([v.value for v in self._variables], start, turns, self._columns)
+                self._assign(values)
+                result: list[Tensor] = sums
+                return result
 
-        return call
+            return call
+
+        return self._in_spans(updates, compiled)
 
     def _compile_members(
         self, updates: Sequence[BoundUpdate], widths: Sequence[int]
-    ) -> Callable[[Sequence[JaxEngine], int, int], list[Tensor]]:
+    ) -> Callable[[int, int, Sequence[JaxEngine]], list[Tensor]]:
         streams = [bound.stream for bound in updates]
 
-        def member(values: list[Tensor], initial: Any, seed: Tensor, *rest: Any) -> Any:
-            # The template with another seed and other weights to return to: all else is in the values.
-            one = copy.copy(self)
-            one._seed = seed
-            bounds = [replace(b, initial=tuple(w)) for b, w in zip(updates, initial, strict=True)]
-            return one._loop(bounds, widths)(values, *rest)
+        def compiled(span: int) -> Callable[[int, int, Sequence[JaxEngine]], list[Tensor]]:
+            def member(values: list[Tensor], initial: Any, seed: Tensor, *rest: Any) -> Any:
+                # The template with another seed and other weights to return to: all else is in the values.
+                one = copy.copy(self)
+                one._seed = seed
+                bounds = [replace(b, initial=tuple(w)) for b, w in zip(updates, initial, strict=True)]
+                return one._loop(bounds, widths, span)(values, *rest)
 
-        def loop(values: list[list[Tensor]], initial: list[Any], seeds: list[Tensor], *rest: Any) -> Any:
-            # Stacked and taken apart inside: a learner's own variables stay the one place of its state.
-            together = jax.vmap(member, in_axes=(0, 0, 0, None, None, None))
-            stacked, sums = together(_stack(values), _stack(initial), _stack(seeds), *rest)
-            return [[value[place] for value in stacked] for place in range(len(values))], sums
+            def together(
+                values: list[list[Tensor]], initial: list[Any], seeds: list[Tensor], *rest: Any
+            ) -> Any:
+                # Stacked and taken apart inside: a learner's own variables stay the one place of its state.
+                mapped = jax.vmap(member, in_axes=(0, 0, 0, None, None, None))
+                stacked, sums = mapped(_stack(values), _stack(initial), _stack(seeds), *rest)
+                return [[value[place] for value in stacked] for place in range(len(values))], sums
 
-        compiled = jax.jit(loop, donate_argnums=0)
+            loop = self._jit(together)
 
-        def call(members: Sequence[JaxEngine], start: int, count: int) -> list[Tensor]:
-            values = [[variable.value for variable in each._variables] for each in members]
-            initial = [[list(each._learner.updates[s].initial) for s in streams] for each in members]
-            seeds = [random.words(int(each._seed)) for each in members]
-            values, sums = compiled(values, initial, seeds, start, count, self._columns)
-            for each, left in zip(members, values, strict=True):
-                each._assign(left)
-            result: list[Tensor] = sums
-            return result
+            def call(start: int, turns: int, members: Sequence[JaxEngine]) -> list[Tensor]:
+                values = [[variable.value for variable in each._variables] for each in members]
+                initial = [[list(each._learner.updates[s].initial) for s in streams] for each in members]
+                seeds = [random.words(int(each._seed)) for each in members]
+                values, sums = loop(values, initial, seeds, start, turns, self._columns)
+                for each, left in zip(members, values, strict=True):
+                    each._assign(left)
+                result: list[Tensor] = sums
+                return result
+
+            return call
+
+        return self._in_spans(updates, compiled)
+
+    def _jit(self, loop: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiled for the device, its first argument donated."""
+        options = _ON_CUDA if self._on_cuda else None
+        compiled: Callable[..., Any] = jax.jit(loop, donate_argnums=0, compiler_options=options)
+        return compiled
+
+    def _in_spans(
+        self, updates: Sequence[BoundUpdate], compiled: Callable[[int], Callable[..., list[Tensor]]]
+    ) -> Callable[..., list[Tensor]]:
+        """A loop over steps, of the loops over spans that ``compiled`` makes for a length: the sums of the metrics.
+
+        On a GPU a span is as long as the updates' common period: what is due is then known beforehand, and there is
+        nothing to decide on the device. On a CPU the steps stay one by one, so that they are the same bits wherever a
+        run is cut.
+        """
+        period = math.lcm(*(bound.update.every for bound in updates))
+        span = period if self._on_cuda and period <= _LONGEST_SPAN else 1
+        loop = functools.cache(compiled)
+
+        def call(start: int, count: int, *rest: Any) -> list[Tensor]:
+            parts = [loop(size)(first, turns, *rest) for first, turns, size in spans(start, count, span)]
+            return [sum(sums[1:], start=sums[0]) for sums in zip(*parts, strict=True)]
 
         return call
 
-    def _loop(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Callable[..., Any]:
-        """The loop as a pure function of the variables' values."""
+    def _loop(self, updates: Sequence[BoundUpdate], widths: Sequence[int], span: int) -> Callable[..., Any]:
+        """The loop as a pure function of the variables' values; ``span`` steps a turn, from a multiple of it on."""
 
-        def loop(values: list[Tensor], start: Tensor, count: Tensor, columns: Transitions) -> Any:
-            def body(step: Tensor, carry: tuple[list[Tensor], list[Tensor]]) -> Any:
+        def loop(values: list[Tensor], start: Tensor, turns: Tensor, columns: Transitions) -> Any:
+            def body(turn: Tensor, carry: tuple[list[Tensor], list[Tensor]]) -> Any:
                 values, sums = carry
-                metrics, values = self._pure(lambda: self._step(updates, widths, columns, step + 1), values)
-                return values, [total + each for total, each in zip(sums, metrics, strict=True)]
+                for place in range(1, span + 1):
+                    now = Moment(start + turn * span + place, span, place % span)
+                    metrics, values = self._pure(
+                        functools.partial(self._step, updates, widths, columns, now), values
+                    )
+                    sums = [total + each for total, each in zip(sums, metrics, strict=True)]
+                return values, sums
 
             zeros = [jax.numpy.zeros(width) for width in widths]
-            return jax.lax.fori_loop(start, start + count, body, (values, zeros))
+            return jax.lax.fori_loop(0, turns, body, (values, zeros))
 
         return loop
 
@@ -149,6 +203,22 @@ class JaxEngine(Engine):
         with keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))):
             result = function()
             return result, [variable.value for variable in self._variables]
+
+
+def spans(start: int, count: int, span: int) -> Iterator[tuple[int, int, int]]:
+    """``count`` steps after ``start`` as turns of ``span`` from its multiples on, and of one step before and after.
+
+    Yields:
+        The step before the first, the turns, and the steps of each; no steps are no turns of ``span``.
+    """
+    before = min(count, -start % span)
+    turns, after = divmod(count - before, span)
+    if before:
+        yield start, before, 1
+    if turns or not count:
+        yield start + before, turns, span
+    if after:
+        yield start + count - after, after, 1
 
 
 def _stack(trees: list[Any]) -> Any:

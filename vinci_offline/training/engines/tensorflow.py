@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from vinci_offline.training.engines.engine import Engine, Loop
+from vinci_offline.training.engines.engine import Engine, Loop, Moment
 from vinci_offline.training.engines.tracing import traced_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.source import Source
@@ -49,7 +49,7 @@ class TensorFlowEngine(Engine):
         def loop(start: Tensor, count: Tensor, columns: Transitions) -> list[Tensor]:
             def body(step: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
                 step = step + 1
-                metrics = self._step(updates, widths, columns, step)
+                metrics = self._step(updates, widths, columns, Moment(step))
                 return step, *(total + values for total, values in zip(sums, metrics, strict=True))
 
             zeros = [tf.zeros(width) for width in widths]
