@@ -5,6 +5,8 @@ d3rlpy starts from vinci-offline's initial weights, gets the very batches that t
 noise is off, so that what differs is the algorithm or rounding.
 
     python scripts/learning/parity.py pendulum-mixed td3bc
+
+IQL's critics differ by more: vinci-offline has its authors' order, in which they learn from the new state values.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import d3rlpy
 import numpy as np
 from d3rlpy.torch_utility import TorchMiniBatch
 from peer import peer_config, to_mdp_dataset
@@ -20,14 +21,18 @@ from peer import peer_config, to_mdp_dataset
 from vinci_offline import Dataset, Transitions
 
 BATCH, GAMMA, SEED = 256, 0.99, 0
-NOISELESS = {"td3bc": {"policy_noise": 0}, "dqn": {"target_update": 10}, "ddpg": {}}
+EPSILON, BETA_2 = 1e-7, 0.999
+"""Adam's, as Keras has them."""
+NOISELESS = {"td3bc": {"policy_noise": 0}, "dqn": {"target_update": 10}, "ddpg": {}, "bc": {}, "iql": {}}
 NETWORKS = {
     "policy": ("actor", "{}"),
+    "imitator": ("actor", "{}"),
+    "value_func": ("value", "{}"),
     "targ_policy": ("target_actor", "{}"),
     "q_funcs": ("critic", "{member}.{}"),
     "targ_q_funcs": ("target_critic", "{member}.{}"),
 }
-LAYERS = {"dense_1": "_encoder._layers.0", "dense_2": "_encoder._layers.2", "output": "_fc"}
+LAYERS = {"dense_1": ("_encoder._layers.0",), "dense_2": ("_encoder._layers.2",), "output": ("_fc", "_mu")}
 
 
 class Pair:
@@ -48,12 +53,10 @@ class Pair:
         self.transitions = load_transitions(dataset, GAMMA)
         self.engine = make_engine(self.learner, self.transitions, batch_size=BATCH, seed=SEED)
         config = peer_config(agent, dataset, settings)
-        for name in ("optim_factory", "actor_optim_factory", "critic_optim_factory"):
-            if hasattr(config, name):  # Keras's epsilon, 1e-7, where PyTorch's is 1e-8
-                setattr(config, name, d3rlpy.optimizers.AdamFactory(eps=1e-7))
         self.peer = config.create(device="cpu:0")
         self.peer.build_with_dataset(to_mdp_dataset(dataset))
         self._copy_weights()
+        self._start = [np.asarray(variable).copy() for _, variable, _ in self.weights()]
 
     def step(self, step: int) -> None:
         """Step ``step``, counted from one, on both sides."""
@@ -64,7 +67,22 @@ class Pair:
         key = random.key(SEED, np.int32(step), _BATCH_STREAM)
         rows = np.asarray(random.integers(key, (BATCH,), len(self.transitions.reward)))
         batch = Transitions(*(column[rows] for column in self.transitions))
+        self._match_epsilon()
         self.peer.impl.update(self._torch_batch(batch), step)
+
+    def _match_epsilon(self) -> None:
+        """Give PyTorch's next step what Keras' epsilon amounts to in it.
+
+        Keras adds it before the bias correction and PyTorch after it, so that the same 1e-7 is 3e-6 in Keras' first
+        step: where gradients are next to nothing, another algorithm.
+        """
+        for name, wrapper in vars(self.peer.impl._modules).items():
+            if not name.endswith("optim"):
+                continue
+            optimizer = wrapper.optim
+            taken = max((int(state["step"]) for state in optimizer.state.values()), default=0)
+            for group in optimizer.param_groups:
+                group["eps"] = EPSILON / (1 - BETA_2 ** (taken + 1)) ** 0.5
 
     def _torch_batch(self, batch: Transitions) -> TorchMiniBatch:
         import torch
@@ -101,9 +119,10 @@ class Pair:
                 if name is None:
                     continue
                 member = layer.removesuffix(name).strip("_").rpartition("_")[2]
-                path = f"{LAYERS[name]}.{'weight' if kind == 'kernel' else 'bias'}"
-                key = pattern.format(path, member=member if member.isdigit() else "0")
-                pairs.append((f"{ours}/{layer}/{kind}", variable, parameters[key]))
+                paths = (f"{path}.{'weight' if kind == 'kernel' else 'bias'}" for path in LAYERS[name])
+                keys = (pattern.format(path, member=member if member.isdigit() else "0") for path in paths)
+                parameter = next(parameters[key] for key in keys if key in parameters)
+                pairs.append((f"{ours}/{layer}/{kind}", variable, parameter))
         return pairs
 
     def _copy_weights(self) -> None:
@@ -112,16 +131,19 @@ class Pair:
         with torch.no_grad():
             for _, variable, parameter in self.weights():
                 parameter.copy_(torch.tensor(np.asarray(variable).T.copy()))
+            if hasattr(policy := getattr(self.peer.impl._modules, "policy", None), "_logstd"):
+                # d3rlpy's deviation is exp(-5 + 7 * sigmoid(_logstd)), 0.22 at first; vinci-offline's is 1.
+                policy._logstd.fill_(np.log(5 / 2))
 
-    def drift(self, start: list[np.ndarray]) -> dict[str, float]:
-        """Per network the distance between the sides, as a share of the way that ours has come since ``start``.
+    def drift(self) -> dict[str, float]:
+        """Per network the distance between the sides, as a share of the way that ours has come.
 
         A norm, not a maximum: Adam's first steps have the same size for every gradient, so that rounding alone
         may turn a weight whose gradient is next to nothing the other way.
         """
         apart: dict[str, float] = {}
         moved: dict[str, float] = {}
-        for (name, variable, parameter), initial in zip(self.weights(), start, strict=True):
+        for (name, variable, parameter), initial in zip(self.weights(), self._start, strict=True):
             network, ours = name.partition("/")[0], np.asarray(variable)
             difference = ours - parameter.detach().numpy().T
             apart[network] = apart.get(network, 0.0) + float(np.square(difference).sum())
@@ -138,14 +160,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 10, 30, 100])
     options = parser.parse_args()
     pair = Pair(Dataset.open(options.data), options.agent)
-    start = [np.array(variable) for _, variable, _ in pair.weights()]
     print(
         f"{options.agent} on {options.data}: distance between the sides' weights over the way they have come"
     )
     for step in range(1, max(options.steps) + 1):
         pair.step(step)
         if step in options.steps:
-            drift = ", ".join(f"{name} {value:.2%}" for name, value in pair.drift(start).items())
+            drift = ", ".join(f"{name} {value:.2%}" for name, value in pair.drift().items())
             print(f"step {step:5}: {drift}", flush=True)
 
 
