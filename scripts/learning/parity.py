@@ -21,8 +21,6 @@ from peer import peer_config, to_mdp_dataset
 from vinci_offline import Dataset, Transitions
 
 BATCH, GAMMA, SEED = 256, 0.99, 0
-EPSILON, BETA_2 = 1e-7, 0.999
-"""Adam's, as Keras has them."""
 NOISELESS = {"td3bc": {"policy_noise": 0}, "dqn": {"target_update": 10}, "ddpg": {}, "bc": {}, "iql": {}}
 NETWORKS = {
     "policy": ("actor", "{}"),
@@ -76,13 +74,12 @@ class Pair:
         Keras adds it before the bias correction and PyTorch after it, so that the same 1e-7 is 3e-6 in Keras' first
         step: where gradients are next to nothing, another algorithm.
         """
-        for name, wrapper in vars(self.peer.impl._modules).items():
-            if not name.endswith("optim"):
-                continue
-            optimizer = wrapper.optim
+        adam = self.learner.updates[0].optimizer
+        modules = vars(self.peer.impl._modules)
+        for optimizer in (each.optim for name, each in modules.items() if name.endswith("optim")):
             taken = max((int(state["step"]) for state in optimizer.state.values()), default=0)
             for group in optimizer.param_groups:
-                group["eps"] = EPSILON / (1 - BETA_2 ** (taken + 1)) ** 0.5
+                group["eps"] = adam.epsilon / (1 - adam.beta_2 ** (taken + 1)) ** 0.5
 
     def _torch_batch(self, batch: Transitions) -> TorchMiniBatch:
         import torch
@@ -131,9 +128,9 @@ class Pair:
         with torch.no_grad():
             for _, variable, parameter in self.weights():
                 parameter.copy_(torch.tensor(np.asarray(variable).T.copy()))
-            if hasattr(policy := getattr(self.peer.impl._modules, "policy", None), "_logstd"):
-                # d3rlpy's deviation is exp(-5 + 7 * sigmoid(_logstd)), 0.22 at first; vinci-offline's is 1.
-                policy._logstd.fill_(np.log(5 / 2))
+            if "value" in self.learner.nets:
+                # IQL's deviation: d3rlpy's is exp(-5 + 7 * sigmoid(_logstd)), 0.22 at first; vinci-offline's is 1.
+                self.peer.impl._modules.policy._logstd.fill_(np.log(5 / 2))
 
     def drift(self) -> dict[str, float]:
         """Per network the distance between the sides, as a share of the way that ours has come.

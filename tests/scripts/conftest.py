@@ -21,3 +21,14 @@ def kill_training(monkeypatch):
 
     yield kill_training
     sys.modules.pop("kill_training")
+
+
+@pytest.fixture
+def parity(monkeypatch):
+    pytest.importorskip("d3rlpy")
+    monkeypatch.syspath_prepend(str(SCRIPTS / "learning"))
+    import parity
+
+    yield parity
+    for name in ("parity", "peer"):
+        sys.modules.pop(name)
