@@ -19,5 +19,6 @@ def test_updates_are_those_of_d3rlpy(parity, agent):
         # Its critics learn from the old state values there, and from the new ones by its authors.
         assert 0.01 < drift.pop("critic") < 0.1
         del drift["target_critic"]
-    # Rounding gave 0.0021 at most, over three seeds.
-    assert max(drift.values()) < 0.01, drift
+    # Rounding gave 0.0021 at most over three seeds, critics 0.00013; a discount of 0.9 of its own gave TD3+BC's 0.006.
+    for network, apart in drift.items():
+        assert apart < (0.001 if "critic" in network else 0.01), drift
