@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from vinci_offline import Dataset, collect, evaluate, train
-from vinci_offline.data.statistics import summarize
+from vinci_offline.quality.statistics import summarize
 
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
 SMALL = {"hidden": (64, 64)}

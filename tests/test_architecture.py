@@ -1,7 +1,10 @@
-"""Dependencies point one way: what each room may import, as docs/architecture.md has it."""
+"""The architecture holds: imports run one way between rooms, and no files import each other in a circle."""
+
+from __future__ import annotations
 
 import ast
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -9,60 +12,170 @@ import pytest
 import vinci_offline
 
 PACKAGE = Path(vinci_offline.__file__).parent
-BASE = {"errors", "types", "spec", "loading", "files", "backend"}
-MAY_IMPORT = {
-    "data": BASE,
-    "functional": {"errors", "types"},
-    "networks": BASE | {"functional"},
-    "agents": BASE | {"functional", "networks"},
-    "envs": BASE | {"data", "networks"},
-    "hooks": BASE | {"networks"},
-    "report": BASE,
-    "training": BASE | {"agents", "data", "envs", "functional", "hooks", "networks"},
-    "testing": BASE | {"agents", "data", "functional", "networks", "training"},
-    "cli": BASE | {"agents", "data", "envs", "report", "training"},
-    **dict.fromkeys(BASE, BASE),
-}
+
+LEVELS = (
+    ("errors", "types", "files", "loading", "keras_setup"),
+    ("spec",),
+    ("data",),
+    ("convert", "curate", "quality", "functional"),
+    ("networks",),
+    ("runs",),
+    ("policies", "batches"),
+    ("agents",),
+    ("envs",),
+    ("hooks",),
+    ("training",),
+    ("report",),
+    ("testing",),
+    ("cli",),
+)
+"""Rooms from the ground up: a room imports itself and rooms of lower levels, or its level's where listed below."""
+
+NEIGHBOURS = {("loading", "errors"), ("files", "errors"), ("keras_setup", "errors"), ("types", "errors")}
+"""Imports between rooms of one level that are meant."""
+
+LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 
 
-def imported_rooms(path):
-    """The rooms that a file imports from when it runs; annotations alone do not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        id(node)
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and getattr(branch.test, "id", "") == "TYPE_CHECKING"
-        for node in ast.walk(branch)
+def modules_of(package: Path) -> dict[str, Path]:
+    """Every module of a package by its dotted name below it; the package itself is the empty name."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_of(path: Path, module: str, modules: dict[str, Path]) -> set[str]:
+    """The modules of the package that a file imports: at the top, inside functions, and for types alone."""
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {
+                alias.name.removeprefix("vinci_offline").lstrip(".")
+                for alias in node.names
+                if alias.name.split(".")[0] == "vinci_offline"
+            }
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                base = package.split(".")[: len(package.split(".")) - node.level + 1] if package else []
+                source = ".".join([*base, *source.split(".")]).strip(".")
+            elif source.split(".")[0] == "vinci_offline":
+                source = source.removeprefix("vinci_offline").lstrip(".")
+            else:
+                continue
+            for alias in node.names:
+                inner = f"{source}.{alias.name}".lstrip(".")
+                found.add(inner if inner in modules else source)
+    return found
+
+
+def graph_of(package: Path) -> dict[str, set[str]]:
+    modules = modules_of(package)
+    return {name: imports_of(path, name, modules) - {name} for name, path in modules.items() if name}
+
+
+def upward_imports(graph: dict[str, set[str]]) -> set[tuple[str, str]]:
+    """Imports of a room on a higher level, or of an unlisted neighbour; the public namespace is above all rooms."""
+
+    def allowed(here: str, there: str) -> bool:
+        if here == there:
+            return True
+        if not there:
+            return here == "cli"
+        return LEVEL[there] < LEVEL[here] or (here, there) in NEIGHBOURS
+
+    return {
+        (name, other)
+        for name, others in graph.items()
+        for other in others
+        if not allowed(name.split(".")[0], other.split(".")[0])
     }
-    rooms = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in for_types and node.module:
-            parts = node.module.split(".")
-            if parts[0] == "vinci_offline":
-                rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return rooms - set(vinci_offline.__all__) - {"__version__"}
 
 
-@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
-def test_a_room_imports_only_what_it_may(room):
-    files = (
-        [PACKAGE / f"{room}.py"]
-        if (PACKAGE / f"{room}.py").is_file()
-        else sorted((PACKAGE / room).rglob("*.py"))
-    )
-    assert files
-    for path in files:
-        assert imported_rooms(path) - MAY_IMPORT[room] - {room} == set(), path
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """One group of files that import each other in a circle, sorted; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return sorted(set(error.args[1]))
+    return []
 
 
-def test_every_room_is_in_the_table():
+def test_every_room_has_a_level():
     rooms = {
         path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
-    assert rooms - {"__init__"} == set(MAY_IMPORT)
+    assert rooms - {"__init__"} == set(LEVEL)
 
 
-def test_tests_that_need_other_tools_packages_are_run_by_the_script_for_them():
+@pytest.mark.xfail(strict=True, reason="the move into rooms is under way")
+def test_imports_run_down():
+    assert upward_imports(graph_of(PACKAGE)) == set()
+
+
+@pytest.mark.xfail(strict=True, reason="the move into rooms is under way")
+def test_no_circle_of_files():
+    assert circle_in(graph_of(PACKAGE)) == []
+
+
+def test_only_the_engines_name_a_backend():
+    allowed = {
+        "keras_setup.py",
+        "convert/rlds/records.py",
+        "functional/gradients.py",
+        "testing/gradients.py",
+    }
+    named = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (
+            isinstance(node, ast.Import)
+            and {a.name.split(".")[0] for a in node.names} & {"tensorflow", "jax"}
+        )
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tensorflow", "jax"})
+    }
+    assert {name for name in named if not name.startswith("training/engines/")} <= allowed
+
+
+VIOLATIONS = {
+    "a plain import": "from vinci_offline.training.run import Run",
+    "an import of the module": "import vinci_offline.training.run",
+    "an import of the package": "from vinci_offline.training import run",
+    "a public name": "from vinci_offline import train",
+    "a relative import": "from ..training.run import Run",
+    "an import for types": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from vinci_offline.training.run import Run"
+    ),
+    "an import inside a function": "def f():\n    from vinci_offline.training.run import Run",
+}
+
+
+@pytest.mark.parametrize("kind", VIOLATIONS)
+def test_each_kind_of_upward_import_is_seen(kind, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "training").mkdir()
+    for name in ("__init__", "data/__init__", "training/__init__", "training/run"):
+        (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "data" / "dataset.py").write_text(VIOLATIONS[kind])
+    assert {name for name, _ in upward_imports(graph_of(tmp_path))} == {"data.dataset"}
+
+
+@pytest.mark.parametrize("where", ["", "    "])
+def test_a_circle_is_seen_wherever_its_imports_stand(where, tmp_path):
+    (tmp_path / "data").mkdir()
+    head = "def f():\n" if where else ""
+    for name, other in (("one", "two"), ("two", "three"), ("three", "one")):
+        (tmp_path / "data" / f"{name}.py").write_text(
+            f"{head}{where}from vinci_offline.data.{other} import x"
+        )
+    assert circle_in(graph_of(tmp_path)) == ["data.one", "data.three", "data.two"]
+
+
+def test_peer_tests_are_marked():
     installed = {"jax", "mujoco", "pyarrow", "ray"}  # by the extra for development
     files = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")}
     skips = {path: set(re.findall(r'importorskip\("(\w+)', text)) for path, text in files.items()}

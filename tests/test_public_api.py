@@ -25,7 +25,7 @@ def test_every_public_name_exists_and_is_listed():
         ("vinci_offline", HEAVY),
         ("vinci_offline.data", ("tensorflow", "keras", "gymnasium")),
         ("vinci_offline.data.dataset", ("tensorflow", "keras", "gymnasium")),
-        ("vinci_offline.envs.collector", ("tensorflow", "keras")),
+        ("vinci_offline.envs.collect.collector", ("tensorflow", "keras")),
         ("vinci_offline.cli.app", HEAVY),
     ],
 )

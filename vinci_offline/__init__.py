@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vinci_offline.agents.agent import Agent, Update
     from vinci_offline.agents.registry import register
     from vinci_offline.data.dataset import Dataset, read_pandas
-    from vinci_offline.envs.collector import collect
+    from vinci_offline.envs.collect.collector import collect
     from vinci_offline.envs.evaluator import evaluate
     from vinci_offline.envs.wrapper import EnvWrapper
     from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError, VinciWarning
@@ -35,7 +35,7 @@ _HOMES = {
     "UsageError": "errors",
     "VinciError": "errors",
     "VinciWarning": "errors",
-    "collect": "envs.collector",
+    "collect": "envs.collect.collector",
     "evaluate": "envs.evaluator",
     "read_pandas": "data.dataset",
     "register": "agents.registry",

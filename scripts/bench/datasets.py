@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 
 from vinci_offline import Dataset, EnvironmentSpec
-from vinci_offline.data.statistics import summarize
-from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.data.hdf5.writer import DatasetWriter
+from vinci_offline.quality.statistics import summarize
 from vinci_offline.spec import BoxSpace
 
 OBSERVATION, ACTION, EPISODE = 17, 6, 1000

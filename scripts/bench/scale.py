@@ -31,8 +31,8 @@ IMPORTS = """
 import resource, sys, time
 import pandas
 from vinci_offline import Dataset
-from vinci_offline.data.statistics import summarize
-from vinci_offline.data.validation import validate
+from vinci_offline.quality.statistics import summarize
+from vinci_offline.quality.validation import validate
 path = sys.argv[1]
 began = time.perf_counter()
 """

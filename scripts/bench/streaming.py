@@ -24,13 +24,13 @@ from contenders.task import ACTIONS, OBSERVATIONS, Task
 from tables import keep, made_by, table
 
 from vinci_offline import Dataset, EnvironmentSpec
-from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.batches.stream import Stream, open_source
+from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import make_engine
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.sizes import parse_bytes
-from vinci_offline.training.streaming import Stream, open_source
 
 PART = 250_000
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from vinci_offline import Dataset
-from vinci_offline.data.validation import validate
+from vinci_offline.quality.validation import validate
 
 COLLECT = [sys.executable, "-c", "from vinci_offline.cli.app import main; main()", "collect"]
 TARGETS = ("worker", "parent", "both")

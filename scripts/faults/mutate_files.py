@@ -132,7 +132,7 @@ class Reader:
 def read_files(connection: Connection, repairs: bool) -> None:
     """The process's life."""
     # Before the limit, as all that looking needs.
-    for name in ("pandas", "vinci_offline.data.statistics", "vinci_offline.data.repair"):
+    for name in ("pandas", "vinci_offline.quality.statistics", "vinci_offline.quality.repair"):
         importlib.import_module(name)
 
     warnings.simplefilter("error")
@@ -145,8 +145,8 @@ def read_files(connection: Connection, repairs: bool) -> None:
 
 def outcome_of(path: Path, *, repairs: bool = False) -> tuple[str, str]:
     """Open, validate, summarise and read a file, and repair it if asked."""
-    from vinci_offline.data.statistics import summarize
-    from vinci_offline.data.validation import validate
+    from vinci_offline.quality.statistics import summarize
+    from vinci_offline.quality.validation import validate
 
     outcome = "loaded"
     works = [validate, lambda path: summarize(Dataset.open(path)), read_all]
@@ -180,7 +180,7 @@ def read_all(path: Path) -> str:
 
 def mend(path: Path) -> str:
     """Repair the file; whatever of it is written opens, has no problem that a repair mends, and tells no secret."""
-    from vinci_offline.data.repair import repair
+    from vinci_offline.quality.repair import repair
 
     output = path.with_name("repaired.h5")
     try:

@@ -38,11 +38,11 @@ class Pair:
 
     def __init__(self, dataset: Dataset, agent: str) -> None:
         from vinci_offline.agents.registry import agent_class
-        from vinci_offline.data.statistics import observation_moments
+        from vinci_offline.batches.transitions import load_transitions
         from vinci_offline.networks.builder import NetworkBuilder
+        from vinci_offline.quality.statistics import observation_moments
         from vinci_offline.training.engines import make_engine
         from vinci_offline.training.learner import Learner
-        from vinci_offline.training.replay import load_transitions
 
         settings = NOISELESS[agent]
         self.moments = observation_moments(dataset)

@@ -36,7 +36,7 @@ from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
 
 from vinci_offline import Dataset, evaluate, train
 from vinci_offline.agents.registry import agent_class
-from vinci_offline.envs.policies import load_policy
+from vinci_offline.policies.named import load_policy
 from vinci_offline.spec import BoxSpace, DiscreteSpace
 
 EVALUATION_SEED = 1_000

@@ -11,7 +11,7 @@ import pytest
 from data_examples import continuous_spec, dict_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError
-from vinci_offline.data.validation import validate
+from vinci_offline.quality.validation import validate
 
 
 @pytest.fixture

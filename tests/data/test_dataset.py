@@ -6,7 +6,7 @@ import pytest
 from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, SpecError
-from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.spec import DictSpace, DiscreteSpace
 
 
@@ -241,7 +241,7 @@ def test_save_keeps_everything(saved, tmp_path):
 
 
 def test_a_view_is_saved_in_blocks(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("vinci_offline.data.writer._COPY_BYTES", 100)
+    monkeypatch.setattr("vinci_offline.data.hdf5.writer._COPY_BYTES", 100)
     view = Dataset.concatenate([saved.rows([9, 1, 2]), saved])
     copy = view.save(tmp_path / "copy.h5")
     assert copy == view

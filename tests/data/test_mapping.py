@@ -2,7 +2,7 @@
 
 import pytest
 
-from vinci_offline.data.mapping import choose, listed, wanted
+from vinci_offline.data.assembly.mapping import choose, listed, wanted
 from vinci_offline.errors import DatasetError, UsageError
 
 NAMES = ["user", "x_0", "x_10", "x_2", "age", "reward", "click", "terminal", ""]

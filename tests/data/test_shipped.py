@@ -34,7 +34,7 @@ def test_a_name_that_is_neither_tells_the_shipped_ones(folder):
 
 
 def test_every_shipped_dataset_is_sound_small_and_has_a_card():
-    from vinci_offline.data.validation import validate
+    from vinci_offline.quality.validation import validate
 
     for name, path in shipped.shipped_datasets().items():
         assert validate(path) == [], name

@@ -28,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError, VinciError
-from vinci_offline.data.writer import DatasetWriter
+from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.spec import DictSpace, DiscreteSpace
 
 
@@ -375,10 +375,10 @@ def test_a_process_on_a_really_full_disk_ends_cleanly(tmp_path):
     (tmp_path / "script.py").write_text(
         textwrap.dedent(f"""
         import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
         from data_examples import continuous_spec, make_columns
         from vinci_offline import VinciError
-        from vinci_offline.data.writer import DatasetWriter
+        from vinci_offline.data.hdf5.writer import DatasetWriter
         try:
             with DatasetWriter("disk/d.h5", continuous_spec(17)) as writer:
                 for seed in range(4):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from vinci_offline import Dataset, collect
-from vinci_offline.data.validation import validate
 from vinci_offline.errors import SpecError, UsageError, VinciError
+from vinci_offline.quality.validation import validate
 
 
 def same(one, other):

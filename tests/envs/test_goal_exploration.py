@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vinci_offline import collect
-from vinci_offline.envs.goal_exploration import GoalExploration, default_outcome
+from vinci_offline.envs.collect.goal_exploration import GoalExploration, default_outcome
 from vinci_offline.envs.making import environment_spec, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
@@ -94,7 +94,7 @@ def test_workers_do_not_change_the_data_and_lanes_share_a_shard(tmp_path):
 
 
 def test_interrupted_and_resumed_it_explores_as_if_nothing_had_happened(tmp_path, monkeypatch):
-    import vinci_offline.envs.collector as collector
+    import vinci_offline.envs.collect.collector as collector
 
     options = {"episodes": 40, "policy": "gep", "lanes": 8, **SHORT}
     kept = tmp_path / "kept"

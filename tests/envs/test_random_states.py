@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from vinci_offline import collect
+from vinci_offline.envs.collect.random_states import StateSampler, state_setter
 from vinci_offline.envs.making import environment_spec, make_env
-from vinci_offline.envs.random_states import StateSampler, state_setter
 from vinci_offline.errors import UsageError
 
 OPTIONS = {"policy": "random-state", "progress": False}

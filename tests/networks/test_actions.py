@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.networks.actions import BoxScaling, scale_actions, unscale_actions
+from vinci_offline.networks.action_scaling import BoxScaling, scale_actions, unscale_actions
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace
 
 MIXED = BoxSpace(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vinci_offline import Dataset, VinciError, train
-from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.training.engines import make_engine as engine_of_the_backend
 from vinci_offline.training.guards import FiniteGuard
 

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from vinci_offline import Dataset, UsageError, evaluate, train
-from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.held_out import HeldOut, Split, deciding_loss, held_out_sample, split_episodes
 from vinci_offline.training.run import Run

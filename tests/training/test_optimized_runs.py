@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vinci_offline import Dataset, UsageError, train
-from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.runs.checkpoint import latest_checkpoint
 
 EVERYTHING = {
     "schedule": "actor:cosine",

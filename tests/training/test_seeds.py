@@ -15,7 +15,7 @@ import pytest
 from vinci_offline import Dataset, Hook, UsageError, VinciError, evaluate, train
 from vinci_offline.agents.registry import agent_class
 from vinci_offline.networks.builder import NetworkBuilder
-from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.training.learner import Learner
 
 OPTIONS = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vinci_offline import Dataset, SpecError, UsageError, VinciError, train
-from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.runs.checkpoint import latest_checkpoint
 
 SMALL = {"hidden": (16, 16)}
 SHORT = {
@@ -248,7 +248,7 @@ def test_the_policy_loads_with_plain_keras_where_this_package_is_not(data, tmp_p
     subprocess.run(
         [sys.executable, "-c", script, *files], check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     )
-    from vinci_offline.envs.policies import load_policy
+    from vinci_offline.policies.named import load_policy
 
     policy = load_policy(result.run, Dataset.open(data).spec)
     ours = policy.act(observations, [np.random.default_rng(0)] * 64).actions

@@ -120,7 +120,7 @@ def collect(
     Give --steps or --episodes. An interrupted collection goes on with --resume, and ends with the same data.
     """
     kwargs = _parse_kwargs(env_kwargs)
-    from vinci_offline.envs.collector import collect as record
+    from vinci_offline.envs.collect.collector import collect as record
 
     dataset = record(
         env,

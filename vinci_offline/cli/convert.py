@@ -13,7 +13,7 @@ from vinci_offline.cli.tables import show_table
 from vinci_offline.errors import UsageError
 
 if TYPE_CHECKING:
-    from vinci_offline.data.formats.format import Ends, Exported, Imported
+    from vinci_offline.convert.format import Ends, Exported, Imported
     from vinci_offline.spec import EnvironmentSpec
 
 _WHAT = "What is what"
@@ -89,9 +89,9 @@ def convert(
     Says how terminals were told from timeouts, what was dropped and what the target cannot hold. What is ambiguous is
     not guessed: it asks for an option.
     """
-    from vinci_offline.data.formats import convert as conversion
-    from vinci_offline.data.formats.format import ImportOptions
-    from vinci_offline.data.formats.registry import find_format, format_for
+    from vinci_offline.convert import convert as conversion
+    from vinci_offline.convert.format import ImportOptions
+    from vinci_offline.convert.registry import find_format, format_for
 
     # Before a long import: a target that is refused should not cost it.
     target = format_for(destination) if to is None else find_format(to)
@@ -154,7 +154,7 @@ def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[st
 
 
 def _one_of(ends: str | None) -> Ends | None:
-    from vinci_offline.data.formats.format import Ends
+    from vinci_offline.convert.format import Ends
 
     if ends is not None and ends not in get_args(Ends):
         raise UsageError(f"--ends {ends}: there are {', '.join(get_args(Ends))}")

@@ -13,9 +13,9 @@ from vinci_offline.cli.tables import show_table
 from vinci_offline.errors import UsageError
 
 if TYPE_CHECKING:
+    from vinci_offline.curate.select import Chosen
     from vinci_offline.data.dataset import Dataset
-    from vinci_offline.data.select import Chosen
-    from vinci_offline.data.writer import Compression
+    from vinci_offline.data.hdf5.writer import Compression
 
 _WHICH = "Which rows, in this order"
 _DRAW = "How many"
@@ -106,8 +106,8 @@ def select(
 
     Refuses sources of unlike spaces. The same seed chooses the same rows. Files of a split appear together.
     """
-    from vinci_offline.data import select as selection
-    from vinci_offline.data.writer import save_together
+    from vinci_offline.curate import select as selection
+    from vinci_offline.data.hdf5.writer import save_together
     from vinci_offline.files import refuse_existing
 
     share, other = _split(split)
@@ -142,8 +142,8 @@ class _Copies:
     """Relabelled copies, where they are asked for; what they need is checked before any work."""
 
     def __init__(self, relabel: str | None, env: str | None, threshold: float | None, seed: int) -> None:
-        from vinci_offline.data.goals import GoalReward, WithinDistance
-        from vinci_offline.data.relabel import Relabelling
+        from vinci_offline.curate.goals import GoalReward, WithinDistance
+        from vinci_offline.curate.relabel import Relabelling
 
         if relabel is None and (env is not None or threshold is not None):
             raise UsageError("--env and --reward-threshold reward relabelled rows: give --relabel")
@@ -167,7 +167,7 @@ class _Copies:
         """The dataset with its copies, and what is to be said of them."""
         if self._how is None or self._reward is None:
             return dataset, []
-        from vinci_offline.data.relabel import relabel
+        from vinci_offline.curate.relabel import relabel
 
         made = relabel(dataset, self._how, self._reward)
         return made.dataset, list(made.notes)
@@ -176,7 +176,7 @@ class _Copies:
 def _made(
     part: list[Chosen], described: dict[str, object], copies: _Copies
 ) -> tuple[Dataset, list[str], list[str]]:
-    from vinci_offline.data.select import merged
+    from vinci_offline.curate.select import merged
 
     dataset, lost = merged(part, {"selection": described})
     dataset, notes = copies.added(dataset)

@@ -176,7 +176,7 @@ def train(
 
         names = ", ".join(shipped_datasets())
         raise UsageError(f"no dataset was given: name a file, or one of the shipped datasets: {names}")
-    from vinci_offline.backend import import_keras
+    from vinci_offline.keras_setup import import_keras
 
     import_keras(backend)
     from vinci_offline.training.precision import slow_here

@@ -13,9 +13,9 @@ from vinci_offline.cli.console import err, print_json
 from vinci_offline.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
-    from vinci_offline.data.repairs.account import Repair
-    from vinci_offline.data.validation import Report
     from vinci_offline.envs.replay_check import Replay
+    from vinci_offline.quality.repairs.account import Repair
+    from vinci_offline.quality.validation import Report
     from vinci_offline.spec import EnvironmentSpec
 
 _REPAIR = "Repair"
@@ -80,12 +80,12 @@ def validate(
     spec = None if env is None else _spec(file, env)
     repairs: Sequence[Repair] = ()
     if repair is None:
-        from vinci_offline.data.validation import check
+        from vinci_offline.quality.validation import check
 
         report = check(file, spec)
         content = report.to_json()
     else:
-        from vinci_offline.data.repair import repair as write_repaired
+        from vinci_offline.quality.repair import repair as write_repaired
 
         repaired = write_repaired(file, repair, spec, drop_duplicates=drop_duplicates, overwrite=overwrite)
         report, repairs, content = repaired.report, repaired.repairs, repaired.to_json()
@@ -102,8 +102,8 @@ def validate(
 
 def _spec(file: str, env: str) -> EnvironmentSpec | None:
     """The environment's spaces, for a file that does not tell them."""
+    from vinci_offline.data.hdf5.inspect import inspect
     from vinci_offline.data.shipped import resolve
-    from vinci_offline.data.structure import inspect
 
     if inspect(resolve(file)).spec is not None:
         return None

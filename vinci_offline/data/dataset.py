@@ -12,16 +12,16 @@ import numpy as np
 
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
+from vinci_offline.data.casting import cast as cast_values
+from vinci_offline.data.casting import storage_dtype
 from vinci_offline.data.columns import LazyColumns, chained, in_memory
 from vinci_offline.data.digest import hash_of
+from vinci_offline.data.hdf5.inspect import inspect
+from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored_table
+from vinci_offline.data.indexing import chosen_indices, episode_rows
 from vinci_offline.data.inference import infer_spec
-from vinci_offline.data.reader import agree, refuse, stored_columns, stored_table
 from vinci_offline.data.schema import check_arrays
-from vinci_offline.data.selection import chosen_indices, episode_rows
 from vinci_offline.data.shipped import resolve
-from vinci_offline.data.storage import cast as cast_values
-from vinci_offline.data.storage import storage_dtype
-from vinci_offline.data.structure import inspect
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec, difference
 from vinci_offline.types import Array, Columns
@@ -29,8 +29,8 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vinci_offline.data.formats.format import Ends
-    from vinci_offline.data.writer import Compression, FrameStorage
+    from vinci_offline.convert.format import Ends
+    from vinci_offline.data.hdf5.writer import Compression, FrameStorage
 
 
 class Dataset:
@@ -173,7 +173,7 @@ class Dataset:
             DatasetError: a column is missing, holds no numbers, or does not fit the spaces.
             UsageError: ``columns`` do not tell how episodes ended, and ``ends`` must.
         """
-        from vinci_offline.data.frame import from_frame
+        from vinci_offline.data.dataframe import from_frame
 
         if columns is not None:
             return _mapped(frame, spec, columns, ends, attributes or {}, float64=float64)
@@ -349,7 +349,7 @@ class Dataset:
         Raises:
             DatasetError: there is no such column.
         """
-        from vinci_offline.data.frame import to_frame
+        from vinci_offline.data.dataframe import to_frame
 
         return to_frame(self, columns)
 
@@ -365,7 +365,7 @@ class Dataset:
 
         Args:
             path: the file.
-            compress: see `vinci_offline.data.writer.DatasetWriter`.
+            compress: see `vinci_offline.data.hdf5.writer.DatasetWriter`.
             frames: whether a next observation that is the following row's observation is stored once; see there.
             overwrite: replace an existing file.
 
@@ -373,7 +373,7 @@ class Dataset:
             UsageError: the file exists and ``overwrite`` is not set.
             VinciError: the disk is full or fails.
         """
-        from vinci_offline.data.writer import DatasetWriter, copy_rows
+        from vinci_offline.data.hdf5.writer import DatasetWriter, copy_rows
 
         with DatasetWriter(
             path,
@@ -439,8 +439,8 @@ def _mapped(
     *,
     float64: bool,
 ) -> Dataset:
-    from vinci_offline.data.formats.format import ImportOptions
-    from vinci_offline.data.formats.table import from_mapped_frame
+    from vinci_offline.convert.format import ImportOptions
+    from vinci_offline.data.assembly.table import from_mapped_frame
 
     options = ImportOptions(spec, ends, columns=columns)
     imported = from_mapped_frame(frame, options, float64=float64)

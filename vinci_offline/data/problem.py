@@ -33,7 +33,7 @@ class Problem(Finding):
     """A fault: the file cannot be used as it is, or something in it is not what it says.
 
     Attributes:
-        repairable: whether `vinci_offline.data.repair` can put it right without guessing.
+        repairable: whether `vinci_offline.quality.repair` can put it right without guessing.
     """
 
     repairable: bool = False

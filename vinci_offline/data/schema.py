@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.frames import Frames
+from vinci_offline.data.hdf5.shared_frames import Frames
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vinci_offline.envs.policy import Observations, Policy
+from vinci_offline.policies.policy import Observations, Policy
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vinci_offline.envs.collect.workers import GUARD, check_workers
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, check_fits, environment_spec, make_env
-from vinci_offline.envs.policies import check_policy_name, load_policy
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_video, filmed
-from vinci_offline.envs.workers import GUARD, check_workers
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
+from vinci_offline.policies.named import check_policy_name, load_policy
 from vinci_offline.spec import EnvironmentSpec
 
 if TYPE_CHECKING:

@@ -37,17 +37,17 @@ class EnvironmentReward:
             )
 
     def rewards(self, achieved: Array, desired: Array) -> Array:
-        """See `vinci_offline.data.goals.GoalReward`."""
+        """See `vinci_offline.curate.goals.GoalReward`."""
         return self._computed("compute_reward", achieved, desired).astype(np.float64)
 
     def terminals(self, achieved: Array, desired: Array) -> Array | None:
-        """See `vinci_offline.data.goals.GoalReward`; None where the environment has no ``compute_terminated``."""
+        """See `vinci_offline.curate.goals.GoalReward`; None where the environment has no ``compute_terminated``."""
         if not callable(getattr(self._env, "compute_terminated", None)):
             return None
         return self._computed("compute_terminated", achieved, desired).astype(np.bool_)
 
     def reached(self, achieved: Array, desired: Array) -> Array | None:
-        """See `vinci_offline.data.goals.GoalReward`: a reward does not say so."""
+        """See `vinci_offline.curate.goals.GoalReward`: a reward does not say so."""
         return None
 
     def _computed(self, method: str, achieved: Array, desired: Array) -> Array:

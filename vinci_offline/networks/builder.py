@@ -9,7 +9,7 @@ from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.networks import export, user
-from vinci_offline.networks.actions import BoxScaling, box_of
+from vinci_offline.networks.action_scaling import BoxScaling, box_of
 from vinci_offline.networks.layers import dense, mlp, observation_input, prepare
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec

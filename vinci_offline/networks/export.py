@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.networks.actions import BoxScaling, box_of
+from vinci_offline.networks.action_scaling import BoxScaling, box_of
 from vinci_offline.networks.layers import observation_input
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Tensor

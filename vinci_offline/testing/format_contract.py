@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.format import ImportOptions
+from vinci_offline.convert.registry import find_format, recognise
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.formats.convert import read, write
-from vinci_offline.data.formats.format import ImportOptions
-from vinci_offline.data.formats.registry import find_format, recognise
 from vinci_offline.errors import DatasetError, UsageError, VinciError
 from vinci_offline.spec import (
     BoxSpace,

@@ -1,5 +1,5 @@
 """Training from stored transitions."""
 
-from vinci_offline.backend import import_keras
+from vinci_offline.keras_setup import import_keras
 
 import_keras()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
+from vinci_offline.batches.transitions import TransitionReader
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import BoundUpdate
-from vinci_offline.training.replay import TransitionReader
 from vinci_offline.types import Array, Transitions
 
 _SPLIT_KEY = 0x76696E63

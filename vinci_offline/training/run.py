@@ -16,14 +16,14 @@ from vinci_offline.agents.agent import Role
 from vinci_offline.envs.evaluator import Evaluation, evaluate
 from vinci_offline.errors import VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from vinci_offline.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.guards import FiniteGuard
 from vinci_offline.training.held_out import HeldOut, deciding_loss
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.phases import Phase
-from vinci_offline.training.run_directory import RunDirectory
 from vinci_offline.training.standing import Standing
 from vinci_offline.types import Array
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.hooks.csv_log import last_values
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.training.checkpoint import latest_checkpoint
+from vinci_offline.runs.checkpoint import latest_checkpoint
+from vinci_offline.runs.run_directory import RunDirectory
+from vinci_offline.runs.seeds_directory import SeedsDirectory, mean, over_seeds
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.lockstep import Lockstep, Outcome
 from vinci_offline.training.run import Run, TrainResult, interrupt_flag
-from vinci_offline.training.run_directory import RunDirectory
-from vinci_offline.training.seeds_directory import SeedsDirectory, mean, over_seeds
 
 if TYPE_CHECKING:
     from vinci_offline.training.task import Task

@@ -11,12 +11,12 @@ from vinci_offline.agents.agent import Agent
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import load_module
 from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.runs.checkpoint import latest_checkpoint
+from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.training.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.learner import TARGET_PREFIX, Learner
 from vinci_offline.training.precision import precision
-from vinci_offline.training.run_directory import RunDirectory
 from vinci_offline.types import FloatArray
 
 Normalization = tuple[FloatArray, FloatArray] | None

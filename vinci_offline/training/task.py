@@ -12,26 +12,26 @@ from typing import Any
 import keras
 
 from vinci_offline.agents.agent import Agent
+from vinci_offline.batches.source import Source
+from vinci_offline.batches.stream import open_source
+from vinci_offline.batches.transitions import sample_observations
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.statistics import observation_moments, summarize
 from vinci_offline.envs.making import check_fits as check_environment_fits
 from vinci_offline.envs.making import describe_space, environment_spec, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.networks.actions import SEVERAL_CHOICES
+from vinci_offline.networks.action_scaling import SEVERAL_CHOICES
+from vinci_offline.quality.statistics import observation_moments, summarize
+from vinci_offline.runs.checkpoint import latest_checkpoint
+from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, MultiDiscreteSpace
-from vinci_offline.training.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.phases import Phase
-from vinci_offline.training.replay import sample_observations
 from vinci_offline.training.run import Run
-from vinci_offline.training.run_directory import RunDirectory
-from vinci_offline.training.source import Source
 from vinci_offline.training.starting import Normalization, initialise, make_learner
-from vinci_offline.training.streaming import open_source
 from vinci_offline.types import Array, Transitions
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.registry import agent_class
+from vinci_offline.batches.stream import choose_memory
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
+from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.run import TrainResult
-from vinci_offline.training.run_directory import RunDirectory
 from vinci_offline.training.seeds import Seeds, check_count
-from vinci_offline.training.streaming import choose_memory
 from vinci_offline.training.task import Task
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from contenders.task import ACTIONS, GAMMA, OBSERVATIONS, Steps, Task
 from vinci_offline import EnvironmentSpec, Transitions
 from vinci_offline.agents.registry import agent_class
+from vinci_offline.batches.source import Resident
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace
 from vinci_offline.training.engines import make_engine
 from vinci_offline.training.learner import Learner
-from vinci_offline.training.source import Resident
 
 
 def build(task: Task, variant: str) -> Steps:

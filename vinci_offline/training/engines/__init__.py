@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keras
 
+from vinci_offline.batches.source import Source
 from vinci_offline.errors import UsageError
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import Learner
-from vinci_offline.training.source import Source
 from vinci_offline.types import Transitions
 
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from keras import ops
 
 from vinci_offline.agents.agent import Networks, Update
+from vinci_offline.batches.source import Resident, Source
 from vinci_offline.errors import VinciError
 from vinci_offline.functional import random
 from vinci_offline.loading import describe
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.training.source import Resident, Source
 from vinci_offline.types import Array, Metrics, Tensor, Transitions
 
 _BATCH_STREAM = 1 << 16  # apart from the updates' own streams, which count from zero

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, cast
 import jax
 import keras
 
+from vinci_offline.batches.source import Source
 from vinci_offline.functional import random
 from vinci_offline.training.engines.engine import Engine, Loop, Moment, means
 from vinci_offline.training.engines.tracing import traced_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
 
 _ON_CUDA = {

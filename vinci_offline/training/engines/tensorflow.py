@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from vinci_offline.batches.source import Source
 from vinci_offline.training.engines.engine import Engine, Loop, Moment
 from vinci_offline.training.engines.tracing import traced_layers
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.training.source import Source
 from vinci_offline.types import Metrics, Tensor, Transitions
 
 

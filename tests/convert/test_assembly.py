@@ -1,0 +1,46 @@
+"""From logged rows to a dataset: one number a row has the shape that the environment's spaces say."""
+
+import numpy as np
+import pytest
+from data_examples import box
+
+from vinci_offline import DatasetError
+from vinci_offline.data.assembly.logged import Logged, assemble
+from vinci_offline.spec import DiscreteSpace, EnvironmentSpec, MultiDiscreteSpace
+
+ONE = np.zeros(1, np.int64), np.full(1, 3, np.int64)
+SPACES = {
+    "discrete": (DiscreteSpace(4), ()),
+    "multi_discrete": (MultiDiscreteSpace((1,), "int64", *ONE), (1,)),
+    "integers": (box(1, dtype="int32", low=0, high=3), (1,)),
+}
+
+
+def rows(actions):
+    observations = np.arange(12, dtype=np.float32).reshape(4, 3)
+    columns = {"observations": observations, "actions": actions, "rewards": np.ones(4, np.float32)}
+    return Logged(columns, np.array([4]), np.array([True]))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)], ids=["numbers", "column"])
+@pytest.mark.parametrize("space", SPACES)
+def test_integer_actions_keep_or_get_the_shape_of_their_space(space, shape):
+    action_space, wanted = SPACES[space]
+    choices = np.array([3, 0, 2, 1])
+    found = assemble(rows(choices.reshape(shape)), EnvironmentSpec(box(3), action_space), [], "rows")
+    assert found.dataset.columns.shape("actions") == (4, *wanted)
+    np.testing.assert_array_equal(found.dataset.columns["actions"].reshape(-1), choices)
+
+
+def test_several_choices_a_row_are_no_discrete_action():
+    with pytest.raises(DatasetError, match=r"rows: .*actions"):
+        assemble(rows(np.zeros((4, 2), np.int64)), EnvironmentSpec(box(3), DiscreteSpace(4)), [], "rows")
+
+
+def test_one_number_a_row_is_observed_as_the_space_has_it():
+    logged = rows(np.zeros((4, 2), np.float32))
+    columns = dict(logged.columns) | {"observations": np.arange(4, dtype=np.float32)}
+    found = assemble(
+        Logged(columns, logged.lengths, logged.terminated), EnvironmentSpec(box(1), box(2)), [], "rows"
+    )
+    assert found.dataset.columns["next_observations"].tolist() == [[1], [2], [3], [3]]

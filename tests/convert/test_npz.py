@@ -1,0 +1,117 @@
+"""NumPy archives: each layout row for row, and what is not said is asked for."""
+
+import numpy as np
+import pytest
+from real import real
+
+from vinci_offline import DatasetError, UsageError
+from vinci_offline.convert.convert import read
+from vinci_offline.convert.format import ImportOptions
+from vinci_offline.data.assembly.logged import CUT
+from vinci_offline.envs.wrapper import EnvWrapper
+
+RNG = np.random.default_rng(0)
+
+
+def archive(tmp_path, **arrays):
+    np.savez(tmp_path / "data.npz", **arrays)
+    return tmp_path / "data.npz"
+
+
+def told(**settings):
+    return ImportOptions(settings=settings)
+
+
+def test_ogbench_rewards_must_be_said_and_the_last_action_led_nowhere(tmp_path):
+    observations, actions = RNG.random((7, 3), np.float32), RNG.random((7, 2), np.float32)
+    ends = np.array([0, 0, 0, 1, 0, 0, 1.0])
+    path = archive(tmp_path, observations=observations, actions=actions, terminals=ends, qpos=np.ones((7, 4)))
+    with pytest.raises(UsageError, match=r"no rewards.*--set reward=zero"):
+        read(path)
+    imported = read(path, options=told(reward="zero"))
+    columns = imported.dataset.columns
+    np.testing.assert_array_equal(columns["observations"], observations[[0, 1, 2, 4, 5]])
+    np.testing.assert_array_equal(columns["next_observations"], observations[[1, 2, 3, 5, 6]])
+    np.testing.assert_array_equal(columns["actions"], actions[[0, 1, 2, 4, 5]])
+    assert columns["infos/qpos"].shape == (5, 4)
+    assert columns["timeouts"].tolist() == [False, False, True, False, True]
+    assert not columns["terminals"].any()
+    assert imported.dropped == {CUT: 2}
+
+
+def test_imitation_trajectories_lose_nothing(tmp_path):
+    observations, actions = RNG.random((7, 3), np.float32), RNG.random((5, 2), np.float32)
+    infos = np.array([{}] * 5, dtype=object)
+    rewards, terminal = np.arange(5.0), np.array([True, False])
+    path = archive(
+        tmp_path, obs=observations, acts=actions, rews=rewards, terminal=terminal, indices=[2], infos=infos
+    )
+    imported = read(path)
+    columns = imported.dataset.columns
+    np.testing.assert_array_equal(columns["observations"], observations[[0, 1, 3, 4, 5]])
+    np.testing.assert_array_equal(columns["next_observations"], observations[[1, 2, 4, 5, 6]])
+    assert imported.dataset.episode_columns["terminated"].tolist() == [True, False]
+    assert imported.dataset.episode_columns["return"].tolist() == [1.0, 9.0]
+    assert any("infos was left out: it is pickled" in decision for decision in imported.decisions)
+
+
+def test_imitation_transitions_are_cut_where_they_do_not_continue(tmp_path):
+    observations, following = RNG.random((4, 3), np.float32), RNG.random((4, 3), np.float32)
+    following[0], following[2] = observations[1], observations[3]
+    path = archive(
+        tmp_path,
+        obs=observations,
+        acts=np.zeros((4, 2)),
+        next_obs=following,
+        dones=[False, False, False, True],
+    )
+    with pytest.raises(UsageError, match=r"no rews"):
+        read(path)
+    dataset = read(path, options=told(reward="zero")).dataset
+    assert dataset.columns["timeouts"].tolist() == [False, True, False, False]
+    assert dataset.columns["terminals"].tolist() == [False, False, False, True]
+
+
+def test_indices_that_do_not_fit_are_refused(tmp_path):
+    path = archive(tmp_path, obs=np.zeros((7, 3)), acts=np.zeros((5, 2)), terminal=[True, True], indices=[9])
+    with pytest.raises(DatasetError, match="do not cut obs, acts and terminal"):
+        read(path, options=told(reward="zero"))
+
+
+def test_an_unknown_layout_names_the_known_ones(tmp_path):
+    with pytest.raises(DatasetError, match=r"has apples: known layouts have .*OGBench"):
+        read(archive(tmp_path, apples=np.zeros(3)))
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    with pytest.raises(DatasetError, match="known layouts"):
+        read(archive(tmp_path, obs=np.array([Trap()], dtype=object)))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_cartpole_of_stable_baselines_needs_its_ends_and_its_choices():
+    path = real("sb2_expert_cartpole.npz")
+    with pytest.raises(UsageError, match=r"--ends terminal, timeout, or limit"):
+        read(path)
+    spec = EnvWrapper("CartPole-v1").environment_spec
+    imported = read(path, options=ImportOptions(spec=spec, ends="limit"))
+    table = imported.dataset.episode_columns
+    timed_out = int(table["truncated"].sum())
+    assert (len(imported.dataset), len(table["length"])) == (49_527 - timed_out, 100)
+    assert imported.dropped == {CUT: timed_out}
+    # Rewards are one a step: what is dropped is missing in the returns.
+    assert table["return"].sum() == 49_527 - timed_out
+    counted = ImportOptions(ends="limit", time_limit=500, settings={"actions": "2"})
+    assert read(path, options=counted).dataset.spec.action_space.n == 2
+
+
+def test_pendulum_of_stable_baselines_has_a_hundred_timeouts():
+    imported = read(real("sb2_expert_pendulum.npz"), options=ImportOptions(ends="limit", time_limit=200))
+    assert imported.dropped == {CUT: 100}
+    assert imported.dataset.episode_columns["length"].tolist() == [199] * 100
+    whole = read(real("sb2_expert_pendulum.npz"), options=ImportOptions(ends="terminal")).dataset
+    assert whole.episode_columns["return"].mean() == pytest.approx(-149.873, abs=5e-4)

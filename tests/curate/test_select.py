@@ -1,0 +1,182 @@
+"""Choosing rows: the same as pandas would choose, the same with the same seed, and it says where rows come from."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from data_examples import continuous_spec, discrete_spec, make_columns
+from typer.testing import CliRunner
+
+from vinci_offline import Dataset, DatasetError, SpecError, UsageError
+from vinci_offline.cli.app import app
+from vinci_offline.curate.select import Choice, choose, merged, split
+
+SPEC = continuous_spec()
+LENGTHS = [5, 3, 1, 4, 7]
+
+
+def dataset(seed=0, spec=SPEC, lengths=LENGTHS, infos=False):
+    columns = make_columns(spec, lengths, seed)
+    if infos:
+        columns["infos/speed"] = np.arange(len(columns["rewards"]), dtype=np.float32)
+    return Dataset.from_columns(columns, spec, {"length": lengths, "seed": np.arange(len(lengths))})
+
+
+def chosen(*sources, **settings):
+    return merged(choose(sources or [dataset()], Choice(**settings)), {})[0]
+
+
+def rewards(data):
+    return data.columns["rewards"].tolist()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "reward > 0",
+        "abs(action_0) < 0.5 and observation_2 >= 0",
+        "step < 2",
+        "terminal or timeout",
+        "episode in (1, 3)",
+    ],
+)
+def test_a_condition_keeps_the_rows_that_pandas_keeps(where):
+    frame = dataset().to_pandas()
+    expected = frame.query(where.replace("abs(action_0) < 0.5", "action_0.abs() < 0.5"))
+    assert rewards(chosen(where=where)) == expected["reward"].tolist()
+
+
+def test_a_condition_on_episodes_keeps_whole_ones_and_what_is_known_of_them():
+    data = dataset()
+    expected = data.episodes[data.episodes["return"] > 0]
+    found = chosen(where="return > 0").episodes
+    for name in ("length", "return", "seed"):
+        assert found[name].tolist() == expected[name].tolist()
+
+
+def test_conditions_of_both_kinds_mix():
+    data = dataset()
+    frame = data.to_pandas().merge(data.episodes["length"], left_on="episode", right_index=True)
+    assert (
+        rewards(chosen(where="reward > 0 and length > 3"))
+        == frame.query("reward > 0 and length > 3")["reward"].tolist()
+    )
+
+
+def test_blocks_do_not_change_what_is_kept(monkeypatch):
+    whole = rewards(chosen(where="reward > 0 and step > 0"))
+    monkeypatch.setattr("vinci_offline.curate.select._BLOCK_ROWS", 3)
+    assert rewards(chosen(where="reward > 0 and step > 0")) == whole
+
+
+def test_episodes_by_place():
+    assert chosen(episodes=slice(1, 3)).episodes["seed"].tolist() == [1, 2]
+    assert chosen(episodes=slice(-2, None)).episodes["seed"].tolist() == [3, 4]
+
+
+def test_the_best_episodes_are_those_of_all_sources_together():
+    sources = [dataset(0), dataset(1)]
+    returns = np.concatenate([each.episodes["return"] for each in sources])
+    found = chosen(*sources, top_returns=0.3).episodes["return"]
+    assert sorted(found) == sorted(returns)[-3:]
+
+
+@pytest.mark.parametrize("settings", [{"sample": 8}, {"sample_episodes": 2}])
+def test_samples_are_of_the_size_asked_for_without_repeats_and_by_the_seed(settings):
+    one, same, other = chosen(**settings), chosen(**settings), chosen(**settings, seed=1)
+    assert (len(one) if "sample" in settings else len(one.episodes)) == next(iter(settings.values()))
+    assert len(set(rewards(one))) == len(one)
+    assert rewards(one) == rewards(same) != rewards(other)
+
+
+def test_weights_are_shares_of_what_is_drawn():
+    sources = [dataset(0, lengths=[10] * 10), dataset(1, lengths=[10] * 10)]
+    first = set(rewards(sources[0]))
+    counts = Counter(reward in first for reward in rewards(chosen(*sources, sample=40, weights=(1, 3))))
+    assert counts == {True: 10, False: 30}
+    # Without a number: all of the heavier one.
+    counts = Counter(reward in first for reward in rewards(chosen(*sources, weights=(1, 4))))
+    assert counts == {True: 25, False: 100}
+
+
+def test_parts_share_no_episode_and_lose_none():
+    kept = choose([dataset(0), dataset(1)], Choice(where="reward > -1"))
+    first, second = ([each.with_rows().tolist() for each in part] for part in split(kept, 0.6, seed=0))
+    for number, each in enumerate(kept):
+        assert sorted(first[number] + second[number]) == each.with_rows().tolist()
+        assert len(first[number]) == round(0.6 * len(each.with_rows()))
+    one, other = (rewards(merged(part, {})[0]) for part in split(kept, 0.6, seed=0))
+    assert sorted(one + other) == sorted(rewards(merged(kept, {})[0]))
+
+
+def test_lineage_names_the_sources_and_what_was_asked():
+    sources = [dataset(0), dataset(1)]
+    kept = choose(sources, Choice(where="reward > 0", sample=3))
+    found, _ = merged(kept, {"selection": Choice(where="reward > 0", sample=3).described()})
+    assert found.attributes["parents"] == [each.hash for each in sources]
+    assert found.attributes["selection"] == {"where": "reward > 0", "sample": 3, "seed": 0}
+
+
+def test_columns_that_not_all_sources_have_are_told():
+    _, lost = merged(choose([dataset(0, infos=True), dataset(1)], Choice()), {})
+    assert lost == ["infos/speed"]
+
+
+def test_unlike_spaces_are_refused_even_where_nothing_of_one_is_kept():
+    sources = [dataset(), dataset(spec=discrete_spec())]
+    with pytest.raises(SpecError, match="another action space"):
+        merged(choose(sources, Choice(weights=(1, 0))), {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"top_returns": 0.0}, "top-returns 0.0"),
+        ({"sample": 0}, "sample 0"),
+        ({"sample": 1, "sample_episodes": 1}, "give one of them"),
+        ({"weights": (1, 2)}, "2 weights and 1 sources"),
+        ({"weights": (-1,)}, "at least 0"),
+        ({"where": "speed > 0"}, "has no speed: there are observation_0"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        chosen(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"where": "reward > 99"}, "nothing is left"),
+        ({"sample": 21}, "21 rows are to be drawn and 20 are there"),
+    ],
+)
+def test_too_little_is_refused(settings, message):
+    with pytest.raises(DatasetError, match=message):
+        chosen(**settings)
+
+
+def test_a_part_without_rows_is_refused():
+    with pytest.raises(DatasetError, match="one part would be empty"):
+        split(choose([dataset(lengths=[4])], Choice()), 0.9, seed=0)
+
+
+def test_the_command_writes_both_parts_and_overwrites_neither(tmp_path):
+    one, other = str(tmp_path / "one.h5"), str(tmp_path / "other.h5")
+    command = ["select", "pendulum-mixed", "-o", one, "--top-returns", "0.1", "--split", f"0.8:{other}"]
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    assert [part["episodes"] for part in json.loads(done.stdout)["parts"]] == [24, 6]
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--episodes", "1-3"], ["--weight", "a"], ["--split", "0.5"], ["--split", "x:y.h5"]]
+)
+def test_the_command_says_how_options_are_written(tmp_path, arguments):
+    done = CliRunner().invoke(app, ["select", "pendulum-mixed", "-o", str(tmp_path / "one.h5"), *arguments])
+    assert done.exit_code == 2
+    assert "write" in done.output

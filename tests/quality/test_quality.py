@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_examples import box, continuous_spec, dict_spec, make_columns
+
+import vinci_offline
+from vinci_offline import Dataset, EnvironmentSpec
+from vinci_offline.quality.distribution import distribution
+from vinci_offline.quality.suitability import suitable_agents
+from vinci_offline.quality.summary import picture, quality
+
+
+def test_a_distribution_by_hand():
+    found = distribution(np.array([0.0, 1, 2, 3, 12, np.nan, np.inf]))
+    assert found["quantiles"]["0.5"] == 2
+    assert found["edges"] == list(range(13))
+    assert found["counts"] == [1, 1, 1, 1] + [0] * 7 + [1]
+    assert distribution(np.full(3, 7.5))["counts"] == [3]
+    assert distribution(np.array([np.nan])) is None
+    assert sum(distribution(np.array([-1e308, 1e308]))["counts"]) == 2
+
+
+@pytest.mark.parametrize("values", [[200, 200], [1, 24], [0, 12], [3, 507, 9], [5]])
+def test_whole_numbers_have_whole_edges(values):
+    found = distribution(np.array(values))
+    assert all(isinstance(edge, int) for edge in found["edges"])
+    assert len(found["counts"]) <= 12
+    assert sum(found["counts"]) == len(values)
+
+
+def test_quality_holds_the_summary_and_more():
+    spec = continuous_spec()
+    dataset = Dataset.from_columns(make_columns(spec, [5, 6, 7]), spec)
+    found = quality(dataset, gamma=0.9)
+    assert found["rows"] == 18
+    assert found["behaviour_value"]["gamma"] == 0.9
+    assert found["returns"]["counts"][-1] >= 1
+    assert sum(found["lengths"]["counts"]) == 3
+    assert found["reward_mode_share"] == pytest.approx(1 / 18)
+    assert {each["agent"] for each in found["agents"]} == {"bc", "td3bc", "iql", "ddpg"}
+    json.dumps(found)
+
+
+def test_memory_stays_bounded(tmp_path, monkeypatch):
+    spec = continuous_spec()
+    path = tmp_path / "d.h5"
+    Dataset.from_columns(make_columns(spec, [100] * 20), spec).save(path)
+    monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", 4000)
+    monkeypatch.setattr("vinci_offline.data.columns._GAP_BYTES", 100)
+    monkeypatch.setattr("vinci_offline.quality.summary._ROWS", 50)
+    monkeypatch.setattr("vinci_offline.quality.behaviour._REFERENCES", 50)
+    dataset = Dataset.open(path)
+    read = []
+    original = type(dataset.columns).read
+    monkeypatch.setattr(
+        type(dataset.columns),
+        "read",
+        lambda self, path, rows: (read.append(rows.stop - rows.start), original(self, path, rows))[1],
+    )
+    quality(dataset)
+    picture(dataset)
+    assert max(read) <= 4000  # a block of one-byte flags
+    assert not dataset.columns._loaded
+
+
+def test_a_picture_of_a_dict_an_image_and_numbers():
+    spec = continuous_spec()
+    rng = np.random.default_rng(0)
+    line = np.outer(rng.normal(size=50), [1, -2, 0])
+    shown = picture(Dataset.from_columns({**make_columns(spec, [25, 25]), "observations": line}, spec))
+    assert shown.plane.shape == (50, 2)
+    assert shown.explained == pytest.approx(1)
+    assert shown.actions.shape == (50, 2)
+    assert len(shown.returns) == len(shown.lengths) == 2
+    assert picture(Dataset.from_columns(make_columns(dict_spec(), [6]), dict_spec())).plane is not None
+    images = EnvironmentSpec(box(20, 20, dtype="uint8", low=0, high=255), box(1))
+    assert picture(Dataset.from_columns(make_columns(images, [5]), images)).plane is None
+
+
+def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
+    facts = {
+        "episodes": 50,
+        "return_mean": -100.0,
+        "return_std": 60.0,
+        "reward_std": 1.0,
+        "reward_mode_share": 0.1,
+        "action_counts": {0: 5, 1: 5} if discrete else None,
+        "stochasticity": None if level is None else {"level": level, "upper_bound": upper_bound},
+        **changes,
+    }
+    found = suitable_agents(facts)
+    assert all(each.source for each in found)
+    return {each.agent: each.verdict for each in found}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, {"td3bc": "well", "iql": "well", "bc": "perhaps", "ddpg": "poorly"}),
+        ({"return_std": 9.0}, {"bc": "well"}),
+        ({"return_std": 9.0, "episodes": 1}, {"bc": "perhaps"}),
+        ({"level": 0.6}, {"bc": "poorly", "ddpg": "poorly"}),
+        ({"level": 0.95}, {"bc": "poorly", "ddpg": "well", "iql": "perhaps", "td3bc": "well"}),
+        ({"level": 0.95, "upper_bound": True}, {"bc": "perhaps", "ddpg": "poorly"}),
+        ({"level": None}, {"bc": "perhaps", "ddpg": "poorly", "td3bc": "well"}),
+        ({"level": 0.05}, {"td3bc": "perhaps", "iql": "well"}),
+        ({"reward_mode_share": 0.99}, {"td3bc": "poorly", "iql": "well"}),
+        ({"reward_mode_share": 1.0, "reward_std": 0.0}, {"td3bc": "well"}),
+        ({"discrete": True}, {"dqn": "perhaps", "bc": "perhaps"}),
+        ({"discrete": True, "level": 0.05}, {"dqn": "poorly"}),
+        ({"discrete": True, "level": 0.8}, {"dqn": "well", "bc": "poorly"}),
+        ({"discrete": True, "level": None}, {"dqn": "perhaps"}),
+    ],
+)
+def test_each_rule_has_its_threshold(facts, expected):
+    found = verdicts(**facts)
+    assert {agent: found[agent] for agent in expected} == expected
+
+
+def test_only_agents_that_exist_are_named_best_first():
+    found = verdicts()
+    folder = Path(vinci_offline.__file__).parent / "agents"
+    assert all((folder / f"{name}.py").is_file() for name in {*found, *verdicts(discrete=True)})
+    order = ["well", "perhaps", "poorly"]
+    assert list(found.values()) == sorted(found.values(), key=order.index)

@@ -1,0 +1,63 @@
+"""Checkpoints survive what kills their writer."""
+
+import numpy as np
+import pytest
+
+from vinci_offline import VinciError
+from vinci_offline.files import drop_unfinished
+from vinci_offline.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+
+
+def checkpoint(step):
+    return Checkpoint(step, {"critic": step, "actor": 0}, {"networks/critic/0": np.full(3, step, np.float32)})
+
+
+def test_round_trip_keeps_the_newest_two(tmp_path):
+    for step in (10, 200, 3000):
+        save_checkpoint(tmp_path, checkpoint(step))
+    assert len(list(tmp_path.glob("*"))) == 2
+    latest = latest_checkpoint(tmp_path)
+    assert latest.step == 3000
+    assert latest.trained == {"critic": 3000, "actor": 0}
+    np.testing.assert_array_equal(latest.state["networks/critic/0"], np.full(3, 3000, np.float32))
+
+
+def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path):
+    save_checkpoint(tmp_path, checkpoint(1))
+    path = save_checkpoint(tmp_path, checkpoint(2))
+    path.write_bytes(path.read_bytes()[:100])
+    assert latest_checkpoint(tmp_path).step == 1
+    for each in tmp_path.glob("*.npz"):
+        each.write_bytes(b"")
+    with pytest.raises(VinciError, match="can be read"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_failed_save_leaves_the_last_one_and_no_litter(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, checkpoint(1))
+
+    def full_disk(path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(VinciError, match="no room"):
+        save_checkpoint(tmp_path, checkpoint(2))
+    assert latest_checkpoint(tmp_path).step == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_none_where_there_is_none(tmp_path):
+    assert latest_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_what_a_killed_save_left_is_dropped_when_the_run_goes_on_and_nothing_else(tmp_path):
+    save_checkpoint(tmp_path, checkpoint(1))
+    left = (tmp_path / ".step-0000000002.4321.tmp.npz", tmp_path / ".policy.4321.tmp.keras")
+    kept = (tmp_path / ".hidden", tmp_path / "notes.tmp", tmp_path / ".mine.tmp")
+    for path in (*left, *kept):
+        path.write_bytes(b"half")
+    drop_unfinished(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
+    assert latest_checkpoint(tmp_path).step == 1

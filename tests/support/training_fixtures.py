@@ -1,0 +1,110 @@
+"""A small actor-critic on made-up transitions, for tests of the machinery around the agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from vinci_offline import Agent, Transitions, Update
+from vinci_offline.functional import random
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.spec import BoxSpace, EnvironmentSpec
+from vinci_offline.training.engines import make_engine as engine_of_the_backend
+from vinci_offline.training.learner import Learner
+from vinci_offline.training.precision import precision
+
+BOX = EnvironmentSpec(
+    observation_space=BoxSpace(
+        (3,), "float32", np.full(3, -np.inf, np.float32), np.full(3, np.inf, np.float32)
+    ),
+    action_space=BoxSpace((2,), "float32", np.full(2, -1, np.float32), np.full(2, 1, np.float32)),
+)
+
+
+@dataclass(frozen=True)
+class ToyAgent(Agent):
+    """DDPG-like: a critic with a target, and an actor every second step whose loss draws noise."""
+
+    tau: float = 0.1
+    track_every: int = 1
+    every: int = 2
+    reset_below: float | None = None
+
+    def networks(self, build):
+        return {
+            "actor": build.deterministic_actor("actor", (8,)),
+            "critic": build.critics("critic", (8,), 2),
+        }
+
+    def updates(self):
+        adam = partial(keras.optimizers.Adam, 1e-2)
+        return (
+            Update("critic", "critic", self.critic_loss, adam, "target_critic", self.tau, self.track_every),
+            Update(
+                "actor",
+                "actor",
+                self.actor_loss,
+                adam,
+                "target_actor",
+                self.tau,
+                self.every,
+                self.every,
+                self.reset_below,
+            ),
+        )
+
+    def policy(self, nets, build):
+        return nets.actor
+
+    def critic_loss(self, nets, batch, key):
+        noise = 0.1 * random.normal(key, batch.action.shape)
+        value = ops.min(
+            nets.target_critic([batch.next_observation, nets.target_actor(batch.next_observation) + noise]), 0
+        )
+        target = ops.stop_gradient(batch.reward + batch.discount * value)
+        q = nets.critic([batch.observation, batch.action])
+        return ops.mean(ops.square(q - target)), {"q/mean": ops.mean(q)}
+
+    def actor_loss(self, nets, batch, key):
+        noise = 0.1 * random.normal(key, batch.action.shape)
+        return -ops.mean(nets.critic([batch.observation, nets.actor(batch.observation) + noise])), {}
+
+
+@pytest.fixture(scope="session")
+def transitions():
+    generator = np.random.default_rng(0)
+    rows = 500
+    return Transitions(
+        generator.normal(size=(rows, 3)).astype(np.float32),
+        generator.uniform(-1, 1, (rows, 2)).astype(np.float32),
+        generator.normal(size=rows).astype(np.float32),
+        np.where(generator.random(rows) < 0.1, 0, 0.99).astype(np.float32),
+        generator.normal(size=(rows, 3)).astype(np.float32),
+    )
+
+
+@pytest.fixture
+def toy_agent():
+    return ToyAgent
+
+
+@pytest.fixture
+def make_learner():
+    def make(seed=0, optimization=None, dtype="float32", **settings):
+        with precision(dtype):
+            return Learner(ToyAgent(**settings), NetworkBuilder(BOX, None, None), seed, optimization)
+
+    return make
+
+
+@pytest.fixture
+def make_engine(transitions):
+    def make(learner, jit="off", seed=0, batch_size=16):
+        return engine_of_the_backend(learner, transitions, batch_size=batch_size, seed=seed, jit=jit)
+
+    return make

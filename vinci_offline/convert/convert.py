@@ -1,0 +1,60 @@
+"""From any format to any other, by way of a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from vinci_offline.convert.format import Exported, Imported, ImportOptions
+from vinci_offline.convert.registry import find_format, format_for, recognise
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.shipped import resolve
+
+
+def read(
+    source: str | os.PathLike[str], *, kind: str | None = None, options: ImportOptions | None = None
+) -> Imported:
+    """Import a file or folder of any format that docs/converting.md lists.
+
+    Args:
+        source: the file or folder, or a shipped dataset's name.
+        kind: the format's name; recognised by the content where it is None.
+        options: what the source cannot tell by itself.
+
+    Raises:
+        DatasetError: the source is missing, damaged, or no transition dataset.
+        UsageError: it is ambiguous, and an option must say what is meant.
+        SpecError: the spaces of ``options.spec`` are not the source's.
+    """
+    path = resolve(source)
+    found = recognise(path) if kind is None else find_format(kind)
+    return found.read(path, options or ImportOptions())
+
+
+def write(
+    dataset: Dataset,
+    destination: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    overwrite: bool = False,
+) -> Exported:
+    """Export a dataset to a file or folder of any format that can be written.
+
+    Args:
+        dataset: the rows.
+        destination: where to.
+        kind: the format's name; chosen by the destination's ending where it is None.
+        settings: what the format asks for.
+        overwrite: replace what is there.
+
+    Raises:
+        UsageError: the destination exists, no format has that ending, or the format has no such setting.
+        SpecError: the format cannot hold such spaces.
+        VinciError: the disk is full or fails.
+    """
+    path = Path(destination)
+    found = format_for(path) if kind is None else find_format(kind)
+    return found.write(dataset, path, overwrite=overwrite, settings=settings)

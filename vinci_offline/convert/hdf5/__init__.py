@@ -1,0 +1,1 @@
+"""Formats that are one HDF5 file: D4RL, d3rlpy, robomimic."""

@@ -1,0 +1,153 @@
+"""robomimic's demonstrations (Mandlekar et al., 2021, https://robomimic.github.io/docs/datasets/overview.html)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.hdf5.robomimic_demos import DONES, FLAT, Demos, observation_paths
+from vinci_offline.convert.sources.hdf5 import hdf5_tree, new_hdf5, put
+from vinci_offline.convert.trajectories import cut_episodes, trajectories
+from vinci_offline.data import layout
+from vinci_offline.data.assembly.ends import say_ends
+from vinci_offline.data.assembly.logged import Logged, assemble, stacked
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.spec import BoxSpace
+from vinci_offline.types import Array
+
+_GYM = 2
+"""robomimic's ``EnvType`` of an environment that Gym made."""
+
+
+class RobomimicFormat(Format):
+    """A group a demonstration under ``data``, with ``obs``, ``next_obs``, ``actions``, ``rewards`` and ``dones``."""
+
+    name = "robomimic"
+    title = "robomimic demonstrations"
+
+    def recognises(self, path: Path) -> bool:
+        """Whether there are demonstrations, whatever is in them."""
+        try:
+            with hdf5_tree(path) as tree:
+                return any(name.startswith("demo_") for name in tree.names("data"))
+        except DatasetError:
+            return False
+
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Import.
+
+        ``mask=KEY`` takes the demonstrations that ``mask/KEY`` lists, ``observations=KEY,KEY`` some of ``obs``, and
+        ``reward=zero`` says that rewards are zero where there are none.
+        """
+        self.check_settings(options.settings, ("mask", "observations", "reward"))
+        decisions: list[str] = []
+        with hdf5_tree(path) as tree:
+            demos = Demos(tree, options.settings)
+            paths = observation_paths(demos.keys, options, str(path), decisions)
+            parts = {name: demos.columns(name, paths) for name in demos.names}
+            environment = tree.attributes("data").get("env_args")
+        columns = stacked(parts, str(path))
+        decisions += demos.decisions
+        lengths = np.array([len(part[layout.ACTIONS]) for part in parts.values()], np.int64)
+        dones = columns.pop(DONES, None)
+        lengths, terminated = _ends(lengths, dones, options, str(path), decisions)
+        id_, kwargs = _gym(environment)
+        attributes = {"source": "robomimic", **({"env_args": environment} if environment else {})}
+        logged = Logged(columns, lengths, terminated, {}, attributes, id_, kwargs)
+        return assemble(logged, options.spec, decisions, str(path))
+
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
+        """Export; an episode is a demonstration."""
+        self.check_settings(settings)
+        _refuse_actions(dataset, path)
+        with new_hdf5(path, overwrite=overwrite) as file:
+            data, count = file.create_group("data"), 0
+            for count, episode in enumerate(trajectories(dataset), 1):
+                demo = data.create_group(f"demo_{count - 1}")
+                demo.attrs["num_samples"] = len(episode)
+                for column, values in episode.observations.items():
+                    key, rows = _key(column), values if values.ndim > 1 else values[:, None]
+                    put(demo, f"obs/{key}", rows[:-1])
+                    put(demo, f"next_obs/{key}", rows[1:])
+                for column, values in episode.steps.items():
+                    put(demo, column, values)
+                done = np.zeros(len(episode), np.int64)
+                done[-1] = episode.terminated
+                put(demo, DONES, done)
+            data.attrs["total"] = len(dataset)
+            data.attrs["env_args"] = json.dumps(
+                {
+                    "env_name": dataset.spec.id or "",
+                    "type": _GYM,
+                    "env_kwargs": dict(dataset.spec.kwargs),
+                }
+            )
+        lost = ("the bounds of the spaces, the time limit, the episode table, provenance",)
+        return Exported(path, _decisions(dataset, count), lost)
+
+
+def _ends(
+    lengths: Array, dones: Array | None, options: ImportOptions, where: str, decisions: list[str]
+) -> tuple[Array, Array]:
+    """The episodes' lengths, and which of them terminated."""
+    if dones is None or options.ends is not None:
+        terminated, said = say_ends(lengths, options, where)
+        decisions.append(said if dones is None else f"{said}; dones are passed over")
+        return lengths, terminated
+    last = np.cumsum(lengths) - 1
+    ends = dones.copy()
+    ends[last] = True
+    decisions.append(
+        f"dones are terminals, as robomimic's own algorithms have it: {int(dones[last].sum())} of {len(last)} "
+        "demonstrations end in one, the others were cut (where dones only mark ends, say --ends timeout)"
+    )
+    if inner := int(dones.sum() - dones[last].sum()):
+        decisions.append(
+            f"{inner} dones lie before the end of their demonstration: what follows each is an episode of its own "
+            "(--ends keeps demonstrations whole)"
+        )
+    return np.diff(np.flatnonzero(ends) + 1, prepend=0), dones[ends]
+
+
+def _gym(environment: Any) -> tuple[str | None, Mapping[str, Any]]:
+    """The Gymnasium id and keyword arguments that ``env_args`` say, if they are of such an environment."""
+    if not isinstance(environment, Mapping) or environment.get("type") != _GYM:
+        return None, {}
+    name, kwargs = environment.get("env_name"), environment.get("env_kwargs")
+    if not isinstance(name, str) or not name:
+        return None, {}
+    return name, kwargs if isinstance(kwargs, dict) else {}
+
+
+def _key(column: str) -> str:
+    return column.partition("/")[2] or FLAT
+
+
+def _refuse_actions(dataset: Dataset, path: Path) -> None:
+    space = dataset.spec.action_space
+    if not isinstance(space, BoxSpace) or len(space.shape) != 1 or np.dtype(space.dtype).kind != "f":
+        raise SpecError(f"{path}: robomimic's actions are vectors of floats: choose another --to")
+
+
+def _decisions(dataset: Dataset, count: int) -> tuple[str, ...]:
+    said = [f"{count} demonstrations; dones are terminals, so one that was cut has none"]
+    if broken := cut_episodes(dataset):
+        said.append(f"{broken} episodes from which rows were left out are written in pieces")
+    space = dataset.spec.action_space
+    if isinstance(space, BoxSpace) and not ((space.low == -1).all() and (space.high == 1).all()):
+        said.append("actions are the environment's own, where robomimic expects them in [-1, 1]")
+    return tuple(said)

@@ -1,0 +1,146 @@
+"""Minari's dataset folders (https://minari.farama.org/content/dataset_standards/), from version 0.5 on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.minari import arrow, hdf5
+from vinci_offline.convert.minari.episodes import trajectories_of
+from vinci_offline.convert.minari.metadata import (
+    METADATA,
+    data_folder,
+    environment,
+    new_metadata,
+    read_metadata,
+)
+from vinci_offline.convert.sources.folders import refuse_replacing
+from vinci_offline.convert.trajectories import cut_episodes, logged
+from vinci_offline.data import layout
+from vinci_offline.data.assembly.logged import assemble
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.hdf5.writer import disk_errors
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.files import published_folder
+
+_ID = "dataset_id"
+_STORAGE = "storage"
+_STORAGES = ("hdf5", *arrow.STORAGES)
+_VALID_ID = re.compile(r"(?:[-\w][-\w/]*[-\w]/)?[-\w]+-v\d+")
+"""``namespace/name-vN``, as Minari asks for."""
+_EMPTY = "episodes without a step"
+
+
+class MinariFormat(Format):
+    """A folder with ``data/metadata.json``, and the episodes beside it."""
+
+    name = "minari"
+    title = "a Minari dataset"
+
+    def recognises(self, path: Path) -> bool:
+        """Whether metadata with a ``data_format`` lie there."""
+        try:
+            return "data_format" in read_metadata(path).entries
+        except (DatasetError, OSError):
+            return False
+
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Import; Minari itself is not needed."""
+        self.check_settings(options.settings)
+        metadata = read_metadata(path)
+        storage = metadata.entries.get("data_format", "hdf5")
+        if storage not in _STORAGES:
+            raise DatasetError(
+                f"{metadata.file}: the data_format {printable(str(storage))} cannot be read, only "
+                f"{', '.join(_STORAGES)}: write the dataset anew with Minari"
+            )
+        decisions: list[str] = []
+        spec = environment(metadata, options.spec, decisions)
+        episodes = list(_storage(storage).read_episodes(metadata, spec, decisions))
+        full = [episode for episode in episodes if len(episode)]
+        found = trajectories_of(full, spec, replace(options, spec=spec), str(path), decisions)
+        rows = replace(logged(found), attributes={"minari": metadata.remarks})
+        if any(values.dtype.itemsize > 4 and values.dtype.kind == "f" for values in rows.columns.values()):
+            decisions.append("float64 values became float32")
+        imported = assemble(rows, spec, decisions, str(path))
+        empty = len(episodes) - len(full)
+        return replace(imported, dropped={**imported.dropped, **({_EMPTY: empty} if empty else {})})
+
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
+        """Export; ``dataset_id=NAMESPACE/NAME-vN`` says how much of the path is the id, ``storage`` which one."""
+        self.check_settings(settings, (_ID, _STORAGE))
+        storage = settings.get(_STORAGE, "hdf5")
+        if storage not in _STORAGES:
+            raise UsageError(f"{_STORAGE}={storage}: there are {', '.join(_STORAGES)}")
+        path = path if path.name else path.resolve()
+        identity = _identity(path, settings.get(_ID))
+        there = data_folder(path) is not None
+        refuse_replacing(path, ("data",), "a Minari dataset", there=there, overwrite=overwrite)
+        layout.spec_slots(dataset.spec)
+        lost: list[str] = []
+        with disk_errors(path), published_folder(path) as folder:
+            data = folder / "data"
+            data.mkdir()
+            count = _storage(storage).write_episodes(dataset, data, storage)
+            entries = new_metadata(dataset, identity, storage, (count, len(dataset)), lost)
+            size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
+            entries["dataset_size"] = round(size / 1e6, 1)
+            (data / METADATA).write_text(json.dumps(entries), encoding="utf-8")
+        root = str(path.absolute()).removesuffix(f"/{identity}")
+        decisions = [f"minari.load_dataset({identity!r}) finds it where MINARI_DATASETS_PATH is {root}"]
+        return Exported(path, (*decisions, *_said(dataset)), (*lost, *_lost(dataset)))
+
+
+def _storage(name: str) -> ModuleType:
+    return hdf5 if name == "hdf5" else arrow
+
+
+def _identity(path: Path, given: str | None) -> str:
+    """The dataset's id: the path below Minari's root, or the folder's name, unless it is given."""
+    absolute = path.absolute()
+    root = Path(os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets").expanduser().absolute()
+    found = given or (
+        absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else absolute.name
+    )
+    if not _VALID_ID.fullmatch(found):
+        raise UsageError(
+            f"{found} is no Minari id: write NAME-vN or NAMESPACE/NAME-vN, as in pendulum/mixed-v0"
+        )
+    if not absolute.as_posix().endswith(f"/{found}"):
+        raise UsageError(f"{path}: Minari finds {found} in a folder of that name: write to …/{found}")
+    return found
+
+
+def _said(dataset: Dataset) -> list[str]:
+    table, said = dataset.episode_columns, []
+    if cut := cut_episodes(dataset):
+        said.append(
+            f"{cut} episodes lack rows: each of their pieces is an episode, and all but the last truncated"
+        )
+    if unfinished := int((~(table["terminated"] | table["truncated"])).sum()):
+        said.append(f"{unfinished} episodes end unfinished: they are truncated")
+    if any(path.startswith(f"{layout.INFOS}/") for path in dataset.columns):
+        said.append("infos begin with a row of zeros, where Minari keeps what reset returned")
+    return said
+
+
+def _lost(dataset: Dataset) -> list[str]:
+    known = {"start", "length", "return", "terminated", "truncated", "seed"}
+    lost = [f"{name} of each episode" for name in dataset.episode_columns if name not in known]
+    if names := [name for name in dataset.attributes if name != "minari"]:
+        lost.append(f"provenance ({', '.join(map(printable, names))})")
+    return lost

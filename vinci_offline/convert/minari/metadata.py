@@ -1,0 +1,198 @@
+"""What ``metadata.json`` tells of a Minari dataset: its spaces, its environment, who made it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vinci_offline.convert.minari.spaces import space_from_minari, space_to_minari
+from vinci_offline.convert.sources.folders import read_json
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.spec import EnvironmentSpec
+
+METADATA = "metadata.json"
+VERSION = "0.5.4"
+"""The version of Minari whose layout is written."""
+
+_REMARKS = (
+    "dataset_id",
+    "algorithm_name",
+    "author",
+    "author_email",
+    "code_permalink",
+    "description",
+    "requirements",
+    "eval_env_spec",
+    "ref_min_score",
+    "ref_max_score",
+    "num_episodes_average_score",
+)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The entries of a dataset's ``metadata.json``.
+
+    Attributes:
+        folder: the one that the file lies in, beside the episodes.
+        entries: as they are.
+    """
+
+    folder: Path
+    entries: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def file(self) -> Path:
+        """The metadata file."""
+        return self.folder / METADATA
+
+    @property
+    def remarks(self) -> dict[str, Any]:
+        """Where the data comes from."""
+        return {name: self.entries[name] for name in _REMARKS if name in self.entries}
+
+    def space(self, name: str) -> str:
+        """The description of ``observations`` or ``actions``' space, JSON text."""
+        return str(self.entries[f"{name.removesuffix('s')}_space"])
+
+    def count(self, name: str) -> int:
+        """``total_episodes`` or ``total_steps``.
+
+        Raises:
+            DatasetError: it is no count.
+        """
+        value = self.entries.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise DatasetError(f"{self.file}: {name} is no count: the file is damaged")
+        return value
+
+
+def data_folder(path: Path) -> Path | None:
+    """The folder of the episodes, of a dataset's folder or itself; None where there is none."""
+    return next((each for each in (path / "data", path) if (each / METADATA).is_file()), None)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """The metadata of a dataset's folder.
+
+    Raises:
+        DatasetError: there is no such dataset, or the file is damaged.
+    """
+    folder = data_folder(path)
+    if folder is None:
+        what = "does not exist" if not path.exists() else f"is no folder that holds data/{METADATA}"
+        raise DatasetError(f"{path} {what}: give the folder of a Minari dataset")
+    return Metadata(folder, read_json(folder / METADATA))
+
+
+def environment(metadata: Metadata, given: EnvironmentSpec | None, decisions: list[str]) -> EnvironmentSpec:
+    """The environment: its spaces, and its id, keyword arguments and time limit where they are told.
+
+    Args:
+        metadata: of the dataset.
+        given: what the user says; it must have the dataset's spaces.
+        decisions: what is decided goes here.
+
+    Raises:
+        SpecError: the spaces cannot be held, or are not those of ``given``.
+        UsageError: the spaces are not told, and must be given.
+    """
+    names = ("observation_space", "action_space")
+    if absent := [name for name in names if name not in metadata.entries]:
+        raise UsageError(
+            f"{metadata.file} does not tell its {' and '.join(absent)}: write the dataset anew with minari 0.5"
+        )
+    spaces = {
+        name: space_from_minari(
+            metadata.entries[name], f"{metadata.file}: {name}", actions=name == "action_space"
+        )
+        for name in names
+    }
+    for name, space in spaces.items():
+        if given is not None and getattr(given, name) != space:
+            raise SpecError(f"{metadata.file}: the {name} given is not the dataset's; leave --env out")
+    if given is not None:
+        return given
+    told = _environment_entries(metadata)
+    limit = told.get("max_episode_steps")
+    kwargs = told.get("kwargs")
+    if wrappers := told.get("additional_wrappers"):
+        shown = ", ".join(printable(str(each.get("name"))) for each in wrappers if isinstance(each, dict))
+        decisions.append(f"the environment's wrappers ({shown}) are not kept: evaluate with --env instead")
+    return EnvironmentSpec(
+        spaces["observation_space"],
+        spaces["action_space"],
+        id=told["id"] if isinstance(told.get("id"), str) else None,
+        kwargs=kwargs if isinstance(kwargs, dict) else {},
+        max_episode_steps=limit if isinstance(limit, int) and limit > 0 else None,
+    )
+
+
+def _environment_entries(metadata: Metadata) -> dict[str, Any]:
+    """Gymnasium's ``EnvSpec.to_json``; empty where it is not told."""
+    text = metadata.entries.get("env_spec")
+    try:
+        told = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{metadata.file}: env_spec is not JSON: the file is damaged") from error
+    return told if isinstance(told, dict) else {}
+
+
+def new_metadata(
+    dataset: Dataset, identity: str, storage: str, counts: tuple[int, int], lost: list[str]
+) -> dict[str, Any]:
+    """The entries for a dataset.
+
+    Args:
+        dataset: what was written.
+        identity: the dataset's id.
+        storage: the ``data_format``.
+        counts: episodes and steps.
+        lost: what there is no place for goes here.
+    """
+    spec = dataset.spec
+    remarks = dataset.attributes.get("minari")
+    entries: dict[str, Any] = {
+        **(
+            {name: value for name, value in remarks.items() if name in _REMARKS}
+            if isinstance(remarks, dict)
+            else {}
+        ),
+        "total_episodes": counts[0],
+        "total_steps": counts[1],
+        "data_format": storage,
+        "jpeg_encoding": False,
+        "observation_space": space_to_minari(spec.observation_space),
+        "action_space": space_to_minari(spec.action_space),
+        "dataset_id": identity,
+        "minari_version": VERSION,
+    }
+    if (text := _gymnasium_spec(spec)) is not None:
+        entries["env_spec"] = text
+    elif spec.id is not None:
+        lost.append(
+            f"the environment {printable(spec.id)}: Gymnasium knows it only once its module is imported"
+        )
+    return entries
+
+
+def _gymnasium_spec(spec: EnvironmentSpec) -> str | None:
+    """What Gymnasium has registered of the environment, with its keyword arguments; nothing is imported for it."""
+    import gymnasium
+
+    known = gymnasium.registry.get((spec.id or "").rpartition(":")[2])
+    if known is None:
+        return None
+    known = copy.deepcopy(known)
+    known.kwargs.update(spec.kwargs)
+    known.max_episode_steps = spec.max_episode_steps
+    try:
+        return str(known.to_json())
+    except (TypeError, ValueError):  # made by a function, which JSON cannot name
+        return None

@@ -1,0 +1,1 @@
+"""RLDS folders of TensorFlow Datasets."""

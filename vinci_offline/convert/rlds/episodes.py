@@ -1,0 +1,230 @@
+"""The rows of RLDS episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.convert.format import ImportOptions
+from vinci_offline.convert.rlds.features import Feature, described
+from vinci_offline.convert.rlds.records import read_records, record_files, unpack
+from vinci_offline.data import layout
+from vinci_offline.data.assembly.ends import say_ends
+from vinci_offline.data.assembly.logged import Logged
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.types import Array, Columns
+
+_BOOKKEEPING = {"is_first", "is_last", "is_terminal", "discount"}
+_METADATA = "episode_metadata"
+_OWN_FACTS = {"start", "length", "return", "terminated", "truncated"}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is taken of a step.
+
+    Attributes:
+        features: by path.
+        columns: the features that make each column: one, or the parts of an action.
+        is_whole: the last step is one like the others.
+        has_terminals: steps say whether they are terminal, and the options do not.
+    """
+
+    features: Mapping[str, Feature]
+    columns: Mapping[str, list[str]]
+    is_whole: bool
+    has_terminals: bool
+
+
+def logged(
+    path: Path,
+    content: Mapping[str, Any],
+    info: Mapping[str, Any],
+    options: ImportOptions,
+    decisions: list[str],
+) -> Logged:
+    """The rows of a dataset's episodes.
+
+    Args:
+        path: the dataset's folder.
+        content: of ``features.json``.
+        info: of ``dataset_info.json``.
+        options: how episodes ended where that is not said; ``action``, ``last``, ``reward`` and ``split``.
+        decisions: what is decided goes here.
+
+    Raises:
+        DatasetError: the dataset is damaged, or has no steps of numbers.
+        UsageError: an option must say what is meant.
+    """
+    plan = _plan(path, content, options, decisions)
+    facts: dict[str, Feature] = {}
+    if _METADATA in content["featuresDict"]["features"]:
+        every, _ = described(content, _METADATA, str(path))
+        facts = {name: each for name, each in every.items() if not each.shape and layout.is_name(name)}
+    files, gathered = record_files(path, options.settings.get("split")), _Gathered(plan, facts)
+    for where, record in read_records(files):
+        gathered.add(record, where)
+    _check_count(path, files, info, gathered.count)
+    if not gathered.rows:
+        raise DatasetError(f"{path} holds no steps with an action: there is nothing to convert")
+    columns = {name: np.concatenate([rows[name] for rows in gathered.rows]) for name in gathered.rows[0]}
+    if layout.REWARDS not in columns:
+        columns[layout.REWARDS] = np.zeros(len(columns[layout.ACTIONS]), np.float32)
+        decisions.append("rewards are zero, as --set reward says")
+    gathered.tell(decisions)
+    lengths, ended = gathered.lengths(), np.array(gathered.terminated, np.bool_)
+    if not plan.has_terminals:
+        ended, said = say_ends(lengths, options, str(path))
+        decisions.append(said)
+    remarks = {name: str(info[name]) for name in ("name", "version") if name in info}
+    return Logged(columns, lengths, ended, gathered.table(), {"rlds": remarks})
+
+
+class _Gathered:
+    """Takes the records of episodes."""
+
+    def __init__(self, plan: _Plan, facts: Mapping[str, Feature]) -> None:
+        self.rows: list[Columns] = []
+        self.terminated: list[bool] = []
+        self.count = 0
+        self._plan, self._facts = plan, facts
+        self._known: list[Columns] = []
+        self._spoken = self._alone = 0
+
+    def add(self, record: Any, where: str) -> None:
+        """Take an episode."""
+        self.count += 1
+        steps = unpack(record, "steps", self._plan.features, where)
+        rows = {column: _joined(steps, names) for column, names in self._plan.columns.items()}
+        if not self._plan.is_whole:
+            said = [column for column in (layout.ACTIONS, layout.REWARDS) if column in rows]
+            self._spoken += any(rows[column][-1].any() for column in said)
+            rows = _transitions(rows)
+        if not len(rows[layout.ACTIONS]):
+            self._alone += 1
+            return
+        self.rows.append(rows)
+        self._known.append(unpack(record, _METADATA, self._facts, where) if self._facts else {})
+        self.terminated.append(self._plan.has_terminals and _terminal(steps["is_terminal"], where))
+
+    def lengths(self) -> Array:
+        """``[E]`` rows of each episode."""
+        return np.array([len(rows[layout.ACTIONS]) for rows in self.rows], np.int64)
+
+    def table(self) -> Columns:
+        """What else is known of each episode."""
+        names = [name for name in self._facts if name not in _OWN_FACTS]
+        return {name: np.concatenate([each[name] for each in self._known]) for name in names}
+
+    def tell(self, decisions: list[str]) -> None:
+        """Say what was passed over."""
+        if self._spoken:
+            decisions.append(
+                f"{self._spoken} episodes have an action or a reward in their last step, which RLDS gives no meaning: "
+                "passed over (--set last=step takes that step like the others)"
+            )
+        if self._alone:
+            decisions.append(f"{self._alone} episodes of one step, and so of no action, were left out")
+
+
+def _plan(path: Path, content: Mapping[str, Any], options: ImportOptions, decisions: list[str]) -> _Plan:
+    where = str(path / "features.json")
+    features, others = described(content, "steps", where)
+    if others:
+        decisions.append(f"{printable(', '.join(others))} were left out: only numbers are rows")
+    last = options.settings.get("last", "observation")
+    if last not in {"observation", "step"}:
+        raise UsageError(f"--set last={last}: observation or step")
+    columns = {layout.ACTIONS: _actions(features, options, where)}
+    columns |= {column: [name] for name in features if (column := _column(name)) is not None}
+    if not any(column.partition("/")[0] == layout.OBSERVATIONS for column in columns):
+        raise DatasetError(f"{where} has no observations that are numbers")
+    said = options.settings.get("reward")
+    if layout.REWARDS in columns and said is not None:
+        raise UsageError(f"{path} has rewards: leave --set reward out")
+    if layout.REWARDS not in columns and said != "zero":
+        raise UsageError(f"{path} has no rewards: say --set reward=zero if they are all zero")
+    has_terminals = options.ends is None and "is_terminal" in features
+    if has_terminals and features["is_terminal"].shape:
+        raise DatasetError(f"{where}: is_terminal is no single number")
+    taken = [name for names in columns.values() for name in names] + ["is_terminal"] * has_terminals
+    return _Plan({name: features[name] for name in taken}, columns, last == "step", has_terminals)
+
+
+def _column(name: str) -> str | None:
+    """What a feature becomes; None for actions, and for what is no column of its own."""
+    root, _, rest = name.partition("/")
+    if root == "observation":
+        return f"{layout.OBSERVATIONS}/{rest}" if rest else layout.OBSERVATIONS
+    if name == "reward":
+        return layout.REWARDS
+    key = (rest if root == layout.INFOS and rest else name).replace("/", ".")
+    if root == "action" or name in _BOOKKEEPING or not layout.is_name(key):
+        return None
+    return f"{layout.INFOS}/{key}"
+
+
+def _actions(features: Mapping[str, Feature], options: ImportOptions, where: str) -> list[str]:
+    said = options.settings.get("action")
+    parts = [name.removeprefix("action/") for name in features if name.startswith("action/")]
+    shown = printable(", ".join(parts)) or "no parts"
+    if said is not None:
+        names = [name.strip() for name in said.split(",")]
+        if unknown := [name for name in names if name not in parts]:
+            raise UsageError(f"--set action={said}: {unknown[0]} is no part of the action; those are {shown}")
+        return [f"action/{name}" for name in names]
+    if "action" in features:
+        return ["action"]
+    if not parts:
+        raise DatasetError(f"{where} has no actions that are numbers")
+    raise UsageError(
+        f"{where}: actions have the parts {shown}: say which, in what order, with --set action=KEY,KEY"
+    )
+
+
+def _terminal(flags: Array, where: str) -> bool:
+    """Whether the last step is terminal."""
+    if flags[:-1].any():
+        raise DatasetError(
+            f"{where}: step {int(np.argmax(flags))} is terminal and not the last: it is damaged"
+        )
+    return bool(flags[-1])
+
+
+def _joined(steps: Columns, names: list[str]) -> Array:
+    """``[T, …]`` of one feature, ``[T, A]`` of the parts of an action."""
+    if len(names) == 1:
+        return steps[names[0]]
+    return np.concatenate([steps[name].reshape(len(steps[name]), -1) for name in names], axis=1)
+
+
+def _transitions(rows: Columns) -> Columns:
+    """The rows of all steps but the last, which is the observation that follows them."""
+    found = {column: values[:-1] for column, values in rows.items()}
+    observed = [column for column in rows if column.partition("/")[0] == layout.OBSERVATIONS]
+    return found | {f"next_{column}": rows[column][1:] for column in observed}
+
+
+def _check_count(path: Path, files: list[Path], info: Mapping[str, Any], count: int) -> None:
+    """Files that were copied in part are told by the lengths that ``dataset_info.json`` has."""
+    expected = dict(_expected(info))
+    for split, lengths in expected.items():
+        if all(f"-{split}.tfrecord" in file.name for file in files) and sum(lengths) != count:
+            raise DatasetError(
+                f"{path} has {count} episodes of the split {printable(split)}, and {sum(lengths)} are listed: it was "
+                "copied in part"
+            )
+
+
+def _expected(info: Mapping[str, Any]) -> Iterator[tuple[str, list[int]]]:
+    splits = info.get("splits")
+    for split in splits if isinstance(splits, list) else ():
+        try:
+            yield str(split["name"]), [int(length) for length in split["shardLengths"]]
+        except (KeyError, TypeError, ValueError):
+            continue

@@ -1,0 +1,1 @@
+"""Files from outside, read within bounds: Arrow, HDF5, images, text, folders."""

@@ -1,0 +1,211 @@
+"""Strangers' HDF5 files: arrays and attributes by path, over hard links alone, and no size believed unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vinci_offline.data.hdf5.attributes import decode
+from vinci_offline.data.hdf5.inspect import datasets_below, open_hdf5, unreadable
+from vinci_offline.data.hdf5.writer import abandon, disk_errors
+from vinci_offline.data.problem import Problem, printable
+from vinci_offline.errors import DatasetError
+from vinci_offline.files import published, refuse_existing
+from vinci_offline.types import Array
+
+_LARGEST_TEXT = 2**24
+_SMALLEST_COMPRESSED = 2**16
+_MOST_NAMES = 10**6
+_BEST_RATIO = 1100
+
+
+class Hdf5Tree:
+    """An open file.
+
+    Attributes:
+        path: where it lies.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path = path
+        self._file = file
+        self._last: tuple[str, Any] = ("", file)
+
+    def names(self, group: str = "/") -> list[str]:
+        """What a group holds, sorted; nothing where there is no such group of this file."""
+        node = self._node(group)
+        return sorted(node) if isinstance(node, h5py.Group) and len(node) <= _MOST_NAMES else []
+
+    def has(self, path: str) -> bool:
+        """Whether an array lies there."""
+        return isinstance(self._node(path), h5py.Dataset)
+
+    def shape(self, path: str) -> tuple[int, ...]:
+        """The shape of an array; ``()`` where there is none."""
+        node = self._node(path)
+        return (node.shape or ()) if isinstance(node, h5py.Dataset) else ()
+
+    def is_numbers(self, path: str) -> bool:
+        """Whether an array of numbers with at least one axis lies there."""
+        node = self._node(path)
+        return isinstance(node, h5py.Dataset) and bool(node.shape) and node.dtype.kind in "biuf"
+
+    def array(self, path: str) -> Array:
+        """An array of numbers with at least one axis, in native byte order.
+
+        Raises:
+            DatasetError: there is none, or it cannot be had from this file.
+        """
+        node = self._node(path)
+        if not isinstance(node, h5py.Dataset):
+            raise DatasetError(f"{self.path}: {printable(path)} is missing, or is no array of this file")
+        if (problem := unreadable(path, node)) is not None:
+            raise DatasetError(f"{self.path}: {problem}")
+        values: Array = node[()]
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def paths(self, group: str) -> list[str]:
+        """The path of every array below a group, from there; of a group that is itself an array, ``""``.
+
+        Raises:
+            DatasetError: one of them lies in another file, or too deep.
+        """
+        problems: list[Problem] = []
+        parent, _, name = group.strip("/").rpartition("/")
+        start = self._node(parent)
+        found = datasets_below(start, name, problems) if isinstance(start, h5py.Group) else ()
+        paths = [path.removeprefix(name).removeprefix("/") for path, _ in found]
+        if problems:
+            raise DatasetError(f"{self.path}: {problems[0]}")
+        return paths
+
+    def blobs(self, path: str) -> list[bytes]:
+        """Rows of bytes, equally long or each of its own length.
+
+        Raises:
+            DatasetError: there are none, or they cannot be had from this file.
+        """
+        node = self._node(path)
+        if not isinstance(node, h5py.Dataset) or h5py.check_vlen_dtype(node.dtype) != np.uint8:
+            return [row.tobytes() for row in self.array(path)]
+        # A reference of 16 bytes a row, which deflate cannot fold further.
+        if node.is_virtual or node.external or 16 * node.size > _BEST_RATIO * node.id.get_storage_size():
+            raise DatasetError(f"{self.path}: {printable(path)} is not all in this file: the file is damaged")
+        return [bytes(row) for row in node[()].reshape(-1)]
+
+    def arrays(self, group: str) -> dict[str, Array]:
+        """Every array below a group, by its path from there; a group that is itself an array is the path ``""``.
+
+        Raises:
+            DatasetError: one of them cannot be had from this file.
+        """
+        return {path: self.array(f"{group}/{path}") for path in self.paths(group)}
+
+    def scalars(self, group: str) -> dict[str, Any]:
+        """Texts and single numbers below a group; whatever else lies there is left out."""
+        found = {}
+        for name in self.names(group):
+            node = self._node(f"{group}/{name}")
+            if isinstance(node, h5py.Dataset) and node.shape == () and node.dtype.itemsize <= _LARGEST_TEXT:
+                value = node[()]
+                value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+                value = value.item() if isinstance(value, np.generic) else value
+                if isinstance(value, str | int | float | bool):
+                    found[name] = value
+        return found
+
+    def texts(self, path: str) -> list[str]:
+        """A list of texts; nothing where there is none.
+
+        Raises:
+            DatasetError: it is too long to be one.
+        """
+        node = self._node(path)
+        if not isinstance(node, h5py.Dataset) or len(node.shape or ()) != 1:
+            return []
+        if node.size > _MOST_NAMES or node.size * node.dtype.itemsize > _LARGEST_TEXT:
+            raise DatasetError(f"{self.path}: {printable(path)} is too long for a list of names")
+        values = node[()].tolist()
+        return [each.decode("utf-8", "replace") for each in values if isinstance(each, bytes)]
+
+    def attributes(self, path: str) -> dict[str, Any]:
+        """The attributes of a group or array that are texts, numbers or JSON."""
+        node = self._node(path)
+        found: dict[str, Any] = {}
+        if node is None:
+            return found
+        for name in list(node.attrs):
+            identifier = h5py.h5a.open(node.id, name.encode())
+            if identifier.get_storage_size() <= _LARGEST_TEXT:
+                try:
+                    found[name] = decode(node.attrs[name])
+                except (TypeError, ValueError, OSError):
+                    continue
+        return found
+
+    def _node(self, path: str) -> Any:
+        parent, _, name = path.strip("/").rpartition("/")
+        if not name:
+            return self._file
+        # Reads go group by group: the last one is kept, since opening it costs more than most reads of it.
+        if parent != self._last[0]:
+            self._last = (parent, self._node(parent))
+        group = self._last[1]
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return None
+        return group[name]
+
+
+@contextmanager
+def hdf5_tree(path: Path) -> Iterator[Hdf5Tree]:
+    """Open a stranger's file.
+
+    Raises:
+        DatasetError: it is missing, no HDF5 file, or damaged.
+    """
+    with open_hdf5(path) as file:
+        yield Hdf5Tree(path, file)
+
+
+@contextmanager
+def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
+    """A new HDF5 file to write; it appears under its name whole, when the block ends without an error.
+
+    Raises:
+        UsageError: the target exists and ``overwrite`` is not set.
+        VinciError: the disk is full or fails.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with published(path) as temporary:
+            file = h5py.File(temporary, "x")
+            try:
+                yield file
+                # Whatever the disk refuses is to come out here, where the file can still be abandoned.
+                file.flush()
+                file.close()
+            except BaseException:
+                abandon(file)
+                raise
+
+
+def put(group: h5py.Group, name: str, values: Array, **options: Any) -> None:
+    """Write an array; one that is large enough to gain by it is compressed, without loss.
+
+    Args:
+        group: where to.
+        name: its path from there.
+        values: the array.
+        **options: of h5py, such as ``maxshape``.
+    """
+    filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    chosen = filters if values.nbytes >= _SMALLEST_COMPRESSED else {}
+    written = group.create_dataset(name, data=values, **{**chosen, **options})
+    # While it is held: what a full disk refuses as a dataset is let go of would end the process.
+    written.flush()

@@ -1,0 +1,126 @@
+"""Text files, plain or compressed by gzip or bzip2: read line by line within bounds, written whole or not at all."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TextIO
+
+from vinci_offline.data.hdf5.writer import disk_errors
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError
+from vinci_offline.files import published, refuse_existing
+
+_BEST_RATIO = 1100
+"""Deflate cannot do better, and no table of numbers comes near it."""
+_FREE_BYTES = 2**26
+_LINE_CHARACTERS = 2**24
+_LINE_ENDS = ("\n", "\r")
+
+
+@contextmanager
+def text_lines(path: Path, decisions: list[str] | None = None) -> Iterator[Iterator[str]]:
+    """The lines of a file with their ends; how it is compressed is told by its first bytes.
+
+    Args:
+        path: the file.
+        decisions: that the last line has no end goes here.
+
+    Raises:
+        DatasetError: it is missing, damaged, no text in UTF-8, or unfolds without end; in iterating too.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    try:
+        with (
+            path.open("rb") as raw,
+            _unfolded(raw, path) as stream,
+            io.TextIOWrapper(stream, "utf-8-sig", newline="") as text,
+        ):
+            yield _lines(text, path, decisions)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = printable(" ".join(str(error).split()))[:120]
+        raise DatasetError(
+            f"{path} is damaged, or no text in UTF-8 ({reason}): copy or write it again"
+        ) from error
+
+
+@contextmanager
+def new_text(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
+    """A new text file, compressed if its name ends in ``.gz`` or ``.bz2``; the same text gives the same bytes.
+
+    Raises:
+        UsageError: it exists and ``overwrite`` is not set.
+        VinciError: the disk is full.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with published(path) as temporary, temporary.open("wb") as raw:
+            stream: IO[bytes] = raw
+            if path.suffix == ".gz":
+                stream = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)  # type: ignore[assignment]
+            elif path.suffix == ".bz2":
+                stream = bz2.BZ2File(raw, "wb")
+            with io.TextIOWrapper(stream, "utf-8", newline="") as text:
+                yield text
+
+
+def first_lines(path: Path, count: int) -> list[str]:
+    """The first lines of a file, fewer where it has fewer or is no text; never raises."""
+    try:
+        with text_lines(path) as lines:
+            found = [line for _, line in zip(range(count), lines, strict=False)]
+    except DatasetError:
+        return []
+    return found if not any("\0" in line for line in found) else []
+
+
+class _Bounded(io.RawIOBase):
+    """What a compressed file unfolds to, up to what a table could."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._left = max(_FREE_BYTES, _BEST_RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._stream.read(len(buffer))
+        buffer[: len(block)] = block
+        self._left -= len(block)
+        if self._left < 0:
+            raise DatasetError(
+                f"{self._path} unfolds to more than {_BEST_RATIO} times its size: no table does"
+            )
+        return len(block)
+
+
+@contextmanager
+def _unfolded(raw: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
+    magic = raw.read(3)
+    raw.seek(0)
+    if magic[:2] == b"\x1f\x8b":
+        yield io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=raw), path))  # type: ignore[arg-type]
+    elif magic == b"BZh":
+        yield io.BufferedReader(_Bounded(bz2.BZ2File(raw), path))
+    else:
+        yield raw
+
+
+def _lines(text: TextIO, path: Path, decisions: list[str] | None) -> Iterator[str]:
+    number = 0
+    while line := text.readline(_LINE_CHARACTERS):
+        number += 1
+        if not line.endswith(_LINE_ENDS):
+            if len(line) >= _LINE_CHARACTERS:
+                raise DatasetError(f"{path}: line {number} has more than {_LINE_CHARACTERS:,} characters")
+            if decisions is not None:
+                decisions.append("the last line has no end, as where a file was cut short")
+        yield line

@@ -1,0 +1,1 @@
+"""Tables of one row a transition: CSV, JSON Lines, Parquet."""

@@ -1,0 +1,192 @@
+"""A column of a text file, gathered in pieces: numbers, texts that stand for choices, and cells with nothing in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from vinci_offline.data.assembly.mapping import Choice, listed
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.types import Array, Columns
+
+SETTINGS = ("actions", "categories", "missing", "reward")
+"""What every table's importer is asked for with ``--set``."""
+
+_NOTHING = {"", "NA", "N/A", "null", "NULL", "None"}
+_TRUTH = {"true": True, "false": False}
+
+
+Piece: TypeAlias = tuple[Mapping[str, Sequence[object] | Array], Sequence[int]]
+"""Some rows' columns by name, and the line of each row; numbers may be an array already."""
+
+
+class Cells:
+    """One column.
+
+    Args:
+        name: what the source calls it.
+        where: the source, for messages.
+        is_text: texts are taken as they are: they tell episodes apart, or stand for choices.
+        missing: what stands in where there is nothing, as text; None refuses it.
+    """
+
+    def __init__(self, name: str, where: str, *, is_text: bool = False, missing: str | None = None) -> None:
+        self._name, self._where = printable(name), where
+        self._is_text, self._missing = is_text, missing
+        self._parts: list[Array] = []
+
+    def add(self, cells: Sequence[object] | Array, lines: Sequence[int]) -> None:
+        """More cells: texts, or what a JSON parser makes of them, with None for nothing; each with its line.
+
+        Raises:
+            DatasetError: one is no number, or there is nothing in it.
+        """
+        if isinstance(cells, np.ndarray):
+            self._parts.append(cells.astype(np.str_) if self._is_text else cells)
+            return
+        if self._is_text:
+            self._parts.append(np.array(["" if cell is None else str(cell) for cell in cells], np.str_))
+            return
+        try:
+            self._parts.append(numbers(self._filled(cells, lines)))
+        except (ValueError, OverflowError):
+            self._blame(cells, lines)
+
+    def array(self) -> Array:
+        """The whole column."""
+        return np.concatenate(self._parts)
+
+    def _filled(self, cells: Sequence[object], lines: Sequence[int]) -> Sequence[object]:
+        empty = [index for index, cell in enumerate(cells) if cell is None or cell in _NOTHING]
+        if not empty:
+            return cells
+        if self._missing is None:
+            raise DatasetError(
+                f"{self._where}: line {lines[empty[0]]}: nothing in {self._name}: say what stands for it, as "
+                "with --set missing=0, or leave the column out with --map"
+            )
+        filled = list(cells)
+        stand_in = self._missing if any(isinstance(cell, str) for cell in cells) else _number(self._missing)
+        for index in empty:
+            filled[index] = stand_in
+        return filled
+
+    def _blame(self, cells: Sequence[object], lines: Sequence[int]) -> None:
+        for cell, line in zip(cells, lines, strict=True):
+            try:
+                numbers(self._filled([cell], [line]))
+            except (ValueError, OverflowError):
+                shown = printable(str(cell))[:40]
+                raise DatasetError(
+                    f"{self._where}: line {line}: {self._name} is {shown!r}, which is no number of 64 bits: choose "
+                    f"the columns with --map, or say --set categories={self._name} if texts stand for choices"
+                ) from None
+        raise DatasetError(f"{self._where}: {self._name} holds numbers that no column of 64 bits holds")
+
+
+def numbers(cells: Sequence[object]) -> Array:
+    """Cells as booleans if all are, else whole numbers if all are, else floats.
+
+    Raises:
+        ValueError: one is no number.
+        OverflowError: one is too large a number.
+    """
+    kinds = set(map(type, cells))
+    if kinds <= {bool, int, float}:
+        return _array(cells)
+    if kinds != {str}:
+        raise ValueError("no number")
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if any("_" in text for text in texts):  # which Python takes for a separator of digits
+        raise ValueError("no number")
+    try:
+        return _array([int(text) for text in texts])
+    except ValueError:
+        return _array([_number(text) for text in texts])
+
+
+def _array(cells: Sequence[object]) -> Array:
+    found = np.array(cells)
+    if found.dtype.kind == "u" or found.dtype.kind not in "bif":
+        floats = np.array(cells, np.float64)
+        if any(int(value) != cell for value, cell in zip(floats, cells, strict=True)):
+            raise OverflowError("more than 64 bits")
+        return floats
+    return found
+
+
+def _number(text: str) -> float | bool:
+    truth = _TRUTH.get(text.strip().lower())
+    if truth is not None:
+        return truth
+    value = float(text)
+    if math.isinf(value) and any(character.isdigit() for character in text):
+        raise OverflowError("more than 64 bits")
+    return value
+
+
+def gathered(
+    pieces: Iterable[Piece],
+    choice: Choice,
+    settings: Mapping[str, str],
+    where: str,
+) -> Columns:
+    """The chosen columns, by what the source calls them.
+
+    Args:
+        pieces: the rows; a column may be missing from a piece.
+        choice: which are taken.
+        settings: ``missing`` and ``categories``.
+        where: the source, for messages.
+
+    Raises:
+        DatasetError: there are no rows, or a cell is no number.
+        UsageError: ``missing`` is no number, or ``categories`` names a column that is not taken.
+    """
+    fill, is_text = stand_in(settings), text_names(choice, settings)
+    names = dict.fromkeys(choice.sources.values())
+    cells = {name: Cells(name, where, is_text=name in is_text, missing=fill) for name in names}
+    rows = 0
+    for piece, lines in pieces:
+        rows += len(lines)
+        for name, column in cells.items():
+            column.add(piece[name] if name in piece else [None] * len(lines), lines)
+    if not rows:
+        raise DatasetError(f"{where} holds no rows: there is nothing to convert")
+    return {name: column.array() for name, column in cells.items()}
+
+
+def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:
+    """The source's columns whose texts are taken: those of ``categories``, and what tells episodes apart.
+
+    Raises:
+        UsageError: ``categories`` names a column that is not taken.
+    """
+    categories, taken = category_names(settings), dict.fromkeys(choice.sources.values())
+    if unknown := [name for name in categories if name not in taken]:
+        raise UsageError(f"--set categories={unknown[0]}: no such column is taken; there are {listed(taken)}")
+    return {*categories, *(choice.sources[name] for name in ("episode",) if name in choice.sources)}
+
+
+def category_names(settings: Mapping[str, str]) -> list[str]:
+    """The columns that ``categories`` names."""
+    return [name.strip() for name in settings.get("categories", "").split(",") if name.strip()]
+
+
+def stand_in(settings: Mapping[str, str]) -> str | None:
+    """What ``missing`` says stands where there is nothing.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    text = settings.get("missing")
+    if text is not None:
+        try:
+            float(text)
+        except ValueError:
+            raise UsageError(f"--set missing={text}: give a number, or nan") from None
+    return text

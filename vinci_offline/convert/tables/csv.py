@@ -1,0 +1,107 @@
+"""Comma-separated values: a header, and numbers alone below it (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
+from vinci_offline.convert.tables.cells import SETTINGS, gathered
+from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
+from vinci_offline.data.assembly.mapping import choose
+from vinci_offline.data.assembly.table import imported
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+_ROWS = 2**13
+
+
+class CsvFormat(Format):
+    """One row a line, plain or as ``.gz`` or ``.bz2``."""
+
+    name = "csv"
+    title = "comma-separated values"
+    suffixes = (".csv", ".csv.gz", ".csv.bz2")
+
+    def recognises(self, path: Path) -> bool:
+        """Whether two lines have as many cells, more than one, and the first one is no JSON."""
+        try:
+            rows = list(csv.reader(first_lines(path, 2), strict=True))
+        except csv.Error:
+            return False
+        return len(rows) == 2 and len(rows[0]) == len(rows[1]) > 1 and not rows[0][0].startswith(("{", "["))
+
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Import; ``options.columns`` says which column is which, ``delimiter`` what stands between them."""
+        self.check_settings(options.settings, (*SETTINGS, "delimiter"))
+        decisions: list[str] = []
+        with text_lines(path, decisions) as lines, _csv_errors(path):
+            reader = csv.reader(lines, delimiter=_delimiter(options.settings), strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            if not header:
+                raise DatasetError(f"{path} is empty: a table has a header, and rows below it")
+            choice = choose(header, options.columns, str(path))
+            table = gathered(_rows(reader, header, str(path)), choice, options.settings, str(path))
+        return imported(table, choice, options, decisions, str(path))
+
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
+        """Export the frame of `Dataset.to_pandas`, the vectors of Dict spaces as columns too."""
+        self.check_settings(settings)
+        names = spread_names(dataset, "csv")
+        for name in (name for found in names.values() for name in found):
+            if name != name.strip() or not name.isprintable():
+                raise SpecError(f"a header could not keep the name {printable(name)!r}: choose --to jsonl")
+        with new_text(path, overwrite=overwrite) as file:
+            csv.writer(file, lineterminator="\n").writerow(
+                ["episode", "step", *(name for found in names.values() for name in found)]
+            )
+            for block in spread_blocks(dataset, names):
+                cells = [number_texts(values) for values in block.values()]
+                file.writelines(f"{','.join(row)}\n" for row in zip(*cells, strict=True))
+        return Exported(path, (f"{len(dataset):,} rows, a header above them",), LOST)
+
+
+def _rows(
+    reader: Reader, header: list[str], where: str
+) -> Iterator[tuple[Mapping[str, Sequence[str]], list[int]]]:
+    """The columns by name in pieces, and the lines that they are from."""
+    numbered = ((row, reader.line_num) for row in reader if row)
+    while piece := list(islice(numbered, _ROWS)):
+        for row, line in piece:
+            if len(row) != len(header):
+                raise DatasetError(f"{where}: line {line} has {len(row)} cells, the header {len(header)}")
+        columns = zip(*(row for row, _ in piece), strict=True)
+        yield dict(zip(header, columns, strict=True)), [line for _, line in piece]
+
+
+def _delimiter(settings: Mapping[str, str]) -> str:
+    text = settings.get("delimiter", ",")
+    found = "\t" if text == "tab" else text
+    if len(found) != 1 or found in '"\r\n':
+        raise UsageError(f"--set delimiter={text}: give one character, or tab")
+    return found
+
+
+@contextmanager
+def _csv_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except csv.Error as error:
+        raise DatasetError(f"{path} is no comma-separated table ({error}): check its quotes") from error

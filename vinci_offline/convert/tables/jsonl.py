@@ -1,0 +1,137 @@
+"""JSON Lines (https://jsonlines.org): an object a line, whose numbers may lie in objects and lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
+from vinci_offline.convert.tables.cells import SETTINGS, Piece, gathered, numbers
+from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
+from vinci_offline.data.assembly.mapping import choose, wanted
+from vinci_offline.data.assembly.table import imported
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError
+from vinci_offline.types import Array
+
+_ROWS = 2**12
+_COLUMNS = 2**16
+_NON_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_TRUTH = {"True": "true", "False": "false"}
+
+
+class JsonLinesFormat(Format):
+    """One row a line, plain or as ``.gz`` or ``.bz2``; what an object or list holds is ``NAME/KEY`` or ``NAME_0 …``."""
+
+    name = "jsonl"
+    title = "JSON Lines"
+    suffixes = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".ndjson")
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the first line is an object."""
+        try:
+            return all(_object(line) for line in first_lines(path, 1) or [""])
+        except ValueError:
+            return False
+
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Import; ``options.columns`` says which column is which."""
+        self.check_settings(options.settings, SETTINGS)
+        decisions: list[str] = []
+        with text_lines(path, decisions) as lines:
+            pieces = list(_pieces(lines, wanted(options.columns), str(path)))
+        names = dict.fromkeys(name for piece, _ in pieces for name in piece)
+        choice = choose(list(names), options.columns, str(path))
+        table = gathered(pieces, choice, options.settings, str(path))
+        return imported(table, choice, options, decisions, str(path))
+
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
+        """Export the frame of `Dataset.to_pandas`, a row an object; infinite values and NaN as Python writes them."""
+        self.check_settings(settings)
+        names = spread_names(dataset, "jsonl")
+        with new_text(path, overwrite=overwrite) as file:
+            for block in spread_blocks(dataset, names):
+                keys = (json.dumps(name).replace("%", "%%") for name in block)
+                row = f"{{{', '.join(f'{key}: %s' for key in keys)}}}\n"
+                cells = [_json_texts(values) for values in block.values()]
+                file.writelines(row % each for each in zip(*cells, strict=True))
+        return Exported(path, (f"{len(dataset):,} rows, an object each",), LOST)
+
+
+def _pieces(lines: Iterator[str], is_wanted: Callable[[str], bool], where: str) -> Iterator[Piece]:
+    """The columns in pieces, all as arrays but those with texts or nothing in some row."""
+    is_wanted = cache(is_wanted)
+    filled = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    seen: set[str] = set()
+    while piece := list(islice(filled, _ROWS)):
+        rows = [_row(line, number, is_wanted, where) for number, line in piece]
+        names = dict.fromkeys(name for row in rows for name in row)
+        seen |= set(names)
+        if len(seen) > _COLUMNS:
+            raise DatasetError(f"{where}: line {piece[-1][0]}: more than {_COLUMNS:,} different names")
+        columns = {name: _compact([row.get(name) for row in rows]) for name in names}
+        yield columns, [number for number, _ in piece]
+
+
+def _row(line: str, number: int, is_wanted: Callable[[str], bool], where: str) -> dict[str, object]:
+    found: dict[str, object] = {}
+    try:
+        _spread("", _object(line), is_wanted, found)
+    except (ValueError, RecursionError) as error:
+        reason = printable(" ".join(str(error).split()))[:100]
+        raise DatasetError(f"{where}: line {number} is no JSON object that a row can be ({reason})") from None
+    return found
+
+
+def _object(line: str) -> dict[str, Any]:
+    content = json.loads(line)
+    if not isinstance(content, dict):
+        raise ValueError(f"it is a {type(content).__name__}")  # noqa: TRY004 (the text is wrong, not a type)
+    return content
+
+
+def _spread(name: str, value: object, is_wanted: Callable[[str], bool], into: dict[str, object]) -> None:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _spread(f"{name}/{key}" if name else key, part, is_wanted, into)
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            _spread(f"{name}_{index}", part, is_wanted, into)
+    elif name in into:
+        raise ValueError(f"{name} comes twice")
+    elif is_wanted(name):
+        into[name] = value
+
+
+def _compact(cells: list[object]) -> Array | list[object]:
+    if not {bool, int, float}.issuperset(map(type, cells)):
+        return cells
+    try:
+        return numbers(cells)
+    except (ValueError, OverflowError):
+        return cells
+
+
+def _json_texts(values: Array) -> list[str]:
+    texts = number_texts(values)
+    if values.dtype.kind == "b":
+        return [_TRUTH[text] for text in texts]
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return [_NON_FINITE.get(text, text) for text in texts]
+    return texts

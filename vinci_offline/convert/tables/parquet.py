@@ -1,0 +1,201 @@
+"""One Parquet file as a table (https://parquet.apache.org/docs/file-format/): columns of numbers, or lists of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_table, single
+from vinci_offline.convert.tables.cells import SETTINGS, stand_in, text_names
+from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
+from vinci_offline.data.assembly.mapping import choose, wanted
+from vinci_offline.data.assembly.table import imported
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.hdf5.writer import disk_errors
+from vinci_offline.data.problem import printable
+from vinci_offline.errors import DatasetError
+from vinci_offline.files import published, refuse_existing
+from vinci_offline.types import Array, Columns
+
+_MAGIC = b"PAR1"
+_FREE_VALUES = 2**25
+_BEST_RATIO = 1100
+"""Values a byte: columns that repeat themselves pack better still, but not a whole table of logged rows."""
+_INDEX = re.compile(r"__index_level_\d+__")
+
+
+class ParquetFormat(Format):
+    """One file; what an object or list holds is ``NAME/KEY`` or ``NAME_0 …``."""
+
+    name = "parquet"
+    title = "a Parquet table"
+    suffixes = (".parquet",)
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it begins and ends as such a file."""
+        try:
+            with path.open("rb") as file:
+                begins = file.read(4) == _MAGIC
+                file.seek(-4, 2)
+                return begins and file.tell() > 0 and file.read(4) == _MAGIC
+        except OSError:
+            return False
+
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Import; ``options.columns`` says which column is which."""
+        self.check_settings(options.settings, SETTINGS)
+        decisions: list[str] = []
+        is_wanted = wanted(options.columns)
+        flat: dict[str, Any] = {}
+        with arrow_errors(path):
+            names, left_out = _names(path, is_wanted, decisions)
+            table = read_table(path, names)
+            for name, column in zip(table.schema.names, table.columns, strict=True):
+                for entry, values in _spread(name, single(column), is_wanted, str(path)):
+                    if entry in flat:
+                        raise DatasetError(f"{path} has several columns named {printable(entry)}")
+                    flat[entry] = values
+        if not len(table):
+            raise DatasetError(f"{path} holds no rows: there is nothing to convert")
+        choice = choose([*flat, *left_out], options.columns, str(path))
+        texts, fill = text_names(choice, options.settings), stand_in(options.settings)
+        taken: Columns = {}
+        with arrow_errors(path):
+            for name in dict.fromkeys(choice.sources.values()):
+                where = f"{path}: {printable(name)}"
+                taken[name] = _texts(flat[name]) if name in texts else _numbers(flat[name], fill, where)
+        return imported(taken, choice, options, decisions, str(path))
+
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
+        """Export the frame of `Dataset.to_pandas`, the vectors of Dict spaces as columns too."""
+        self.check_settings(settings)
+        pa = pyarrow()
+        names = spread_names(dataset, "parquet")
+        kinds = {
+            name: _kind(dataset.columns.dtype(column)) for column, found in names.items() for name in found
+        }
+        schema = pa.schema({"episode": pa.int64(), "step": pa.int64()} | kinds)
+        refuse_existing(path, overwrite=overwrite)
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with published(path) as temporary, _writer(temporary, schema) as file:
+                for block in spread_blocks(dataset, names):
+                    arrays = [
+                        pa.array(np.ascontiguousarray(block[field.name]), field.type) for field in schema
+                    ]
+                    file.write_table(pa.table(arrays, schema=schema))
+        return Exported(path, (f"{len(dataset):,} rows, a column for every number",), LOST)
+
+
+def _writer(path: Path, schema: Any) -> Any:
+    return pyarrow().parquet.ParquetWriter(path, schema, write_page_checksum=True)
+
+
+def _kind(dtype: np.dtype[Any]) -> Any:
+    """What a column is in the file; half precision, which few tools read, as single."""
+    pa = pyarrow()
+    return pa.float32() if dtype == np.float16 else pa.from_numpy_dtype(dtype)
+
+
+def _names(path: Path, is_wanted: Callable[[str], bool], decisions: list[str]) -> tuple[list[str], list[str]]:
+    """The columns that may be taken, and the others."""
+    pa = pyarrow()
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    with pa.parquet.ParquetFile(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+    # Not the sum over column chunks: pyarrow ends the process where the metadata of a damaged one is asked for.
+    claimed = metadata.num_rows * metadata.num_columns
+    if claimed > max(_FREE_VALUES, _BEST_RATIO * path.stat().st_size):
+        raise DatasetError(
+            f"{path} claims {claimed:,} values: more than a table of logged rows has in so few bytes"
+        )
+    if len(set(schema.names)) < len(schema.names):
+        choose(schema.names, {}, str(path))
+    indices = [name for name in schema.names if _INDEX.fullmatch(name)]
+    if indices:
+        decisions.append("the index of the frame that was written was left out")
+    found = [
+        field.name
+        for field in schema
+        if field.name not in indices and _may_be_wanted(field.name, field.type, is_wanted)
+    ]
+    return found, [name for name in schema.names if name not in found and name not in indices]
+
+
+def _is_list(kind: Any) -> bool:
+    types = pyarrow().types
+    return any((types.is_list(kind), types.is_large_list(kind), types.is_fixed_size_list(kind)))
+
+
+def _may_be_wanted(name: str, kind: Any, is_wanted: Callable[[str], bool]) -> bool:
+    if pyarrow().types.is_struct(kind):
+        return any(_may_be_wanted(f"{name}/{field.name}", field.type, is_wanted) for field in kind)
+    return is_wanted(f"{name}_0") if _is_list(kind) else is_wanted(name)
+
+
+def _spread(
+    name: str, values: Any, is_wanted: Callable[[str], bool], where: str
+) -> Iterator[tuple[str, Any]]:
+    """Single columns: Arrow arrays, and arrays of numbers that were entries of lists."""
+    if not _may_be_wanted(name, values.type, is_wanted):
+        return
+    if pyarrow().types.is_struct(values.type):
+        for field in values.type:
+            yield from _spread(f"{name}/{field.name}", part(values, field.name), is_wanted, where)
+    elif _is_list(values.type):
+        rows = numbers(values, f"{where}: {printable(name)}")
+        if rows.ndim > 2:
+            raise DatasetError(
+                f"{where}: {printable(name)} has rows of shape {list(rows.shape[1:])}, not vectors"
+            )
+        yield from ((f"{name}_{index}", rows[:, index]) for index in range(rows.shape[1]))
+    elif pyarrow().types.is_dictionary(values.type):
+        yield name, values.dictionary_decode()
+    else:
+        yield name, values
+
+
+def _texts(values: Any) -> Array:
+    if isinstance(values, np.ndarray):
+        return values.astype(np.str_)
+    return np.array(["" if cell is None else str(cell) for cell in values.to_pylist()], np.str_)
+
+
+def _numbers(values: Any, fill: str | None, where: str) -> Array:
+    """A column of numbers; ``fill`` stands where there is nothing."""
+    if isinstance(values, np.ndarray):
+        return values
+    types = pyarrow().types
+    if not (types.is_integer(values.type) or types.is_floating(values.type) or types.is_boolean(values.type)):
+        raise DatasetError(
+            f"{where} holds {values.type} values, not numbers: choose the columns with --map, or say --set "
+            "categories=NAME if texts stand for choices"
+        )
+    if values.null_count:
+        if fill is None:
+            row = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
+            raise DatasetError(
+                f"{where}: nothing in row {row}: say what stands for it, as with --set missing=0, or leave the column "
+                "out with --map"
+            )
+        known = numbers(values.drop_null(), where)
+        whole = known.dtype.kind in "iu" and float(fill).is_integer()
+        dtype = np.result_type(known.dtype, np.int64) if whole else np.float64
+        filled = np.full(len(values), float(fill), dtype)
+        filled[values.is_valid().to_numpy(zero_copy_only=False)] = known
+        return filled
+    return numbers(values, where)

@@ -1,0 +1,47 @@
+"""This project's own file: nothing is decided, dropped or lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.sources.hdf5 import hdf5_tree
+from vinci_offline.data import layout
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.errors import DatasetError
+
+
+class VinciFormat(Format):
+    """What `Dataset.save` writes and `Dataset.open` reads."""
+
+    name = "vinci"
+    title = "a vinci-offline dataset"
+    suffixes = (".h5",)
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the file says so itself."""
+        try:
+            with hdf5_tree(path) as tree:
+                return tree.attributes("/").get(layout.ATTRIBUTE_FORMAT) == layout.FORMAT
+        except DatasetError:
+            return False
+
+    def read(self, path: Path, options: ImportOptions) -> Imported:
+        """Open it; ``options.spec`` must have the file's spaces."""
+        self.check_settings(options.settings)
+        return Imported(Dataset.open(path, spec=options.spec))
+
+    def write(
+        self,
+        dataset: Dataset,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Exported:
+        """Save it."""
+        self.check_settings(settings)
+        dataset.save(path, overwrite=overwrite)
+        return Exported(path)

@@ -1,0 +1,1 @@
+"""Choosing rows of datasets, and adding relabelled ones."""

@@ -1,1 +1,0 @@
-"""Datasets of other tools: one file a format, each an importer and, where the format can hold it, an exporter."""

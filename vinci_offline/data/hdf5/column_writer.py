@@ -1,0 +1,182 @@
+"""Writing columns row by row: plain ones, and observations that are stored once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import h5py
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.digest import ColumnDigest
+from vinci_offline.data.hdf5.shared_frames import Frames, show_frames
+from vinci_offline.types import Array
+
+Fingerprint: TypeAlias = tuple[np.dtype[np.generic], tuple[int, ...], str]
+"""A column's dtype, shape, and digest."""
+_SMALLEST_FILTERED = 4096
+
+
+class ColumnWriter:
+    """One column: gathers rows until they fill a MiB of whole chunks, so that small appends cost no HDF5 call."""
+
+    def __init__(
+        self,
+        file: h5py.File,
+        path: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[np.generic],
+        filters: Mapping[str, Any],
+    ) -> None:
+        self.path = path
+        self.shape = shape
+        self.dtype = dtype
+        self._file = file
+        self._filters = filters
+        chunk_bytes = (
+            layout.IMAGE_CHUNK_BYTES if filters and layout.is_image(shape, dtype) else layout.CHUNK_BYTES
+        )
+        self._chunk_rows = layout.chunk_rows(shape, dtype, chunk_bytes)
+        buffered = max(1, layout.chunk_rows(shape, dtype) // self._chunk_rows) * self._chunk_rows
+        self._buffer = np.empty((buffered, *shape), dtype)
+        self._filled = 0
+        self._written = 0
+        self._dataset: Any = None
+        self._digest = ColumnDigest()
+
+    def append(self, values: Array) -> None:
+        """Add rows."""
+        done = 0
+        while done < len(values):
+            taken = min(len(values) - done, len(self._buffer) - self._filled)
+            self._buffer[self._filled : self._filled + taken] = values[done : done + taken]
+            self._filled += taken
+            done += taken
+            if self._filled == len(self._buffer):
+                self._flush()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        if self._dataset is not None:
+            self._flush()
+            return
+        # A whole chunk for a column that is smaller would only make the file larger.
+        values = self._buffer[: self._filled]
+        self._digest.update(values)
+        filters = filters_of(self._filters, values, self._chunk_rows)
+        self._dataset = self._file.create_dataset(self.path, data=values, **filters)
+        self._written = self._filled
+
+    def fingerprint(self) -> Fingerprint:
+        """What is told of the column in the content hash."""
+        return self.dtype, (self._written, *self.shape), self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        if not self._filled:
+            return
+        if self._dataset is None:
+            self._dataset = self._file.create_dataset(
+                self.path,
+                (0, *self.shape),
+                self.dtype,
+                maxshape=(None, *self.shape),
+                chunks=(self._chunk_rows, *self.shape),
+                **self._filters,
+            )
+        rows = self._buffer[: self._filled]
+        self._digest.update(rows)
+        self._dataset.resize(self._written + self._filled, axis=0)
+        self._dataset[self._written :] = rows
+        self._written += self._filled
+        self._filled = 0
+
+
+class FramesWriter:
+    """Observations and next observations, of which the one that is the following row's observation is stored once.
+
+    Whether it is one is seen by its bytes, so that both columns come back as they were, whatever the rows are.
+    """
+
+    def __init__(
+        self,
+        file: h5py.File,
+        paths: tuple[str, str],
+        shape: tuple[int, ...],
+        dtype: np.dtype[np.generic],
+        filters: Mapping[str, Any],
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._file, self._paths = file, paths
+        self._frames = ColumnWriter(file, f"{layout.FRAMES}/{paths[0]}", shape, dtype, filters)
+        self._digests = (ColumnDigest(), ColumnDigest())
+        self._rows = 0
+        # Rows that do not lead to the following row's observation, so that theirs is a frame of its own.
+        self._last_of_runs: list[Array] = []
+        self._leads_to: Array | None = None
+
+    def append(self, observed: Array, following: Array) -> None:
+        """Add rows: what was observed, and what was observed next."""
+        if not len(observed):
+            return
+        for digest, values in zip(self._digests, (observed, following), strict=True):
+            digest.update(values)
+        if self._leads_to is not None and not continues(self._leads_to, observed[:1])[0]:
+            self._end_run()
+        ends = np.flatnonzero(~continues(following[:-1], observed[1:]))
+        places = np.arange(len(observed)) + np.searchsorted(ends, np.arange(len(observed)))
+        frames = np.empty((len(observed) + len(ends), *self.shape), self.dtype)
+        frames[places] = observed
+        frames[places[ends] + 1] = following[ends]
+        self._frames.append(frames)
+        self._last_of_runs.append(self._rows + ends)
+        self._rows += len(observed)
+        self._leads_to = following[-1:].copy()
+
+    def finish(self) -> None:
+        """Write what is left, and the columns that show it."""
+        self._end_run()
+        self._frames.finish()
+        starts = np.append(0, np.concatenate(self._last_of_runs)[:-1] + 1)
+        first = starts + np.arange(len(starts))  # a frame more for each run before
+        for path, places in zip(self._paths, (first, first + 1), strict=True):
+            show_frames(self._file, path, Frames(self._frames.path, starts, places), self._rows)
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """What is told of the columns in the content hash: the same as if both were stored."""
+        shape = (self._rows, *self.shape)
+        return {
+            path: (self.dtype, shape, digest.hexdigest())
+            for path, digest in zip(self._paths, self._digests, strict=True)
+        }
+
+    def _end_run(self) -> None:
+        assert self._leads_to is not None
+        self._frames.append(self._leads_to)
+        self._last_of_runs.append(np.array([self._rows - 1]))
+
+
+def continues(following: Array, observed: Array) -> Array:
+    """``[B]``: where next observations are, byte for byte, the observations of the rows that come next.
+
+    Args:
+        following: ``[B, …]`` next observations.
+        observed: ``[B, …]`` of the same dtype.
+    """
+    width = math.prod(observed.shape[1:])
+    one, other = (
+        np.ascontiguousarray(values).reshape(len(values), width).view(np.uint8)
+        for values in (following, observed)
+    )
+    return np.asarray((one == other).all(axis=1))
+
+
+def filters_of(filters: Mapping[str, Any], values: Array, chunk_rows: int | None = None) -> dict[str, Any]:
+    """Filters for a dataset written in one piece, in one chunk unless ``chunk_rows`` are fewer.
+
+    Contiguous where filtering would not pay.
+    """
+    if not filters or values.nbytes <= _SMALLEST_FILTERED:
+        return {}
+    return {**filters, "chunks": (min(len(values), chunk_rows or len(values)), *values.shape[1:])}

@@ -1,0 +1,373 @@
+"""Writing a dataset: append rows, and the finished file appears under its name all at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+
+import h5py
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.casting import cast, storage_dtype
+from vinci_offline.data.digest import content_hash
+from vinci_offline.data.episodes import EpisodeTable
+from vinci_offline.data.hdf5.attributes import encode, library_versions
+from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter, continues, filters_of
+from vinci_offline.errors import DatasetError, UsageError, VinciError
+from vinci_offline.files import refuse_existing
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Array
+
+if TYPE_CHECKING:
+    from vinci_offline.data.dataset import Dataset
+
+Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
+FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
+
+# Superblock and object headers with checksums, which every HDF5 library since 2008 reads; frames that are stored
+# once are virtual datasets, which HDF5 has since 1.10 (2016).
+_HDF5_VERSION = ("v108", "v110")
+_COPY_BYTES = 2**26
+"""Large, because each block of a view whose rows are shuffled is gathered from all over the file."""
+# Bytes of pixels have no high and low halves for a shuffle to part, and every HDF5 library reads gzip. Level 1, as
+# higher ones took twice as long to write for little less on the few rendered environments looked at.
+_IMAGE_FILTERS = {"compression": "gzip", "compression_opts": 1}
+
+
+class DatasetWriter:
+    """Writes one dataset file; a context manager.
+
+    The file is built under a temporary name beside the target and renamed onto it when the block ends, so a
+    reader sees the old file or the whole new one. An exception inside the block removes the temporary file.
+
+    Args:
+        path: the file to write; its folder is made if need be.
+        spec: the environment that the rows come from.
+        attributes: where the data comes from (policy, noise, seed …): text, numbers, or what JSON can hold.
+        compress: a lossless filter for every column, or ``auto``: gzip for images (uint8 rows of two axes or
+            more), nothing for the others. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin,
+            also to read.
+        frames: ``once`` stores a next observation that is the following row's observation only there, ``plain``
+            in its own column too; ``auto`` does so for images, if most rows of the first append continue.
+        float64: store floating-point columns as they are given; otherwise float64 becomes float32.
+        overwrite: replace an existing file.
+
+    Raises:
+        UsageError: the target exists, or the filter is not available.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        spec: EnvironmentSpec,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        compress: Compression = "auto",
+        frames: FrameStorage = "auto",
+        float64: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._slots = layout.spec_slots(spec)
+        self._attributes = _file_attributes(spec, attributes or {})
+        self._filters = _filters(compress)
+        self._image_filters = _IMAGE_FILTERS if compress == "auto" else self._filters
+        if frames not in get_args(FrameStorage):
+            raise UsageError(f"unknown frames {frames!r}; there are: {', '.join(get_args(FrameStorage))}")
+        self._frame_storage = frames
+        self._float64 = float64
+        self._overwrite = overwrite
+        self._columns: dict[str, ColumnWriter] = {}
+        self._frames: dict[str, FramesWriter] = {}
+        self._kinds: dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]] = {}
+        self._episodes = EpisodeTable()
+        self._rows = 0
+        refuse_existing(self.path, overwrite=self._overwrite)
+        # Not tempfile's: its files are readable by their owner alone.
+        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
+
+    def __enter__(self) -> Self:
+        try:
+            with disk_errors(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = h5py.File(self._temporary, "x", libver=_HDF5_VERSION)
+        except VinciError:
+            self._temporary.unlink(missing_ok=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                with disk_errors(self.path):
+                    self._finish()
+                    self._publish()
+        finally:
+            self._discard()
+
+    def __len__(self) -> int:
+        """The rows appended so far."""
+        return self._rows
+
+    def append(self, columns: Mapping[str, Array], episodes: Mapping[str, Array] | None = None) -> None:
+        """Append rows, and the episodes that they are made of.
+
+        Args:
+            columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the
+                same ``infos/…`` at each call; rows first, equally many. Values are copied.
+            episodes: one entry an episode: ``length``, and what else is known of each (``return``, ``seed``
+                …). Whole episodes in row order. Missing ``return``, ``terminated`` and ``truncated`` are
+                filled in. None for rows that are not parts of episodes; then it is None at each call.
+
+        Raises:
+            DatasetError: a column is missing, unknown, of another shape or length, or cannot be stored as it
+                is.
+            VinciError: the disk is full or fails.
+        """
+        arrays = {path: np.asarray(values) for path, values in columns.items()}
+        rows = self._check(arrays)
+        kinds = self._kinds or {path: self._kind(path, values) for path, values in sorted(arrays.items())}
+        # All checks first, so that a refused append leaves nothing behind.
+        cast_arrays = {path: cast(values, kinds[path][1], path) for path, values in arrays.items()}
+        self._episodes.append(cast_arrays, episodes, start=self._rows)
+        if not self._kinds:
+            self._kinds = kinds
+            self._make_columns(cast_arrays)
+        with disk_errors(self.path):
+            for path, column in self._columns.items():
+                column.append(cast_arrays[path])
+            for path, pair in self._frames.items():
+                pair.append(cast_arrays[path], cast_arrays[f"next_{path}"])
+        self._rows += rows
+
+    def describe_episodes(self, episodes: Mapping[str, Array]) -> None:
+        """Give the episodes of all rows at once, where no `append` was given any.
+
+        Args:
+            episodes: one entry an episode, in row order: ``length, return, terminated, truncated``, and what else
+                is known of each.
+
+        Raises:
+            DatasetError: the entries do not describe the rows appended.
+        """
+        self._episodes.describe(episodes, self._rows)
+
+    def describe(self, **attributes: Any) -> None:
+        """Say more of where the data comes from than was known when writing began.
+
+        Raises:
+            UsageError: an attribute is the format's own, or nothing that JSON can hold.
+        """
+        self._attributes |= _encoded(attributes)
+
+    def _check(self, arrays: Mapping[str, Array]) -> int:
+        """The number of rows, where the columns are those expected, of the right shapes and equally long."""
+        expected = set(self._kinds) or {*self._slots, *(path for path in arrays if _is_info(path))}
+        if set(arrays) != expected:
+            missing, unknown = sorted(expected - set(arrays)), sorted(set(arrays) - expected)
+            raise DatasetError(
+                "append: "
+                + "; ".join(
+                    f"{what} {', '.join(names)}"
+                    for what, names in (("missing columns", missing), ("unknown columns", unknown))
+                    if names
+                )
+            )
+        lengths = {path: len(values) if values.ndim else 0 for path, values in arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise DatasetError(
+                f"append: unequal lengths: {', '.join(f'{p} {n}' for p, n in lengths.items())}"
+            )
+        for path, values in arrays.items():
+            shape = self._row_shape(path, values)
+            if values.shape[1:] != shape:
+                raise DatasetError(f"append: {path} has rows of shape {values.shape[1:]}, expected {shape}")
+        return lengths[layout.REWARDS]
+
+    def _row_shape(self, path: str, values: Array) -> tuple[int, ...]:
+        if path in self._kinds:
+            return self._kinds[path][0]
+        return self._slots[path].shape if path in self._slots else values.shape[1:]
+
+    def _kind(self, path: str, values: Array) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+        return values.shape[1:], storage_dtype(values, self._slots.get(path), self._float64)
+
+    def _make_columns(self, arrays: Mapping[str, Array]) -> None:
+        once = {path for path in arrays if self._stored_once(path, arrays)}
+        for path, (shape, dtype) in self._kinds.items():
+            filters = self._image_filters if layout.is_image(shape, dtype) else self._filters
+            if path in once:
+                paths = (path, f"next_{path}")
+                self._frames[path] = FramesWriter(self._file, paths, shape, dtype, filters)
+            elif path.removeprefix("next_") not in once:
+                self._columns[path] = ColumnWriter(self._file, path, shape, dtype, filters)
+
+    def _stored_once(self, path: str, arrays: Mapping[str, Array]) -> bool:
+        """Whether a column of observations and that of the next ones share their frames."""
+        following = f"next_{path}"
+        if self._frame_storage == "plain" or path.partition("/")[0] != layout.OBSERVATIONS:
+            return False
+        # Where a virtual dataset names its source, a % stands for a number.
+        if self._kinds[path] != self._kinds[following] or "%" in path:
+            return False
+        if self._frame_storage == "once":
+            return True
+        observed = arrays[path]
+        most = len(observed) < 2 or continues(arrays[following][:-1], observed[1:]).mean() > 0.5
+        return layout.is_image(*self._kinds[path]) and bool(most)
+
+    def _finish(self) -> None:
+        if not self._rows:
+            raise DatasetError(f"{self.path}: no rows were appended, and a dataset cannot be empty")
+        for column in self._columns.values():
+            column.finish()
+        for pair in self._frames.values():
+            pair.finish()
+        for name, values in self._episodes.arrays().items():
+            self._file.create_dataset(
+                f"{layout.EPISODES}/{name}", data=values, **filters_of(self._filters, values)
+            )
+        hashed = {path: column.fingerprint() for path, column in self._columns.items()}
+        for pair in self._frames.values():
+            hashed |= pair.fingerprints()
+        self._file.attrs.update(self._attributes)
+        self._file.attrs[layout.ATTRIBUTE_HASH] = content_hash(hashed)
+        # Whatever the disk refuses is to come out here, where the file can still be abandoned.
+        self._file.flush()
+        self._file.close()
+
+    def _publish(self) -> None:
+        with self._temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        refuse_existing(self.path, overwrite=self._overwrite)
+        self._temporary.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _discard(self) -> None:
+        """Leave no temporary file; after a rename there is none."""
+        if self._file:
+            abandon(self._file)
+        self._temporary.unlink(missing_ok=True)
+
+
+def drop_abandoned(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed have left beside it; nobody may be writing it now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def _is_info(path: str) -> bool:
+    root, *names = path.split("/")
+    return root == layout.INFOS and bool(names) and all(map(layout.is_name, names))
+
+
+def _file_attributes(spec: EnvironmentSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        layout.ATTRIBUTE_FORMAT: layout.FORMAT,
+        layout.ATTRIBUTE_VERSION: layout.VERSION,
+        layout.ATTRIBUTE_ENVIRONMENT: spec.to_json(),
+        **_encoded({"versions": library_versions(), **attributes}),
+    }
+
+
+def _encoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    reserved = sorted(set(attributes) & set(layout.RESERVED_ATTRIBUTES))
+    if reserved:
+        raise UsageError(f"the attributes {', '.join(reserved)} are the format's own: choose other names")
+    try:
+        return {key: encode(value) for key, value in attributes.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"attributes: {error}; give text, numbers, lists and dicts") from error
+
+
+def _filters(compress: str) -> dict[str, Any]:
+    if compress not in get_args(Compression):
+        raise UsageError(f"unknown compression {compress!r}; there are: {', '.join(get_args(Compression))}")
+    if compress in {"auto", "none"}:
+        return {}
+    if compress != "blosc2":
+        return {"compression": compress, "shuffle": True}
+    try:
+        import hdf5plugin
+    except ImportError:
+        raise UsageError("compression blosc2 needs hdf5plugin: pip install 'vinci-offline[blosc2]'") from None
+    return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
+
+
+def copy_rows(dataset: Dataset, writer: DatasetWriter) -> None:
+    """Append a dataset to an empty writer in blocks, with its episode table."""
+    for _, block in dataset.columns.together(list(dataset.columns), _COPY_BYTES):
+        writer.append(block)
+    writer.describe_episodes(dataset.episode_columns)
+
+
+def save_together(
+    parts: Sequence[tuple[Path, Dataset]], *, compress: Compression = "auto", overwrite: bool = False
+) -> list[Dataset]:
+    """Save several datasets in blocks; their files appear when all of them are complete.
+
+    Raises:
+        UsageError: a file exists and ``overwrite`` is not set.
+        VinciError: the disk is full or fails.
+    """
+    from vinci_offline.data.dataset import Dataset
+
+    with contextlib.ExitStack() as stack:
+        for path, dataset in parts:
+            writer = DatasetWriter(
+                path,
+                dataset.spec,
+                attributes=dataset.attributes,
+                compress=compress,
+                float64=True,
+                overwrite=overwrite,
+            )
+            copy_rows(dataset, stack.enter_context(writer))
+    return [Dataset.open(path, spec=dataset.spec) for path, dataset in parts]
+
+
+def abandon(file: h5py.File) -> None:
+    """Close a file that is not wanted any more.
+
+    HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the
+    rest goes to memory: it is little, a chunk a column.
+    """
+    try:
+        file.flush()
+    except (OSError, RuntimeError):
+        sink = (
+            os.memfd_create("vinci-offline")
+            if hasattr(os, "memfd_create")
+            else os.open(os.devnull, os.O_RDWR)
+        )
+        os.dup2(sink, file.id.get_vfd_handle())
+        os.close(sink)
+    with contextlib.suppress(OSError, RuntimeError):
+        file.close()
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say in one line what the disk refused; HDF5 puts the cause into its text rather than into errno."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        full = code in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in str(error)
+        if full:
+            raise VinciError(f"{path}: the disk is full; free some space or write elsewhere") from error
+        raise VinciError(f"{path} cannot be written: {' '.join(str(error).split())}") from error

@@ -1,0 +1,1 @@
+"""Recording a policy in an environment into a dataset."""

@@ -1,0 +1,189 @@
+"""Uniform states and actions, one step at a time, for environments whose state can be set.
+
+What Vinci called random-state collection: every row starts somewhere else, so the data covers the state space
+evenly however hard it is to reach. The ranges are those of the observation space or of the physics where they
+are finite:
+
+| environment | state |
+| --- | --- |
+| CartPole | position and angle up to the limits at which an episode ends, velocities in [-3, 3] |
+| MountainCar, MountainCarContinuous | position from the left wall to the goal, velocity up to the top speed |
+| Pendulum | angle in [-pi, pi], angular velocity in [-8, 8] |
+| Acrobot | angles in [-pi, pi], angular velocities up to their maxima, below the goal line |
+| MuJoCo | joints within their limits; a joint without limits, the initial position ± 0.5 (a free or ball
+joint's | |  | quaternion is perturbed so and normalised); velocities, the initial ones ± 3 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.envs.collect.buffer import EpisodeBuffer
+from vinci_offline.envs.lanes import episode_seed
+from vinci_offline.envs.states import bare, is_mujoco
+from vinci_offline.errors import UsageError
+from vinci_offline.policies.named import RandomPolicy
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Array, Columns
+
+if TYPE_CHECKING:
+    import gymnasium
+
+SetState = Callable[[np.random.Generator], Any]
+"""Puts the environment into a random state that is not terminal and returns its observation."""
+
+_SPEED = 3.0
+_QVEL_SPREAD = 3.0
+_QPOS_SPREAD = 0.5
+_REPORT_ROWS = 256
+
+
+class StateSampler:
+    """Draws transitions from uniform states under uniform actions.
+
+    Args:
+        env: the environment; its state is overwritten at each row.
+        spec: its spaces.
+        seed: the collection's seed.
+        float64: keep float64 values.
+
+    Raises:
+        UsageError: the environment's state cannot be set.
+    """
+
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], spec: EnvironmentSpec, seed: int, *, float64: bool = False
+    ) -> None:
+        self._env = env
+        self._set_state = state_setter(env)
+        self._policy = RandomPolicy(spec)
+        self._buffer = EpisodeBuffer(spec, float64=float64)
+        self._seed = seed
+
+    def sample(self, block: int, rows: int, tell: Callable[[int], None] = lambda _: None) -> Columns:
+        """Draw the first ``rows`` rows of a block, which depends on the seed and its number alone.
+
+        Every row ends its own recording: ``timeouts`` is set unless the step terminated.
+        """
+        # Whatever an earlier block left behind (MuJoCo warm-starts its solver) must not reach this one.
+        self._env.reset(seed=episode_seed(self._seed, block))
+        rng = np.random.default_rng(np.random.SeedSequence((self._seed, block, 2)))
+        step = self._env.unwrapped.step
+        parts: list[Columns] = []
+        for first in range(0, rows, _REPORT_ROWS):
+            # Whole draws, so that a shorter block begins like a longer one.
+            actions, log_probs = self._policy.block(rng, _REPORT_ROWS)
+            assert log_probs is not None
+            for action, log_prob in list(zip(actions, log_probs, strict=True))[: rows - first]:
+                self._buffer.begin(self._set_state(rng))
+                observation, reward, terminated, _, info = step(action.copy())
+                self._buffer.add(action, log_prob, observation, reward, info)
+                parts.append(self._buffer.finish(bool(terminated), truncated=False))
+            tell(min(_REPORT_ROWS, rows - first))
+        return {path: np.concatenate([part[path] for part in parts]) for path in parts[0]}
+
+
+def state_setter(env: gymnasium.Env[Any, Any]) -> SetState:
+    """How to put an environment into a random state.
+
+    Raises:
+        UsageError: that is not known for this environment, or it has wrappers that would be bypassed.
+    """
+    from gymnasium.envs import classic_control as classic
+
+    layer = bare(env, "random-state")
+    setters: list[tuple[type, Callable[[Any], SetState]]] = [
+        (classic.CartPoleEnv, _cart_pole),
+        (classic.MountainCarEnv, _mountain_car),
+        (classic.Continuous_MountainCarEnv, _mountain_car),
+        (classic.PendulumEnv, _pendulum),
+        (classic.AcrobotEnv, _acrobot),
+    ]
+    for kind, setter in setters:
+        if isinstance(layer, kind):
+            return setter(layer)
+    if is_mujoco(layer):
+        return _mujoco(layer)
+    raise UsageError(
+        f"random-state cannot set the state of {type(layer).__name__}: it knows classic control and MuJoCo; "
+        "use --policy random"
+    )
+
+
+def _cart_pole(env: Any) -> SetState:
+    high = np.array([env.x_threshold, _SPEED, env.theta_threshold_radians, _SPEED])
+
+    def set_state(rng: np.random.Generator) -> Array:
+        env.state = rng.uniform(-high, high)
+        env.steps_beyond_terminated = None
+        return np.asarray(env.state, np.float32)
+
+    return set_state
+
+
+def _mountain_car(env: Any) -> SetState:
+    low = np.array([env.min_position, -env.max_speed])
+    high = np.array([env.goal_position, env.max_speed])
+
+    def set_state(rng: np.random.Generator) -> Array:
+        env.state = rng.uniform(low, high)
+        return np.asarray(env.state, np.float32)
+
+    return set_state
+
+
+def _pendulum(env: Any) -> SetState:
+    high = np.array([np.pi, env.max_speed])
+
+    def set_state(rng: np.random.Generator) -> Any:
+        env.state = rng.uniform(-high, high)
+        env.last_u = None
+        return env._get_obs()
+
+    return set_state
+
+
+def _acrobot(env: Any) -> SetState:
+    high = np.array([np.pi, np.pi, env.MAX_VEL_1, env.MAX_VEL_2])
+
+    def set_state(rng: np.random.Generator) -> Any:
+        env.state = rng.uniform(-high, high)
+        while env._terminal():
+            env.state = rng.uniform(-high, high)
+        return env._get_ob()
+
+    return set_state
+
+
+def _mujoco(env: Any) -> SetState:
+    low, high, quaternions = _qpos_ranges(env.model, env.init_qpos)
+
+    def set_state(rng: np.random.Generator) -> Any:
+        qpos = rng.uniform(low, high)
+        for part in quaternions:
+            qpos[part] /= np.linalg.norm(qpos[part])
+        qvel = env.init_qvel + rng.uniform(-_QVEL_SPREAD, _QVEL_SPREAD, len(env.init_qvel))
+        env.set_state(qpos, qvel)
+        return env._get_obs()
+
+    return set_state
+
+
+def _qpos_ranges(model: Any, init_qpos: Array) -> tuple[Array, Array, list[slice]]:
+    """Bounds of each coordinate, and where the unit quaternions are."""
+    import mujoco
+
+    low, high = init_qpos - _QPOS_SPREAD, init_qpos + _QPOS_SPREAD
+    quaternions = []
+    for joint in range(model.njnt):
+        at, kind = int(model.jnt_qposadr[joint]), int(model.jnt_type[joint])
+        if kind == mujoco.mjtJoint.mjJNT_FREE:
+            quaternions.append(slice(at + 3, at + 7))
+        elif kind == mujoco.mjtJoint.mjJNT_BALL:
+            quaternions.append(slice(at, at + 4))
+        elif model.jnt_limited[joint]:
+            low[at], high[at] = model.jnt_range[joint]
+    return low, high, quaternions

@@ -1,0 +1,237 @@
+"""Recording one shard: what a worker does, in this process or in another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.envs.collect.buffer import EpisodeBuffer
+from vinci_offline.envs.collect.goal_exploration import GoalExploration, is_exploration, load_descriptor
+from vinci_offline.envs.collect.random_states import StateSampler
+from vinci_offline.envs.collect.shards import Plan
+from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane, episode_rng
+from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.policies.callable_policy import CallablePolicy
+from vinci_offline.policies.named import RANDOM_STATE, RandomPolicy, load_policy
+from vinci_offline.policies.noise import LaneNoise, Noise
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Columns
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from vinci_offline.policies.policy import Policy
+
+_REPORT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A collection as its workers need it: everything that decides what is recorded.
+
+    Attributes:
+        environment: what makes the environment.
+        kwargs: its keyword arguments.
+        spec: its spaces.
+        policies: the policies' references, as `load_policy` takes them; episodes take turns.
+        noise: what is added to their actions.
+        seed: the collection's seed.
+        plan: which shard holds what.
+        record_infos: keys of the step's info to record.
+        float64: keep float64 values.
+    """
+
+    environment: EnvironmentLike
+    kwargs: Mapping[str, Any]
+    spec: EnvironmentSpec
+    policies: tuple[Any, ...]
+    noise: Noise
+    seed: int
+    plan: Plan
+    record_infos: tuple[str, ...]
+    float64: bool
+
+    @property
+    def random_states(self) -> bool:
+        """Whether rows are sampled one by one rather than recorded in episodes."""
+        return self.policies == (RANDOM_STATE,)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether each shard depends on those before it, so that one process records them in order."""
+        annealed = self.noise.annealed and self.plan.steps is not None
+        return annealed or any(map(is_exploration, self.policies))
+
+
+class Recorder:
+    """Records shards of a job; environments and policies are made once and kept.
+
+    Attributes:
+        index: the shard under way.
+        needed: how many of its rows can matter at most; it may be lowered meanwhile.
+
+    Args:
+        job: the collection.
+        env: an environment that is already made, to be the first lane.
+        report: told the numbers of steps and episodes recorded since it was last told, a few times a second.
+        recall: the columns of an earlier shard and its episodes' lengths; a job whose policies learn from
+            earlier shards needs it.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        env: gymnasium.Env[Any, Any] | None = None,
+        report: Callable[[int, int], None] | None = None,
+        recall: Callable[[int], tuple[Columns, list[int]]] | None = None,
+    ) -> None:
+        self._job = job
+        self._recall = recall
+        self._recalled = 0
+        self._envs = [] if env is None else [env]
+        self._report = report
+        self._untold = [0, 0]
+        self._told_at = time.monotonic()
+        self.index = -1
+        self.needed: int | None = None
+
+    def record(self, index: int, rows_before: int, needed: int | None) -> tuple[Columns, list[int]]:
+        """Record a shard.
+
+        Args:
+            index: which.
+            rows_before: the rows of all earlier shards as far as they are known.
+            needed: how many rows can matter at most, since the dataset is cut after them: recording stops
+                once the shard's first episodes cover so many. It saves work and never changes what is kept.
+
+        Returns:
+            Its columns, and the lengths of its episodes (empty for random states).
+        """
+        items = self._job.plan.shard(index)
+        assert items is not None
+        self.index, self.needed = index, needed
+        if self._job.random_states:
+            rows = len(items) if needed is None else min(needed, len(items))
+            return self._states.sample(index, rows, self._tell), []
+        self._learn_from_earlier(index)
+        recorded = self._episodes(items, rows_before)
+        columns = {path: np.concatenate([part[path] for part in recorded]) for path in recorded[0]}
+        return columns, [len(part[layout.REWARDS]) for part in recorded]
+
+    def _episodes(self, episodes: range, rows_before: int) -> list[Columns]:
+        """The shard's episodes in order, up to the one that covers the rows needed."""
+        groups = self._groups(episodes, rows_before)
+        recorded: list[Columns] = []
+        rows = 0
+        while len(recorded) < len(episodes) and (self.needed is None or rows < self.needed):
+            episode = episodes[len(recorded)]
+            group = groups[episode % len(groups)]
+            if episode in group.finished:
+                recorded.append(group.finished.pop(episode))
+                rows += len(recorded[-1][layout.REWARDS])
+                self._tell(0, episodes=1)
+                continue
+            limit = None if self.needed is None else self.needed - rows
+            # Only the group that the next episode in order waits for steps on: none runs ahead in vain.
+            steps = group.advance(limit)
+            cut = None if limit is None else group.cut(episode, limit)
+            if cut is not None:
+                group.finished[episode] = cut
+            self._tell(steps)
+        return recorded
+
+    def _groups(self, episodes: range, rows_before: int) -> list[Group]:
+        """A group of lanes for each policy; policy p has the episodes i with i mod P = p."""
+        job, count = self._job, len(self._policies)
+        groups: list[Group] = []
+        used = 0
+        for position, kept in enumerate(self._policies):
+            policy = kept.fresh() if isinstance(kept, CallablePolicy) else kept
+            own = [episode for episode in episodes if episode % count == position]
+            if isinstance(policy, RandomPolicy):
+                groups.append(RandomLane(self._lane_envs(used, 1)[0], policy, self._buffer(), own, job.seed))
+                used += 1
+                continue
+            lanes = max(1, len(range(position, job.plan.lanes, count)))
+            groups.append(
+                PolicyLanes(
+                    self._lane_envs(used, lanes),
+                    policy,
+                    LaneNoise(job.noise, job.spec, lanes),
+                    self._buffer,
+                    own,
+                    seed=job.seed,
+                    progress=partial(self._progress, rows_before),
+                    spec=job.spec,
+                )
+            )
+            used += lanes
+        return groups
+
+    def _learn_from_earlier(self, index: int) -> None:
+        """Tell exploring policies what the shards before this one reached, each shard once and in order."""
+        job, count = self._job, len(self._policies)
+        explorers = {p: one for p, one in enumerate(self._policies) if isinstance(one, GoalExploration)}
+        while explorers and self._recalled < index:
+            episodes = job.plan.shard(self._recalled)
+            assert episodes is not None
+            assert self._recall is not None
+            columns, lengths = self._recall(self._recalled)
+            ends = np.cumsum(lengths)
+            for position, explorer in explorers.items():
+                explorer.learn(
+                    (
+                        episode_rng(job.seed, episode),
+                        {path: values[end - length : end] for path, values in columns.items()},
+                    )
+                    for episode, length, end in zip(episodes, lengths, ends, strict=False)
+                    if episode % count == position
+                )
+            self._recalled += 1
+
+    def _progress(self, rows_before: int, episode: int) -> float:
+        plan = self._job.plan
+        if plan.episodes is not None:
+            return episode / max(1, plan.episodes - 1)
+        assert plan.steps is not None
+        return min(1.0, rows_before / plan.steps)
+
+    def _buffer(self) -> EpisodeBuffer:
+        return EpisodeBuffer(self._job.spec, self._job.record_infos, float64=self._job.float64)
+
+    def _lane_envs(self, first: int, count: int) -> list[gymnasium.Env[Any, Any]]:
+        while len(self._envs) < first + count:
+            self._envs.append(make_env(self._job.environment, self._job.kwargs))
+        return self._envs[first : first + count]
+
+    def _tell(self, steps: int, episodes: int = 0) -> None:
+        self._untold[0] += steps
+        self._untold[1] += episodes
+        now = time.monotonic()
+        if self._report is not None and now - self._told_at > _REPORT_SECONDS:
+            self._report(*self._untold)
+            self._untold, self._told_at = [0, 0], now
+
+    @cached_property
+    def _policies(self) -> list[Policy]:
+        return [self._load(reference) for reference in self._job.policies]
+
+    def _load(self, reference: Any) -> Policy:
+        job = self._job
+        if is_exploration(reference):
+            return GoalExploration(job.spec, load_descriptor(reference))
+        return load_policy(
+            reference, job.spec, stochastic=job.noise.kind == "sample" and reference != "random"
+        )
+
+    @cached_property
+    def _states(self) -> StateSampler:
+        return StateSampler(
+            self._lane_envs(0, 1)[0], self._job.spec, self._job.seed, float64=self._job.float64
+        )

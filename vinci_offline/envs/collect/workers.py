@@ -1,0 +1,232 @@
+"""Recording shards until the dataset is complete: in this process, or in others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.envs.collect.meter import Report
+from vinci_offline.envs.collect.recorder import Job, Recorder
+from vinci_offline.envs.collect.shards import ShardFolder
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
+
+if TYPE_CHECKING:
+    import gymnasium
+
+GUARD = "put the script's work under if __name__ == '__main__':"
+"""What a script with workers must do."""
+
+_MOST_WORKERS = 64
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of processes that would bring the machine down, and workers that would start workers.
+
+    Raises:
+        UsageError: they are many more than its cores, or this is a worker that runs its script a second time.
+    """
+    if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(f"each worker imports the script that starts it: {GUARD}")
+    most = max(_MOST_WORKERS, 4 * (os.cpu_count() or 1))
+    if workers > most:
+        raise UsageError(f"--workers {workers}: this machine has {os.cpu_count()} cores; give at most {most}")
+
+
+class Ledger:
+    """Which shards are finished, and what is still to do.
+
+    Args:
+        job: the collection.
+        finished: the rows of the shards that are finished already.
+    """
+
+    def __init__(self, job: Job, finished: dict[int, int]) -> None:
+        self._plan = job.plan
+        self.rows = finished
+        self._taken = set(finished)
+
+    def rows_before(self, index: int) -> int:
+        """The rows of earlier shards, as far as they are known."""
+        return sum(rows for shard, rows in self.rows.items() if shard < index)
+
+    def needed(self, index: int) -> int | None:
+        """How many rows of a shard can matter; None where all do."""
+        return None if self._plan.steps is None else self._plan.steps - self.rows_before(index)
+
+    def complete(self) -> bool:
+        """Whether the finished shards, in order and without a gap, are the whole dataset."""
+        index, rows = 0, 0
+        while index in self.rows:
+            rows += self.rows[index]
+            if self._plan.steps is not None and rows >= self._plan.steps:
+                return True
+            index += 1
+        return self._plan.shard(index) is None
+
+    def take(self) -> int | None:
+        """The next shard that nobody has; None where there is nothing left that can matter."""
+        index = next(number for number in range(len(self._taken) + 1) if number not in self._taken)
+        needed = self.needed(index)
+        if self._plan.shard(index) is None or (needed is not None and needed <= 0):
+            return None
+        self._taken.add(index)
+        return index
+
+
+def record_here(
+    job: Job, folder: ShardFolder, ledger: Ledger, env: gymnasium.Env[Any, Any], report: Report
+) -> None:
+    """Record what is missing in this process."""
+    recorder = Recorder(job, env, report, lambda index: (folder.read(index), folder.lengths(index)))
+    while not ledger.complete():
+        index = ledger.take()
+        assert index is not None
+        try:
+            columns, lengths = recorder.record(index, ledger.rows_before(index), ledger.needed(index))
+        except (VinciError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise failed(describe(error)) from error
+        ledger.rows[index] = folder.publish(index, columns, lengths)
+
+
+def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int, report: Report) -> None:
+    """Record what is missing in worker processes, each taking the next shard when it is done with one.
+
+    A shard may turn out to lie past the end once earlier ones are finished; it is thrown away then.
+
+    Raises:
+        UsageError: the job cannot be sent to another process.
+        VinciError: a worker failed; finished shards stay.
+    """
+    try:
+        message = pickle.dumps((job, str(folder.path)))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"the policy or the environment cannot be sent to a worker process ({error}): "
+            "use --workers 1, or a function at the top level of a module"
+        ) from error
+    pool = Pool(ledger, message, report)
+    try:
+        pool.start(workers)
+        while not ledger.complete():
+            pool.receive()
+    finally:
+        pool.stop()
+
+
+def failed(reason: str) -> VinciError:
+    """The policy or the environment raised something."""
+    return VinciError(
+        f"recording failed: {reason}. Finished shards are kept: mend it and go on with --resume"
+    )
+
+
+class Pool:
+    """Worker processes and the shards that they are at.
+
+    Args:
+        ledger: what is finished and what is to do.
+        message: the job, as the workers get it.
+        report: told how many steps and episodes were recorded.
+    """
+
+    def __init__(self, ledger: Ledger, message: bytes, report: Report) -> None:
+        self._ledger, self._message, self._report = ledger, message, report
+        self._processes: dict[Connection, Any] = {}
+        self._busy: dict[Connection, int] = {}
+
+    def start(self, workers: int) -> None:
+        """Start as many workers as there are shards for."""
+        # Not fork: TensorFlow's threads do not survive it.
+        context = multiprocessing.get_context("spawn")
+        while len(self._processes) < workers and (index := self._ledger.take()) is not None:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, self._message), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[ours] = process
+            self._send(ours, index)
+
+    def receive(self) -> None:
+        """Wait for workers to say something, and act on it."""
+        for worker in wait(list(self._processes)):
+            assert isinstance(worker, Connection)
+            try:
+                kind, content = worker.recv()
+            except (EOFError, ConnectionResetError):
+                process = self._processes.pop(worker)
+                process.join()
+                raise VinciError(
+                    f"a worker process died (exit code {process.exitcode}): finished shards are kept, go on with "
+                    f"--resume. If memory ran out, take fewer workers or lanes; in a script, {GUARD}"
+                ) from None
+            if kind == "recorded":
+                self._report(*content)
+            elif kind == "finished":
+                self._finished(worker, *content)
+            elif kind == "refused":
+                raise content
+            else:
+                raise failed(content)
+
+    def stop(self) -> None:
+        """End the workers: what they still record lies past the end, or the collection failed."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.join()
+
+    def _finished(self, worker: Connection, index: int, rows: int) -> None:
+        ledger = self._ledger
+        ledger.rows[index] = rows
+        del self._busy[worker]
+        # The shards after this one now know better how many of their rows can matter.
+        for other, under_way in self._busy.items():
+            needed = ledger.needed(under_way)
+            if under_way > index and needed is not None and needed > 0:
+                other.send(("needed", (under_way, needed)))
+        following = ledger.take()
+        if following is not None:
+            self._send(worker, following)
+
+    def _send(self, worker: Connection, index: int) -> None:
+        self._busy[worker] = index
+        worker.send(("shard", (index, self._ledger.rows_before(index), self._ledger.needed(index))))
+
+
+def _work(connection: Connection, message: bytes) -> None:
+    """A worker's life: record the shards it is told to, until the pipe closes."""
+    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        job, path = pickle.loads(message)  # noqa: S301 - what our own parent sent
+        folder = ShardFolder(Path(path).with_suffix(""))
+        recorder = Recorder(job, report=lambda *counts: _report(connection, recorder, counts))
+        while True:
+            kind, content = connection.recv()
+            if kind == "shard":
+                columns, lengths = recorder.record(*content)
+                rows = folder.publish(content[0], columns, lengths)
+                connection.send(("finished", (content[0], rows)))
+    except (EOFError, BrokenPipeError):
+        return
+    except VinciError as error:
+        connection.send(("refused", error))
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        connection.send(("failed", describe(error)))
+
+
+def _report(connection: Connection, recorder: Recorder, counts: tuple[int, ...]) -> None:
+    """Tell the parent how far we are, and hear whether fewer rows are needed by now."""
+    connection.send(("recorded", counts))
+    while connection.poll():
+        _, (index, needed) = connection.recv()
+        if index == recorder.index:
+            recorder.needed = needed

@@ -1,0 +1,1 @@
+"""Policies: the contract, and the kinds that collect and evaluate know."""

@@ -1,0 +1,94 @@
+"""Where episodes end: what the flags and the episode table say of it, and of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episodes import inconsistencies, returns
+from vinci_offline.data.hdf5.inspect import Structure
+from vinci_offline.data.problem import Finding, Problem
+from vinci_offline.quality.checks.marks import Marks, counted
+from vinci_offline.types import Array, Columns
+
+FLAGS = (layout.TERMINALS, layout.TIMEOUTS)
+_ADVICE = f"remove {layout.EPISODES}: it can be derived from the flags"
+
+
+def flag_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
+    """No row is both terminal and timeout."""
+    both = Marks()
+    for start, flags in dataset.columns.together(FLAGS):
+        both.add(start, flags[layout.TERMINALS] & flags[layout.TIMEOUTS])
+    if both.count:
+        where = f"{layout.TERMINALS}, {layout.TIMEOUTS} row {both.first}"
+        advice = "a terminal row has no future: clear its timeout"
+        yield Problem(where, f"{both} both terminal and timeout", advice, repairable=True)
+
+
+def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
+    """The stored episode table covers the rows in order, ends where the flags do, and sums the rewards right."""
+    table = structure.episodes
+    if not table:
+        return
+    wrong = inconsistencies(table, structure.rows)
+    yield from (Problem(layout.EPISODES, what, _ADVICE, repairable=True) for what in wrong)
+    if wrong:
+        return
+    last = table_ends(structure, structure.rows)
+    for name, path in (("terminated", layout.TERMINALS), ("truncated", layout.TIMEOUTS)):
+        if name not in table:
+            continue
+        differ = table[name].astype(np.bool_) != dataset.columns.gather(path, last)
+        if differ.any():
+            what = f"{_episodes(differ)} differ from {path} in their last row"
+            where = f"{layout.EPISODES}/{name} episode {int(np.argmax(differ))}"
+            yield Problem(where, what, _ADVICE, repairable=True)
+    inner = Marks()
+    for start, flags in dataset.columns.together(FLAGS):
+        ended = flags[layout.TERMINALS] | flags[layout.TIMEOUTS]
+        ended[rows_within(last, start, start + len(ended))] = False
+        inner.add(start, ended)
+    if inner.count:
+        what = f"{inner} where an episode ends, yet the table goes on"
+        yield Problem(f"{layout.EPISODES} row {inner.first}", what, _ADVICE, repairable=True)
+    if "return" in table:
+        yield from _return_findings(dataset, table)
+
+
+def table_ends(structure: Structure, rows: int) -> Array:
+    """The last rows of the stored table's episodes; none where it does not describe ``rows``."""
+    table = structure.episodes
+    if not table or inconsistencies(table, rows):
+        return np.zeros(0, np.int64)
+    return np.asarray(table["start"].astype(np.int64) + table["length"].astype(np.int64) - 1)
+
+
+def rows_within(rows: Array, start: int, stop: int) -> Array:
+    """Those of some ascending rows that lie in ``start:stop``, counted from ``start``."""
+    first, last = np.searchsorted(rows, [start, stop])
+    return np.asarray(rows[first:last] - start)
+
+
+def _return_findings(dataset: Dataset, table: Columns) -> Iterator[Finding]:
+    stored, start = table["return"], table["start"]
+    sums = returns(dataset.columns.blocks(layout.REWARDS), start)
+    sizes = returns(
+        ((first, np.abs(block)) for first, block in dataset.columns.blocks(layout.REWARDS)), start
+    )
+    # Environments reward in float64 and files keep float32: each row may be off by half a rounding step.
+    slack = 1e-6 * (sizes + np.abs(stored)) + 1e-6
+    with np.errstate(invalid="ignore"):
+        differ = ~(np.abs(sums - stored) <= slack) & np.isfinite(sums)
+    if differ.any():
+        index = int(np.argmax(differ))
+        here = f"{stored[index]:g} and {sums[index]:g}"
+        what = f"{_episodes(differ)} differ from their rewards' sum, here {here}"
+        yield Problem(f"{layout.EPISODES}/return episode {index}", what, _ADVICE, repairable=True)
+
+
+def _episodes(marks: Array) -> str:
+    return counted(int(np.count_nonzero(marks)), "episode")

@@ -1,0 +1,95 @@
+"""The episode table of rows that come in blocks, whatever blocks the episodes lie across."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.episodes import ordered
+from vinci_offline.quality.checks.marks import counted
+from vinci_offline.quality.repairs.account import Repair
+from vinci_offline.quality.repairs.rows import Mended
+from vinci_offline.quality.repairs.source import Source
+from vinci_offline.types import Array, Columns
+
+_DERIVED = ("start", "length", "return", "terminated", "truncated")
+
+
+class Pieces:
+    """Gathers episodes, and what the source's table knew of the ones that they are pieces of."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._parts: list[Columns] = []
+        self._length = 0
+        self._return = 0.0
+        self._last = Mended({}, np.zeros(0, np.bool_), np.zeros(0, np.int64))
+
+    def add(self, block: Mended) -> None:
+        """Add the next rows."""
+        count = len(block.rows)
+        if not count:
+            return
+        last = np.flatnonzero(block.ended)
+        begins = np.append(0, last + 1)
+        begins = begins[begins < count]
+        rewards = block.columns[layout.REWARDS].astype(np.float64)
+        with np.errstate(over="ignore"):
+            sums = np.add.reduceat(rewards, begins)
+        lengths = np.diff(begins, append=count)
+        sums[0] += self._return
+        lengths[0] += self._length
+        self._length = self._return = 0
+        if len(begins) > len(last):
+            self._length, self._return = int(lengths[-1]), float(sums[-1])
+        if len(last):
+            self._keep(block, last, lengths[: len(last)], sums[: len(last)])
+        self._last = block
+
+    def table(self) -> Columns:
+        """The whole table; what is left at the end is an episode that no flag ends."""
+        if self._length:
+            index = np.array([len(self._last.rows) - 1])
+            self._keep(self._last, index, np.array([self._length]), np.array([self._return]))
+            self._length = 0
+        table = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+        table["start"] = np.cumsum(table["length"]) - table["length"]
+        return ordered(table)
+
+    def repairs(self, table: Columns) -> Iterator[Repair]:
+        """How the table differs from the stored one."""
+        stored, usable = self._source.structure.episodes, self._source.table
+        count = len(table["length"])
+        if not usable and self._source.structure.native:
+            lost = ", ".join(sorted(set(stored) - set(_DERIVED)))
+            what = f"rebuilt from the flags: {counted(count, 'episode')}"
+            yield Repair(layout.EPISODES, what + (f"; {lost} could not be kept" if lost else ""), count)
+        if not usable:
+            return
+        if not np.array_equal(usable["length"], table["length"]):
+            what = f"rebuilt: {counted(count, 'episode')} where there were {len(stored['length']):,}"
+            yield Repair(layout.EPISODES, what, count)
+            return
+        for name in ("return", "terminated", "truncated"):
+            if name in usable and (changed := int((~_close(usable[name], table[name])).sum())):
+                what = f"computed anew, it differed in {counted(changed, 'episode')}"
+                yield Repair(f"{layout.EPISODES}/{name}", what, changed)
+
+    def _keep(self, block: Mended, last: Array, lengths: Array, sums: Array) -> None:
+        part = {
+            "length": lengths,
+            "return": sums,
+            "terminated": block.columns[layout.TERMINALS][last],
+            "truncated": block.columns[layout.TIMEOUTS][last],
+        }
+        table = self._source.table
+        if table:
+            origin = np.searchsorted(table["start"], block.rows[last], "right") - 1
+            part |= {name: values[origin] for name, values in table.items() if name not in _DERIVED}
+        self._parts.append(part)
+
+
+def _close(one: Array, other: Array) -> Array:
+    return np.isclose(one, other, rtol=1e-6, atol=1e-6, equal_nan=True)

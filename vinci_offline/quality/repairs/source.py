@@ -1,0 +1,160 @@
+"""What is read of a file that is to be repaired, also of one that cannot be opened as a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.columns import Column, LazyColumns
+from vinci_offline.data.digest import hash_of
+from vinci_offline.data.episodes import inconsistencies, whole
+from vinci_offline.data.hdf5.inspect import Structure
+from vinci_offline.data.hdf5.stored import agree, stored_columns
+from vinci_offline.data.inference import infer_spec
+from vinci_offline.data.problem import Problem
+from vinci_offline.errors import DatasetError
+from vinci_offline.quality.checks.continuity import ordered
+from vinci_offline.quality.checks.marks import counted
+from vinci_offline.quality.repairs.account import Repair
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import Array, Columns
+
+_MOSTLY = 0.1
+"""An info that is not finite in more than this part of the rows says so by intent: the rows are sound, it goes."""
+
+_MOST_ROWS = 2**53
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of a file that all its columns have.
+
+    Attributes:
+        structure: the file.
+        columns: cut to whole rows; infos that cannot be kept are left out.
+        spec: the environment.
+        table: the stored episodes, cut to the rows; empty where they do not describe them.
+        repairs: what was left out so far.
+    """
+
+    structure: Structure
+    columns: LazyColumns
+    spec: EnvironmentSpec
+    table: Columns
+    repairs: tuple[Repair, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many whole rows there are."""
+        return self.columns.shape(layout.REWARDS)[0]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether anything in the file says that one row follows from the one before."""
+        return ordered(self.structure)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there were more rows, so that the last one may lie within an episode."""
+        longest = max(column.shape[0] for column in self.structure.columns.values())
+        stored = self.structure.episodes.get("length")
+        return longest > self.rows or (bool(self.table) and stored is not None and stored.sum() > self.rows)
+
+    @cached_property
+    def ends(self) -> Array:
+        """The last rows of the table's episodes."""
+        if not self.table:
+            return np.zeros(0, np.int64)
+        return np.asarray(self.table["start"] + self.table["length"] - 1)
+
+    def compute_hash(self) -> str:
+        """The content hash of the columns as they stand in the file; reads them all in blocks."""
+        return hash_of(LazyColumns(stored_columns(self.structure)))
+
+
+def unrepairable(structure: Structure) -> list[Problem]:
+    """The structural problems that no repair can put right without guessing."""
+    left = [problem for problem in structure.problems if not problem.repairable]
+    if not left and not _whole_rows(structure):
+        left.append(Problem("columns", "no row that all columns have", "record the data again"))
+    return left
+
+
+def open_source(structure: Structure, spec: EnvironmentSpec | None) -> Source:
+    """The whole rows of a file without unrepairable problems.
+
+    Raises:
+        DatasetError: the file does not tell its spaces, and ``spec`` is None.
+        SpecError: the spaces of ``spec`` are not those of the file.
+    """
+    rows = _whole_rows(structure)
+    stored = stored_columns(structure)
+    repairs = list(_cuts(structure, rows))
+    kept = {
+        path: replace(column, shape=(rows, *column.shape[1:]))
+        for path, column in stored.items()
+        if column.shape[0] or not _is_info(path)
+    }
+    columns = LazyColumns(kept)
+    try:
+        spec = agree(structure, spec) or infer_spec(columns)
+    except DatasetError as error:
+        raise DatasetError(f"{structure.path}: {error}") from error
+    for path in [path for path in columns if _is_info(path)]:
+        found = columns.non_finite(path)
+        if found is not None and found[1] > _MOSTLY * rows:
+            del kept[path]
+            what = f"left out, as {counted(found[1], 'row')} of {rows:,} have no finite value in it"
+            repairs.append(Repair(path, what, found[1]))
+    return Source(structure, _lazy(kept), spec, _usable_table(structure.episodes, rows), tuple(repairs))
+
+
+def _lazy(columns: Mapping[str, Column]) -> LazyColumns:
+    return LazyColumns(dict(columns))
+
+
+def _whole_rows(structure: Structure) -> int:
+    lengths = [
+        column.shape[0] for path, column in structure.columns.items() if column.shape[0] or not _is_info(path)
+    ]
+    return min(lengths, default=0)
+
+
+def _cuts(structure: Structure, rows: int) -> list[Repair]:
+    repairs = []
+    longer = {
+        path: column.shape[0] - rows for path, column in structure.columns.items() if column.shape[0] > rows
+    }
+    if longer:
+        listed = ", ".join(f"{path} {count:,}" for path, count in longer.items())
+        what = f"cut to the {counted(rows, 'row')} that all columns have (rows beyond: {listed})"
+        repairs.append(Repair("columns", what, max(longer.values())))
+    for path, column in structure.columns.items():
+        if not column.shape[0] and _is_info(path):
+            repairs.append(Repair(path, "left out, as it has no rows", 1))
+    return repairs
+
+
+def _usable_table(stored: Columns, rows: int) -> Columns:
+    """The episodes of the first ``rows`` rows, where the stored table covers at least these in order."""
+    if not {"start", "length"} <= set(stored) or not whole(stored["start"]) or not whole(stored["length"]):
+        return {}
+    if np.abs(stored["length"].astype(np.float64)).sum() > _MOST_ROWS:
+        return {}
+    table = {name: values.copy() for name, values in stored.items()}
+    table["start"], table["length"] = table["start"].astype(np.int64), table["length"].astype(np.int64)
+    covered = int(table["length"].sum())
+    if covered < rows or inconsistencies(table, covered):
+        return {}
+    kept = table["start"] < rows
+    table = {name: values[kept] for name, values in table.items()}
+    table["length"][-1] = rows - table["start"][-1]
+    return table
+
+
+def _is_info(path: str) -> bool:
+    return path.startswith(f"{layout.INFOS}/")

@@ -1,0 +1,107 @@
+"""A dataset's quality: how returns are spread, how its policy behaved, and which agents suit it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.quality.behaviour import behaviour_value, stochasticity
+from vinci_offline.quality.distribution import distribution
+from vinci_offline.quality.statistics import summarize
+from vinci_offline.quality.suitability import suitable_agents
+from vinci_offline.spec import MultiDiscreteSpace
+from vinci_offline.types import Array, FloatArray
+
+_ROWS = 20_000
+_MOST_DIMENSIONS = 256
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a plot of a dataset shows; of many rows a sample at equal distances.
+
+    Attributes:
+        returns: ``[E]`` of the episodes in recorded order.
+        lengths: ``[E]`` rows of each.
+        actions: ``[M, A]`` entries of actions, one of Discrete ones.
+        plane: ``[M, 2]`` standardised observations on their two principal axes; None for images, and where they
+            have fewer than two dimensions that vary.
+        explained: the share of the variance that the two axes hold.
+    """
+
+    returns: FloatArray
+    lengths: Array
+    actions: Array
+    plane: FloatArray | None
+    explained: float
+
+
+def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
+    """`vinci_offline.quality.statistics.summarize`, and what can be told of the data's quality, as JSON values.
+
+    Every column is read in blocks or as a sample of rows, so memory stays bounded.
+
+    Args:
+        dataset: the rows.
+        gamma: the discount a step of ``behaviour_value``.
+
+    Returns:
+        Besides the summary ``returns`` and ``lengths``: see `distribution`; ``reward_mode_share``: the share of rows
+        that have the most frequent reward, among at most twenty thousand; ``stochasticity``: see
+        `vinci_offline.quality.behaviour.stochasticity`; ``behaviour_value``: see `behaviour_value`; ``agents``: those
+        that can learn from such actions, best first, each with ``agent, verdict, because, source``.
+
+    Raises:
+        UsageError: ``gamma`` is not in [0, 1].
+    """
+    value = behaviour_value(dataset, gamma)
+    table = dataset.episode_columns
+    found = {
+        **summarize(dataset),
+        "returns": distribution(table["return"]),
+        "lengths": distribution(table["length"]),
+        "reward_mode_share": _mode_share(dataset),
+        "behaviour_value": value,
+        "stochasticity": stochasticity(dataset),
+    }
+    learnable = not isinstance(dataset.spec.action_space, MultiDiscreteSpace)
+    return {**found, "agents": [each.to_json() for each in suitable_agents(found)] if learnable else []}
+
+
+def picture(dataset: Dataset) -> Picture:
+    """What a plot of the dataset shows."""
+    rows = _sampled_rows(dataset)
+    table = dataset.episode_columns
+    actions = dataset.columns.gather(layout.ACTIONS, rows)
+    plane, explained = _plane(dataset, rows)
+    return Picture(table["return"], table["length"], actions.reshape(len(rows), -1), plane, explained)
+
+
+def _mode_share(dataset: Dataset) -> float:
+    rewards = dataset.columns.gather(layout.REWARDS, _sampled_rows(dataset))
+    return float(np.unique(rewards, return_counts=True)[1].max() / len(rewards))
+
+
+def _sampled_rows(dataset: Dataset) -> Array:
+    """At most twenty thousand rows at equal distances."""
+    return np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _ROWS)).astype(np.int64))
+
+
+def _plane(dataset: Dataset, rows: Array) -> tuple[FloatArray | None, float]:
+    paths = [path for path in dataset.columns if path.partition("/")[0] == layout.OBSERVATIONS]
+    if sum(math.prod(dataset.columns.shape(path)[1:]) for path in paths) > _MOST_DIMENSIONS:
+        return None, 0.0
+    gathered = [dataset.columns.gather(path, rows).reshape(len(rows), -1) for path in paths]
+    seen = np.concatenate(gathered, axis=1).astype(np.float64)
+    seen = seen[np.isfinite(seen).all(axis=1)]
+    deviation = seen.std(axis=0) if len(seen) else np.zeros(0)
+    if np.count_nonzero(deviation) < 2:
+        return None, 0.0
+    seen = (seen - seen.mean(axis=0))[:, deviation > 0] / deviation[deviation > 0]
+    variances, axes = np.linalg.eigh(seen.T @ seen / len(seen))
+    return seen @ axes[:, [-1, -2]], float(variances[-2:].sum() / variances.sum())

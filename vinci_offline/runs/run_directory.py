@@ -1,0 +1,190 @@
+"""A run directory: what a training run leaves behind, each file published whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.files import drop_unfinished, publish_text, published
+from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.types import FloatArray
+
+if TYPE_CHECKING:
+    import keras
+
+    from vinci_offline.training.learner import Learner
+
+# What a run may be resumed with other values of: none of them changes a result.
+_FREE_TO_CHANGE = (
+    "steps.",
+    "versions.",
+    "training.log_every.",
+    "training.checkpoint_every.",
+    "training.eval_every.",
+    "training.eval_episodes.",
+    "training.patience.",
+)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of a run under ``path``."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> RunDirectory:
+        """The run as it was at its best, a run directory of its own: networks, policy and one checkpoint."""
+        return RunDirectory(self.path / "best")
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.path / "config.json").is_file()
+
+    def claim(
+        self, config: Mapping[str, Any], dataset: Mapping[str, Any], *, resume: bool, overwrite: bool
+    ) -> None:
+        """Make the directory this run's own.
+
+        Raises:
+            UsageError: it holds something already and neither flag was given, or a run of another configuration or
+                dataset is to be resumed.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
+        if self.exists() and resume:
+            self._check_same(config, dataset)
+        elif self.path.exists() and any(self.path.iterdir()):
+            if not overwrite:
+                advice = (
+                    "--resume goes on with it, --overwrite replaces it"
+                    if self.exists()
+                    else "choose another with -o"
+                )
+                raise UsageError(f"{self.path} exists: {advice}")
+            self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+        drop_unfinished(self.path)
+        publish_text(self.path / "dataset.json", json.dumps(dataset, indent=2))
+        publish_text(self.path / "config.json", json.dumps(config, indent=2))
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``.
+
+        Raises:
+            VinciError: this is not a run directory, or the file is damaged.
+        """
+        if not self.exists():
+            raise VinciError(f"{self.path} is not a run directory: it has no config.json")
+        return self._read("config.json")
+
+    def environment(self) -> EnvironmentSpec:
+        """The environment that the run's dataset came from."""
+        try:
+            return EnvironmentSpec.from_json(json.dumps(self.config()["environment"]))
+        except KeyError as error:
+            raise self._damaged("config.json", error) from error
+
+    def normalization(self) -> tuple[FloatArray, FloatArray] | None:
+        """The mean and deviation inside the run's networks, or None where they take raw observations."""
+        try:
+            stored = self.config()["normalization"]
+            return stored and (np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("config.json", error) from error
+
+    def save_networks(self, learner: Learner) -> None:
+        """Write ``policy.keras``, its distribution where it has one, and every network."""
+        (self.path / "networks").mkdir(exist_ok=True)
+        _save_model(learner.policy, self.path / "policy.keras")
+        if learner.stochastic_policy is not None:
+            _save_model(learner.stochastic_policy, self.path / "stochastic_policy.keras")
+        for name, net in learner.nets.items():
+            _save_model(net, self.path / "networks" / f"{name}.keras")
+
+    def save_best(self, learner: Learner, checkpoint: Checkpoint) -> None:
+        """Make `best` this state: what could be evaluated, or started from, then can be there too.
+
+        Raises:
+            VinciError: the disk is full.
+        """
+        best = self.best
+        best.path.mkdir(exist_ok=True)
+        for name in ("dataset.json", "config.json"):
+            publish_text(best.path / name, (self.path / name).read_text(encoding="utf-8"))
+        best.save_networks(learner)
+        replace_checkpoint(best.checkpoints, checkpoint)
+
+    def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+        stored = self._read("dataset.json")
+        known, files = str(stored.get("hash")), ", ".join(map(str, stored.get("files", ())))
+        if known != dataset["hash"]:
+            raise UsageError(
+                f"{self.path} was trained on another dataset (hash {known[:12]}, this one's is "
+                f"{dataset['hash'][:12]}): resume with {files or 'that one'}, or choose another -o"
+            )
+        before, after = _flat(self.config()), _flat(json.loads(json.dumps(config)))
+        told = [
+            f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}"
+            for key in sorted({*before, *after})
+            if before.get(key) != after.get(key) and not f"{key}.".startswith(_FREE_TO_CHANGE)
+        ]
+        if told:
+            raise UsageError(
+                f"{self.path} was trained otherwise: {'; '.join(told)}. "
+                "Resume with the same options, or choose another -o"
+            )
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self._damaged(name, error) from error
+        if not isinstance(content, dict):
+            raise self._damaged(name, f"a JSON object is expected, not {type(content).__name__}")
+        return content
+
+    def _damaged(self, name: str, error: object) -> VinciError:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        return VinciError(
+            f"{self.path / name} does not describe a run ({reason}): restore it from a copy, or train again"
+        )
+
+    def _clear(self) -> None:
+        if not self.exists():
+            # Only a run is ours to delete.
+            raise UsageError(
+                f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o"
+            )
+        shutil.rmtree(self.path)
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _save_model(model: keras.Model, path: Path) -> None:
+    with published(path) as temporary:
+        model.save(temporary)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
