@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from vinci_offline.envs.evaluator import Evaluation, evaluate, normalized_score
-from vinci_offline.envs.making import environment_spec
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import load_object
+from vinci_offline.spec import environment_spec
 
 HERE = Path(__file__).parent / "evaluation_env.py"
 ENV, NOISY = f"{HERE}:SeededLength", f"{HERE}:noisy"

@@ -5,9 +5,9 @@ import pytest
 
 from vinci_offline import collect
 from vinci_offline.envs.collect.goal_exploration import GoalExploration, default_outcome
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.spec import BoxSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, EnvironmentSpec, environment_spec
 
 CAR = "MountainCarContinuous-v0"
 SHORT = {"env_kwargs": {"max_episode_steps": 30}, "progress": False}

@@ -4,9 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from vinci_offline.envs.making import check_fits, describe_space, environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import EnvironmentSpec, check_fits, describe_space, environment_spec
 
 
 def test_the_time_limit_and_the_arguments_survive_a_spec():

@@ -4,8 +4,9 @@ import pytest
 
 from vinci_offline import collect
 from vinci_offline.envs.collect.random_states import StateSampler, state_setter
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import UsageError
+from vinci_offline.spec import environment_spec
 
 OPTIONS = {"policy": "random-state", "progress": False}
 CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1"]

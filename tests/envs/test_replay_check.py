@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from vinci_offline import Dataset, collect
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.envs.replay_check import replay
 from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.spec import environment_spec
 
 ENVIRONMENTS = [
     *("CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1"),

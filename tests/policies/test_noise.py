@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from vinci_offline.envs.making import environment_spec
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.noise import LaneNoise, Noise
 from vinci_offline.policies.policy import Decision
+from vinci_offline.spec import environment_spec
 
 LANES = 2000
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.policies.named import load_policy
 from vinci_offline.policies.onnx_policy import OnnxPolicy, check_onnx
+from vinci_offline.spec import environment_spec
 
 OBSERVATIONS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 WEIGHTS = np.array([[1.0], [-2.0], [0.5]], np.float32)

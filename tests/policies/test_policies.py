@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.policies.named import CallablePolicy, KerasPolicy, RandomPolicy, load_policy
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, environment_spec
 
 OBSERVATIONS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 

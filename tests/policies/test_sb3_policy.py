@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from vinci_offline import VinciWarning, collect
-from vinci_offline.envs.making import environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.policies.named import check_policy_name, load_policy
+from vinci_offline.spec import environment_spec
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")

@@ -9,8 +9,8 @@ import numpy as np
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.layout import ACTIONS, NEXT_OBSERVATIONS, OBSERVATIONS, REWARDS, TERMINALS, TIMEOUTS
 from vinci_offline.errors import SpecError
-from vinci_offline.networks.action_scaling import scale_actions
 from vinci_offline.spec import DictSpace
+from vinci_offline.spec.action_scaling import scale_actions
 from vinci_offline.types import Array, FloatArray, Transitions
 
 _READ = (OBSERVATIONS, ACTIONS, REWARDS, NEXT_OBSERVATIONS, TERMINALS, TIMEOUTS)

@@ -107,7 +107,8 @@ def _spec(file: str, env: str) -> EnvironmentSpec | None:
 
     if inspect(resolve(file)).spec is not None:
         return None
-    from vinci_offline.envs.making import environment_spec, make_env
+    from vinci_offline.envs.making import make_env
+    from vinci_offline.spec import environment_spec
 
     made = make_env(env)
     try:

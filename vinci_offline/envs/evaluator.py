@@ -19,12 +19,12 @@ import numpy as np
 
 from vinci_offline.envs.collect.workers import GUARD, check_workers
 from vinci_offline.envs.episodes import Episode, run_episodes
-from vinci_offline.envs.making import EnvironmentLike, check_fits, environment_spec, make_env
+from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_video, filmed
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.policies.named import check_policy_name, load_policy
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import EnvironmentSpec, check_fits, environment_spec
 
 if TYPE_CHECKING:
     import gymnasium

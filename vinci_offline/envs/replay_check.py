@@ -11,11 +11,12 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import Problem
-from vinci_offline.envs.making import EnvironmentLike, check_fits, environment_spec, make_env
+from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.replay_states import replayer
 from vinci_offline.envs.states import bare, is_mujoco, observed_state
 from vinci_offline.errors import UsageError
 from vinci_offline.quality.checks.marks import counted
+from vinci_offline.spec import check_fits, environment_spec
 from vinci_offline.types import Array, FloatArray
 
 ROWS = 1000

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from vinci_offline.envs.making import EnvironmentLike, environment_spec, make_env
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.spec import EnvironmentSpec, environment_spec
 from vinci_offline.types import Tensor
 
 if TYPE_CHECKING:

@@ -129,7 +129,7 @@ def phase_plane(run: RunInfo) -> PhasePlane:
 
 def _value(run: RunInfo, grid: FloatArray, actions: Array) -> FloatArray | None:
     """``[B]`` V(s) by the networks the run has."""
-    from vinci_offline.networks.action_scaling import scale_actions
+    from vinci_offline.spec.action_scaling import scale_actions
 
     if "value" in run.nets:
         return _numpy(run.nets["value"](grid))

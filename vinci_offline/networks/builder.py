@@ -9,10 +9,10 @@ from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.networks import export, user
-from vinci_offline.networks.action_scaling import BoxScaling, box_of
 from vinci_offline.networks.layers import dense, mlp, observation_input, prepare
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.types import Array, FloatArray, Tensor
 
 LOG_STD_RANGE = (-5.0, 2.0)

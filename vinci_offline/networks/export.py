@@ -10,9 +10,10 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.networks.action_scaling import BoxScaling, box_of
+from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
 from vinci_offline.networks.layers import observation_input
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.types import Tensor
 
 
@@ -30,7 +31,7 @@ def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
     if isinstance(output, dict) and "logits" in output:
         return keras.Model(raw, _choice(spec, output["logits"]), name="policy")
     scaled = output["mean"] if isinstance(output, dict) else output
-    return keras.Model(raw, BoxScaling(box_of(spec.action_space)).unscale_tensor(scaled), name="policy")
+    return keras.Model(raw, unscale_tensor(BoxScaling(box_of(spec.action_space)), scaled), name="policy")
 
 
 def greedy_policy(spec: EnvironmentSpec, critic: keras.Model) -> keras.Model:
@@ -91,7 +92,7 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
         raise SpecError(
             f"{path} returns {tuple(shape)}, and the environment's actions are {scaling.space.shape}"
         )
-    model = keras.Model(raw, scaling.scale_tensor(action), name=name)
+    model = keras.Model(raw, scale_tensor(scaling, action), name=name)
     model.trainable = False
     return model
 

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vinci_offline.envs.making import describe_space
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.policies.policy import Decision, Observations, to_actions
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, is_countable
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    describe_space,
+    is_countable,
+)
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.envs.collect.goal_exploration import is_exploration, load_descriptor
-from vinci_offline.envs.making import describe_space
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.keras_setup import import_keras
 from vinci_offline.loading import load_object
@@ -20,7 +19,7 @@ from vinci_offline.policies.keras_policy import KerasPolicy
 from vinci_offline.policies.onnx_policy import OnnxPolicy, check_onnx
 from vinci_offline.policies.policy import Decision, Observations, Policy
 from vinci_offline.policies.sb3_policy import Sb3Name, Sb3Policy
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space
 from vinci_offline.types import Array, FloatArray
 
 __all__ = ["CallablePolicy", "Decision", "KerasPolicy", "Policy", "RandomPolicy", "load_keras", "load_policy"]

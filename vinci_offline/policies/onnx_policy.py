@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.envs.making import describe_space
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.policies.policy import Decision, Observations, to_actions
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, is_countable
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    describe_space,
+    is_countable,
+)
 from vinci_offline.types import Array
 
 _DTYPES = {

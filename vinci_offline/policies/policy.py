@@ -7,9 +7,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from vinci_offline.envs.making import describe_space
 from vinci_offline.errors import SpecError
-from vinci_offline.spec import BoxSpace, DiscreteSpace, Space
+from vinci_offline.spec import BoxSpace, DiscreteSpace, Space, describe_space
 from vinci_offline.types import Array, FloatArray
 
 Observations: TypeAlias = "Array | dict[str, Array]"

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.envs.making import check_fits, describe_space
 from vinci_offline.errors import SpecError, UsageError, VinciError, VinciWarning
 from vinci_offline.loading import describe
 from vinci_offline.policies.policy import Decision, Observations, to_actions
@@ -29,6 +28,8 @@ from vinci_offline.spec import (
     EnvironmentSpec,
     Space,
     action_space_from_gymnasium,
+    check_fits,
+    describe_space,
     is_countable,
     space_from_gymnasium,
 )

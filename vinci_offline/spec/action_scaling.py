@@ -1,7 +1,7 @@
-"""Scaled actions: what networks and losses speak, against what the environment takes.
+"""Action scaling: between the environment's actions and the actions that networks and losses use.
 
-The one definition of the scaling: the dataset's actions pass through it when they are loaded, and the
-exported policy passes back through it, so training and acting cannot differ.
+This is the only definition of the scaling. Loading a dataset scales its actions; the exported policy scales
+back with the same numbers. So training and acting cannot differ.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.spec import BoxSpace, DiscreteSpace, MultiDiscreteSpace, Space
-from vinci_offline.types import Array, Tensor
+from vinci_offline.spec.spaces import BoxSpace, DiscreteSpace, MultiDiscreteSpace, Space
+from vinci_offline.types import Array
 
 SEVERAL_CHOICES = (
     "the actions are several choices at once (MultiDiscrete or MultiBinary), which no agent learns: record the "
@@ -24,17 +23,17 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def scale_actions(space: Space, actions: Array) -> Array:
-    """Environment actions as networks speak them.
+    """Scale environment actions for networks and losses.
 
     Args:
         space: the environment's action space.
         actions: ``[N, *shape]`` for a Box, ``[N]`` for a Discrete space.
 
     Returns:
-        ``[N, A]`` float32, a bounded dimension in [-1, 1]; or ``[N]`` int32 indices from zero.
+        ``[N, A]`` float32, bounded dimensions in [-1, 1]; or ``[N]`` int32 indices from zero.
 
     Raises:
-        SpecError: actions of another shape, or choices that a Discrete space does not have.
+        SpecError: the actions have another shape, or are not among a Discrete space's choices.
     """
     if isinstance(space, DiscreteSpace):
         index = np.asarray(actions) - space.start
@@ -49,14 +48,14 @@ def scale_actions(space: Space, actions: Array) -> Array:
         raise SpecError(
             f"actions of shape {actions.shape[1:]} do not fit the action space of {box.space.shape}"
         )
-    # float64 inside: bounds far from zero lose digits in float32.
+    # float64, because bounds far from zero lose digits in float32.
     flat: Array = actions.reshape(len(actions), -1).astype(np.float64)
     scaled: Array = (flat - box.offset) / box.scale
     return scaled.astype(np.float32)
 
 
 def unscale_actions(space: Space, scaled: Array) -> Array:
-    """The environment actions of what networks say: the inverse of `scale_actions`, clipped to the bounds.
+    """Turn scaled actions into environment actions, clipped to the bounds: the inverse of `scale_actions`.
 
     Args:
         space: the environment's action space.
@@ -74,10 +73,10 @@ def unscale_actions(space: Space, scaled: Array) -> Array:
 
 
 def box_of(space: Space) -> BoxSpace:
-    """The space, where it is a Box.
+    """Return the space if it is a Box.
 
     Raises:
-        SpecError: it is not.
+        SpecError: it is not a Box.
     """
     if isinstance(space, MultiDiscreteSpace):
         raise SpecError(SEVERAL_CHOICES)
@@ -93,7 +92,8 @@ def box_of(space: Space) -> BoxSpace:
 class BoxScaling:
     """``environment = scaled * scale + offset`` for each of A dimensions.
 
-    A dimension with two finite bounds maps [-1, 1] onto them, however asymmetric; any other stays as it is.
+    [-1, 1] maps onto a dimension's two finite bounds, symmetric or not. A dimension without two bounds is
+    not scaled.
     """
 
     space: BoxSpace
@@ -110,7 +110,7 @@ class BoxScaling:
         low, high = (bound.reshape(-1).astype(np.float64) for bound in (self.space.low, self.space.high))
         with np.errstate(invalid="ignore"):
             half = (high - low) / 2
-        # A dimension that can take one value only would divide by zero.
+        # Equal bounds would divide by zero.
         return np.where(self.bounded & (half > 0), half, 1.0).astype(np.float32)
 
     @cached_property
@@ -122,27 +122,15 @@ class BoxScaling:
 
     @cached_property
     def low(self) -> Array:
-        """``[A]`` float32 lower bounds; the least float32 where there is none, since JSON has no infinity."""
+        """``[A]`` float32 lower bounds. The least float32 means no bound, because JSON has no infinity."""
         return np.clip(self.space.low.reshape(-1).astype(np.float64), -_LARGEST, _LARGEST).astype(np.float32)
 
     @cached_property
     def high(self) -> Array:
-        """``[A]`` float32 upper bounds; the greatest float32 where there is none."""
+        """``[A]`` float32 upper bounds. The greatest float32 means no bound."""
         return np.clip(self.space.high.reshape(-1).astype(np.float64), -_LARGEST, _LARGEST).astype(np.float32)
 
     @property
     def integer(self) -> bool:
-        """Whether the Box holds integers."""
+        """True where the Box holds integers."""
         return np.dtype(self.space.dtype).kind in "iu"
-
-    def unscale_tensor(self, scaled: Tensor) -> Tensor:
-        """`unscale_actions` in operations that a ``.keras`` file holds: ``[B, A]`` to ``[B, *shape]``."""
-        actions = ops.minimum(ops.maximum(scaled * self.scale + self.offset, self.low), self.high)
-        if self.space.shape != (self.space.dim,):
-            actions = ops.reshape(actions, (-1, *self.space.shape))
-        return ops.cast(ops.round(actions), self.space.dtype) if self.integer else actions
-
-    def scale_tensor(self, actions: Tensor) -> Tensor:
-        """`scale_actions` in operations that a ``.keras`` file holds: ``[B, *shape]`` to ``[B, A]``."""
-        flat = ops.cast(ops.reshape(actions, (-1, self.space.dim)), "float32")
-        return (flat - self.offset) / self.scale

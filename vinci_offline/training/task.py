@@ -16,15 +16,22 @@ from vinci_offline.batches.source import Source
 from vinci_offline.batches.stream import open_source
 from vinci_offline.batches.transitions import sample_observations
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.envs.making import check_fits as check_environment_fits
-from vinci_offline.envs.making import describe_space, environment_spec, make_env
+from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.networks.action_scaling import SEVERAL_CHOICES
 from vinci_offline.quality.statistics import observation_moments, summarize
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, MultiDiscreteSpace
+from vinci_offline.spec import (
+    BoxSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    MultiDiscreteSpace,
+    describe_space,
+    environment_spec,
+)
+from vinci_offline.spec import check_fits as check_environment_fits
+from vinci_offline.spec.action_scaling import SEVERAL_CHOICES
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes

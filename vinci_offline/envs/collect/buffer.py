@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.envs.making import describe_space
 from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
+from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space, describe_space
 from vinci_offline.types import Array, Columns
 
 _NO_DENSITY = np.float32(np.nan)

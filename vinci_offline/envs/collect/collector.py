@@ -17,13 +17,13 @@ from vinci_offline.envs.collect.meter import meter
 from vinci_offline.envs.collect.recorder import Job
 from vinci_offline.envs.collect.shards import Plan, ShardFolder, refuse_difference
 from vinci_offline.envs.collect.workers import Ledger, check_workers, record_elsewhere, record_here
-from vinci_offline.envs.making import EnvironmentLike, environment_spec, make_env
+from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.named import RANDOM_STATE, check_policy_name
 from vinci_offline.policies.noise import Noise
 from vinci_offline.policies.sb3_policy import Sb3Name
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import EnvironmentSpec, environment_spec
 
 if TYPE_CHECKING:
     import os

@@ -8,11 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.envs.making import describe_space
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import describe, load_object, takes_two
 from vinci_offline.policies.policy import Decision, Observations, to_actions
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space, describe_space
 from vinci_offline.types import Array, Columns, FloatArray
 
 Descriptor: TypeAlias = Callable[..., Any]
