@@ -24,7 +24,7 @@ import numpy as np
 from tables import keep, made_by, table
 
 from vinci_offline import Dataset, EnvironmentSpec
-from vinci_offline.convert.convert import write
+from vinci_offline.convert.conversion import write
 from vinci_offline.spec import BoxSpace
 
 OBSERVATIONS, ACTIONS = 17, 6

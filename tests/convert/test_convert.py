@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from vinci_offline import Dataset, EnvironmentSpec
 from vinci_offline.cli.console import errors_as_exit_codes
 from vinci_offline.cli.convert import convert
-from vinci_offline.convert.convert import write
+from vinci_offline.convert.conversion import write
 
 
 @pytest.fixture

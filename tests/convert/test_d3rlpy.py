@@ -6,7 +6,7 @@ import pytest
 from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data.assembly.logged import CUT, OWN_STANDS_IN
 from vinci_offline.errors import SpecError

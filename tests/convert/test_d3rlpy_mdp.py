@@ -7,7 +7,7 @@ from data_examples import discrete_spec
 from test_d3rlpy import assert_same
 
 from vinci_offline import DatasetError, UsageError
-from vinci_offline.convert.convert import read
+from vinci_offline.convert.conversion import read
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import recognise
 from vinci_offline.data.assembly.logged import CUT

@@ -7,7 +7,7 @@ import pytest
 from data_examples import continuous_spec, make_columns
 
 from vinci_offline import Dataset
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.data.assembly.logged import CUT
 
 SPEC = continuous_spec()

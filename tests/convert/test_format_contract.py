@@ -2,7 +2,7 @@
 
 import pytest
 
-from vinci_offline.convert.convert import write
+from vinci_offline.convert.conversion import write
 from vinci_offline.convert.registry import NAMES
 from vinci_offline.errors import SpecError
 from vinci_offline.testing.format_contract import (

@@ -8,7 +8,7 @@ from data_examples import continuous_spec, make_columns
 from real import real
 
 from vinci_offline import Dataset
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import recognise
 from vinci_offline.errors import DatasetError

@@ -8,7 +8,7 @@ import pytest
 from data_examples import box, continuous_spec, dict_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.minari.spaces import space_from_minari, space_to_minari
 from vinci_offline.spec import DictSpace, DiscreteSpace, EnvironmentSpec

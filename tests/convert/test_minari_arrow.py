@@ -8,7 +8,7 @@ import pytest
 from data_examples import continuous_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError, UsageError
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 
 pa = pytest.importorskip("pyarrow")
 ipc = pytest.importorskip("pyarrow.ipc")

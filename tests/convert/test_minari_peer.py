@@ -8,7 +8,7 @@ import pytest
 from data_examples import make_columns
 
 from vinci_offline import Dataset
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.registry import recognise
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.spec import space_from_gymnasium

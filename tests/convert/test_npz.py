@@ -5,7 +5,7 @@ import pytest
 from real import real
 
 from vinci_offline import DatasetError, UsageError
-from vinci_offline.convert.convert import read
+from vinci_offline.convert.conversion import read
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data.assembly.logged import CUT
 from vinci_offline.envs.wrapper import EnvWrapper

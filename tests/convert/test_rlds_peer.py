@@ -5,7 +5,7 @@ import pytest
 from data_examples import box, make_columns
 
 from vinci_offline import Dataset, EnvironmentSpec
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.spec import DictSpace
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]

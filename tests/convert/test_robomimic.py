@@ -9,7 +9,7 @@ from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_c
 from real import real
 
 from vinci_offline import Dataset, DatasetError, UsageError
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data.assembly.logged import CUT
 from vinci_offline.errors import SpecError

@@ -11,7 +11,7 @@ from data_examples import box, continuous_spec, make_columns
 from peers import with_torchvision
 
 from vinci_offline import Dataset
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.spec import DictSpace, EnvironmentSpec
 

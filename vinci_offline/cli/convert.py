@@ -89,7 +89,7 @@ def convert(
     Says how terminals were told from timeouts, what was dropped and what the target cannot hold. What is ambiguous is
     not guessed: it asks for an option.
     """
-    from vinci_offline.convert import convert as conversion
+    from vinci_offline.convert import conversion
     from vinci_offline.convert.format import ImportOptions
     from vinci_offline.convert.registry import find_format, format_for
 

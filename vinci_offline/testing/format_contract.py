@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vinci_offline.convert.convert import read, write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import find_format, recognise
 from vinci_offline.data import layout
