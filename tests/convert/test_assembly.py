@@ -28,8 +28,8 @@ def test_integer_actions_keep_or_get_the_shape_of_their_space(space, shape):
     action_space, wanted = SPACES[space]
     choices = np.array([3, 0, 2, 1])
     found = assemble(rows(choices.reshape(shape)), EnvironmentSpec(box(3), action_space), [], "rows")
-    assert found.dataset.columns.shape("actions") == (4, *wanted)
-    np.testing.assert_array_equal(found.dataset.columns["actions"].reshape(-1), choices)
+    assert found.columns.shape("actions") == (4, *wanted)
+    np.testing.assert_array_equal(found.columns["actions"].reshape(-1), choices)
 
 
 def test_several_choices_a_row_are_no_discrete_action():
@@ -43,4 +43,4 @@ def test_one_number_a_row_is_observed_as_the_space_has_it():
     found = assemble(
         Logged(columns, logged.lengths, logged.terminated), EnvironmentSpec(box(1), box(2)), [], "rows"
     )
-    assert found.dataset.columns["next_observations"].tolist() == [[1], [2], [3], [3]]
+    assert found.columns["next_observations"].tolist() == [[1], [2], [3], [3]]

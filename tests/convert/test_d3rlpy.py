@@ -7,8 +7,8 @@ from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_c
 
 from vinci_offline import Dataset, DatasetError
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data.assembly.logged import CUT, OWN_STANDS_IN
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import EnvironmentSpec
 

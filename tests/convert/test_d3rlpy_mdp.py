@@ -8,9 +8,9 @@ from test_d3rlpy import assert_same
 
 from vinci_offline import DatasetError, UsageError
 from vinci_offline.convert.conversion import read
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import recognise
 from vinci_offline.data.assembly.logged import CUT
+from vinci_offline.data.assembly.options import ImportOptions
 
 LENGTHS, TERMINATED = [5, 3, 1, 4], [True, False, True, False]
 NEXT = ImportOptions(settings={"rewards": "next"})

@@ -9,8 +9,8 @@ from real import real
 
 from vinci_offline import Dataset
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import recognise
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError
 
 REAGENT = {

@@ -8,9 +8,9 @@ from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_c
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.lerobot import writer as lerobot_writer
 from vinci_offline.data.assembly.logged import CUT
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.spec import EnvironmentSpec
 
 pa = pytest.importorskip("pyarrow")

@@ -7,7 +7,7 @@ from peers import with_torchvision
 
 from vinci_offline import Dataset
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.spec import EnvironmentSpec
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]

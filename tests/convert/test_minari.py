@@ -9,8 +9,8 @@ from data_examples import box, continuous_spec, dict_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.minari.spaces import space_from_minari, space_to_minari
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.spec import DictSpace, DiscreteSpace, EnvironmentSpec
 
 SPEC = continuous_spec()

@@ -6,8 +6,8 @@ from real import real
 
 from vinci_offline import DatasetError, UsageError
 from vinci_offline.convert.conversion import read
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data.assembly.logged import CUT
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.envs.wrapper import EnvWrapper
 
 RNG = np.random.default_rng(0)

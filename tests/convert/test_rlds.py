@@ -9,9 +9,9 @@ from data_examples import box, continuous_spec, make_columns
 
 from vinci_offline import Dataset, EnvironmentSpec
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import recognise
 from vinci_offline.convert.rlds import records as rlds_records
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError, UsageError
 
 CLASSES = "tensorflow_datasets.core.features"

@@ -10,8 +10,8 @@ from real import real
 
 from vinci_offline import Dataset, DatasetError, UsageError
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data.assembly.logged import CUT
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import DictSpace, EnvironmentSpec
 

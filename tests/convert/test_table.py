@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vinci_offline import Dataset
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 
 

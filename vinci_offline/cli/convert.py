@@ -13,7 +13,8 @@ from vinci_offline.cli.tables import show_table
 from vinci_offline.errors import UsageError
 
 if TYPE_CHECKING:
-    from vinci_offline.convert.format import Ends, Exported, Imported
+    from vinci_offline.convert.format import Exported, Imported
+    from vinci_offline.data.assembly.options import Ends
     from vinci_offline.spec import EnvironmentSpec
 
 _WHAT = "What is what"
@@ -90,8 +91,8 @@ def convert(
     not guessed: it asks for an option.
     """
     from vinci_offline.convert import conversion
-    from vinci_offline.convert.format import ImportOptions
     from vinci_offline.convert.registry import find_format, format_for
+    from vinci_offline.data.assembly.options import ImportOptions
 
     # Before a long import: a target that is refused should not cost it.
     target = format_for(destination) if to is None else find_format(to)
@@ -154,7 +155,7 @@ def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[st
 
 
 def _one_of(ends: str | None) -> Ends | None:
-    from vinci_offline.convert.format import Ends
+    from vinci_offline.data.assembly.options import Ends
 
     if ends is not None and ends not in get_args(Ends):
         raise UsageError(f"--ends {ends}: there are {', '.join(get_args(Ends))}")

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from vinci_offline.convert.format import Exported, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Imported
 from vinci_offline.convert.registry import find_format, format_for, recognise
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.shipped import resolve
 

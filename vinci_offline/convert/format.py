@@ -7,36 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar
 
+from vinci_offline.data import layout
+from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.errors import UsageError
-from vinci_offline.spec import EnvironmentSpec
-
-Ends: TypeAlias = Literal["terminal", "timeout", "limit"]
-"""How an episode's end is understood where the source does not say: see `ImportOptions`."""
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """What a source cannot tell by itself, said by the user.
-
-    Attributes:
-        spec: the environment, where the source does not hold it, or instead of what it holds.
-        ends: what the end of an episode is where the source does not say: ``terminal`` (nothing is bootstrapped
-            past it), ``timeout`` (it goes on unseen), or ``limit``: an episode as long as ``time_limit`` timed
-            out, a shorter one terminated. None refuses what is ambiguous.
-        time_limit: steps; None takes the environment's own.
-        columns: of a table: the dataset's column by frame name (``observation_0``, ``action``, ``reward`` …) to
-            the source's name.
-        settings: whatever else one format asks for, by name; a format refuses names that it does not know.
-    """
-
-    spec: EnvironmentSpec | None = None
-    ends: Ends | None = None
-    time_limit: int | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
+from vinci_offline.errors import SpecError, UsageError
 
 
 @dataclass(frozen=True)
@@ -53,6 +30,14 @@ class Imported:
     dataset: Dataset
     decisions: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parts: Parts) -> Imported:
+        """Put the parts of a dataset together."""
+        dataset = Dataset(
+            parts.columns, parts.spec, table=lambda: parts.episodes, attributes=parts.attributes
+        )
+        return cls(dataset, parts.decisions, parts.dropped)
 
 
 @dataclass(frozen=True)
@@ -128,3 +113,13 @@ class Format(ABC):
             VinciError: the disk is full or fails.
         """
         raise UsageError(f"{self.title} cannot be written, only read: choose another --to")
+
+
+def refuse_dict(dataset: Dataset, what: str) -> None:
+    """Keep Dict observations out of a format of single columns.
+
+    Raises:
+        SpecError: the observations are several columns.
+    """
+    if layout.OBSERVATIONS not in dataset.columns:
+        raise SpecError(f"{what} holds no Dict observations: choose another format with --to")

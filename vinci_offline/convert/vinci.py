@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.sources.hdf5 import hdf5_tree
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError
 

@@ -29,7 +29,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vinci_offline.convert.format import Ends
+    from vinci_offline.data.assembly.options import Ends
     from vinci_offline.data.hdf5.writer import Compression, FrameStorage
 
 
@@ -439,10 +439,15 @@ def _mapped(
     *,
     float64: bool,
 ) -> Dataset:
-    from vinci_offline.convert.format import ImportOptions
+    from vinci_offline.data.assembly.options import ImportOptions
     from vinci_offline.data.assembly.table import from_mapped_frame
 
     options = ImportOptions(spec, ends, columns=columns)
-    imported = from_mapped_frame(frame, options, float64=float64)
-    conversion = {"decisions": list(imported.decisions), "dropped": dict(imported.dropped)}
-    return imported.dataset.with_attributes({"conversion": conversion, **attributes})
+    parts = from_mapped_frame(frame, options, float64=float64)
+    conversion = {"decisions": list(parts.decisions), "dropped": dict(parts.dropped)}
+    return Dataset(
+        parts.columns,
+        parts.spec,
+        table=lambda: parts.episodes,
+        attributes={**parts.attributes, "conversion": conversion, **attributes},
+    )

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.registry import find_format, recognise
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, UsageError, VinciError

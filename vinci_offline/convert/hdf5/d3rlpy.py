@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.hdf5.d3rlpy_mdp import REWARDS, is_mdp_dump, read_mdp_dump
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
 from vinci_offline.convert.trajectories import Trajectory, cut_episodes, trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.flat import one_number
 from vinci_offline.data.assembly.logged import Logged, assemble, stacked
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec
@@ -51,7 +52,7 @@ class D3rlpyFormat(Format):
                 self.check_settings(options.settings, (REWARDS,))
                 decisions: list[str] = []
                 logged = read_mdp_dump(tree, options.settings, decisions)
-                return assemble(logged, options.spec, decisions, str(path))
+                return Imported.of(assemble(logged, options.spec, decisions, str(path)))
             self.check_settings(options.settings)
             terminated = _terminated(tree)
             names = frozenset(tree.names())
@@ -65,7 +66,7 @@ class D3rlpyFormat(Format):
             decisions.append("the rows that hold a cut episode's final observation became next observations")
         columns = _named(columns, options.spec, str(path))
         logged = Logged(columns, lengths, terminated, attributes={"source": "d3rlpy"})
-        return assemble(logged, options.spec, decisions, str(path))
+        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
 
     def write(
         self,

@@ -8,11 +8,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported, refuse_dict
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.flat import flags, flat_ends, refuse_dict
+from vinci_offline.data.assembly.flat import flags, flat_ends
 from vinci_offline.data.assembly.logged import Logged, assemble
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
@@ -55,7 +56,7 @@ class D4rlFormat(Format):
         logged = Logged(
             columns, lengths, terminals[ends], attributes={"metadata": metadata} if metadata else {}
         )
-        return assemble(logged, options.spec, decisions, str(path))
+        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
 
     def write(
         self,

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.hdf5.robomimic_demos import DONES, FLAT, Demos, observation_paths
 from vinci_offline.convert.sources.hdf5 import hdf5_tree, new_hdf5, put
 from vinci_offline.convert.trajectories import cut_episodes, trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.logged import Logged, assemble, stacked
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import BoxSpace
@@ -61,7 +62,7 @@ class RobomimicFormat(Format):
         id_, kwargs = _gym(environment)
         attributes = {"source": "robomimic", **({"env_args": environment} if environment else {})}
         logged = Logged(columns, lengths, terminated, {}, attributes, id_, kwargs)
-        return assemble(logged, options.spec, decisions, str(path))
+        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
 
     def write(
         self,

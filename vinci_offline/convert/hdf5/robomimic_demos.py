@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.flat import flags, one_number
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import DictSpace

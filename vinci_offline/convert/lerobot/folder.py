@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.lerobot import frames
 from vinci_offline.convert.lerobot.writer import LerobotWriter
 from vinci_offline.convert.sources.folders import read_json, refuse_replacing
 from vinci_offline.convert.trajectories import cut_episodes, trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
@@ -50,7 +51,7 @@ class LerobotFormat(Format):
             )
         decisions: list[str] = []
         logged = frames.logged(path, info, options, decisions)
-        return assemble(logged, options.spec, decisions, str(path))
+        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
 
     def write(
         self,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.lerobot.features import (
     ACTION,
     DONE,
@@ -27,6 +26,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.flat import flags
 from vinci_offline.data.assembly.logged import Logged
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec

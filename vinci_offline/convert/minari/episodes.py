@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.trajectories import Trajectory
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec

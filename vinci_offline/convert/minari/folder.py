@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.minari import arrow, hdf5
 from vinci_offline.convert.minari.episodes import trajectories_of
 from vinci_offline.convert.minari.metadata import (
@@ -24,6 +24,7 @@ from vinci_offline.convert.sources.folders import refuse_replacing
 from vinci_offline.convert.trajectories import cut_episodes, logged
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
@@ -69,7 +70,7 @@ class MinariFormat(Format):
         rows = replace(logged(found), attributes={"minari": metadata.remarks})
         if any(values.dtype.itemsize > 4 and values.dtype.kind == "f" for values in rows.columns.values()):
             decisions.append("float64 values became float32")
-        imported = assemble(rows, spec, decisions, str(path))
+        imported = Imported.of(assemble(rows, spec, decisions, str(path)))
         empty = len(episodes) - len(full)
         return replace(imported, dropped={**imported.dropped, **({_EMPTY: empty} if empty else {})})
 

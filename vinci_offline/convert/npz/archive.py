@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported, refuse_dict
 from vinci_offline.convert.npz import layouts
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.flat import refuse_dict
 from vinci_offline.data.assembly.logged import assemble
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -62,7 +62,7 @@ class NpzFormat(Format):
                 f"{path} has {', '.join(map(printable, sorted(arrays)))}: known layouts have {known}"
             )
         spec = _counted(path, logged.columns, options) if "actions" in options.settings else options.spec
-        return assemble(logged, spec, decisions, str(path))
+        return Imported.of(assemble(logged, spec, decisions, str(path)))
 
     def write(
         self,

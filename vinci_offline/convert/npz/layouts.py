@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.trajectories import Trajectory, logged
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.flat import flags, flat_ends
 from vinci_offline.data.assembly.logged import Logged
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.spec import BoxSpace
 from vinci_offline.types import Array, Columns

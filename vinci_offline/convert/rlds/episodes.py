@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.convert.rlds.features import Feature, described
 from vinci_offline.convert.rlds.records import read_records, record_files, unpack
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.logged import Logged
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array, Columns

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.rlds.episodes import logged
 from vinci_offline.convert.rlds.features import Feature, described_whole
 from vinci_offline.convert.rlds.records import SPLIT, TEMPLATE, RecordWriter
@@ -22,6 +22,7 @@ from vinci_offline.convert.sources.folders import read_json, refuse_replacing
 from vinci_offline.convert.trajectories import Trajectory, cut_episodes, trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
@@ -61,7 +62,7 @@ class RldsFormat(Format):
         decisions: list[str] = []
         info = read_json(path / INFO) if (path / INFO).is_file() else {}
         found = logged(path, read_json(path / FEATURES), info, options, decisions)
-        return assemble(found, options.spec, decisions, str(path))
+        return Imported.of(assemble(found, options.spec, decisions, str(path)))
 
     def write(
         self,

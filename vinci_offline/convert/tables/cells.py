@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vinci_offline.data.assembly.mapping import Choice, listed
+from vinci_offline.data.assembly.mapping import Choice, category_names, listed
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array, Columns
@@ -170,11 +170,6 @@ def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:
     if unknown := [name for name in categories if name not in taken]:
         raise UsageError(f"--set categories={unknown[0]}: no such column is taken; there are {listed(taken)}")
     return {*categories, *(choice.sources[name] for name in ("episode",) if name in choice.sources)}
-
-
-def category_names(settings: Mapping[str, str]) -> list[str]:
-    """The columns that ``categories`` names."""
-    return [name.strip() for name in settings.get("categories", "").split(",") if name.strip()]
 
 
 def stand_in(settings: Mapping[str, str]) -> str | None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, gathered
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
 from vinci_offline.data.assembly.mapping import choose
-from vinci_offline.data.assembly.table import imported
+from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
@@ -52,7 +53,7 @@ class CsvFormat(Format):
                 raise DatasetError(f"{path} is empty: a table has a header, and rows below it")
             choice = choose(header, options.columns, str(path))
             table = gathered(_rows(reader, header, str(path)), choice, options.settings, str(path))
-        return imported(table, choice, options, decisions, str(path))
+        return Imported.of(from_table(table, choice, options, decisions, str(path)))
 
     def write(
         self,

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, Piece, gathered, numbers
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
 from vinci_offline.data.assembly.mapping import choose, wanted
-from vinci_offline.data.assembly.table import imported
+from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
@@ -52,7 +53,7 @@ class JsonLinesFormat(Format):
         names = dict.fromkeys(name for piece, _ in pieces for name in piece)
         choice = choose(list(names), options.columns, str(path))
         table = gathered(pieces, choice, options.settings, str(path))
-        return imported(table, choice, options, decisions, str(path))
+        return Imported.of(from_table(table, choice, options, decisions, str(path)))
 
     def write(
         self,

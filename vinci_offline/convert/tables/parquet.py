@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, ImportOptions
+from vinci_offline.convert.format import Exported, Format, Imported
 from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_table, single
 from vinci_offline.convert.tables.cells import SETTINGS, stand_in, text_names
 from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
 from vinci_offline.data.assembly.mapping import choose, wanted
-from vinci_offline.data.assembly.table import imported
+from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
@@ -70,7 +71,7 @@ class ParquetFormat(Format):
             for name in dict.fromkeys(choice.sources.values()):
                 where = f"{path}: {printable(name)}"
                 taken[name] = _texts(flat[name]) if name in texts else _numbers(flat[name], fill, where)
-        return imported(taken, choice, options, decisions, str(path))
+        return Imported.of(from_table(taken, choice, options, decisions, str(path)))
 
     def write(
         self,

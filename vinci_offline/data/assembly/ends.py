@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import UsageError
 from vinci_offline.types import Array
 

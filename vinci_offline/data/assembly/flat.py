@@ -7,22 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vinci_offline.convert.format import ImportOptions
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import time_limit
-from vinci_offline.data.dataset import Dataset
-from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array, Columns
-
-
-def refuse_dict(dataset: Dataset, what: str) -> None:
-    """Keep Dict observations out of a format of single columns.
-
-    Raises:
-        SpecError: the observations are several columns.
-    """
-    if layout.OBSERVATIONS not in dataset.columns:
-        raise SpecError(f"{what} holds no Dict observations: choose another format with --to")
 
 
 def flags(values: Array, path: Path, name: str) -> Array:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Imported
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.parts import Parts, checked_columns, episode_table
 from vinci_offline.data.columns import in_memory
-from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
@@ -95,8 +94,8 @@ def assemble(
     where: str,
     *,
     float64: bool = False,
-) -> Imported:
-    """The dataset of logged rows.
+) -> Parts:
+    """Make the parts of a dataset from logged rows.
 
     Args:
         logged: the rows.
@@ -124,11 +123,12 @@ def assemble(
         if spec is None:
             inferred = infer_spec(in_memory(columns), _ASK)
             spec = replace(inferred, id=logged.environment, kwargs=logged.environment_kwargs)
-        dataset = Dataset.from_columns(columns, spec, episodes, logged.attributes, float64=float64)
+        rows = checked_columns(columns, spec, float64=float64)
+        table = episode_table(rows, episodes)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from error
     counted = {CUT: dropped} if dropped else {}
-    return Imported(dataset, (*decisions, *said), counted)
+    return Parts(rows, spec, table, logged.attributes, (*decisions, *said), counted)
 
 
 def _with_next(logged: Logged) -> tuple[Columns, int, list[str]]:

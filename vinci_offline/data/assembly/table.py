@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vinci_offline.convert.format import Imported, ImportOptions
-from vinci_offline.convert.tables.cells import category_names
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.flat import flags, flat_ends
 from vinci_offline.data.assembly.logged import Logged, assemble, fitted
-from vinci_offline.data.assembly.mapping import PROPENSITY, Choice, choose, listed
+from vinci_offline.data.assembly.mapping import PROPENSITY, Choice, category_names, choose, listed
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.order import row_order
+from vinci_offline.data.assembly.parts import Parts, checked_columns, episode_table
 from vinci_offline.data.columns import in_memory
 from vinci_offline.data.dataframe import groups, plain, vector
-from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -34,8 +33,8 @@ _PLACES = {"episode", "step", PROPENSITY}
 _ENTRY = re.compile(r"(observation|action|next_observation)_\d+")
 
 
-def from_mapped_frame(frame: DataFrame, options: ImportOptions, *, float64: bool = True) -> Imported:
-    """The dataset of a frame of any column names, as ``options.columns`` maps them.
+def from_mapped_frame(frame: DataFrame, options: ImportOptions, *, float64: bool = True) -> Parts:
+    """Make the parts of a dataset from a frame of any column names, as ``options.columns`` maps them.
 
     Raises:
         DatasetError: a column is missing, or holds no numbers.
@@ -51,10 +50,10 @@ def from_mapped_frame(frame: DataFrame, options: ImportOptions, *, float64: bool
     }
     if not len(frame):
         raise DatasetError(f"{where} holds no rows")
-    return imported(source, choice, options, [], where, float64=float64)
+    return from_table(source, choice, options, [], where, float64=float64)
 
 
-def imported(
+def from_table(
     source: Mapping[str, Array],
     choice: Choice,
     options: ImportOptions,
@@ -62,8 +61,8 @@ def imported(
     where: str,
     *,
     float64: bool = False,
-) -> Imported:
-    """The dataset of a table.
+) -> Parts:
+    """Make the parts of a dataset from a table.
 
     Rows are put in the order of ``episode`` and ``step``. Where the table has next observations and both flags, all
     is as it says; otherwise `assemble` does the rest.
@@ -99,10 +98,11 @@ def imported(
         return assemble(Logged(columns, lengths, terminated), spec, decisions, where, float64=float64)
     try:
         spec = spec or infer_spec(in_memory(columns))
-        dataset = Dataset.from_columns(columns | flagged, spec, {"length": lengths}, float64=float64)
+        rows = checked_columns(columns | flagged, spec, float64=float64)
+        episodes = episode_table(rows, {"length": lengths})
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from error
-    return Imported(dataset, tuple(decisions))
+    return Parts(rows, spec, episodes, decisions=tuple(decisions))
 
 
 def _columns(table: Columns, options: ImportOptions, decisions: list[str], where: str) -> Columns:
