@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vinci_offline.data.continuity import continuing, ended
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.layout import ACTIONS, NEXT_OBSERVATIONS, OBSERVATIONS, REWARDS, TERMINALS, TIMEOUTS
 from vinci_offline.errors import SpecError
@@ -105,17 +106,9 @@ class TransitionReader:
 
     def _continues(self, columns: Mapping[str, Array], start: int) -> Array:
         """A mask: where the next row continues this one's episode."""
-        ends = columns[TERMINALS] | columns[TIMEOUTS]  # a new array: the columns are read-only
         if self._n_step == 1:
-            return np.zeros(len(ends), np.bool_)
-        first, beyond = np.searchsorted(self._last, (start, start + len(ends)))
-        ends[self._last[first:beyond] - start] = True
-        # One-step data has no episodes, whatever its flags say: a row continues only where the next starts where
-        # it ended.
-        here, there = columns[NEXT_OBSERVATIONS][:-1], columns[OBSERVATIONS][1:]
-        follows = (here == there).all(axis=tuple(range(1, here.ndim)))
-        continuing: Array = ~ends & np.append(follows, False)
-        return continuing
+            return np.zeros(len(columns[REWARDS]), np.bool_)
+        return continuing(columns, ended(columns, self._last, start))
 
 
 def _last_rows(dataset: Dataset) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import Logged
+from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.types import Array, Columns
 
@@ -53,26 +54,16 @@ def logged(trajectories: Iterable[Trajectory]) -> Logged:
 
 
 def pieces(dataset: Dataset) -> tuple[Array, Array, Array]:
-    """Runs of rows in which each next observation is the following row's observation.
+    """Runs of rows that continue each other; an episode is one such run unless rows were left out of it.
 
-    An episode is one such run unless rows were left out of it.
+    A next observation that differs from the following row's observation by rounding is one with it: see
+    `vinci_offline.data.continuity.continues`.
 
     Returns:
         First rows, lengths, and the episodes that they belong to.
     """
     table = dataset.episode_columns
-    begins = np.zeros(len(dataset), np.bool_)
-    begins[table["start"]] = True
-    for path in _observation_paths(dataset):
-        for first, block in dataset.columns.blocks(f"next_{path}"):
-            count = min(len(block), len(dataset) - first - 1)
-            following = dataset.columns.read(path, slice(first + 1, first + 1 + count))
-            differs = block[:count] != following
-            if block.dtype.kind == "f":
-                differs &= ~(np.isnan(block[:count]) & np.isnan(following))
-            begins[first + 1 : first + 1 + count] |= differs.reshape(count, -1).any(axis=1)
-    start = np.flatnonzero(begins)
-    length = np.diff(start, append=len(dataset))
+    start, length = runs(dataset.columns, table["start"] + table["length"] - 1)
     episode = np.searchsorted(table["start"], start, "right") - 1
     return start, length, episode
 

@@ -15,6 +15,7 @@ import numpy as np
 from vinci_offline.curate.goals import GoalReward
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
+from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import DictSpace, difference
@@ -34,8 +35,8 @@ class Relabelling:
     """Where new goals come from.
 
     Attributes:
-        strategy: ``future``: what the same episode reached in this row or later; ``random``: what any row of the
-            dataset reached (section 4.5 of the paper).
+        strategy: ``future``: a goal that the same episode reached in this row or later, before any gap in its rows;
+            ``random``: a goal that any row of the dataset reached (section 4.5 of the paper).
         copies: how many relabelled copies of each row there are (k in the paper).
         seed: of the draws; the k-th goal of a row depends on the seed, k and the row's number alone.
     """
@@ -184,7 +185,8 @@ def _goals(dataset: Dataset, strategy: Strategy, rng: np.random.Generator) -> Ar
     if strategy == "random":
         return (draws * len(dataset)).astype(np.int64)
     table, rows = dataset.episode_columns, np.arange(len(dataset))
-    left = np.repeat(table["start"] + table["length"], table["length"]) - rows
+    start, length = runs(dataset.columns, table["start"] + table["length"] - 1)
+    left = np.repeat(start + length, length) - rows
     return rows + (draws * left).astype(np.int64)
 
 

@@ -29,6 +29,12 @@ def chosen_indices(wanted: slice | Sequence[int] | Array, count: int, what: str)
     return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)
 
 
+def rows_within(rows: Array, start: int, stop: int) -> Array:
+    """Return those of some ascending rows that lie in ``start:stop``, counted from ``start``."""
+    first, last = np.searchsorted(rows, [start, stop])
+    return np.asarray(rows[first:last] - start)
+
+
 def episode_rows(start: Array, length: Array) -> slice | Array:
     """The rows of episodes, as a slice where they follow each other."""
     if (start[1:] == start[:-1] + length[:-1]).all():

@@ -10,6 +10,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import time_limit
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.continuity import continuing
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array, Columns
 
@@ -88,9 +89,8 @@ def _unflagged_ends(
         decisions.append("no timeouts in the file: episodes end at terminals alone, as --ends says")
         return np.zeros(count, np.bool_)
     if layout.NEXT_OBSERVATIONS in columns:
-        following = columns[layout.OBSERVATIONS][1:]
-        breaks = (columns[layout.NEXT_OBSERVATIONS][:-1] != following).reshape(count - 1, -1).any(axis=1)
-        ends = np.append(breaks & ~terminals[:-1], False)
+        ends = ~continuing(columns, terminals) & ~terminals
+        ends[-1] = False
         decisions.append(
             "no timeouts in the file: an episode times out where next_observations do not continue without a terminal "
             f"({int(ends.sum())} rows)"

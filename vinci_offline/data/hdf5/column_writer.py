@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import ColumnDigest
 from vinci_offline.data.hdf5.shared_frames import Frames, show_frames
 from vinci_offline.types import Array
@@ -122,9 +122,9 @@ class FramesWriter:
             return
         for digest, values in zip(self._digests, (observed, following), strict=True):
             digest.update(values)
-        if self._leads_to is not None and not continues(self._leads_to, observed[:1])[0]:
+        if self._leads_to is not None and not continues_exactly(self._leads_to, observed[:1])[0]:
             self._end_run()
-        ends = np.flatnonzero(~continues(following[:-1], observed[1:]))
+        ends = np.flatnonzero(~continues_exactly(following[:-1], observed[1:]))
         places = np.arange(len(observed)) + np.searchsorted(ends, np.arange(len(observed)))
         frames = np.empty((len(observed) + len(ends), *self.shape), self.dtype)
         frames[places] = observed
@@ -155,21 +155,6 @@ class FramesWriter:
         assert self._leads_to is not None
         self._frames.append(self._leads_to)
         self._last_of_runs.append(np.array([self._rows - 1]))
-
-
-def continues(following: Array, observed: Array) -> Array:
-    """``[B]``: where next observations are, byte for byte, the observations of the rows that come next.
-
-    Args:
-        following: ``[B, …]`` next observations.
-        observed: ``[B, …]`` of the same dtype.
-    """
-    width = math.prod(observed.shape[1:])
-    one, other = (
-        np.ascontiguousarray(values).reshape(len(values), width).view(np.uint8)
-        for values in (following, observed)
-    )
-    return np.asarray((one == other).all(axis=1))
 
 
 def filters_of(filters: Mapping[str, Any], values: Array, chunk_rows: int | None = None) -> dict[str, Any]:

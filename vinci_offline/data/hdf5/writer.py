@@ -17,10 +17,11 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.casting import cast, storage_dtype
+from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import content_hash
 from vinci_offline.data.episodes import EpisodeTable
 from vinci_offline.data.hdf5.attributes import encode, library_versions
-from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter, continues, filters_of
+from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter, filters_of
 from vinci_offline.errors import DatasetError, UsageError, VinciError
 from vinci_offline.files import refuse_existing
 from vinci_offline.spec import EnvironmentSpec
@@ -223,7 +224,7 @@ class DatasetWriter:
         if self._frame_storage == "once":
             return True
         observed = arrays[path]
-        most = len(observed) < 2 or continues(arrays[following][:-1], observed[1:]).mean() > 0.5
+        most = len(observed) < 2 or continues_exactly(arrays[following][:-1], observed[1:]).mean() > 0.5
         return layout.is_image(*self._kinds[path]) and bool(most)
 
     def _finish(self) -> None:

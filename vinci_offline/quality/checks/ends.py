@@ -10,6 +10,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episodes import inconsistencies, returns
 from vinci_offline.data.hdf5.inspect import Structure
+from vinci_offline.data.indexing import rows_within
 from vinci_offline.data.problem import Finding, Problem
 from vinci_offline.quality.checks.marks import Marks, counted
 from vinci_offline.types import Array, Columns
@@ -65,12 +66,6 @@ def table_ends(structure: Structure, rows: int) -> Array:
     if not table or inconsistencies(table, rows):
         return np.zeros(0, np.int64)
     return np.asarray(table["start"].astype(np.int64) + table["length"].astype(np.int64) - 1)
-
-
-def rows_within(rows: Array, start: int, stop: int) -> Array:
-    """Those of some ascending rows that lie in ``start:stop``, counted from ``start``."""
-    first, last = np.searchsorted(rows, [start, stop])
-    return np.asarray(rows[first:last] - start)
 
 
 def _return_findings(dataset: Dataset, table: Columns) -> Iterator[Finding]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vinci_offline.data import layout
+from vinci_offline.data import continuity, layout
 from vinci_offline.data.columns import non_finite_rows
+from vinci_offline.data.continuity import observations_continue
 from vinci_offline.quality.checks.bounds import NEAR, Bounds
-from vinci_offline.quality.checks.continuity import differ
-from vinci_offline.quality.checks.ends import rows_within
 from vinci_offline.quality.checks.marks import Marks, any_in_row
 from vinci_offline.quality.repairs.account import Repair
 from vinci_offline.quality.repairs.bitmap import Bitmap
@@ -139,8 +138,8 @@ class Mender:
         kept = keep[:size]
         self._both.add(start, terminals & timeouts & kept)
         timeouts = timeouts & ~terminals
-        ended = terminals | timeouts
-        ended[rows_within(self._source.ends, start, start + size)] = True
+        flags = {layout.TERMINALS: terminals, layout.TIMEOUTS: timeouts}
+        ended = continuity.ended(flags, self._source.ends, start)
         last_of_all = start + size == self._source.rows
         if last_of_all and self._source.goes_on and not terminals[-1] | timeouts[-1]:
             ended[-1] = False  # that is where the table was cut, not where the episode ended
@@ -155,8 +154,6 @@ class Mender:
         """Rows that do not lead to the following one, where the rows are in order at all."""
         marks = np.zeros(size, np.bool_)
         if self._source.ordered:
-            for path, following in wider.items():
-                if path.partition("/")[0] == layout.NEXT_OBSERVATIONS:
-                    observed = wider[path.removeprefix("next_")][1 : size + 1]
-                    marks[: len(observed)] |= differ(following[: len(observed)], observed)
+            breaks = ~observations_continue(wider)
+            marks[: len(breaks)] = breaks
         return marks
