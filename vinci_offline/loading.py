@@ -1,4 +1,4 @@
-"""Objects that a user names on the command line: ``module:object`` and ``file.py:object``.
+"""Objects that a user names (``module:object``, ``file.py:object``), and those that installed packages register.
 
 This runs the user's own code, as ``python file.py`` would; nothing else in the package executes what it reads.
 """
@@ -9,13 +9,19 @@ import inspect
 import sys
 import sysconfig
 import traceback
+import warnings
+from collections.abc import Container
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciWarning
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 
 _NOT_THEIRS = ("<", str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
 """Where code lies that a user did not write."""
@@ -52,6 +58,69 @@ def load_module(source: str) -> ModuleType:
         raise UsageError(f"importing {source} failed: {describe(error)}") from error
 
 
+def registered(group: str, built_in: Container[str]) -> dict[str, EntryPoint]:
+    """Return the entry points that installed packages register in a group, by name. Nothing is imported.
+
+    Warns of a name that is taken: a built-in object keeps its name, and so does the first of two packages.
+
+    Args:
+        group: such as ``vinci_offline.formats``.
+        built_in: the names of what this package has itself.
+    """
+    from importlib.metadata import entry_points  # costs a few milliseconds, and few commands need it
+
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=_package):
+        if point.name in built_in:
+            holder = "vinci-offline"
+        elif point.name in found:
+            holder = _package(found[point.name])
+        else:
+            found[point.name] = point
+            continue
+        if holder != _package(point):
+            warnings.warn(
+                f"the package {_package(point)} registers {point.name!r} in {group}, which is a name of {holder}: "
+                "it is ignored",
+                VinciWarning,
+                stacklevel=2,
+            )
+    return dict(sorted(found.items()))
+
+
+def load_registered(point: EntryPoint, kind: type[Any]) -> type[Any]:
+    """Import the class that a package registers.
+
+    Args:
+        point: one that `registered` returned.
+        kind: the class that it must inherit from.
+
+    Raises:
+        UsageError: importing it fails, or it is no such class.
+    """
+    said = f"the package {_package(point)} registers {point.name!r} as {point.value}"
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:
+        raise UsageError(
+            f"{said}, and importing that failed: {describe(error)}; update or uninstall the package"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise UsageError(f"{said}, which is no subclass of {kind.__name__}: update or uninstall the package")
+    return found
+
+
+def load_all_registered(group: str, built_in: Container[str], kind: type[Any]) -> dict[str, type[Any]]:
+    """Import every class that installed packages register in a group; warn of those that fail, and leave them out."""
+    found: dict[str, type[Any]] = {}
+    for name, point in registered(group, built_in).items():
+        try:
+            found[name] = load_registered(point, kind)
+        except UsageError as error:
+            warnings.warn(str(error), VinciWarning, stacklevel=2)
+    return found
+
+
 def describe(error: BaseException) -> str:
     """What went wrong in a user's own code, in one line, with its file and line where the traceback has them."""
     message = (str(error).strip().splitlines() or [""])[0]
@@ -70,6 +139,11 @@ def takes_two(function: Any, second: str) -> bool:
         return True
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters) > 1
+
+
+def _package(point: EntryPoint) -> str:
+    """Return the name of the package that an entry point comes from."""
+    return point.dist.name if point.dist is not None else point.value.partition(":")[0]
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -1,4 +1,7 @@
-"""Agents by name: the shipped ones, one file each, and a user's own from ``file.py:Class``."""
+"""Agents by name: the shipped ones, those of other packages, and a user's own from ``file.py:Class``.
+
+Other packages register agents in the entry point group ``vinci_offline.agents``: a name, and an `Agent` subclass.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from typing import TypeVar
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.errors import UsageError
+from vinci_offline.loading import load_all_registered, load_object, load_registered, registered
+
+GROUP = "vinci_offline.agents"
 
 _AGENTS: dict[str, type[Agent]] = {}
 _FRAME = {"agent", "outline", "registry"}
@@ -28,30 +34,44 @@ def register(name: str) -> Callable[[AgentType], AgentType]:
 
 
 def agents() -> dict[str, type[Agent]]:
-    """Every registered agent by name, sorted."""
-    import vinci_offline.agents as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name not in _FRAME:
-            import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_AGENTS.items()))
+    """Return every agent by name, sorted; warn of packages whose agents cannot be imported."""
+    known = _registered_here()
+    others = load_all_registered(GROUP, known, Agent)
+    for name, cls in others.items():
+        cls.name = name
+    return dict(sorted({**others, **known}.items()))
 
 
 def agent_class(name: str) -> type[Agent]:
-    """The agent called ``name``, or the class that ``file.py:Class`` or ``module:Class`` names.
+    """Return the agent called ``name``, or the class that ``file.py:Class`` or ``module:Class`` names.
 
     Raises:
-        UsageError: there is no such agent.
+        UsageError: there is no such agent, or the package that registers it is broken.
     """
     if ":" in name:
-        from vinci_offline.loading import load_object
-
         cls = load_object(name)
         if not (isinstance(cls, type) and issubclass(cls, Agent)):
             raise UsageError(f"{name} is not a subclass of vinci_offline.Agent")
         cls.name = cls.name or cls.__name__.lower()
         return cls
-    known = agents()
-    if name not in known:
-        raise UsageError(f"unknown agent {name!r}; the agents are: {', '.join(known)} (or file.py:Class)")
-    return known[name]
+    known = _registered_here()
+    if name in known:
+        return known[name]
+    others = registered(GROUP, known)
+    if name not in others:
+        raise UsageError(
+            f"unknown agent {name!r}; the agents are: {', '.join(sorted({*known, *others}))} (or file.py:Class)"
+        )
+    found = load_registered(others[name], Agent)
+    found.name = name
+    return found
+
+
+def _registered_here() -> dict[str, type[Agent]]:
+    """Return the shipped agents, and those that were registered by hand."""
+    import vinci_offline.agents as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name not in _FRAME:
+            import_module(f"{package.__name__}.{module.name}")
+    return dict(_AGENTS)

@@ -1,12 +1,21 @@
-"""Finding a format by its name, by a file, or by a file's ending; a format's module is imported at first use."""
+"""Formats by name, by a file's content, or by its ending.
+
+Other packages add formats through the entry point group ``vinci_offline.formats``: a name, and a `Format` subclass. A
+module is imported when its format is asked for. Those of other packages are imported by name, or when no format of this
+package fits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 from vinci_offline.convert.format import Format
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.loading import load_all_registered, load_registered, registered
+
+GROUP = "vinci_offline.formats"
 
 _HOMES: dict[str, str] = {
     "vinci": "vinci:VinciFormat",
@@ -21,26 +30,28 @@ _HOMES: dict[str, str] = {
     "jsonl": "tables.jsonl:JsonLinesFormat",
     "csv": "tables.csv:CsvFormat",
 }
-"""Each format as ``module:Class``, in the order of looking: the first that recognises a file has it."""
+"""Each format as ``module:Class``, in the order in which files are tried: the first that recognises one has it."""
 
 NAMES = tuple(_HOMES)
+"""The formats of this package."""
 
 
 def find_format(name: str) -> Format:
-    """The format of that name.
+    """Return the format of that name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the package that registers it is broken.
     """
-    if name not in _HOMES:
-        raise UsageError(f"unknown format {name!r}; there are: {', '.join(NAMES)}")
-    module, _, kind = _HOMES[name].partition(":")
-    found: Format = getattr(import_module(f"vinci_offline.convert.{module}"), kind)()
-    return found
+    if name in _HOMES:
+        return _built_in(name)
+    others = registered(GROUP, NAMES)
+    if name not in others:
+        raise UsageError(f"unknown format {name!r}; there are: {', '.join((*NAMES, *others))}")
+    return _named(load_registered(others[name], Format), name)
 
 
 def recognise(path: Path) -> Format:
-    """The format that a file or folder is in.
+    """Return the format of a file or folder.
 
     Raises:
         DatasetError: it does not exist.
@@ -48,22 +59,42 @@ def recognise(path: Path) -> Format:
     """
     if not path.exists():
         raise DatasetError(f"{path} does not exist")
-    for name in NAMES:
-        if (found := find_format(name)).recognises(path):
+    for found in _formats():
+        if found.recognises(path):
             return found
-    raise UsageError(f"{path} looks like none of {', '.join(NAMES)}: say what it is with --from")
+    raise UsageError(f"{path} looks like none of {_listed()}: say what it is with --from")
 
 
 def format_for(path: Path) -> Format:
-    """The format that a new file's ending asks for.
+    """Return the format that a new file's ending asks for.
 
     Raises:
         UsageError: it asks for none, or for one that cannot be written.
     """
-    for name in NAMES:
-        found = find_format(name)
+    for found in _formats():
         if found.writes and path.name.endswith(found.suffixes):
             return found
-    raise UsageError(
-        f"{path}: the ending names no format: say what to write with --to, one of {', '.join(NAMES)}"
-    )
+    raise UsageError(f"{path}: the ending names no format: say what to write with --to, one of {_listed()}")
+
+
+def _formats() -> Iterator[Format]:
+    """Yield the formats in the order in which they are tried; other packages come last."""
+    yield from map(_built_in, NAMES)
+    for name, kind in load_all_registered(GROUP, NAMES, Format).items():
+        yield _named(kind, name)
+
+
+def _built_in(name: str) -> Format:
+    module, _, kind = _HOMES[name].partition(":")
+    found: Format = getattr(import_module(f"vinci_offline.convert.{module}"), kind)()
+    return found
+
+
+def _named(kind: type[Format], name: str) -> Format:
+    """Make a format of another package; it is called as it is registered."""
+    kind.name = name
+    return kind()
+
+
+def _listed() -> str:
+    return ", ".join((*NAMES, *registered(GROUP, NAMES)))
