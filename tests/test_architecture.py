@@ -116,7 +116,6 @@ def test_imports_run_down():
     assert upward_imports(graph_of(PACKAGE)) == set()
 
 
-@pytest.mark.xfail(strict=True, reason="the move into rooms is under way")
 def test_no_circle_of_files():
     assert circle_in(graph_of(PACKAGE)) == []
 

@@ -107,7 +107,7 @@ def select(
     Refuses sources of unlike spaces. The same seed chooses the same rows. Files of a split appear together.
     """
     from vinci_offline.curate import select as selection
-    from vinci_offline.data.hdf5.writer import save_together
+    from vinci_offline.curate.saving import save_together
     from vinci_offline.files import refuse_existing
 
     share, other = _split(split)

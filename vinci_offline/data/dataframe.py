@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vinci_offline.data.columns import LazyColumns
-    from vinci_offline.data.dataset import Dataset
 
 _NAMES = {
     layout.OBSERVATIONS: "observation",
@@ -42,19 +41,28 @@ _RESERVED = {"episode", "step", layout.INFOS, *_ROOTS}
 _NUMBERED = re.compile(r"(.+)_(\d+)", re.DOTALL)
 
 
-def to_frame(dataset: Dataset, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The rows of a dataset; `Dataset.to_pandas` says how they are laid out."""
+def to_frame(
+    columns: Mapping[str, Array], episodes: Mapping[str, Array], chosen: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return the rows of a dataset as a frame; `Dataset.to_pandas` says how it is laid out.
+
+    Args:
+        columns: a dataset's columns by path.
+        episodes: its episode table.
+        chosen: the paths to include; all where it is None.
+
+    Raises:
+        DatasetError: there is no such column.
+    """
     import pandas as pd
 
-    unknown = [path for path in columns or () if path not in dataset.columns]
+    unknown = [path for path in chosen or () if path not in columns]
     if unknown:
-        raise DatasetError(f"no column {', '.join(unknown)}; there are {', '.join(dataset.columns)}")
-    chosen = [path for path in dataset.columns if columns is None or path in columns]
-    table = dataset.episode_columns
-    numbers = np.repeat(np.arange(len(table["start"])), table["length"])
-    steps = np.arange(len(dataset)) - np.repeat(table["start"], table["length"])
+        raise DatasetError(f"no column {', '.join(unknown)}; there are {', '.join(columns)}")
+    numbers = np.repeat(np.arange(len(episodes["start"])), episodes["length"])
+    steps = np.arange(len(numbers)) - np.repeat(episodes["start"], episodes["length"])
     blocks = [pd.DataFrame({"episode": numbers, "step": steps}, copy=False)]
-    blocks += [_block(path, dataset.columns[path]) for path in chosen]
+    blocks += [_block(path, columns[path]) for path in columns if chosen is None or path in chosen]
     return pd.concat(blocks, axis="columns")
 
 

@@ -351,7 +351,7 @@ class Dataset:
         """
         from vinci_offline.data.dataframe import to_frame
 
-        return to_frame(self, columns)
+        return to_frame(self.columns, self.episode_columns, columns)
 
     def save(
         self,
@@ -373,7 +373,7 @@ class Dataset:
             UsageError: the file exists and ``overwrite`` is not set.
             VinciError: the disk is full or fails.
         """
-        from vinci_offline.data.hdf5.writer import DatasetWriter, copy_rows
+        from vinci_offline.data.hdf5.writer import DatasetWriter
 
         with DatasetWriter(
             path,
@@ -384,7 +384,7 @@ class Dataset:
             float64=True,
             overwrite=overwrite,
         ) as writer:
-            copy_rows(self, writer)
+            writer.append_all(self.columns, self.episode_columns)
         return Dataset.open(path, spec=self.spec)
 
     def check_finite(self) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-
-from vinci_offline import __version__
 
 _JSON_STARTS = ("{", "[", '"', "null")
 _LARGEST_ARRAY = 4096
@@ -56,13 +55,11 @@ def decode(value: Any) -> Any:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what recorded the data; nothing is imported for it."""
-    versions = {"vinci-offline": __version__, "python": platform.python_version()}
-    for name in ("numpy", "h5py", "gymnasium", "mujoco", "keras"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    """Return the versions of what recorded the data; nothing is imported for it."""
+    versions = {}
+    for name in ("vinci-offline", "python", "numpy", "h5py", "gymnasium", "mujoco", "keras"):
+        with suppress(PackageNotFoundError):
+            versions[name] = platform.python_version() if name == "python" else version(name)
     return versions
 
 

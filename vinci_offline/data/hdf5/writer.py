@@ -7,16 +7,17 @@ import errno
 import glob
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import h5py
 import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.casting import cast, storage_dtype
+from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import content_hash
 from vinci_offline.data.episodes import EpisodeTable
@@ -26,9 +27,6 @@ from vinci_offline.errors import DatasetError, UsageError, VinciError
 from vinci_offline.files import refuse_existing
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array
-
-if TYPE_CHECKING:
-    from vinci_offline.data.dataset import Dataset
 
 Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
 FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
@@ -150,6 +148,17 @@ class DatasetWriter:
             for path, pair in self._frames.items():
                 pair.append(cast_arrays[path], cast_arrays[f"next_{path}"])
         self._rows += rows
+
+    def append_all(self, columns: LazyColumns, episodes: Mapping[str, Array]) -> None:
+        """Append the rows of a whole dataset in blocks, with its episode table. The writer must be empty.
+
+        Raises:
+            DatasetError: the columns or the episodes do not fit the spec or each other.
+            VinciError: the disk is full or fails.
+        """
+        for _, block in columns.together(list(columns), _COPY_BYTES):
+            self.append(block)
+        self.describe_episodes(episodes)
 
     def describe_episodes(self, episodes: Mapping[str, Array]) -> None:
         """Give the episodes of all rows at once, where no `append` was given any.
@@ -307,38 +316,6 @@ def _filters(compress: str) -> dict[str, Any]:
     except ImportError:
         raise UsageError("compression blosc2 needs hdf5plugin: pip install 'vinci-offline[blosc2]'") from None
     return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
-
-
-def copy_rows(dataset: Dataset, writer: DatasetWriter) -> None:
-    """Append a dataset to an empty writer in blocks, with its episode table."""
-    for _, block in dataset.columns.together(list(dataset.columns), _COPY_BYTES):
-        writer.append(block)
-    writer.describe_episodes(dataset.episode_columns)
-
-
-def save_together(
-    parts: Sequence[tuple[Path, Dataset]], *, compress: Compression = "auto", overwrite: bool = False
-) -> list[Dataset]:
-    """Save several datasets in blocks; their files appear when all of them are complete.
-
-    Raises:
-        UsageError: a file exists and ``overwrite`` is not set.
-        VinciError: the disk is full or fails.
-    """
-    from vinci_offline.data.dataset import Dataset
-
-    with contextlib.ExitStack() as stack:
-        for path, dataset in parts:
-            writer = DatasetWriter(
-                path,
-                dataset.spec,
-                attributes=dataset.attributes,
-                compress=compress,
-                float64=True,
-                overwrite=overwrite,
-            )
-            copy_rows(dataset, stack.enter_context(writer))
-    return [Dataset.open(path, spec=dataset.spec) for path, dataset in parts]
 
 
 def abandon(file: h5py.File) -> None:
