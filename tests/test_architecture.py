@@ -14,7 +14,7 @@ import vinci_offline
 PACKAGE = Path(vinci_offline.__file__).parent
 
 LEVELS = (
-    ("errors", "types", "files", "loading", "keras_setup"),
+    ("errors", "types", "files", "loading", "keras_setup", "options"),
     ("spec",),
     ("data",),
     ("convert", "curate", "quality", "functional"),
@@ -31,7 +31,13 @@ LEVELS = (
 )
 """Rooms from the ground up: a room imports itself and rooms of lower levels, or its level's where listed below."""
 
-NEIGHBOURS = {("loading", "errors"), ("files", "errors"), ("keras_setup", "errors"), ("types", "errors")}
+NEIGHBOURS = {
+    ("loading", "errors"),
+    ("files", "errors"),
+    ("keras_setup", "errors"),
+    ("types", "errors"),
+    ("options", "errors"),
+}
 """Imports between rooms of one level that are meant."""
 
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}

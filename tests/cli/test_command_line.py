@@ -9,12 +9,13 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from vinci_offline import Dataset
 from vinci_offline.cli.app import app
 
-COMMANDS = ("collect", "train", "evaluate", "demo", "info", "validate", "datasets", "agents")
+COMMANDS = tuple(get_command(app).commands)
 FAST = ["--set", "hidden=8,8", "--jit", "off", "--batch-size", "16", "--log-every", "10", "--steps", "20"]
 
 
@@ -319,9 +320,9 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
     ("arguments", "told"),
     [
         ("collect Pendulum-v1 -o {out}", "either --steps N or --episodes N"),
-        ("collect Pendulum-v1 -o {out} --steps 0", "--steps 0"),
+        ("collect Pendulum-v1 -o {out} --steps 0", "--steps must be at least 1, not 0"),
         ("collect Pendulum-v1 -o {out} --steps 5 --workers 100000", "give at most"),
-        ("collect Pendulum-v1 -o {out} --steps 5 --lanes -1", "--lanes -1"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --lanes -1", "--lanes must be at least 1, not -1"),
         ("collect Pendulun-v1 -o {out} --steps 5", "did you mean Pendulum-v1"),
         ("collect nowhere:Env -o {out} --steps 5", "No module named 'nowhere'"),
         ("collect Pendulum-v1 -o {out} --steps 5 --policy nothing", "unknown policy 'nothing'"),
@@ -341,7 +342,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("train {data} -o {out} --only actor", "--only critic"),
         ("train {data} -o {out} --steps 0", "--steps must be at least 1"),
         ("train {data} -o {out} --seeds 0", "--seeds must be at least 1, not 0"),
-        ("train {data} -o {out} --batch-size 100000000", "--batch-size must be at most"),
+        ("train {data} -o {out} --batch-size 100000000", "--batch-size must be from 1 to 1,048,576"),
         ("train {data} -o {out} --init {folder}", "is not a run directory"),
         ("train {data} -o {out} --env Pendulum-v1", "--eval-every"),
         ("train {data} -o {out} --eval-every 5 --env CartPole-v1", "does not fit Pendulum-v1"),
@@ -352,7 +353,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("evaluate random", "name one with --env ENV"),
         ("evaluate {data}", "unknown policy"),
         ("evaluate {folder}", "is not a run directory"),
-        ("evaluate random --env Pendulum-v1 --episodes 0", "--episodes 0"),
+        ("evaluate random --env Pendulum-v1 --episodes 0", "--episodes must be at least 1, not 0"),
         ("evaluate random --env Pendulum-v1 --workers 100000", "give at most"),
         ("info pendulum-mixd", "pendulum-mixed"),
         ("agents nobody", "the agents are: bc, ddpg"),

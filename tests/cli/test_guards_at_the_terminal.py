@@ -1,16 +1,16 @@
-"""What the guards look like at a terminal: one line each."""
+"""Warnings and refusals take one line on the terminal."""
 
 import warnings
 
 import pytest
-import typer
+from typer.testing import CliRunner
 
 from vinci_offline import VinciWarning
+from vinci_offline.cli.app import app
 from vinci_offline.cli.console import errors_as_exit_codes
-from vinci_offline.cli.evaluate import evaluate
 
 
-def test_a_warning_is_one_line_and_others_are_left_as_they_are(capsys, monkeypatch):
+def test_only_vinci_warnings_become_one_line(capsys, monkeypatch):
     others = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_: others.append(str(message)))
     before = warnings.showwarning
@@ -24,15 +24,16 @@ def test_a_warning_is_one_line_and_others_are_left_as_they_are(capsys, monkeypat
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_best_is_what_the_run_kept_or_is_refused(tmp_path, capsys, kept):
+def test_best_needs_a_kept_policy(tmp_path, kept):
     if kept:
         (tmp_path / "best").mkdir()
         (tmp_path / "best" / "config.json").write_text("{}")
-    with pytest.raises(typer.Exit) as ended, errors_as_exit_codes():
-        evaluate(str(tmp_path), best=True)
-    told = capsys.readouterr().err
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path), "--best"])
     if kept:
-        assert f"{tmp_path / 'best' / 'config.json'} does not describe a run" in told
+        assert f"{tmp_path / 'best' / 'config.json'} does not describe a run" in result.stderr
     else:
-        assert ended.value.exit_code == 2
-        assert "has no best policy: --best is for runs trained with --eval-every or --validation" in told
+        assert result.exit_code == 2
+        assert (
+            "has no best policy: --best is for runs trained with --eval-every or --validation"
+            in result.stderr
+        )

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError
 from vinci_offline.cli.app import app
-from vinci_offline.curate.select import Choice, choose, merged, split
+from vinci_offline.curate.choice import Choice
+from vinci_offline.curate.select import choose, merged, split
 
 SPEC = continuous_spec()
 LENGTHS = [5, 3, 1, 4, 7]
@@ -133,9 +134,9 @@ def test_unlike_spaces_are_refused_even_where_nothing_of_one_is_kept():
     ("settings", "message"),
     [
         ({"top_returns": 0.0}, "top-returns 0.0"),
-        ({"sample": 0}, "sample 0"),
+        ({"sample": 0}, "--sample must be at least 1, not 0"),
         ({"sample": 1, "sample_episodes": 1}, "give one of them"),
-        ({"weights": (1, 2)}, "2 weights and 1 sources"),
+        ({"weights": (1, 2)}, "2 weights for 1 sources"),
         ({"weights": (-1,)}, "at least 0"),
         ({"where": "speed > 0"}, "has no speed: there are observation_0"),
     ],

@@ -47,7 +47,7 @@ def test_several_policies_and_infos(toys, tmp_path):
 def test_bad_options_name_themselves(tmp_path):
     path = tmp_path / "data.h5"
     for options, says in (
-        (("--steps", 5, "--engine", "spark"), "--engine spark: there are local and ray"),
+        (("--steps", 5, "--engine", "spark"), "--engine must be local or ray, not 'spark'"),
         (("--steps", 5, "--env-kwargs", "{"), "is not JSON"),
         (("--steps", 5, "--env-kwargs", "[1]"), "not a JSON object"),
     ):

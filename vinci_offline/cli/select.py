@@ -3,104 +3,70 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from vinci_offline.cli.console import print_json
+from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
+from vinci_offline.curate.choice import Choice
 from vinci_offline.errors import UsageError
+from vinci_offline.options import option
 
 if TYPE_CHECKING:
     from vinci_offline.curate.select import Chosen
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.data.hdf5.writer import Compression
 
-_WHICH = "Which rows, in this order"
-_DRAW = "How many"
 _GOALS = "Goals, for Dict observations with achieved_goal and desired_goal"
 _OUTPUT = "Output"
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Options of the relabelled copies."""
+
+    relabel: str | None = option(
+        None,
+        "Add K copies of each row with goals that were reached (HER).",
+        panel=_GOALS,
+        metavar="future:K|random:K",
+    )
+    env: str | None = option(
+        None, "Environment whose compute_reward scores the copies.", panel=_GOALS, metavar="ENV"
+    )
+    reward_threshold: float | None = option(
+        None, "Or: 0 within this distance of the goal, else -1.", panel=_GOALS, metavar="T"
+    )
+
+
+@dataclass(frozen=True)
+class Output:
+    """Options of the files that are written."""
+
+    split: str | None = option(
+        None,
+        "Write this fraction of the episodes, and the others to OTHER.",
+        panel=_OUTPUT,
+        metavar="F:OTHER",
+    )
+    compress: str = option("auto", "As in collect.", panel=_OUTPUT, metavar="auto|none|lzf|gzip|blosc2")
+    overwrite: bool = option(False, "Replace what is there.", panel=_OUTPUT)
+    json: bool = option(False, "Print one JSON object.", panel=_OUTPUT)
+
+
+@with_options
 def select(
     sources: Annotated[
         list[str], typer.Argument(metavar="SRC...", help="Dataset files, or shipped datasets' names.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DST", help="The dataset to write.")],
-    episodes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A:B",
-            help="These of each source's episodes; -100: are the last hundred.",
-            rich_help_panel=_WHICH,
-        ),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="EXPR",
-            help="A condition on rows ('reward > 0 and abs(action_0) < 0.5', 'step < 50') or on episodes "
-            "('return >= 100', 'policy in (0, 2)').",
-            rich_help_panel=_WHICH,
-        ),
-    ] = None,
-    top_returns: Annotated[
-        float | None,
-        typer.Option(
-            metavar="F", help="The fraction of episodes with the highest returns.", rich_help_panel=_WHICH
-        ),
-    ] = None,
-    sample_episodes: Annotated[
-        int | None, typer.Option(metavar="N", help="Draw so many whole episodes.", rich_help_panel=_DRAW)
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option(metavar="N", help="Draw so many rows.", rich_help_panel=_DRAW)
-    ] = None,
-    weight: Annotated[
-        str | None,
-        typer.Option(
-            metavar="W,W,...",
-            help="The sources' shares of what is drawn; without a number, as much as they allow.",
-            rich_help_panel=_DRAW,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.", rich_help_panel=_DRAW)] = 0,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="F:OTHER",
-            help="Write this fraction of the episodes, and the others to OTHER.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = None,
-    relabel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="future:K|random:K",
-            help="Add K copies of each row with goals that were reached (HER).",
-            rich_help_panel=_GOALS,
-        ),
-    ] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(metavar="ENV", help="Whose compute_reward rewards them.", rich_help_panel=_GOALS),
-    ] = None,
-    reward_threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="T", help="Or: 0 within this distance of the goal, else -1.", rich_help_panel=_GOALS
-        ),
-    ] = None,
-    compress: Annotated[
-        str, typer.Option(metavar="auto|none|lzf|gzip|blosc2", help="As in collect.", rich_help_panel=_OUTPUT)
-    ] = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=_OUTPUT)
-    ] = False,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_OUTPUT)
-    ] = False,
+    choice: Choice,
+    copies: Copies,
+    written: Output,
 ) -> None:
     """Filter, merge, sample and split datasets; where the rows come from is recorded.
 
@@ -110,41 +76,41 @@ def select(
     from vinci_offline.curate.saving import save_together
     from vinci_offline.files import refuse_existing
 
-    share, other = _split(split)
-    for path in [output, *([] if other is None else [other])]:
-        refuse_existing(path, overwrite=overwrite)
-    choice = selection.Choice(
-        episodes=_slice(episodes),
-        where=where,
-        top_returns=top_returns,
-        sample_episodes=sample_episodes,
-        sample=sample,
-        weights=_weights(weight),
-        seed=seed,
-    )
-    copies = _Copies(relabel, env, reward_threshold, seed)
-    opened = selection.open_sources(sources)
+    share, other = _split(written.split)
     paths = [output, *([] if other is None else [other])]
+    for path in paths:
+        refuse_existing(path, overwrite=written.overwrite)
+    relabeller = _Relabeller(copies, choice.seed)
+    opened = selection.open_sources(sources)
     _refuse_sources(paths, opened)
     kept = selection.choose(opened, choice)
-    parts = [kept] if share is None else [*selection.split(kept, share, seed)]
-    described = choice.described() | ({} if share is None else {"split": share, "seed": seed})
-    made = [_made(part, described, copies) for part in parts]
+    parts = [kept] if share is None else [*selection.split(kept, share, choice.seed)]
+    described = choice.described() | ({} if share is None else {"split": share, "seed": choice.seed})
+    made = [_made(part, described, relabeller) for part in parts]
     saved = save_together(
         [(path, dataset) for path, (dataset, _, _) in zip(paths, made, strict=True)],
-        compress=cast("Compression", compress),
-        overwrite=overwrite,
+        compress=cast("Compression", written.compress),
+        overwrite=written.overwrite,
     )
-    _tell([(file, lost, notes) for file, (_, lost, notes) in zip(saved, made, strict=True)], as_json=json_)
+    _tell(
+        [(file, lost, notes) for file, (_, lost, notes) in zip(saved, made, strict=True)],
+        as_json=written.json,
+    )
 
 
-class _Copies:
-    """Relabelled copies, where they are asked for; what they need is checked before any work."""
+class _Relabeller:
+    """Maker of relabelled copies; it checks the options before any work.
 
-    def __init__(self, relabel: str | None, env: str | None, threshold: float | None, seed: int) -> None:
+    Args:
+        copies: the options.
+        seed: of the goals that are drawn.
+    """
+
+    def __init__(self, copies: Copies, seed: int) -> None:
         from vinci_offline.curate.goals import GoalReward, WithinDistance
         from vinci_offline.curate.relabel import Relabelling
 
+        relabel, env, threshold = copies.relabel, copies.env, copies.reward_threshold
         if relabel is None and (env is not None or threshold is not None):
             raise UsageError("--env and --reward-threshold reward relabelled rows: give --relabel")
         self._how = None if relabel is None else Relabelling.parse(relabel, seed)
@@ -164,7 +130,7 @@ class _Copies:
             self._reward = EnvironmentReward(EnvWrapper(env))
 
     def added(self, dataset: Dataset) -> tuple[Dataset, list[str]]:
-        """The dataset with its copies, and what is to be said of them."""
+        """Return the dataset with its copies, and notes on them."""
         if self._how is None or self._reward is None:
             return dataset, []
         from vinci_offline.curate.relabel import relabel
@@ -174,12 +140,12 @@ class _Copies:
 
 
 def _made(
-    part: list[Chosen], described: dict[str, object], copies: _Copies
+    part: list[Chosen], described: dict[str, object], relabeller: _Relabeller
 ) -> tuple[Dataset, list[str], list[str]]:
     from vinci_offline.curate.select import merged
 
     dataset, lost = merged(part, {"selection": described})
-    dataset, notes = copies.added(dataset)
+    dataset, notes = relabeller.added(dataset)
     return dataset, lost, notes
 
 
@@ -220,24 +186,6 @@ def _described(dataset: Dataset, lost: list[str], notes: list[str]) -> dict[str,
         "left_out": lost,
         "notes": notes,
     }
-
-
-def _slice(text: str | None) -> slice:
-    if text is None:
-        return slice(None)
-    match = re.fullmatch(r"(-?\d*):(-?\d*)", text.strip())
-    if match is None or "-" in (match[1], match[2]):
-        raise UsageError(f"--episodes {text}: write it as 0:100, :100, or -100:")
-    return slice(*(int(part) if part else None for part in match.groups()))
-
-
-def _weights(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--weight {text}: write a number a source, as in 1,2") from None
 
 
 def _split(text: str | None) -> tuple[float | None, Path | None]:

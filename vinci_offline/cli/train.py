@@ -4,170 +4,88 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vinci_offline.cli.console import err, print_json
+from vinci_offline.cli.options import key_values, with_options
 from vinci_offline.errors import UsageError
+from vinci_offline.options import option
+from vinci_offline.training.config import DEFAULT_AGENT, HOW, LEARNS, REPORTS, TrainingConfig
 
-_WHAT = "What learns"
-_HOW = "How it learns"
-_OPTIMIZER = "How its optimizers step"
-_REPORT = "Evaluation, logs and checkpoints"
+if TYPE_CHECKING:
+    from vinci_offline.training.run import TrainResult
+
 _WHERE = "Where it goes"
 
 
+@dataclass(frozen=True)
+class Learner:
+    """Options that say what learns."""
+
+    agent: str = option(DEFAULT_AGENT, "An agent's name (see [b]agents[/b]), or FILE.py:Class.", panel=LEARNS)
+    settings: dict[str, str] | None = option(
+        None,
+        "A hyperparameter of the agent. Repeat it for more.",
+        panel=LEARNS,
+        flags=("--set",),
+        metavar="KEY=VALUE",
+        parse=key_values,
+        repeat=True,
+    )
+    networks: Path | None = option(
+        None,
+        "Your own Keras networks: functions such as actor(env), critic(env).",
+        panel=LEARNS,
+        metavar="FILE.py",
+    )
+    init: Path | None = option(None, "Start from the networks of this run.", panel=LEARNS, metavar="RUN_DIR")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Options that say what computes, and how many runs."""
+
+    seeds: int | None = option(
+        None, "Train N seeds from --seed on, each in RUN_DIR/seed-K.", panel=HOW, metavar="N"
+    )
+    backend: str | None = option(
+        None, "Library that computes; KERAS_BACKEND unless given.", panel=HOW, metavar="tensorflow|jax"
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Options that say where the run is evaluated and kept."""
+
+    env: str | None = option(
+        None, "Evaluate in this environment instead of the dataset's own.", panel=REPORTS, metavar="ENV"
+    )
+    output: Path | None = option(
+        None,
+        "Default: runs/DATASET-AGENT-SEED, or -seeds with --seeds.",
+        panel=_WHERE,
+        flags=("-o", "--output"),
+        metavar="RUN_DIR",
+    )
+    resume: bool = option(False, "Go on from the run's last checkpoint.", panel=_WHERE)
+    overwrite: bool = option(False, "Replace the run that is there.", panel=_WHERE)
+
+
+@with_options
 def train(
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE.h5", help="Dataset files, or names of shipped datasets."),
     ] = None,
-    agent: Annotated[
-        str,
-        typer.Option(help="An agent's name (see [b]agents[/b]), or FILE.py:Class.", rich_help_panel=_WHAT),
-    ] = "td3bc",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A hyperparameter of the agent; repeatable.",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    networks: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.py",
-            help="Your own Keras networks: functions such as actor(env), critic(env).",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    only: Annotated[
-        str | None, typer.Option(metavar="critic|actor", help="Train that half alone.", rich_help_panel=_WHAT)
-    ] = None,
-    phases: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PLAN", help="For instance critic:20000,actor:10000,both:70000.", rich_help_panel=_WHAT
-        ),
-    ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN_DIR", help="Start from the networks of this run.", rich_help_panel=_WHAT),
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Gradient steps.", rich_help_panel=_HOW)] = 100_000,
-    batch_size: Annotated[int, typer.Option(help="Transitions a step.", rich_help_panel=_HOW)] = 256,
-    gamma: Annotated[float, typer.Option(help="Discount factor.", rich_help_panel=_HOW)] = 0.99,
-    n_step: Annotated[
-        int, typer.Option(help="Rewards summed before bootstrapping.", rich_help_panel=_HOW)
-    ] = 1,
-    seed: Annotated[int, typer.Option(help="Seeds weights and every draw.", rich_help_panel=_HOW)] = 0,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Train N seeds from --seed on, each in RUN_DIR/seed-K.", rich_help_panel=_HOW
-        ),
-    ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            metavar="tensorflow|jax", help="What computes; KERAS_BACKEND unless given.", rich_help_panel=_HOW
-        ),
-    ] = None,
-    jit: Annotated[
-        str, typer.Option(metavar="auto|on|off", help="Compile with XLA.", rich_help_panel=_HOW)
-    ] = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(metavar="float32|bfloat16", help="Arithmetic inside networks.", rich_help_panel=_HOW),
-    ] = "float32",
-    schedule: Annotated[
-        str,
-        typer.Option(
-            metavar="constant|cosine",
-            help="Learning rates over the run; by role, as actor:cosine.",
-            rich_help_panel=_OPTIMIZER,
-        ),
-    ] = "constant",
-    warmup: Annotated[
-        int,
-        typer.Option(help="Updates over which learning rates rise from zero.", rich_help_panel=_OPTIMIZER),
-    ] = 0,
-    clip_norm: Annotated[
-        float | None,
-        typer.Option(help="Greatest norm of a network's gradients.", rich_help_panel=_OPTIMIZER),
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Decoupled weight decay (AdamW).", rich_help_panel=_OPTIMIZER)
-    ] = None,
-    policy_ema: Annotated[
-        float | None,
-        typer.Option(
-            metavar="RATE",
-            help="Evaluate and save a policy of averaged weights, for instance 0.999.",
-            rich_help_panel=_OPTIMIZER,
-        ),
-    ] = None,
-    memory: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|device|stream",
-            help="Hold all transitions, or read a part of them at a time; auto streams over the budget.",
-            rich_help_panel=_HOW,
-        ),
-    ] = "auto",
-    memory_budget: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE", help="What streamed transitions may take, as 512MiB.", rich_help_panel=_HOW
-        ),
-    ] = "2GiB",
-    eval_every: Annotated[
-        int | None,
-        typer.Option(help="Steps between evaluations in the environment.", rich_help_panel=_REPORT),
-    ] = None,
-    eval_episodes: Annotated[int, typer.Option(help="Episodes an evaluation.", rich_help_panel=_REPORT)] = 10,
-    env: Annotated[
-        str | None,
-        typer.Option(help="Evaluate here instead of the dataset's environment.", rich_help_panel=_REPORT),
-    ] = None,
-    log_every: Annotated[
-        int, typer.Option(help="Steps between rows of metrics.", rich_help_panel=_REPORT)
-    ] = 1_000,
-    checkpoint_every: Annotated[
-        int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_REPORT)
-    ] = 10_000,
-    validation: Annotated[
-        float | None,
-        typer.Option(
-            metavar="FRACTION", help="Hold out this share of the episodes.", rich_help_panel=_REPORT
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            help="Stop after so many looks without a better held-out loss.", rich_help_panel=_REPORT
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="RUN_DIR",
-            help="Default: runs/DATASET-AGENT-SEED, or -seeds with --seeds.",
-            rich_help_panel=_WHERE,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's last checkpoint.", rich_help_panel=_WHERE)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run that is there.", rich_help_panel=_WHERE)
-    ] = False,
+    *,
+    learner: Learner,
+    config: TrainingConfig,
+    machine: Machine,
+    place: Place,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Train an agent from stored transitions alone; no environment is stepped unless you ask for evaluations."""
@@ -178,63 +96,18 @@ def train(
         raise UsageError(f"no dataset was given: name a file, or one of the shipped datasets: {names}")
     from vinci_offline.keras_setup import import_keras
 
-    import_keras(backend)
+    import_keras(machine.backend)
     from vinci_offline.training.precision import slow_here
     from vinci_offline.training.trainer import train as run_training
 
-    if precision == "bfloat16" and slow_here():
+    if config.precision == "bfloat16" and slow_here():
         err.print(
             "--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster",
             soft_wrap=True,
         )
-    result = run_training(
-        files,
-        agent,
-        output=output,
-        settings=_settings(set_ or []),
-        networks=networks,
-        init=init,
-        env=env,
-        seeds=seeds,
-        resume=resume,
-        overwrite=overwrite,
-        steps=steps,
-        only=only,
-        phases=phases,
-        batch_size=batch_size,
-        gamma=gamma,
-        n_step=n_step,
-        seed=seed,
-        eval_every=eval_every,
-        eval_episodes=eval_episodes,
-        checkpoint_every=checkpoint_every,
-        log_every=log_every,
-        validation=validation,
-        patience=patience,
-        jit=jit,
-        precision=precision,
-        schedule=schedule,
-        warmup=warmup,
-        clip_norm=clip_norm,
-        weight_decay=weight_decay,
-        policy_ema=policy_ema,
-        memory=memory,
-        memory_budget=memory_budget,
-    )
+    result = run_training(files, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
     if json_:
-        print_json(
-            {
-                "run": str(result.run),
-                "steps": result.steps,
-                "steps_per_second": result.steps_per_second,
-                "compiler": result.compiler,
-                "compile_seconds": result.compile_seconds,
-                "final_metrics": dict(result.final_metrics),
-                "stopped_early": result.stopped_early,
-                "best_step": result.best_step,
-                **_seeds_json(result),
-            }
-        )
+        print_json(_summary_json(result))
     elif result.members:
         _print_seeds(result)
     else:
@@ -243,17 +116,21 @@ def train(
         raise KeyboardInterrupt
 
 
-def _settings(pairs: list[str]) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {pair!r} is not KEY=VALUE")
-        settings[key.strip()] = value.strip()
-    return settings
+def _summary_json(result: TrainResult) -> dict[str, object]:
+    return {
+        "run": str(result.run),
+        "steps": result.steps,
+        "steps_per_second": result.steps_per_second,
+        "compiler": result.compiler,
+        "compile_seconds": result.compile_seconds,
+        "final_metrics": dict(result.final_metrics),
+        "stopped_early": result.stopped_early,
+        "best_step": result.best_step,
+        **_seeds_json(result),
+    }
 
 
-def _print_summary(result: Any) -> None:
+def _print_summary(result: TrainResult) -> None:
     metrics = result.final_metrics
     told = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
     if result.steps_per_second == result.steps_per_second:  # not NaN: this process took some
@@ -272,14 +149,14 @@ def _print_summary(result: Any) -> None:
             print(f"its best was at step {result.best_step:,}: add --best for that policy")
 
 
-def _seeds_json(result: Any) -> dict[str, Any]:
+def _seeds_json(result: TrainResult) -> dict[str, Any]:
     if not result.members:
         return {}
     content = json.loads((result.run / "seeds.json").read_text(encoding="utf-8"))
     return {key: content[key] for key in ("final_metrics_std", "members")}
 
 
-def _print_seeds(result: Any) -> None:
+def _print_seeds(result: TrainResult) -> None:
     from vinci_offline.cli.tables import show_table
 
     content = _seeds_json(result)

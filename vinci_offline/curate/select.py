@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vinci_offline.curate.choice import Choice
 from vinci_offline.curate.expression import Expression
 from vinci_offline.data.dataframe import frame_names
 from vinci_offline.data.dataset import Dataset
@@ -17,65 +18,6 @@ from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
 _BLOCK_ROWS = 2**17
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What to keep; applied in the order of the attributes, the same for each source unless it says otherwise.
-
-    Attributes:
-        episodes: a slice of each source's episodes.
-        where: a condition on rows (the frame's columns, ``step``, ``episode``) or on episodes (``return``, ``length``,
-            ``seed``, ``policy`` …, ``episode.NAME``); `Expression` says what it may be. A condition on episodes alone
-            keeps whole ones.
-        top_returns: the fraction of episodes to keep, those of the highest return among all sources.
-        sample_episodes: how many episodes to draw without replacement.
-        sample: how many rows to draw without replacement.
-        weights: a number a source: their shares of what is drawn. Without a number to draw, as much is kept as the
-            shares allow.
-        seed: of the draws.
-    """
-
-    episodes: slice = field(default_factory=lambda: slice(None))
-    where: str | None = None
-    top_returns: float | None = None
-    sample_episodes: int | None = None
-    sample: int | None = None
-    weights: Sequence[float] | None = None
-    seed: int = 0
-
-    def check(self, sources: int) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            UsageError: a number is out of range, or there is not one weight a source.
-        """
-        if self.top_returns is not None and not 0 < self.top_returns <= 1:
-            raise UsageError(f"top-returns {self.top_returns}: give a fraction above 0, at most 1")
-        for name, value in (("sample", self.sample), ("sample-episodes", self.sample_episodes)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} {value}: give a whole number of at least 1")
-        if self.sample is not None and self.sample_episodes is not None:
-            raise UsageError("sample draws rows and sample-episodes whole episodes: give one of them")
-        if self.weights is not None and len(self.weights) != sources:
-            raise UsageError(f"{len(self.weights)} weights and {sources} sources: give one a source")
-        if self.weights is not None and (min(self.weights) < 0 or not 0 < sum(self.weights) < math.inf):
-            raise UsageError("weights: give numbers of at least 0, not all of them 0")
-
-    def described(self) -> dict[str, object]:
-        """What was asked for, as JSON holds it."""
-        start, stop = self.episodes.start, self.episodes.stop
-        said: dict[str, object] = {
-            "episodes": None if (start, stop) == (None, None) else [start, stop],
-            "where": self.where,
-            "top_returns": self.top_returns,
-            "sample_episodes": self.sample_episodes,
-            "sample": self.sample,
-            "weights": None if self.weights is None else list(self.weights),
-        }
-        if self.sample or self.sample_episodes or self.weights:
-            said["seed"] = self.seed
-        return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import numpy as np
 from vinci_offline.envs.collect.workers import GUARD, check_workers
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.options import EvaluateOptions
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_video, filmed
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
@@ -144,14 +145,7 @@ def evaluate(
     """
     import gymnasium
 
-    for name, value, least in (
-        ("episodes", episodes, 1),
-        ("workers", workers, 1),
-        ("lanes", lanes, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise UsageError(f"--{name} {value}: give a whole number of at least {least}")
+    EvaluateOptions(episodes, seed, workers, lanes)  # checks them
     check_workers(workers)
     check_policy_name(policy)
     trained_for = _trained_for(policy)

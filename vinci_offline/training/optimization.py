@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vinci_offline.agents.agent import Role, Update
 from vinci_offline.errors import UsageError
 from vinci_offline.training.phases import Phase
 
 if TYPE_CHECKING:
     import keras
+
+    from vinci_offline.agents.agent import Role, Update
 
 _ROLES: tuple[Role, ...] = ("critic", "actor")
 _SCHEDULES = ("constant", "cosine")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vinci_offline.agents.agent import Role
 from vinci_offline.errors import UsageError
+
+if TYPE_CHECKING:
+    from vinci_offline.agents.agent import Role
 
 _ROLES: dict[str, Role | None] = {"critic": "critic", "actor": "actor", "both": None}
 

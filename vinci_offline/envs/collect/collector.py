@@ -18,6 +18,7 @@ from vinci_offline.envs.collect.recorder import Job
 from vinci_offline.envs.collect.shards import Plan, ShardFolder, refuse_difference
 from vinci_offline.envs.collect.workers import Ledger, check_workers, record_elsewhere, record_here
 from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.named import RANDOM_STATE, check_policy_name
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.data.hdf5.writer import Compression, FrameStorage
-
-
-_ENGINES = ("local", "ray")
 
 
 def collect(
@@ -98,7 +96,8 @@ def collect(
     """
     output = Path(path)
     policies = tuple(policy) if isinstance(policy, list | tuple) else (policy,)
-    _check_numbers(steps, episodes, seed, workers, lanes)
+    CollectOptions(steps, episodes, seed=seed, workers=workers, engine=engine, lanes=lanes)  # checks them
+    check_workers(workers)
     if resume and overwrite:
         raise UsageError(
             "--resume goes on with a collection and --overwrite starts it again: give one of them"
@@ -106,8 +105,6 @@ def collect(
     _check_place(output)
     for one in policies:
         check_policy_name(one, recording=True)
-    if engine not in _ENGINES:
-        raise UsageError(f"--engine {engine}: there are {' and '.join(_ENGINES)}")
     if output.exists() and not (resume or overwrite):
         raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
     made, spec = _open(env, env_kwargs)
@@ -146,21 +143,6 @@ def collect(
     from vinci_offline.data.dataset import Dataset
 
     return Dataset.open(output)
-
-
-def _check_numbers(steps: int | None, episodes: int | None, seed: int, workers: int, lanes: int) -> None:
-    if (steps is None) == (episodes is None):
-        raise UsageError("say how much to record: either --steps N or --episodes N")
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("episodes", episodes, 1),
-        ("seed", seed, 0),
-        ("workers", workers, 1),
-        ("lanes", lanes, 1),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value}: give a whole number of at least {least}")
-    check_workers(workers)
 
 
 def _check_place(output: Path) -> None:
