@@ -1,10 +1,16 @@
-"""Publishing files whole: a reader sees the old content or the new, whenever the writer dies."""
+"""Publish files whole: a reader sees the old content or the new, whenever the writer dies.
+
+Everything that the package writes goes through `published` or `published_folder`. Both write under a hidden temporary
+name beside the target, flush to the disk, and rename. `drop_unfinished` removes what a killed writer left.
+"""
 
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,79 +18,78 @@ from pathlib import Path
 
 from vinci_offline.errors import UsageError, VinciError
 
-_UNFINISHED = re.compile(r"^\..*\.\d+\.tmp(\.\w+)?$")
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]+)?", re.DOTALL)
 
 
 @contextmanager
-def published(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; on leaving it replaces ``path`` in one step.
+def published(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; on leaving, it replaces ``path`` in one step.
 
-    An exception removes the temporary file and leaves ``path`` as it was. The temporary name keeps the suffix,
-    which some writers choose their format by.
+    An exception removes the temporary file and leaves ``path`` as it was. The temporary name keeps the suffix, because
+    some writers choose their format by it.
+
+    Args:
+        path: the file; its folder exists.
+        overwrite: replace an existing file; otherwise one that appeared meanwhile is kept.
 
     Raises:
+        UsageError: a file appeared under the name and ``overwrite`` is not set, or ``path`` is a folder.
         VinciError: the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        _explain_full(path, error)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = _beside(path, f"tmp{path.suffix}")
+    with _full_disk_explained(path):
+        try:
+            yield temporary
+            _flush(temporary)
+            refuse_existing(path, overwrite=overwrite)
+            temporary.replace(path)
+            _flush_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def published_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` to fill; on leaving it takes the place of ``path``, whole.
+    """Give a temporary folder beside ``path`` to fill; on leaving, it takes the place of ``path``.
 
-    An exception removes it and leaves ``path`` as it was. What was at ``path`` is removed once its successor stands
-    there; a folder cannot be replaced in one step, so whoever is killed just then leaves it there, under a hidden name.
+    An exception removes it and leaves ``path`` as it was. The old folder is removed after the new one stands in its
+    place. A folder cannot be replaced in one step: a writer killed at that moment leaves the old folder under a hidden
+    name that ends in ``.replaced``.
 
     Raises:
         VinciError: the disk is full.
     """
-    temporary, aside = (
-        path.with_name(f".{path.name}.{os.getpid()}.{word}") for word in ("unfinished", "replaced")
-    )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        for each in temporary.rglob("*"):
-            if each.is_file():
-                with each.open("rb+") as file:
-                    os.fsync(file.fileno())
-        if path.exists():
-            path.rename(aside)
+    temporary, aside = _beside(path, "tmp"), _beside(path, "replaced")
+    with _full_disk_explained(path):
         try:
-            temporary.rename(path)
-        except OSError:
-            if aside.exists():
-                aside.rename(path)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        _explain_full(path, error)
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            yield temporary
+            for each in temporary.rglob("*"):
+                if each.is_file():
+                    _flush(each)
+            if path.exists():
+                path.rename(aside)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if aside.exists():
+                    aside.rename(path)
+                raise
+            _flush_folder(path.parent)
+            shutil.rmtree(aside, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _explain_full(path: Path, error: OSError) -> None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(path.parent).free // 2**20
-        raise VinciError(
-            f"no room left to write {path} ({free} MiB free there): free some space and run the command again"
-        ) from error
+def publish_text(path: Path, text: str) -> None:
+    """Replace the content of ``path`` in one step."""
+    with published(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Keep a file that is there, and any folder.
+    """Refuse to write over a file that exists, and over any folder.
 
     Raises:
         UsageError: there is a folder of that name, or a file and ``overwrite`` is not set.
@@ -96,13 +101,72 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def drop_unfinished(folder: Path) -> None:
-    """Remove what writers that were killed before publishing left in ``folder`` and below."""
-    for path in folder.rglob(".*.tmp*"):
-        if _UNFINISHED.search(path.name):
-            path.unlink(missing_ok=True)
+    """Remove what killed writers left in ``folder`` and below. Nobody may be writing there now."""
+    for path in sorted(folder.rglob(".*.tmp*")):
+        _drop(path)
 
 
-def publish_text(path: Path, text: str) -> None:
-    """Replace the content of ``path`` in one step."""
-    with published(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def drop_unfinished_of(path: Path) -> None:
+    """Remove what killed writers of ``path`` left beside it. Nobody may be writing it now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
+        _drop(left)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk refused while ``path`` was written into one line.
+
+    Raises:
+        VinciError: in place of an OSError, or of the RuntimeError that HDF5 raises.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        _explain_full(path, error)
+        raise VinciError(f"{path} cannot be written: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _full_disk_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _explain_full(path, error)
+        raise
+
+
+def _explain_full(path: Path, error: OSError | RuntimeError) -> None:
+    """Raise a VinciError where a full disk is the cause; HDF5 puts the cause into its text rather than into errno."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in str(error):
+        raise VinciError(f"{path}: the disk is full; free some space or write elsewhere") from error
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """Return a hidden name beside ``path`` that no other writer has."""
+    # Not tempfile's: its files are readable by their owner alone.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")
+
+
+def _flush(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """Wait until a rename in a folder is on the disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _drop(path: Path) -> None:
+    if not _UNFINISHED.fullmatch(path.name):
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

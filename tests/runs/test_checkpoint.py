@@ -41,7 +41,7 @@ def test_a_failed_save_leaves_the_last_one_and_no_litter(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.raises(VinciError, match="no room"):
+    with pytest.raises(VinciError, match="the disk is full"):
         save_checkpoint(tmp_path, checkpoint(2))
     assert latest_checkpoint(tmp_path).step == 1
     assert len(list(tmp_path.iterdir())) == 1
@@ -53,8 +53,13 @@ def test_none_where_there_is_none(tmp_path):
 
 def test_what_a_killed_save_left_is_dropped_when_the_run_goes_on_and_nothing_else(tmp_path):
     save_checkpoint(tmp_path, checkpoint(1))
-    left = (tmp_path / ".step-0000000002.4321.tmp.npz", tmp_path / ".policy.4321.tmp.keras")
-    kept = (tmp_path / ".hidden", tmp_path / "notes.tmp", tmp_path / ".mine.tmp")
+    left = (tmp_path / ".step-2.npz.0a1b2c3d.tmp.npz", tmp_path / ".policy.keras.4d5e6f70.tmp.keras")
+    kept = (
+        tmp_path / ".hidden",
+        tmp_path / "notes.tmp",
+        tmp_path / ".mine.tmp",
+        tmp_path / ".mine.4321.tmp.h5",
+    )
     for path in (*left, *kept):
         path.write_bytes(b"half")
     drop_unfinished(tmp_path)

@@ -26,10 +26,9 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.files import published_folder
+from vinci_offline.files import disk_errors, published_folder
 
 _ID = "dataset_id"
 _STORAGE = "storage"

@@ -12,10 +12,10 @@ import numpy as np
 
 from vinci_offline.data.hdf5.attributes import decode
 from vinci_offline.data.hdf5.inspect import datasets_below, open_hdf5, unreadable
-from vinci_offline.data.hdf5.writer import abandon, disk_errors
+from vinci_offline.data.hdf5.writer import abandon
 from vinci_offline.data.problem import Problem, printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.files import published, refuse_existing
+from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.types import Array
 
 _LARGEST_TEXT = 2**24

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
-from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.files import published, refuse_existing
+from vinci_offline.files import disk_errors, published, refuse_existing
 
 _BEST_RATIO = 1100
 """Deflate cannot do better, and no table of numbers comes near it."""

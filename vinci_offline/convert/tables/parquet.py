@@ -18,10 +18,9 @@ from vinci_offline.data.assembly.mapping import choose, wanted
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.hdf5.writer import disk_errors
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.files import published, refuse_existing
+from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.types import Array, Columns
 
 _MAGIC = b"PAR1"

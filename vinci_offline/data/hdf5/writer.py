@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import glob
 import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -23,8 +20,8 @@ from vinci_offline.data.digest import content_hash
 from vinci_offline.data.episodes import EpisodeTable
 from vinci_offline.data.hdf5.attributes import encode, library_versions
 from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter, filters_of
-from vinci_offline.errors import DatasetError, UsageError, VinciError
-from vinci_offline.files import refuse_existing
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array
 
@@ -90,29 +87,24 @@ class DatasetWriter:
         self._episodes = EpisodeTable()
         self._rows = 0
         refuse_existing(self.path, overwrite=self._overwrite)
-        # Not tempfile's: its files are readable by their owner alone.
-        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
 
     def __enter__(self) -> Self:
-        try:
-            with disk_errors(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = h5py.File(self._temporary, "x", libver=_HDF5_VERSION)
-        except VinciError:
-            self._temporary.unlink(missing_ok=True)
-            raise
+        with contextlib.ExitStack() as stack, disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(published(self.path, overwrite=self._overwrite))
+            self._file = h5py.File(temporary, "x", libver=_HDF5_VERSION)
+            stack.callback(abandon, self._file)
+            self._publication = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                with disk_errors(self.path):
-                    self._finish()
-                    self._publish()
-        finally:
-            self._discard()
+        if kind is not None:
+            self._publication.__exit__(kind, error, traceback)
+            return
+        with disk_errors(self.path), self._publication:
+            self._finish()
 
     def __len__(self) -> int:
         """The rows appended so far."""
@@ -256,29 +248,6 @@ class DatasetWriter:
         self._file.flush()
         self._file.close()
 
-    def _publish(self) -> None:
-        with self._temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        refuse_existing(self.path, overwrite=self._overwrite)
-        self._temporary.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def _discard(self) -> None:
-        """Leave no temporary file; after a rename there is none."""
-        if self._file:
-            abandon(self._file)
-        self._temporary.unlink(missing_ok=True)
-
-
-def drop_abandoned(path: Path) -> None:
-    """Remove what writers of ``path`` that were killed have left beside it; nobody may be writing it now."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        left.unlink(missing_ok=True)
-
 
 def _is_info(path: str) -> bool:
     root, *names = path.split("/")
@@ -319,11 +288,13 @@ def _filters(compress: str) -> dict[str, Any]:
 
 
 def abandon(file: h5py.File) -> None:
-    """Close a file that is not wanted any more.
+    """Close a file that is not wanted any more; one that is closed already stays as it is.
 
     HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the
     rest goes to memory: it is little, a chunk a column.
     """
+    if not file:
+        return
     try:
         file.flush()
     except (OSError, RuntimeError):
@@ -336,16 +307,3 @@ def abandon(file: h5py.File) -> None:
         os.close(sink)
     with contextlib.suppress(OSError, RuntimeError):
         file.close()
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Say in one line what the disk refused; HDF5 puts the cause into its text rather than into errno."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        code = error.errno if isinstance(error, OSError) else None
-        full = code in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in str(error)
-        if full:
-            raise VinciError(f"{path}: the disk is full; free some space or write elsewhere") from error
-        raise VinciError(f"{path} cannot be written: {' '.join(str(error).split())}") from error

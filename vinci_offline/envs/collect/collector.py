@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.data import layout
-from vinci_offline.data.hdf5.writer import DatasetWriter, drop_abandoned
+from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.envs.collect.goal_exploration import is_exploration
 from vinci_offline.envs.collect.joining import join
 from vinci_offline.envs.collect.meter import meter
@@ -21,6 +21,7 @@ from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
+from vinci_offline.files import drop_unfinished_of
 from vinci_offline.policies.named import RANDOM_STATE, check_policy_name
 from vinci_offline.policies.noise import Noise
 from vinci_offline.policies.sb3_policy import Sb3Name
@@ -121,7 +122,7 @@ def collect(
         configuration = _configuration(job)
         folder = ShardFolder(output)
         if resume or overwrite:
-            drop_abandoned(output)
+            drop_unfinished_of(output)
         if not _already_done(output, folder, configuration, resume=resume):
             # Made before anything is recorded: what it refuses should not cost an hour first.
             writer = DatasetWriter(
