@@ -1,4 +1,4 @@
-"""Importing Keras: on which backend, and without what that backend writes to the terminal at start-up."""
+"""Import Keras quietly on the chosen backend, and load Keras files in safe mode."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ import importlib.util
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciError
 
 BACKENDS = ("tensorflow", "jax")
 
 
 def import_keras(backend: str | None = None) -> None:
-    """Import Keras and its backend once, with what their libraries say meanwhile kept off the user's terminal.
+    """Import Keras and its backend, and keep their start-up messages off the terminal.
 
-    Someone who sets ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1 wants to read it, and does.
+    ``TF_CPP_MIN_LOG_LEVEL`` set to 0 or 1 shows the messages.
 
     Args:
-        backend: ``tensorflow`` or ``jax``; None takes what ``KERAS_BACKEND`` or Keras' own configuration says.
+        backend: ``tensorflow`` or ``jax``. None follows ``KERAS_BACKEND`` or Keras' own configuration.
 
     Raises:
         UsageError: there is no such backend, it is not installed, or Keras already runs on another.
@@ -34,20 +36,56 @@ def import_keras(backend: str | None = None) -> None:
     with _quiet():
         import keras  # noqa: F401
 
-        # On JAX as well: Keras imports it, where it is installed, as soon as it copies or saves a model.
+        # On JAX too: Keras imports an installed TensorFlow when it copies or saves a model.
         if importlib.util.find_spec("tensorflow") is not None:
-            # Devices are looked for at their first use, with a line on each that fails: look now, while nobody reads.
+            # TensorFlow prints a line for each missing device at its first use: list them now, in silence.
             importlib.import_module("tensorflow").config.list_physical_devices()
 
 
 def import_tensorflow() -> Any:
-    """TensorFlow alone, imported as quietly; which backend Keras will run on stays open."""
+    """Import TensorFlow quietly. This does not choose Keras' backend."""
     with _quiet() if "tensorflow" not in sys.modules else nullcontext():
         return importlib.import_module("tensorflow")
 
 
+def load_keras_model(path: Path, use: str = "the policy") -> Any:
+    """Load a ``.keras`` file in safe mode: no code inside it runs.
+
+    Args:
+        path: the file.
+        use: the model's purpose, named in messages.
+
+    Raises:
+        VinciError: the file is missing or damaged, or safe mode refuses it.
+    """
+    check_keras_file(path, use)
+    path.open("rb").close()  # a missing permission shows here; below it would look like damage
+    if not zipfile.is_zipfile(path):
+        raise VinciError(
+            f"{path} is not a Keras model, or was cut short: {use} needs a file that "
+            f"model.save({path.name!r}) wrote"
+        )
+    import_keras()
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises errors of any type on damaged files
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise VinciError(
+            f"{path} cannot be loaded in Keras' safe mode ({reason}): for {use}, save a model of stock layers, "
+            "without Lambda"
+        ) from error
+
+
+def check_keras_file(path: Path, use: str = "the policy") -> None:
+    """Raise a VinciError where a ``.keras`` file does not exist."""
+    if not path.exists():
+        raise VinciError(f"{path} does not exist: check the path of {use}")
+
+
 def _quiet() -> AbstractContextManager[None]:
-    # 3 leaves out errors too: without a GPU, TensorFlow reports the failed look for one. What matters is raised.
+    # Level 3 hides errors too: without a GPU, TensorFlow reports a failed search for one. Real errors are raised.
     wanted = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1")
     return nullcontext() if wanted else _stderr_aside()
 
@@ -70,7 +108,7 @@ def _choose(backend: str) -> None:
 
 @contextmanager
 def _stderr_aside() -> Iterator[None]:
-    """Send file descriptor 2 to a file, which a failure prints."""
+    """Send file descriptor 2 to a file. An exception prints that file."""
     sys.stderr.flush()
     shown = os.dup(2)
     with tempfile.TemporaryFile() as aside:

@@ -135,6 +135,12 @@ def test_one_environment_is_not_shared():
         evaluate("random", gymnasium.make("Pendulum-v1"), workers=2)
 
 
+@pytest.mark.parametrize("name", ["gep", "gep:file.py:goal", "random-state"])
+def test_recording_only_policies_are_refused(name):
+    with pytest.raises(UsageError, match="use it with collect"):
+        evaluate(name, ENV, episodes=1)
+
+
 def test_a_run_directory_must_be_one(tmp_path):
     with pytest.raises(VinciError, match="not a run directory"):
         evaluate(tmp_path)

@@ -129,7 +129,7 @@ def test_descriptors_of_one_and_two_arguments(tmp_path):
     assert columns(one) != columns(two)
     with pytest.raises(UsageError, match="finite numbers"):
         collect(CAR, tmp_path / "bad.h5", policy=f"gep:{script}:bad", **options)
-    with pytest.raises(UsageError, match="is a int, not a function"):
+    with pytest.raises(UsageError, match="it is a int, not a function"):
         collect(CAR, tmp_path / "bad.h5", policy=f"gep:{script}:number", **options)
 
 

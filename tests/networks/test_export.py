@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from vinci_offline.errors import SpecError
+from vinci_offline.errors import SpecError, VinciError
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.agent_contract import BOX, DISCRETE
@@ -134,10 +134,10 @@ def test_stored_actor_speaks_scaled_actions_and_does_not_train(tmp_path):
 
 def test_stored_actor_that_does_not_fit_is_refused(tmp_path):
     path = str(tmp_path / "policy.keras")
-    with pytest.raises(SpecError, match="does not exist"):
+    with pytest.raises(VinciError, match="does not exist"):
         builder(BOX).stored_actor("bootstrap_actor", path)
     (tmp_path / "policy.keras").write_text("not a model")
-    with pytest.raises(SpecError, match="is not a Keras model, or was cut short"):
+    with pytest.raises(VinciError, match="is not a Keras model, or was cut short"):
         builder(BOX).stored_actor("bootstrap_actor", path)
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]).save(path)
     with pytest.raises(SpecError, match=r"returns \(None, 5\), and the environment's actions are \(2,\)"):
@@ -150,5 +150,5 @@ def test_stored_actor_that_does_not_fit_is_refused(tmp_path):
 def test_stored_actor_with_code_inside_is_refused(tmp_path):
     path = str(tmp_path / "policy.keras")
     keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x[:, :2])]).save(path)
-    with pytest.raises(SpecError, match="safe mode"):
+    with pytest.raises(VinciError, match="safe mode"):
         builder(BOX).stored_actor("bootstrap_actor", path)

@@ -5,7 +5,10 @@ import pytest
 
 from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError, VinciError
-from vinci_offline.policies.named import CallablePolicy, KerasPolicy, RandomPolicy, load_policy
+from vinci_offline.policies.callable_policy import CallablePolicy
+from vinci_offline.policies.keras_policy import KerasPolicy
+from vinci_offline.policies.named import load_policy
+from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, environment_spec
 
 OBSERVATIONS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
@@ -166,7 +169,7 @@ def test_choices_outside_the_space_are_refused(toys, action):
         ("sb3:ppo:x.zip", VinciError, "x.zip does not exist"),
         ("sb3:ppo2:x.zip", UsageError, "ALGO one of a2c"),
         ("missing.onnx", VinciError, "does not exist"),
-        ("gep", UsageError, "use it with collect"),
+        ("gep", UsageError, "collect also takes"),
         (3, UsageError, "3 is not a policy"),
     ],
 )

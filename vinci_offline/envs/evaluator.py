@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import pickle
 import signal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vinci_offline.envs.collect.references import refuse_recording_only
 from vinci_offline.envs.collect.workers import GUARD, check_workers
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, make_env
@@ -25,6 +25,7 @@ from vinci_offline.envs.video import FILM_KWARGS, FILMED, check_renders, check_v
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.policies.named import check_policy_name, load_policy
+from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec, check_fits, environment_spec
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def evaluate(
 
     EvaluateOptions(episodes, seed, workers, lanes)  # checks them
     check_workers(workers)
+    refuse_recording_only(policy)
     check_policy_name(policy)
     trained_for = _trained_for(policy)
     if env is None:
@@ -177,20 +179,10 @@ def _split(episodes: int, lanes: int, workers: int) -> list[list[int]]:
 
 
 def _trained_for(policy: Any) -> EnvironmentSpec | None:
-    """The environment in a run directory's ``config.json``; None where ``policy`` is not a run directory."""
+    """Return the environment of a run directory; None where ``policy`` is not a directory."""
     if not isinstance(policy, str | Path) or not Path(policy).is_dir():
         return None
-    path = Path(policy) / "config.json"
-    try:
-        return EnvironmentSpec.from_json(
-            json.dumps(json.loads(path.read_text(encoding="utf-8"))["environment"])
-        )
-    except FileNotFoundError:
-        raise VinciError(f"{policy} is not a run directory: it has no config.json") from None
-    except (OSError, ValueError, KeyError, TypeError, VinciError) as error:
-        raise VinciError(
-            f"{path} does not describe a run ({describe(error)}): name the environment and policy.keras"
-        ) from error
+    return RunDirectory(Path(policy)).environment()
 
 
 def _known_environment(spec: EnvironmentSpec | None, policy: Any) -> EnvironmentSpec:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from vinci_offline.envs.collect.buffer import EpisodeBuffer
-from vinci_offline.policies.named import RandomPolicy
 from vinci_offline.policies.noise import LaneNoise
 from vinci_offline.policies.policy import Policy
+from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
 from vinci_offline.types import Array, Columns
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
+from vinci_offline.keras_setup import load_keras_model
 from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
 from vinci_offline.networks.layers import observation_input
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
@@ -64,23 +64,13 @@ def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model 
 
 
 def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
-    """A stored policy as a frozen network for losses: raw observation to ``[B, A]`` scaled action.
+    """Load a stored policy as a frozen network for losses: raw observation to ``[B, A]`` scaled action.
 
     Raises:
-        SpecError: the file is not a model that loads in Keras's safe mode, or it does not fit the
-            environment.
+        VinciError: the file is missing or damaged, or Keras' safe mode refuses it.
+        SpecError: it does not fit the environment.
     """
-    if not Path(path).is_file():
-        raise SpecError(f"{path} does not exist: {name} takes the path of a policy.keras file")
-    if not zipfile.is_zipfile(path):
-        raise SpecError(f"{path} is not a Keras model, or was cut short: {name} takes a policy.keras file")
-    try:
-        stored = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or ["no message"])[0].partition(". ")[0]
-        raise SpecError(
-            f"{path} cannot be loaded in Keras' safe mode ({reason}): {name} takes a policy.keras file"
-        ) from error
+    stored = load_keras_model(Path(path), use=name)
     scaling = BoxScaling(box_of(spec.action_space))
     raw = observation_input(spec.observation_space)
     try:

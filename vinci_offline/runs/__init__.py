@@ -1,1 +1,1 @@
-"""What a training run leaves behind: its directory and its checkpoints."""
+"""Files of a training run: its directory and its checkpoints."""

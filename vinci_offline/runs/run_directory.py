@@ -1,4 +1,4 @@
-"""A run directory: what a training run leaves behind, each file published whole."""
+"""The directory of a training run. Each file in it is published whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.files import drop_unfinished, publish_text, published
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.spec import EnvironmentSpec
@@ -20,9 +20,7 @@ from vinci_offline.types import FloatArray
 if TYPE_CHECKING:
     import keras
 
-    from vinci_offline.training.learner import Learner
-
-# What a run may be resumed with other values of: none of them changes a result.
+# Settings that may change on resume: none of them changes a result.
 _FREE_TO_CHANGE = (
     "steps.",
     "versions.",
@@ -47,21 +45,51 @@ class RunDirectory:
 
     @property
     def best(self) -> RunDirectory:
-        """The run as it was at its best, a run directory of its own: networks, policy and one checkpoint."""
+        """The run at its best step, a run directory of its own: networks, policies and one checkpoint."""
         return RunDirectory(self.path / "best")
 
+    @property
+    def policy(self) -> Path:
+        """The file of the policy: observation to action."""
+        return self.path / "policy.keras"
+
+    @property
+    def stochastic_policy(self) -> Path:
+        """The file of the policy's distribution: observation to mean and deviation, or to logits."""
+        return self.path / "stochastic_policy.keras"
+
     def exists(self) -> bool:
-        """Whether a run was started here."""
+        """Return True where a run was started here."""
         return (self.path / "config.json").is_file()
+
+    def policy_file(self, *, stochastic: bool = False) -> Path:
+        """Return the file to act with.
+
+        Args:
+            stochastic: sample actions.
+
+        Raises:
+            VinciError: training has stored no policy yet.
+            UsageError: ``stochastic``, and the agent's policy cannot be sampled.
+        """
+        if stochastic and self.stochastic_policy.is_file():
+            return self.stochastic_policy
+        if not self.policy.is_file():
+            raise VinciError(
+                f"{self.path} has no policy.keras: give a run directory whose training has finished"
+            )
+        if stochastic:
+            raise UsageError(f"the agent of {self.path} has no stochastic policy: leave the sampling out")
+        return self.policy
 
     def claim(
         self, config: Mapping[str, Any], dataset: Mapping[str, Any], *, resume: bool, overwrite: bool
     ) -> None:
-        """Make the directory this run's own.
+        """Take the directory for this run, and write its configuration.
 
         Raises:
-            UsageError: it holds something already and neither flag was given, or a run of another configuration or
-                dataset is to be resumed.
+            UsageError: the directory is not empty and neither flag is set, or ``resume`` meets a run with another
+                configuration or dataset.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
@@ -82,7 +110,7 @@ class RunDirectory:
         publish_text(self.path / "config.json", json.dumps(config, indent=2))
 
     def config(self) -> dict[str, Any]:
-        """The content of ``config.json``.
+        """Read ``config.json``.
 
         Raises:
             VinciError: this is not a run directory, or the file is damaged.
@@ -92,31 +120,60 @@ class RunDirectory:
         return self._read("config.json")
 
     def environment(self) -> EnvironmentSpec:
-        """The environment that the run's dataset came from."""
+        """Return the environment of the run's dataset.
+
+        Raises:
+            VinciError: this is not a run directory, or its ``config.json`` is damaged.
+        """
+        config = self.config()
         try:
-            return EnvironmentSpec.from_json(json.dumps(self.config()["environment"]))
+            return EnvironmentSpec.from_json(json.dumps(config["environment"]))
+        except (KeyError, SpecError) as error:
+            raise self._damaged("config.json", error) from error
+
+    def agent(self) -> str:
+        """Return the name of the run's agent.
+
+        Raises:
+            VinciError: this is not a run directory, or its ``config.json`` is damaged.
+        """
+        config = self.config()
+        try:
+            return str(config["agent"])
         except KeyError as error:
             raise self._damaged("config.json", error) from error
 
     def normalization(self) -> tuple[FloatArray, FloatArray] | None:
-        """The mean and deviation inside the run's networks, or None where they take raw observations."""
+        """Return the mean and deviation inside the run's networks; None where they take raw observations."""
         try:
             stored = self.config()["normalization"]
             return stored and (np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32))
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 
-    def save_networks(self, learner: Learner) -> None:
-        """Write ``policy.keras``, its distribution where it has one, and every network."""
-        (self.path / "networks").mkdir(exist_ok=True)
-        _save_model(learner.policy, self.path / "policy.keras")
-        if learner.stochastic_policy is not None:
-            _save_model(learner.stochastic_policy, self.path / "stochastic_policy.keras")
-        for name, net in learner.nets.items():
-            _save_model(net, self.path / "networks" / f"{name}.keras")
+    def save_models(self, policies: Mapping[str, keras.Model], networks: Mapping[str, keras.Model]) -> None:
+        """Write every model.
 
-    def save_best(self, learner: Learner, checkpoint: Checkpoint) -> None:
-        """Make `best` this state: what could be evaluated, or started from, then can be there too.
+        Args:
+            policies: models to act with, written as ``NAME.keras``.
+            networks: the agent's networks, written as ``networks/NAME.keras``.
+
+        Raises:
+            VinciError: the disk is full.
+        """
+        (self.path / "networks").mkdir(exist_ok=True)
+        for name, model in policies.items():
+            _save_model(model, self.path / f"{name}.keras")
+        for name, model in networks.items():
+            _save_model(model, self.path / "networks" / f"{name}.keras")
+
+    def save_best(
+        self,
+        policies: Mapping[str, keras.Model],
+        networks: Mapping[str, keras.Model],
+        checkpoint: Checkpoint,
+    ) -> None:
+        """Make `best` a run directory of this state: it can be evaluated and started from.
 
         Raises:
             VinciError: the disk is full.
@@ -125,7 +182,7 @@ class RunDirectory:
         best.path.mkdir(exist_ok=True)
         for name in ("dataset.json", "config.json"):
             publish_text(best.path / name, (self.path / name).read_text(encoding="utf-8"))
-        best.save_networks(learner)
+        best.save_models(policies, networks)
         replace_checkpoint(best.checkpoints, checkpoint)
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
@@ -165,7 +222,7 @@ class RunDirectory:
 
     def _clear(self) -> None:
         if not self.exists():
-            # Only a run is ours to delete.
+            # Delete runs only: other folders are not ours.
             raise UsageError(
                 f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o"
             )
@@ -173,7 +230,7 @@ class RunDirectory:
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names."""
+    """Flatten nested settings to dotted names."""
     flat: dict[str, Any] = {}
     for key, value in content.items():
         flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})

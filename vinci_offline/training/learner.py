@@ -94,6 +94,12 @@ class Learner:
             self.stochastic_policy = agent.stochastic_policy(acting, build)
         self.updates = tuple(self._bind(update, stream) for stream, update in enumerate(updates))
 
+    @property
+    def policies(self) -> dict[str, keras.Model]:
+        """The models to act with, by the names of their files in a run directory."""
+        stored = {"policy": self.policy, "stochastic_policy": self.stochastic_policy}
+        return {name: model for name, model in stored.items() if model is not None}
+
     def select(self, role: Role | None) -> tuple[BoundUpdate, ...]:
         """The updates of one role, or all of them: what is left out cannot move.
 

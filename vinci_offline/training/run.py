@@ -243,7 +243,7 @@ class Run:
     def _offer(self, name: str, score: float) -> None:
         standing = self._standings[name]
         if standing.offer(self.step, score) and standing is self._deciding:
-            self.directory.save_best(self.learner, self._checkpoint())
+            self.directory.save_best(self.learner.policies, self.learner.nets, self._checkpoint())
 
     def _note_early_stop(self) -> None:
         standing = self._standings["validation"]
@@ -261,7 +261,7 @@ class Run:
 
     def _save(self) -> None:
         # The networks first: a checkpoint says that everything up to its step is on disk.
-        self.directory.save_networks(self.learner)
+        self.directory.save_models(self.learner.policies, self.learner.nets)
         save_checkpoint(self.directory.checkpoints, self._checkpoint())
 
     def _checkpoint(self) -> Checkpoint:

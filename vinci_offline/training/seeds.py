@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.hooks.csv_log import last_values
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.runs.seeds_directory import SeedsDirectory, mean, over_seeds
+from vinci_offline.runs.seeds_directory import SeedsDirectory
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.lockstep import Lockstep, Outcome
 from vinci_offline.training.run import Run, TrainResult, interrupt_flag
@@ -119,7 +120,8 @@ class Seeds:
             members=members,
         )
         failures = {seed: str(o) for seed, o in self._outcomes.items() if isinstance(o, VinciError)}
-        self._directory.save([config.seed for config in self._configs], result, failures)
+        seeds = [config.seed for config in self._configs]
+        self._directory.save(seeds, summary(seeds, result, failures))
         return result
 
     def _member(self, config: TrainingConfig) -> TrainResult:
@@ -154,3 +156,53 @@ def final_metrics(directory: RunDirectory) -> dict[str, float]:
     metrics = last_values(directory.path / "metrics.csv")
     returns = last_values(directory.path / "evaluations.csv").get("return_mean")
     return metrics if returns is None else {**metrics, "return/mean": returns}
+
+
+def summary(seeds: Sequence[int], result: TrainResult, failures: Mapping[int, str]) -> dict[str, Any]:
+    """Summarize a run of several seeds as JSON values. A number that is not finite becomes None.
+
+    The deviation is the sample's standard deviation (n - 1), and None for a single seed.
+    """
+    members = [
+        {
+            "seed": seed,
+            "run": str(member.run),
+            "steps": member.steps,
+            "steps_per_second": _finite(member.steps_per_second),
+            "final_metrics": {name: _finite(value) for name, value in member.final_metrics.items()},
+            **({"error": failures[seed]} if seed in failures else {}),
+        }
+        for seed, member in zip(seeds, result.members, strict=True)
+    ]
+    return {
+        "steps": result.steps,
+        "steps_per_second": _finite(result.steps_per_second),
+        "final_metrics": {name: _finite(value) for name, value in result.final_metrics.items()},
+        "final_metrics_std": {n: _finite(v) for n, v in over_seeds(result.members, deviation).items()},
+        "members": members,
+    }
+
+
+def over_seeds(
+    members: Sequence[TrainResult], reduce: Callable[[Sequence[float]], float]
+) -> dict[str, float]:
+    """Reduce each final metric over the members that have it."""
+    names = dict.fromkeys(name for member in members for name in member.final_metrics)
+    return {
+        name: reduce([m.final_metrics[name] for m in members if name in m.final_metrics]) for name in names
+    }
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; NaN if a value is NaN."""
+    return math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Return the sample's standard deviation; NaN for a single value, or if a value is not finite."""
+    sound = len(values) > 1 and all(map(math.isfinite, values))
+    return statistics.stdev(values) if sound else math.nan
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

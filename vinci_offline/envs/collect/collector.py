@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from vinci_offline.data import layout
 from vinci_offline.data.hdf5.writer import DatasetWriter
-from vinci_offline.envs.collect.goal_exploration import is_exploration
 from vinci_offline.envs.collect.joining import join
 from vinci_offline.envs.collect.meter import meter
 from vinci_offline.envs.collect.recorder import Job
+from vinci_offline.envs.collect.references import (
+    RANDOM_STATE,
+    check_reference,
+    describe_reference,
+    is_exploration,
+)
 from vinci_offline.envs.collect.shards import Plan, ShardFolder, refuse_difference
 from vinci_offline.envs.collect.workers import Ledger, check_workers, record_elsewhere, record_here
 from vinci_offline.envs.making import EnvironmentLike, make_env
@@ -22,9 +26,7 @@ from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
 from vinci_offline.files import drop_unfinished_of
-from vinci_offline.policies.named import RANDOM_STATE, check_policy_name
 from vinci_offline.policies.noise import Noise
-from vinci_offline.policies.sb3_policy import Sb3Name
 from vinci_offline.spec import EnvironmentSpec, environment_spec
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def collect(
         )
     _check_place(output)
     for one in policies:
-        check_policy_name(one, recording=True)
+        check_reference(one)
     if output.exists() and not (resume or overwrite):
         raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
     made, spec = _open(env, env_kwargs)
@@ -243,7 +245,7 @@ def _configuration(job: Job) -> dict[str, Any]:
         "environment": job.spec.id,
         "env_kwargs": dict(job.spec.kwargs),
         "spaces": replace(job.spec, id=None, kwargs={}).to_json(),
-        "policy": [_describe(policy) for policy in job.policies],
+        "policy": [describe_reference(policy) for policy in job.policies],
         "noise": str(job.noise),
         "seed": job.seed,
         "steps": job.plan.steps,
@@ -259,22 +261,6 @@ def _attributes(configuration: dict[str, Any]) -> dict[str, Any]:
     policy = ", ".join(configuration["policy"])
     named = {"policy": policy, "noise": configuration["noise"], "seed": configuration["seed"]}
     return {**named, "collection": configuration}
-
-
-def _describe(policy: Any) -> str:
-    """A policy's name, with a hash of its file: the same name may stand for another policy tomorrow."""
-    if not isinstance(policy, str | Path):
-        kind = policy if hasattr(policy, "__qualname__") else type(policy)
-        return f"{kind.__module__}:{kind.__qualname__}"
-    name = str(policy)
-    if Sb3Name.matches(name):
-        files = Sb3Name.parse(name).files
-    else:
-        reference = name.removeprefix("gep:")
-        source = Path(reference.rpartition(":")[0] if ":" in reference else reference)
-        files = sorted(source.glob("*policy.keras")) if source.is_dir() else [source]
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files if file.is_file()]
-    return " ".join([name, *digests])
 
 
 def _already_done(output: Path, folder: ShardFolder, configuration: dict[str, Any], *, resume: bool) -> bool:

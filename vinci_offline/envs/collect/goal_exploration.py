@@ -17,7 +17,6 @@ from vinci_offline.types import Array, Columns, FloatArray
 Descriptor: TypeAlias = Callable[..., Any]
 """``observations -> outcome`` or ``(observations, actions) -> outcome`` of one episode."""
 
-_NAME = "gep"
 _BOOTSTRAP = 10
 """Random policies before goals are set; as many as the paper's code takes on MountainCarContinuous."""
 _PERTURBATION = 0.2
@@ -28,23 +27,17 @@ _MOST_INPUTS = 1024
 _GOAL = "achieved_goal"
 
 
-def is_exploration(policy: Any) -> bool:
-    """Whether a policy's reference is ``gep`` or ``gep:DESCRIPTOR``."""
-    return isinstance(policy, str) and policy.partition(":")[0] == _NAME
-
-
-def load_descriptor(reference: str) -> Descriptor | None:
-    """The function that ``gep:DESCRIPTOR`` names; None for the default.
+def load_descriptor(name: str) -> Descriptor | None:
+    """Load the descriptor ``file.py:function`` or ``module:function``; None for an empty name, the default.
 
     Raises:
         UsageError: there is no such function.
     """
-    name = reference.removeprefix(_NAME).removeprefix(":")
-    if reference == _NAME:
+    if not name:
         return None
     found = load_object(name)
     if not callable(found):
-        raise UsageError(f"policy {reference!r}: {name} is a {type(found).__name__}, not a function")
+        raise UsageError(f"gep descriptor {name}: it is a {type(found).__name__}, not a function")
     function: Descriptor = found
     return function
 

@@ -25,7 +25,7 @@ from vinci_offline.envs.collect.buffer import EpisodeBuffer
 from vinci_offline.envs.lanes import episode_seed
 from vinci_offline.envs.states import bare, is_mujoco
 from vinci_offline.errors import UsageError
-from vinci_offline.policies.named import RandomPolicy
+from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
 

@@ -12,14 +12,15 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.envs.collect.buffer import EpisodeBuffer
-from vinci_offline.envs.collect.goal_exploration import GoalExploration, is_exploration, load_descriptor
+from vinci_offline.envs.collect.goal_exploration import GoalExploration
 from vinci_offline.envs.collect.random_states import StateSampler
+from vinci_offline.envs.collect.references import RANDOM_STATE, is_exploration, load_reference
 from vinci_offline.envs.collect.shards import Plan
 from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane, episode_rng
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.policies.callable_policy import CallablePolicy
-from vinci_offline.policies.named import RANDOM_STATE, RandomPolicy, load_policy
 from vinci_offline.policies.noise import LaneNoise, Noise
+from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Columns
 
@@ -39,7 +40,7 @@ class Job:
         environment: what makes the environment.
         kwargs: its keyword arguments.
         spec: its spaces.
-        policies: the policies' references, as `load_policy` takes them; episodes take turns.
+        policies: the policies' references, as `load_reference` takes them; episodes take turns.
         noise: what is added to their actions.
         seed: the collection's seed.
         plan: which shard holds what.
@@ -220,15 +221,8 @@ class Recorder:
 
     @cached_property
     def _policies(self) -> list[Policy]:
-        return [self._load(reference) for reference in self._job.policies]
-
-    def _load(self, reference: Any) -> Policy:
         job = self._job
-        if is_exploration(reference):
-            return GoalExploration(job.spec, load_descriptor(reference))
-        return load_policy(
-            reference, job.spec, stochastic=job.noise.kind == "sample" and reference != "random"
-        )
+        return [load_reference(one, job.spec, sample=job.noise.kind == "sample") for one in job.policies]
 
     @cached_property
     def _states(self) -> StateSampler:
