@@ -8,6 +8,7 @@ import numpy as np
 
 from vinci_offline.data.continuity import continuing, ended
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episodes import last_rows
 from vinci_offline.data.layout import ACTIONS, NEXT_OBSERVATIONS, OBSERVATIONS, REWARDS, TERMINALS, TIMEOUTS
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import DictSpace
@@ -66,7 +67,7 @@ class TransitionReader:
         self._gamma = gamma
         self._n_step = n_step
         # One step looks at no other row, so where episodes end need not be known.
-        self._last = _last_rows(dataset) if n_step > 1 else np.empty(0, np.int64)
+        self._last = last_rows(dataset.episode_columns) if n_step > 1 else np.empty(0, np.int64)
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -109,13 +110,6 @@ class TransitionReader:
         if self._n_step == 1:
             return np.zeros(len(columns[REWARDS]), np.bool_)
         return continuing(columns, ended(columns, self._last, start))
-
-
-def _last_rows(dataset: Dataset) -> Array:
-    """``[E]`` the last row of each episode."""
-    table = dataset.episode_columns
-    rows: Array = table["start"] + table["length"] - 1
-    return rows
 
 
 def n_step_returns(

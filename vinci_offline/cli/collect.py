@@ -10,6 +10,7 @@ import typer
 
 from vinci_offline.cli.console import err
 from vinci_offline.cli.options import with_options
+from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.envs.options import CollectOptions
 
 
@@ -30,7 +31,7 @@ def collect(
 
     dataset = record(env, output, **vars(options))
     table = dataset.episodes
-    if not math.isfinite(table["return"].sum()):
+    if not math.isfinite(table[RETURN].sum()):
         err.print(
             f"{output} has rewards that are not finite: vinci-offline validate {output} says where",
             markup=False,
@@ -38,5 +39,5 @@ def collect(
     print(f"{output}: {len(dataset):,} rows")
     if options.policy != ["random-state"]:
         print(
-            f"{len(table):,} episode{'s' if len(table) > 1 else ''}, mean return {table['return'].mean():.2f}"
+            f"{len(table):,} episode{'s' if len(table) > 1 else ''}, mean return {table[RETURN].mean():.2f}"
         )

@@ -10,6 +10,7 @@ import typer
 
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.tables import show_table
+from vinci_offline.data.episode_columns import START
 from vinci_offline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def convert(
 
 
 def _tell(imported: Imported, exported: Exported, *, as_json: bool) -> None:
-    rows, episodes = len(imported.dataset), len(imported.dataset.episode_columns["start"])
+    rows, episodes = len(imported.dataset), len(imported.dataset.episode_columns[START])
     if as_json:
         print_json(
             {

@@ -8,6 +8,7 @@ import typer
 
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.tables import show_table
+from vinci_offline.data.episode_columns import LENGTH, RETURN
 
 
 def datasets(
@@ -36,7 +37,7 @@ def _describe(name: str) -> dict[str, Any]:
         "path": str(dataset.path),
         "env": dataset.spec.id,
         "rows": len(dataset),
-        "episodes": len(dataset.episode_columns["length"]),
-        "return_mean": float(dataset.episode_columns["return"].mean()),
+        "episodes": len(dataset.episode_columns[LENGTH]),
+        "return_mean": float(dataset.episode_columns[RETURN].mean()),
         "about": summary_line(name),
     }

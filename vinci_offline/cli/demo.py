@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vinci_offline.cli.console import err, print_json
+from vinci_offline.data.episode_columns import RETURN
 
 if TYPE_CHECKING:
     from vinci_offline.data.dataset import Dataset
@@ -63,7 +64,7 @@ def demo(
         output / "returns.png",
         {
             "random policy": random.returns,
-            "dataset": dataset.episodes["return"].to_numpy(),
+            "dataset": dataset.episodes[RETURN].to_numpy(),
             "trained policy": trained.returns,
         },
         title=f"{_ENV}: learned from random actions alone",
@@ -73,7 +74,7 @@ def demo(
         print_json(
             {
                 "random": random.to_json(),
-                "dataset": dataset.episodes["return"].mean(),
+                "dataset": dataset.episodes[RETURN].mean(),
                 "trained": trained.to_json(),
             }
         )
@@ -84,7 +85,7 @@ def demo(
 def _show(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluation) -> None:
     from vinci_offline.cli.tables import show_table
 
-    recorded = dataset.episodes["return"]
+    recorded = dataset.episodes[RETURN]
     show_table(
         [
             ("random policy", f"{random.return_mean:.0f}", f"{random.return_std:.0f}", f"{random.episodes}"),

@@ -13,6 +13,7 @@ from vinci_offline.cli.console import print_json
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
 from vinci_offline.curate.choice import Choice
+from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.errors import UsageError
 from vinci_offline.options import option
 
@@ -164,7 +165,7 @@ def _tell(written: list[tuple[Dataset, list[str], list[str]]], *, as_json: bool)
         print_json({"parts": [_described(*each) for each in written]})
         return
     header = ("", "rows", "episodes", "mean return")
-    tables = [(dataset, dataset.episode_columns["return"]) for dataset, _, _ in written]
+    tables = [(dataset, dataset.episode_columns[RETURN]) for dataset, _, _ in written]
     rows = [
         (str(each.path), f"{len(each):,}", f"{len(sums):,}", f"{sums.mean():.6g}") for each, sums in tables
     ]
@@ -177,7 +178,7 @@ def _tell(written: list[tuple[Dataset, list[str], list[str]]], *, as_json: bool)
 
 
 def _described(dataset: Dataset, lost: list[str], notes: list[str]) -> dict[str, object]:
-    returns = dataset.episode_columns["return"]
+    returns = dataset.episode_columns[RETURN]
     return {
         "file": str(dataset.path),
         "rows": len(dataset),

@@ -11,6 +11,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episodes import episodes_of, known_facts, last_rows
 from vinci_offline.types import Array, Columns
 
 
@@ -63,15 +64,15 @@ def pieces(dataset: Dataset) -> tuple[Array, Array, Array]:
         First rows, lengths, and the episodes that they belong to.
     """
     table = dataset.episode_columns
-    start, length = runs(dataset.columns, table["start"] + table["length"] - 1)
-    episode = np.searchsorted(table["start"], start, "right") - 1
+    start, length = runs(dataset.columns, last_rows(table))
+    episode = episodes_of(table, start)
     return start, length, episode
 
 
 def trajectories(dataset: Dataset) -> Iterator[Trajectory]:
     """The dataset as episodes; one from which rows are missing comes in pieces, all but perhaps the last cut."""
     table = dataset.episode_columns
-    facts = [name for name in table if name not in {"start", "length", "return", "terminated", "truncated"}]
+    facts = known_facts(table)
     observed = _observation_paths(dataset)
     stepped = [
         path

@@ -17,6 +17,8 @@ from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import LENGTH, RELABELLED, RETURN, START, TERMINATED, TRUNCATED
+from vinci_offline.data.episodes import last_rows
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import DictSpace, difference
 from vinci_offline.types import Array, Columns
@@ -185,7 +187,7 @@ def _goals(dataset: Dataset, strategy: Strategy, rng: np.random.Generator) -> Ar
     if strategy == "random":
         return (draws * len(dataset)).astype(np.int64)
     table, rows = dataset.episode_columns, np.arange(len(dataset))
-    start, length = runs(dataset.columns, table["start"] + table["length"] - 1)
+    start, length = runs(dataset.columns, last_rows(table))
     left = np.repeat(start + length, length) - rows
     return rows + (draws * left).astype(np.int64)
 
@@ -195,7 +197,7 @@ def _recorded(dataset: Dataset) -> Dataset:
 
     def table() -> Columns:
         mine = dataset.episode_columns
-        return {**mine, "relabelled": np.zeros(len(mine["start"]), np.int64)}
+        return {**mine, RELABELLED: np.zeros(len(mine[START]), np.int64)}
 
     return Dataset(dataset.columns, dataset.spec, table=table, attributes=dataset.attributes)
 
@@ -238,16 +240,16 @@ def _copy(
 
     def table() -> Columns:
         mine = dataset.episode_columns
-        episodes = np.repeat(np.arange(len(mine["start"])), mine["length"])
+        episodes = np.repeat(np.arange(len(mine[START])), mine[LENGTH])
         facts: dict[str, Any] = {name: values[episodes] for name, values in mine.items()}
         return {
             **facts,
-            "start": np.arange(len(dataset)),
-            "length": np.ones(len(dataset), np.int64),
-            "return": rewards.astype(np.float64),
-            "terminated": terminals,
-            "truncated": ~terminals,
-            "relabelled": np.full(len(dataset), number),
+            START: np.arange(len(dataset)),
+            LENGTH: np.ones(len(dataset), np.int64),
+            RETURN: rewards.astype(np.float64),
+            TERMINATED: terminals,
+            TRUNCATED: ~terminals,
+            RELABELLED: np.full(len(dataset), number),
         }
 
     return Dataset(LazyColumns(columns), dataset.spec, table=table, attributes=dataset.attributes)

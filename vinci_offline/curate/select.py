@@ -14,6 +14,8 @@ from vinci_offline.curate.choice import Choice
 from vinci_offline.curate.expression import Expression
 from vinci_offline.data.dataframe import frame_names
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import LENGTH, RETURN, START
+from vinci_offline.data.episodes import episodes_of
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
@@ -38,7 +40,7 @@ class Chosen:
     def size(self) -> int:
         """The number of rows."""
         return (
-            int(self.source.episode_columns["length"][self.episodes].sum())
+            int(self.source.episode_columns[LENGTH][self.episodes].sum())
             if self.rows is None
             else len(self.rows)
         )
@@ -50,14 +52,14 @@ class Chosen:
 
     def episodes_of(self, rows: Array) -> Array:
         """The source's episode of each row."""
-        return np.searchsorted(self.source.episode_columns["start"], rows, "right") - 1
+        return episodes_of(self.source.episode_columns, rows)
 
     def all_rows(self) -> Array:
         """The numbers of the rows."""
         if self.rows is not None:
             return self.rows
         table = self.source.episode_columns
-        start, length = table["start"][self.episodes], table["length"][self.episodes]
+        start, length = table[START][self.episodes], table[LENGTH][self.episodes]
         return np.repeat(start - (np.cumsum(length) - length), length) + np.arange(length.sum())
 
     def with_rows(self) -> Array:
@@ -82,7 +84,7 @@ def choose(sources: Sequence[Dataset], choice: Choice) -> list[Chosen]:
     condition = None if choice.where is None else Expression(choice.where)
     kept = []
     for source in sources:
-        every = Chosen(source, np.arange(len(source.episode_columns["start"]))[choice.episodes])
+        every = Chosen(source, np.arange(len(source.episode_columns[START]))[choice.episodes])
         kept.append(every if condition is None else _where(every, condition))
     if choice.top_returns is not None:
         kept = _best(kept, choice.top_returns)
@@ -154,7 +156,7 @@ def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Dataset]:
 
 
 def _where(every: Chosen, condition: Expression) -> Chosen:
-    table = {name: values for name, values in every.source.episode_columns.items() if name != "start"}
+    table = {name: values for name, values in every.source.episode_columns.items() if name != START}
     known = {**{f"episode.{name}": values for name, values in table.items()}}
     columns = frame_names(every.source.columns)
     known |= {name: values for name, values in table.items() if name not in columns}
@@ -165,8 +167,8 @@ def _where(every: Chosen, condition: Expression) -> Chosen:
             f"{every.source.path or 'the dataset'} has no {', '.join(sorted(unknown))}: there are {there}"
         )
     if not condition.names - set(known) - {"episode"}:
-        numbers = {**known, "episode": np.arange(len(table["length"]))}
-        found = np.broadcast_to(condition.evaluate(numbers.__getitem__), len(table["length"]))
+        numbers = {**known, "episode": np.arange(len(table[LENGTH]))}
+        found = np.broadcast_to(condition.evaluate(numbers.__getitem__), len(table[LENGTH]))
         return Chosen(every.source, every.episodes[found[every.episodes]])
     return Chosen(every.source, every.episodes, _rows_where(every, condition, known, columns))
 
@@ -175,7 +177,7 @@ def _rows_where(
     every: Chosen, condition: Expression, known: dict[str, Array], columns: dict[str, tuple[str, int | None]]
 ) -> Array:
     """The rows that meet a condition, looked at in blocks: memory does not grow with the columns."""
-    source, start = every.source, every.source.episode_columns["start"]
+    source, start = every.source, every.source.episode_columns[START]
     in_episodes = np.zeros(len(start), np.bool_)
     in_episodes[every.episodes] = True
     found = []
@@ -202,7 +204,7 @@ def _best(kept: Sequence[Chosen], fraction: float) -> list[Chosen]:
     """The episodes of the highest return among all sources; of equal ones the first."""
     episodes = [each.with_rows() for each in kept]
     returns = np.concatenate(
-        [each.source.episode_columns["return"][own] for each, own in zip(kept, episodes, strict=True)]
+        [each.source.episode_columns[RETURN][own] for each, own in zip(kept, episodes, strict=True)]
     )
     count = math.ceil(fraction * len(returns))
     best = np.zeros(len(returns), np.bool_)

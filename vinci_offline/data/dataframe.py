@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
@@ -59,8 +60,8 @@ def to_frame(
     unknown = [path for path in chosen or () if path not in columns]
     if unknown:
         raise DatasetError(f"no column {', '.join(unknown)}; there are {', '.join(columns)}")
-    numbers = np.repeat(np.arange(len(episodes["start"])), episodes["length"])
-    steps = np.arange(len(numbers)) - np.repeat(episodes["start"], episodes["length"])
+    numbers = np.repeat(np.arange(len(episodes[START])), episodes[LENGTH])
+    steps = np.arange(len(numbers)) - np.repeat(episodes[START], episodes[LENGTH])
     blocks = [pd.DataFrame({"episode": numbers, "step": steps}, copy=False)]
     blocks += [_block(path, columns[path]) for path in columns if chosen is None or path in chosen]
     return pd.concat(blocks, axis="columns")

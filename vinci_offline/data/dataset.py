@@ -16,6 +16,7 @@ from vinci_offline.data.casting import cast as cast_values
 from vinci_offline.data.casting import storage_dtype
 from vinci_offline.data.columns import LazyColumns, chained, in_memory
 from vinci_offline.data.digest import hash_of
+from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.data.hdf5.inspect import inspect
 from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored_table
 from vinci_offline.data.indexing import chosen_indices, episode_rows
@@ -288,10 +289,10 @@ class Dataset:
             DatasetError: an index is out of range, or nothing is left.
         """
         table = self.episode_columns
-        chosen = chosen_indices(episodes, len(table["start"]), "episode")
-        start, length = table["start"][chosen], table["length"][chosen]
+        chosen = chosen_indices(episodes, len(table[START]), "episode")
+        start, length = table[START][chosen], table[LENGTH][chosen]
         selected = {name: values[chosen] for name, values in table.items()}
-        selected["start"] = np.cumsum(length) - length
+        selected[START] = episode_tables.starts(length)
         return self._view(episode_rows(start, length), lambda: selected)
 
     def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
@@ -312,10 +313,10 @@ class Dataset:
             rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
 
         def table() -> Columns:
-            numbers = np.searchsorted(self.episode_columns["start"], chosen, "right") - 1
+            numbers = episode_tables.episodes_of(self.episode_columns, chosen)
             follows = (np.diff(chosen) == 1) & (np.diff(numbers) == 0)
             pieces = episode_tables.derive(view.columns, np.flatnonzero(~follows) + 1)
-            return episode_tables.inherit(pieces, self.episode_columns, numbers[pieces["start"]])
+            return episode_tables.inherit(pieces, self.episode_columns, numbers[pieces[START]])
 
         view = self._view(rows, table)
         return view
@@ -417,11 +418,7 @@ def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = No
 
 
 def _chained_table(parts: Sequence[Dataset]) -> Columns:
-    tables = [part.episode_columns for part in parts]
-    names = [name for name in tables[0] if all(name in table for table in tables)]
-    table = {name: np.concatenate([table[name] for table in tables]) for name in names}
-    table["start"] = np.cumsum(table["length"]) - table["length"]
-    return table
+    return episode_tables.chained([part.episode_columns for part in parts])
 
 
 def _equal(one: Array, other: Array) -> bool:

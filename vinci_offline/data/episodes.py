@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vinci_offline.data.columns import LazyColumns
+from vinci_offline.data.episode_columns import (
+    DERIVED,
+    LENGTH,
+    RETURN,
+    SEED,
+    START,
+    TERMINATED,
+    TRUNCATED,
+)
 from vinci_offline.data.layout import REWARDS, TERMINALS, TIMEOUTS
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
@@ -15,30 +24,37 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FIRST = ("start", "length", "return", "seed", "terminated", "truncated")
+_FIRST = (START, LENGTH, RETURN, SEED, TERMINATED, TRUNCATED)
+FLAG_COLUMNS = {TERMINATED: TERMINALS, TRUNCATED: TIMEOUTS}
+"""The table's columns that repeat a flag of an episode's last row, and the column of that flag."""
 
 
 class EpisodeTable:
-    """Gathers the episodes of successive appends."""
+    """Episodes of successive appends."""
 
     def __init__(self) -> None:
         self._parts: list[Columns] = []
         self._without = False
 
     def append(self, rows: Mapping[str, Array], episodes: Mapping[str, Array] | None, start: int) -> None:
-        """Add the episodes that ``rows`` are made of; ``start`` is the file row of the first.
+        """Add the episodes that ``rows`` are made of.
+
+        Args:
+            rows: the columns of the rows.
+            episodes: an entry an episode, as `DatasetWriter.append` takes them; None for rows without episodes.
+            start: the file row of the first of the rows.
 
         Raises:
-            DatasetError: the entries do not describe these rows, or differ from the earlier ones in kind.
+            DatasetError: the entries do not describe these rows, or earlier appends had other entries.
         """
         if episodes is None or self._without:
             if self._parts or episodes is not None:
                 raise DatasetError("append: episodes were given for some rows and not for others")
             self._without = True
             return
-        entries = {name: np.asarray(values) for name, values in episodes.items() if name != "start"}
+        entries = {name: np.asarray(values) for name, values in episodes.items() if name != START}
         part = complete(rows, entries)
-        part["start"] += start
+        part[START] += start
         if self._parts and set(part) != set(self._parts[0]):
             raise DatasetError(
                 f"append: episodes have {', '.join(part)}, and earlier ones {', '.join(self._parts[0])}"
@@ -46,24 +62,23 @@ class EpisodeTable:
         self._parts.append(part)
 
     def describe(self, episodes: Mapping[str, Array], count: int) -> None:
-        """Take the whole table at once; ``count`` rows were appended without episodes.
+        """Take the whole table at once, after ``count`` rows were appended without episodes.
 
         Raises:
             DatasetError: episodes were given before, or these do not describe so many rows.
         """
         table = {name: np.asarray(values) for name, values in episodes.items()}
-        missing = [name for name in ("length", "return", "terminated", "truncated") if name not in table]
+        missing = [name for name in DERIVED if name != START and name not in table]
         if self._parts or missing:
             what = f"the entries {', '.join(missing)} are missing" if missing else "they were given already"
             raise DatasetError(f"episodes: {what}")
-        length = table["length"].astype(np.int64)
-        table["start"] = np.cumsum(length) - length
+        table[START] = starts(table[LENGTH].astype(np.int64))
         if wrong := inconsistencies(table, count):
             raise DatasetError(f"episodes: {wrong[0]}")
         self._parts.append(table)
 
     def arrays(self) -> Columns:
-        """The whole table; empty where there are no episodes."""
+        """Return the whole table; empty where there are no episodes."""
         if not self._parts:
             return {}
         return ordered(
@@ -71,18 +86,42 @@ class EpisodeTable:
         )
 
 
+def starts(length: Array) -> Array:
+    """Return ``[E]`` the first rows of episodes that follow each other without gaps, from their lengths."""
+    return np.asarray(np.cumsum(length) - length)
+
+
+def last_rows(table: Mapping[str, Array]) -> Array:
+    """Return ``[E]`` the last row of each episode."""
+    return np.asarray(table[START] + table[LENGTH] - 1)
+
+
+def episodes_of(table: Mapping[str, Array], rows: Array) -> Array:
+    """Return the number of the episode that each of ``rows`` lies in."""
+    return np.asarray(np.searchsorted(table[START], rows, "right") - 1)
+
+
+def known_facts(table: Mapping[str, Array]) -> list[str]:
+    """Return the names of the table's columns that do not follow from the rows, such as ``seed``."""
+    return [name for name in table if name not in DERIVED]
+
+
 def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
-    """A table of consecutive episodes that covers ``rows``, from their ``length`` and what else is given.
+    """Return a table of consecutive episodes that covers ``rows``; what is missing is computed.
+
+    Args:
+        rows: the columns of the rows.
+        entries: ``length``, and what else is given.
 
     Raises:
         DatasetError: the lengths do not add up to the rows, or an entry is not one number an episode.
     """
     count = _count(rows)
-    if "length" not in entries:
+    if LENGTH not in entries:
         raise DatasetError("episodes: the entry 'length' is missing")
-    if not whole(entries["length"]):
+    if not whole(entries[LENGTH]):
         raise DatasetError("episodes: a length that is no whole number")
-    length = entries["length"].astype(np.int64)
+    length = entries[LENGTH].astype(np.int64)
     wrong = [
         name
         for name, values in entries.items()
@@ -96,24 +135,19 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
         raise DatasetError("episodes: a length below one")
     if length.sum() != count:
         raise DatasetError(f"episodes: lengths add up to {length.sum()}, and there are {count} rows")
-    start = np.cumsum(length) - length
-    last = start + length - 1
-    table = {
-        "start": start,
-        "length": length,
-        **{k: v for k, v in entries.items() if k not in {"start", "length"}},
-    }
-    if "return" not in table:
-        table["return"] = returns(_pieces(rows, REWARDS), start)
-    for name, path in (("terminated", TERMINALS), ("truncated", TIMEOUTS)):
+    table = {**entries, START: starts(length), LENGTH: length}
+    if RETURN not in table:
+        table[RETURN] = returns(_blocks(rows, REWARDS), table[START])
+    for name, path in FLAG_COLUMNS.items():
         if name not in table:
+            last = last_rows(table)
             flags = rows.gather(path, last) if isinstance(rows, LazyColumns) else rows[path][last]
             table[name] = flags.astype(np.bool_)
     return ordered(table)
 
 
 def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
-    """The episodes that the flags end, and those that ``breaks`` cut; columns of a file are read in blocks.
+    """Return the episodes that the flags end, and those that ``breaks`` begin. Columns of a file are read in blocks.
 
     Args:
         rows: columns; rewards, terminals and timeouts are read.
@@ -123,36 +157,44 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
     ends = [
         first + np.flatnonzero(flags)
         for path in (TERMINALS, TIMEOUTS)
-        for first, flags in _pieces(rows, path)
+        for first, flags in _blocks(rows, path)
     ]
     begins = [np.zeros(1, np.int64), *(each + 1 for each in ends), *([] if breaks is None else [breaks])]
     start = np.unique(np.concatenate(begins))
     start = start[start < count]
-    return complete(rows, {"length": np.diff(start, append=count)})
+    return complete(rows, {LENGTH: np.diff(start, append=count)})
 
 
 def inherit(pieces: Columns, table: Mapping[str, Array], episodes: Array) -> Columns:
-    """The table of ``pieces`` of episodes, with what else ``table`` knows of the ones that they are pieces of.
+    """Return the table of pieces of episodes, with what is known of the whole episodes.
 
     Args:
         pieces: the pieces' own table.
         table: the table of the whole episodes.
-        episodes: ``[E]`` which episode each piece belongs to.
+        episodes: ``[E]`` the episode that each piece belongs to.
     """
     known = {name: values[episodes] for name, values in table.items() if name not in pieces}
     return ordered({**pieces, **known})
 
 
-def returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
-    """Undiscounted sums of rewards in float64, one for each episode that begins at ``start``.
+def chained(tables: list[Mapping[str, Array]]) -> Columns:
+    """Return the table of several datasets one after the other; columns that not all of them have are left out."""
+    names = [name for name in tables[0] if all(name in table for table in tables)]
+    table = {name: np.concatenate([table[name] for table in tables]) for name in names}
+    table[START] = starts(table[LENGTH])
+    return table
+
+
+def returns(blocks: Iterable[tuple[int, Array]], start: Array) -> Array:
+    """Return the undiscounted sum of rewards in float64 of each episode that begins at ``start``.
 
     Args:
-        pieces: the rewards in blocks of rows, each with its first row.
+        blocks: the rewards in blocks of rows, each with its first row.
         start: ascending rows; each episode reaches to the next one's start.
     """
     totals = np.zeros(len(start))
-    for first, rewards in pieces:
-        # An episode may begin in an earlier piece.
+    for first, rewards in blocks:
+        # An episode may begin in an earlier block.
         begun = max(int(np.searchsorted(start, first, "right")) - 1, 0)
         ended = int(np.searchsorted(start, first + len(rewards)))
         if begun < ended:
@@ -162,35 +204,27 @@ def returns(pieces: Iterable[tuple[int, Array]], start: Array) -> Array:
     return totals
 
 
-def _count(rows: Mapping[str, Array]) -> int:
-    return rows.shape(REWARDS)[0] if isinstance(rows, LazyColumns) else len(rows[REWARDS])
-
-
-def _pieces(rows: Mapping[str, Array], path: str) -> Iterable[tuple[int, Array]]:
-    return rows.blocks(path) if isinstance(rows, LazyColumns) else [(0, rows[path])]
-
-
 def ordered(table: Mapping[str, Array]) -> Columns:
-    """The table with its known entries first."""
+    """Return the table with its known columns first."""
     known = [name for name in _FIRST if name in table]
     return {name: table[name] for name in [*known, *(name for name in table if name not in known)]}
 
 
 def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
-    """What keeps a stored table from describing ``count`` rows; empty where nothing does."""
-    missing = [name for name in ("start", "length") if name not in table]
+    """Return what keeps a stored table from describing ``count`` rows; empty for a sound table."""
+    missing = [name for name in (START, LENGTH) if name not in table]
     if missing:
         return [f"has no {' and no '.join(missing)}"]
-    if fractions := [name for name in ("start", "length") if not whole(table[name])]:
+    if fractions := [name for name in (START, LENGTH) if not whole(table[name])]:
         return [f"has a {fractions[0]} that is no whole number"]
-    start, length = table["start"].astype(np.int64), table["length"].astype(np.int64)
+    start, length = table[START].astype(np.int64), table[LENGTH].astype(np.int64)
     found = []
     wrong = (length < 1) | (length > count)
     if wrong.any():
         found.append(f"episode {int(np.argmax(wrong))} has length {length[wrong][0]}")
     elif length.sum() != count:
         found.append(f"lengths add up to {length.sum()}, and there are {count} rows")
-    expected = np.cumsum(length) - length
+    expected = starts(length)
     if (start != expected).any():
         first = int(np.argmax(start != expected))
         found.append(
@@ -200,14 +234,22 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
 
 
 def whole(values: Array) -> bool:
-    """Whether all of them are whole numbers, of whatever dtype."""
+    """Return whether all values are whole numbers, whatever their dtype."""
     return values.dtype.kind in "iu" or (
         values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.trunc(values))).all())
     )
 
 
 def frame(table: Mapping[str, Array]) -> DataFrame:
-    """The table as a DataFrame."""
+    """Return the table as a DataFrame."""
     import pandas as pd
 
     return pd.DataFrame(dict(table))
+
+
+def _count(rows: Mapping[str, Array]) -> int:
+    return rows.shape(REWARDS)[0] if isinstance(rows, LazyColumns) else len(rows[REWARDS])
+
+
+def _blocks(rows: Mapping[str, Array], path: str) -> Iterable[tuple[int, Array]]:
+    return rows.blocks(path) if isinstance(rows, LazyColumns) else [(0, rows[path])]

@@ -10,7 +10,8 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episodes import returns
+from vinci_offline.data.episode_columns import LENGTH, START, TERMINATED
+from vinci_offline.data.episodes import episodes_of, returns
 from vinci_offline.errors import UsageError
 from vinci_offline.spec import BoxSpace, DiscreteSpace, is_countable
 from vinci_offline.types import Array, FloatArray
@@ -42,7 +43,7 @@ def behaviour_value(dataset: Dataset, gamma: float) -> dict[str, float]:
     if not 0 <= gamma <= 1:
         raise UsageError(f"gamma {gamma:g}: a discount is between 0 and 1")
     table = dataset.episode_columns
-    start = table["start"]
+    start = table[START]
 
     def discounted() -> Iterator[tuple[int, Array]]:
         for first, rewards in dataset.columns.blocks(layout.REWARDS):
@@ -54,8 +55,8 @@ def behaviour_value(dataset: Dataset, gamma: float) -> dict[str, float]:
     with np.errstate(invalid="ignore", over="ignore"):
         spread = float(earned.std(ddof=1)) / math.sqrt(len(earned)) if len(earned) > 1 else math.nan
         mean = float(earned.mean())
-    cut = ~table["terminated"].astype(np.bool_)
-    unseen = float((cut * np.power(gamma, table["length"], dtype=np.float64)).mean())
+    cut = ~table[TERMINATED].astype(np.bool_)
+    unseen = float((cut * np.power(gamma, table[LENGTH], dtype=np.float64)).mean())
     return {"gamma": gamma, "mean": mean, "standard_error": spread, "unseen": unseen}
 
 
@@ -117,7 +118,7 @@ def _from_neighbours(dataset: Dataset) -> dict[str, Any] | None:
         return None
     deviation = seen.std(axis=0)
     seen = (seen - seen.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    episodes = np.searchsorted(dataset.episode_columns["start"], rows, "right") - 1
+    episodes = episodes_of(dataset.episode_columns, rows)
     if episodes[0] == episodes[-1]:
         episodes = np.arange(len(rows))  # of one episode alone, every other row is a candidate
     queries = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _QUERIES)).astype(np.int64))

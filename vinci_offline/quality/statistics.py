@@ -11,6 +11,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import LENGTH, RETURN
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space
 from vinci_offline.types import Array, FloatArray
@@ -80,7 +81,7 @@ def summarize(dataset: Dataset) -> dict[str, Any]:
         names; ``provenance``: the attributes.
     """
     table = dataset.episode_columns
-    returns, lengths = table["return"], table["length"]
+    returns, lengths = table[RETURN], table[LENGTH]
     rewards = column_moments(dataset, layout.REWARDS)
     observed = {path: column_moments(dataset, path) for path in _paths(dataset, layout.OBSERVATIONS)}
     acted = column_moments(dataset, layout.ACTIONS)

@@ -10,6 +10,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import LENGTH, RETURN
 from vinci_offline.quality.behaviour import behaviour_value, stochasticity
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.statistics import summarize
@@ -63,8 +64,8 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
     table = dataset.episode_columns
     found = {
         **summarize(dataset),
-        "returns": distribution(table["return"]),
-        "lengths": distribution(table["length"]),
+        "returns": distribution(table[RETURN]),
+        "lengths": distribution(table[LENGTH]),
         "reward_mode_share": _mode_share(dataset),
         "behaviour_value": value,
         "stochasticity": stochasticity(dataset),
@@ -79,7 +80,7 @@ def picture(dataset: Dataset) -> Picture:
     table = dataset.episode_columns
     actions = dataset.columns.gather(layout.ACTIONS, rows)
     plane, explained = _plane(dataset, rows)
-    return Picture(table["return"], table["length"], actions.reshape(len(rows), -1), plane, explained)
+    return Picture(table[RETURN], table[LENGTH], actions.reshape(len(rows), -1), plane, explained)
 
 
 def _mode_share(dataset: Dataset) -> float:

@@ -18,7 +18,7 @@ import pytest
 
 from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.registry import find_format, recognise
-from vinci_offline.data import layout
+from vinci_offline.data import episode_columns, layout
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.dataset import Dataset
@@ -138,9 +138,9 @@ class FormatContract:
     def test_episodes_and_how_they_ended_come_back(self, case: FormatCase, written: Path) -> None:
         """Terminals and timeouts are kept apart."""
         table = read(written, kind=case.kind, options=case.options).dataset.episode_columns
-        assert table["length"].tolist() == list(LENGTHS)
-        assert table["terminated"].tolist() == list(TERMINATED)
-        assert table["truncated"].tolist() == [not ended for ended in TERMINATED]
+        assert table[episode_columns.LENGTH].tolist() == list(LENGTHS)
+        assert table[episode_columns.TERMINATED].tolist() == list(TERMINATED)
+        assert table[episode_columns.TRUNCATED].tolist() == [not ended for ended in TERMINATED]
 
     def test_it_is_recognised(self, case: FormatCase, written: Path) -> None:
         """No format before it in the registry takes the file for its own."""
@@ -154,7 +154,10 @@ class FormatContract:
         assert _content(written) == before
         write(example(case.spec), written, kind=case.kind, settings=case.writing, overwrite=True)
         assert (
-            read(written, kind=case.kind, options=case.options).dataset.episode_columns["length"].sum() == 13
+            read(written, kind=case.kind, options=case.options)
+            .dataset.episode_columns[episode_columns.LENGTH]
+            .sum()
+            == 13
         )
 
     def test_a_failure_leaves_nothing(self, case: FormatCase, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from keras import ops
 
 from vinci_offline.batches.transitions import TransitionReader
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import UsageError
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
@@ -51,14 +52,14 @@ def split_episodes(dataset: Dataset, fraction: float | None) -> Split:
     if fraction is None:
         return Split(dataset)
     table = dataset.episode_columns
-    count = len(table["start"])
+    count = len(table[START])
     if count < 2:
         raise UsageError("--validation holds out whole episodes, and the dataset has one: leave it out")
     order = np.random.default_rng([_SPLIT_KEY, count]).permutation(count)
     held = min(max(1, round(fraction * count)), count - 1)
     kept = np.sort(order[held:])
     rows = np.concatenate(
-        [np.arange(s, s + n) for s, n in zip(table["start"][kept], table["length"][kept], strict=True)]
+        [np.arange(s, s + n) for s, n in zip(table[START][kept], table[LENGTH][kept], strict=True)]
     )
     return Split(dataset.select_episodes(kept), dataset.select_episodes(np.sort(order[:held])), rows)
 

@@ -15,6 +15,8 @@ from vinci_offline.data.assembly.flat import flags, flat_ends
 from vinci_offline.data.assembly.logged import Logged, assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import TRUNCATED
+from vinci_offline.data.episodes import last_rows
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
@@ -76,7 +78,7 @@ class D4rlFormat(Format):
                 if not (padded and column == layout.NEXT_OBSERVATIONS):
                     put(file, column, source.column(column))
             file.attrs[_PADDED] = padded
-        timed_out = int(dataset.episode_columns["truncated"].sum())
+        timed_out = int(dataset.episode_columns[TRUNCATED].sum())
         decisions = [f"{len(dataset):,} rows under D4RL's names, next_observations among them"]
         if padded:
             decisions = [
@@ -108,7 +110,7 @@ class _Padded:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         table = dataset.episode_columns
-        self._last = table["start"] + table["length"] - 1
+        self._last = last_rows(table)
 
     def column(self, path: str) -> Array:
         values = self._dataset.columns[path]

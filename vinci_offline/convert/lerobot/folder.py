@@ -15,6 +15,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episodes import known_facts
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
@@ -88,8 +89,7 @@ class LerobotFormat(Format):
 
 def _lost(dataset: Dataset) -> list[str]:
     lost = ["the environment's spaces, id and arguments"]
-    known = {"start", "length", "return", "terminated", "truncated"}
-    lost += [f"{name} of each episode" for name in dataset.episode_columns if name not in known]
+    lost += [f"{name} of each episode" for name in known_facts(dataset.episode_columns)]
     if names := [name for name in dataset.attributes if name != "lerobot"]:
         lost.append(f"provenance ({', '.join(map(printable, names))})")
     if any(len(dataset.columns.shape(path)) > 2 for path in layout.spec_slots(dataset.spec)):

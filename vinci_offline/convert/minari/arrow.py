@@ -25,6 +25,7 @@ from vinci_offline.convert.sources.images import frames
 from vinci_offline.convert.trajectories import trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import SEED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
@@ -170,8 +171,8 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
             with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table)
         known: dict[str, Any] = {"id": number, "total_steps": len(each)}
-        if "seed" in each.facts:
-            known["seed"] = int(each.facts["seed"])
+        if SEED in each.facts:
+            known["seed"] = int(each.facts[SEED])
         (place / METADATA).write_text(json.dumps(known), encoding="utf-8")
     return number + 1
 

@@ -12,6 +12,7 @@ from vinci_offline.convert.trajectories import Trajectory
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.episode_columns import SEED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
@@ -175,7 +176,7 @@ def _trajectory(part: _Part, infos: list[str], terminated: bool) -> Trajectory:
     for key in infos:
         values = episode.infos[key]
         steps[f"{layout.INFOS}/{key}"] = values[len(values) - len(episode) :]
-    facts = {} if episode.seed is None else {"seed": episode.seed}
+    facts = {} if episode.seed is None else {SEED: episode.seed}
     return Trajectory(
         {path: values[first : last + 1] for path, values in episode.observations.items()},
         {path: values[first:last] for path, values in steps.items()},

@@ -26,6 +26,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import DERIVED, SEED, TERMINATED, TRUNCATED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
@@ -131,7 +132,7 @@ def _said(dataset: Dataset) -> list[str]:
         said.append(
             f"{cut} episodes lack rows: each of their pieces is an episode, and all but the last truncated"
         )
-    if unfinished := int((~(table["terminated"] | table["truncated"])).sum()):
+    if unfinished := int((~(table[TERMINATED] | table[TRUNCATED])).sum()):
         said.append(f"{unfinished} episodes end unfinished: they are truncated")
     if any(path.startswith(f"{layout.INFOS}/") for path in dataset.columns):
         said.append("infos begin with a row of zeros, where Minari keeps what reset returned")
@@ -139,7 +140,7 @@ def _said(dataset: Dataset) -> list[str]:
 
 
 def _lost(dataset: Dataset) -> list[str]:
-    known = {"start", "length", "return", "terminated", "truncated", "seed"}
+    known = {*DERIVED, SEED}
     lost = [f"{name} of each episode" for name in dataset.episode_columns if name not in known]
     if names := [name for name in dataset.attributes if name != "minari"]:
         lost.append(f"provenance ({', '.join(map(printable, names))})")

@@ -13,6 +13,7 @@ from vinci_offline.convert.sources.images import frames
 from vinci_offline.convert.trajectories import trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import SEED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
@@ -106,8 +107,8 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
         for number, each in enumerate(trajectories(dataset)):
             group = file.create_group(f"episode_{number}")
             group.attrs.update({"id": number, "total_steps": len(each)})
-            if "seed" in each.facts:
-                group.attrs["seed"] = int(each.facts["seed"])
+            if SEED in each.facts:
+                group.attrs["seed"] = int(each.facts[SEED])
             for path, values in stored(each, dataset.spec).items():
                 put(group, paths.get(path, path), values, chunks=True, maxshape=(None, *values.shape[1:]))
     return number + 1

@@ -15,13 +15,13 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.episode_columns import DERIVED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array, Columns
 
 _BOOKKEEPING = {"is_first", "is_last", "is_terminal", "discount"}
 _METADATA = "episode_metadata"
-_OWN_FACTS = {"start", "length", "return", "terminated", "truncated"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Gathered:
 
     def table(self) -> Columns:
         """What else is known of each episode."""
-        names = [name for name in self._facts if name not in _OWN_FACTS]
+        names = [name for name in self._facts if name not in DERIVED]
         return {name: np.concatenate([each[name] for each in self._known]) for name in names}
 
     def tell(self, decisions: list[str]) -> None:

@@ -24,6 +24,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import DERIVED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
@@ -124,7 +125,7 @@ def _features(dataset: Dataset) -> tuple[dict[str, Feature], dict[str, Feature]]
     facts = {
         name: Feature((), np.dtype(np.int64))
         for name, values in dataset.episode_columns.items()
-        if name not in {"start", "length", "return", "terminated", "truncated"} and values.dtype.kind in "biu"
+        if name not in DERIVED and values.dtype.kind in "biu"
     }
     return steps, facts
 
@@ -165,7 +166,7 @@ def _publish(path: Path, content: Mapping[str, Any]) -> None:
 
 def _lost(dataset: Dataset, facts: Mapping[str, Feature]) -> list[str]:
     lost = ["the bounds of spaces, the environment's id and arguments"]
-    known = {"start", "length", "return", "terminated", "truncated", *facts}
+    known = {*DERIVED, *facts}
     lost += [f"{printable(name)} of each episode" for name in dataset.episode_columns if name not in known]
     if dataset.attributes:
         lost.append(f"provenance ({', '.join(map(printable, dataset.attributes))})")

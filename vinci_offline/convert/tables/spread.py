@@ -8,6 +8,7 @@ import numpy as np
 
 from vinci_offline.data.dataframe import frame_name, groups
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import START
 from vinci_offline.errors import SpecError
 from vinci_offline.types import Array, Columns
 
@@ -48,7 +49,7 @@ def spread_names(dataset: Dataset, what: str) -> dict[str, list[str]]:
 
 def spread_blocks(dataset: Dataset, names: dict[str, list[str]]) -> Iterator[Columns]:
     """The rows in blocks, ``[B]`` by the table's name, ``episode`` and ``step`` first; memory stays bounded."""
-    start = dataset.episode_columns["start"]
+    start = dataset.episode_columns[START]
     for first, block in dataset.columns.together(list(names)):
         rows = np.arange(first, first + len(next(iter(block.values()))))
         episode = np.searchsorted(start, rows, "right") - 1

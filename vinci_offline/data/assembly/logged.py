@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.parts import Parts, checked_columns, episode_table
 from vinci_offline.data.columns import in_memory
+from vinci_offline.data.episode_columns import LENGTH
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
@@ -118,7 +119,7 @@ def assemble(
     for path, ends in ((layout.TERMINALS, logged.terminated), (layout.TIMEOUTS, ~logged.terminated)):
         columns[path] = np.zeros(int(lengths.sum()), np.bool_)
         columns[path][last] = ends[kept]
-    episodes = {"length": lengths, **{name: values[kept] for name, values in logged.episodes.items()}}
+    episodes = {LENGTH: lengths, **{name: values[kept] for name, values in logged.episodes.items()}}
     try:
         if spec is None:
             inferred = infer_spec(in_memory(columns), _ASK)

@@ -20,6 +20,7 @@ from vinci_offline.data.assembly.order import row_order
 from vinci_offline.data.assembly.parts import Parts, checked_columns, episode_table
 from vinci_offline.data.columns import in_memory
 from vinci_offline.data.dataframe import groups, plain, vector
+from vinci_offline.data.episode_columns import LENGTH
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -99,7 +100,7 @@ def from_table(
     try:
         spec = spec or infer_spec(in_memory(columns))
         rows = checked_columns(columns | flagged, spec, float64=float64)
-        episodes = episode_table(rows, {"length": lengths})
+        episodes = episode_table(rows, {LENGTH: lengths})
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from error
     return Parts(rows, spec, episodes, decisions=tuple(decisions))

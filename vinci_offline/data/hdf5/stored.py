@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
+from vinci_offline.data.episode_columns import DERIVED
 from vinci_offline.data.hdf5.inspect import Structure, read_column
 from vinci_offline.data.problem import Problem
 from vinci_offline.data.schema import fit
@@ -72,6 +73,6 @@ def stored_table(structure: Structure, columns: LazyColumns) -> Columns:
             f"{structure.path}: {layout.EPISODES} {wrong[0]}; "
             "remove the group, and episodes are derived from the flags"
         )
-    if {"return", "terminated", "truncated"} <= set(structure.episodes):
+    if set(DERIVED) <= set(structure.episodes):
         return episode_tables.ordered(structure.episodes)
     return episode_tables.complete(columns, dict(structure.episodes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.episode_columns import LENGTH, POLICY, SEED
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.envs.collect.recorder import Job
 from vinci_offline.envs.collect.shards import ShardFolder
@@ -31,7 +32,7 @@ def join(job: Job, folder: ShardFolder, writer: DatasetWriter) -> None:
                 columns[layout.TIMEOUTS][-1] = True
             episodes = None if job.random_states else _episodes(job, first, folder.lengths(index), rows)
             _append(writer, columns, episodes)
-            first += 0 if episodes is None else len(episodes["length"])
+            first += 0 if episodes is None else len(episodes[LENGTH])
 
 
 def _append(writer: DatasetWriter, columns: Columns, episodes: Columns | None) -> None:
@@ -60,7 +61,7 @@ def _episodes(job: Job, first: int, lengths: list[int], rows: int) -> dict[str, 
     kept = np.flatnonzero(starts < rows)
     numbers = first + kept
     return {
-        "length": (ends - starts)[kept],
-        "seed": np.array([episode_seed(job.seed, int(number)) for number in numbers], np.int64),
-        "policy": numbers % len(job.policies),
+        LENGTH: (ends - starts)[kept],
+        SEED: np.array([episode_seed(job.seed, int(number)) for number in numbers], np.int64),
+        POLICY: numbers % len(job.policies),
     }

@@ -8,7 +8,8 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episodes import inconsistencies, returns
+from vinci_offline.data.episode_columns import LENGTH, RETURN, START
+from vinci_offline.data.episodes import FLAG_COLUMNS, inconsistencies, returns
 from vinci_offline.data.hdf5.inspect import Structure
 from vinci_offline.data.indexing import rows_within
 from vinci_offline.data.problem import Finding, Problem
@@ -40,7 +41,7 @@ def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
     if wrong:
         return
     last = table_ends(structure, structure.rows)
-    for name, path in (("terminated", layout.TERMINALS), ("truncated", layout.TIMEOUTS)):
+    for name, path in FLAG_COLUMNS.items():
         if name not in table:
             continue
         differ = table[name].astype(np.bool_) != dataset.columns.gather(path, last)
@@ -56,7 +57,7 @@ def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
     if inner.count:
         what = f"{inner} where an episode ends, yet the table goes on"
         yield Problem(f"{layout.EPISODES} row {inner.first}", what, _ADVICE, repairable=True)
-    if "return" in table:
+    if RETURN in table:
         yield from _return_findings(dataset, table)
 
 
@@ -65,11 +66,11 @@ def table_ends(structure: Structure, rows: int) -> Array:
     table = structure.episodes
     if not table or inconsistencies(table, rows):
         return np.zeros(0, np.int64)
-    return np.asarray(table["start"].astype(np.int64) + table["length"].astype(np.int64) - 1)
+    return np.asarray(table[START].astype(np.int64) + table[LENGTH].astype(np.int64) - 1)
 
 
 def _return_findings(dataset: Dataset, table: Columns) -> Iterator[Finding]:
-    stored, start = table["return"], table["start"]
+    stored, start = table[RETURN], table[START]
     sums = returns(dataset.columns.blocks(layout.REWARDS), start)
     sizes = returns(
         ((first, np.abs(block)) for first, block in dataset.columns.blocks(layout.REWARDS)), start

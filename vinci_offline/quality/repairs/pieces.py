@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.episodes import ordered
+from vinci_offline.data.episode_columns import DERIVED, LENGTH, RETURN, START, TERMINATED, TRUNCATED
+from vinci_offline.data.episodes import episodes_of, ordered, starts
 from vinci_offline.quality.checks.marks import counted
 from vinci_offline.quality.repairs.account import Repair
 from vinci_offline.quality.repairs.rows import Mended
 from vinci_offline.quality.repairs.source import Source
 from vinci_offline.types import Array, Columns
-
-_DERIVED = ("start", "length", "return", "terminated", "truncated")
 
 
 class Pieces:
@@ -55,39 +54,39 @@ class Pieces:
             self._keep(self._last, index, np.array([self._length]), np.array([self._return]))
             self._length = 0
         table = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
-        table["start"] = np.cumsum(table["length"]) - table["length"]
+        table[START] = starts(table[LENGTH])
         return ordered(table)
 
     def repairs(self, table: Columns) -> Iterator[Repair]:
         """How the table differs from the stored one."""
         stored, usable = self._source.structure.episodes, self._source.table
-        count = len(table["length"])
+        count = len(table[LENGTH])
         if not usable and self._source.structure.native:
-            lost = ", ".join(sorted(set(stored) - set(_DERIVED)))
+            lost = ", ".join(sorted(set(stored) - set(DERIVED)))
             what = f"rebuilt from the flags: {counted(count, 'episode')}"
             yield Repair(layout.EPISODES, what + (f"; {lost} could not be kept" if lost else ""), count)
         if not usable:
             return
-        if not np.array_equal(usable["length"], table["length"]):
-            what = f"rebuilt: {counted(count, 'episode')} where there were {len(stored['length']):,}"
+        if not np.array_equal(usable[LENGTH], table[LENGTH]):
+            what = f"rebuilt: {counted(count, 'episode')} where there were {len(stored[LENGTH]):,}"
             yield Repair(layout.EPISODES, what, count)
             return
-        for name in ("return", "terminated", "truncated"):
+        for name in (RETURN, TERMINATED, TRUNCATED):
             if name in usable and (changed := int((~_close(usable[name], table[name])).sum())):
                 what = f"computed anew, it differed in {counted(changed, 'episode')}"
                 yield Repair(f"{layout.EPISODES}/{name}", what, changed)
 
     def _keep(self, block: Mended, last: Array, lengths: Array, sums: Array) -> None:
         part = {
-            "length": lengths,
-            "return": sums,
-            "terminated": block.columns[layout.TERMINALS][last],
-            "truncated": block.columns[layout.TIMEOUTS][last],
+            LENGTH: lengths,
+            RETURN: sums,
+            TERMINATED: block.columns[layout.TERMINALS][last],
+            TRUNCATED: block.columns[layout.TIMEOUTS][last],
         }
         table = self._source.table
         if table:
-            origin = np.searchsorted(table["start"], block.rows[last], "right") - 1
-            part |= {name: values[origin] for name, values in table.items() if name not in _DERIVED}
+            origin = episodes_of(table, block.rows[last])
+            part |= {name: values[origin] for name, values in table.items() if name not in DERIVED}
         self._parts.append(part)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.digest import hash_of
-from vinci_offline.data.episodes import inconsistencies, whole
+from vinci_offline.data.episode_columns import LENGTH, START
+from vinci_offline.data.episodes import inconsistencies, last_rows, whole
 from vinci_offline.data.hdf5.inspect import Structure
 from vinci_offline.data.hdf5.stored import agree, stored_columns
 from vinci_offline.data.inference import infer_spec
@@ -61,7 +62,7 @@ class Source:
     def goes_on(self) -> bool:
         """Whether there were more rows, so that the last one may lie within an episode."""
         longest = max(column.shape[0] for column in self.structure.columns.values())
-        stored = self.structure.episodes.get("length")
+        stored = self.structure.episodes.get(LENGTH)
         return longest > self.rows or (bool(self.table) and stored is not None and stored.sum() > self.rows)
 
     @cached_property
@@ -69,7 +70,7 @@ class Source:
         """The last rows of the table's episodes."""
         if not self.table:
             return np.zeros(0, np.int64)
-        return np.asarray(self.table["start"] + self.table["length"] - 1)
+        return np.asarray(last_rows(self.table))
 
     def compute_hash(self) -> str:
         """The content hash of the columns as they stand in the file; reads them all in blocks."""
@@ -141,18 +142,18 @@ def _cuts(structure: Structure, rows: int) -> list[Repair]:
 
 def _usable_table(stored: Columns, rows: int) -> Columns:
     """The episodes of the first ``rows`` rows, where the stored table covers at least these in order."""
-    if not {"start", "length"} <= set(stored) or not whole(stored["start"]) or not whole(stored["length"]):
+    if not {START, LENGTH} <= set(stored) or not whole(stored[START]) or not whole(stored[LENGTH]):
         return {}
-    if np.abs(stored["length"].astype(np.float64)).sum() > _MOST_ROWS:
+    if np.abs(stored[LENGTH].astype(np.float64)).sum() > _MOST_ROWS:
         return {}
     table = {name: values.copy() for name, values in stored.items()}
-    table["start"], table["length"] = table["start"].astype(np.int64), table["length"].astype(np.int64)
-    covered = int(table["length"].sum())
+    table[START], table[LENGTH] = table[START].astype(np.int64), table[LENGTH].astype(np.int64)
+    covered = int(table[LENGTH].sum())
     if covered < rows or inconsistencies(table, covered):
         return {}
-    kept = table["start"] < rows
+    kept = table[START] < rows
     table = {name: values[kept] for name, values in table.items()}
-    table["length"][-1] = rows - table["start"][-1]
+    table[LENGTH][-1] = rows - table[START][-1]
     return table
 
 
