@@ -7,13 +7,9 @@ import pytest
 from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, EnvironmentSpec, SpecError
-from vinci_offline.quality.statistics import (
-    action_saturation,
-    column_moments,
-    coverage,
-    observation_moments,
-    summarize,
-)
+from vinci_offline.quality.coverage import coverage
+from vinci_offline.quality.moments import column_moments
+from vinci_offline.quality.statistics import action_saturation, observation_moments, summarize
 
 
 def with_columns(spec, lengths, episodes=None, attributes=None, **changes):
@@ -124,7 +120,7 @@ def test_coverage_tells_a_few_situations_from_many():
 
 
 def test_coverage_looks_at_every_kth_row(monkeypatch):
-    monkeypatch.setattr("vinci_offline.quality.statistics._COVERAGE_ROWS", 10)
+    monkeypatch.setattr("vinci_offline.quality.coverage._ROWS", 10)
     monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", 56)
     spec = discrete_spec(3)
     actions = np.where(np.arange(95) % 10 == 0, 2, 0)

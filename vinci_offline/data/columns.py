@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vinci_offline.data.layout import column_order
+from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
 BLOCK_BYTES = 2**22
@@ -163,6 +164,14 @@ def non_finite_rows(block: Array) -> Array:
         if np.isfinite(block.sum(dtype=np.float64)):
             return np.zeros(len(block), np.bool_)
     return np.asarray(~np.isfinite(block.reshape(len(block), -1)).all(axis=1))
+
+
+def non_finite_error(where: str, path: str, first: int, count: int) -> DatasetError:
+    """Return the error for a column in which ``count`` rows hold NaN or infinite values, the first at row ``first``."""
+    return DatasetError(
+        f"{where}: {path} has NaN or infinite values in {count} rows, the first is row {first}; leave them out "
+        "(Dataset.rows) or record the data again"
+    )
 
 
 def in_memory(columns: Mapping[str, Array]) -> LazyColumns:

@@ -154,7 +154,16 @@ def runs(columns: LazyColumns, last_rows: Array) -> tuple[Array, Array]:
         columns: N rows.
         last_rows: the last row of each episode, ascending.
     """
-    last = np.flatnonzero(~continuing_rows(columns, last_rows))
+    return runs_of(continuing_rows(columns, last_rows))
+
+
+def runs_of(going: Array) -> tuple[Array, Array]:
+    """Return the first row and the length of each run.
+
+    Args:
+        going: ``[N]`` whether the next row continues each row. The last row of all ends a run whatever is said of it.
+    """
+    last = np.flatnonzero(~np.append(going[:-1], False))
     length = np.diff(last, prepend=-1)
     return last - length + 1, length
 

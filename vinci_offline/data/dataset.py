@@ -14,7 +14,7 @@ from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.casting import cast as cast_values
 from vinci_offline.data.casting import storage_dtype
-from vinci_offline.data.columns import LazyColumns, chained, in_memory
+from vinci_offline.data.columns import LazyColumns, chained, in_memory, non_finite_error
 from vinci_offline.data.digest import hash_of
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.data.hdf5.inspect import inspect
@@ -396,11 +396,7 @@ class Dataset:
         """
         for path in self.columns:
             if (found := self.columns.non_finite(path)) is not None:
-                first, count = found
-                raise DatasetError(
-                    f"{self.path or 'the dataset'}: {path} has NaN or infinite values in {count} rows, "
-                    f"the first is row {first}; leave them out (Dataset.rows) or record the data again"
-                )
+                raise non_finite_error(str(self.path or "the dataset"), path, *found)
 
     def _view(self, rows: slice | Array, table: Callable[[], Columns]) -> Dataset:
         return Dataset(
