@@ -5,7 +5,7 @@ import pytest
 
 from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError, VinciError
-from vinci_offline.policies.callable_policy import CallablePolicy
+from vinci_offline.policies.callable_policy import own_policy
 from vinci_offline.policies.keras_policy import KerasPolicy
 from vinci_offline.policies.named import load_policy
 from vinci_offline.policies.random_policy import RandomPolicy
@@ -126,20 +126,20 @@ def test_callables_of_either_form_and_batched_ones(pendulum):
     class Policy:
         act = staticmethod(batched)
 
-    plain = CallablePolicy(lambda observation: observation[:1] * 100, pendulum)
+    plain = own_policy(lambda observation: observation[:1] * 100, pendulum)
     assert plain.deterministic
     assert plain.act(OBSERVATIONS, generators()).actions.tolist() == [[-2], [-2], [2], [2]]
-    drawing = CallablePolicy(lambda observation, rng: rng.uniform(-2, 2, 1), pendulum)
+    drawing = own_policy(lambda observation, rng: rng.uniform(-2, 2, 1), pendulum)
     assert not drawing.deterministic
     expected = [[np.float32(rng.uniform(-2, 2))] for rng in generators()]
     assert drawing.act(OBSERVATIONS, generators()).actions.tolist() == expected
-    assert CallablePolicy(Policy(), pendulum).act(OBSERVATIONS, generators()).log_probs.tolist() == [
+    assert own_policy(Policy(), pendulum).act(OBSERVATIONS, generators()).log_probs.tolist() == [
         0,
         1,
         2,
         3,
     ]
-    with_default = CallablePolicy(lambda observation, scale=2.0: observation[:1] * scale, pendulum)
+    with_default = own_policy(lambda observation, scale=2.0: observation[:1] * scale, pendulum)
     assert with_default.act(OBSERVATIONS, generators()).actions.shape == (4, 1)
 
 
@@ -149,14 +149,14 @@ def test_callables_of_either_form_and_batched_ones(pendulum):
 )
 def test_actions_that_do_not_fit_are_refused(pendulum, action, says):
     with pytest.raises(SpecError, match=says):
-        CallablePolicy(lambda observation: action, pendulum).act(OBSERVATIONS, generators())
+        own_policy(lambda observation: action, pendulum).act(OBSERVATIONS, generators())
 
 
 @pytest.mark.parametrize("action", [1, 5, 2.5])
 def test_choices_outside_the_space_are_refused(toys, action):
     spec = environment_spec(toys.Chooser())
     with pytest.raises(SpecError, match="2 to 4"):
-        CallablePolicy(lambda observation: action, spec).act(np.zeros(4), generators())
+        own_policy(lambda observation: action, spec).act(np.zeros(4), generators())
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ class _Job:
         policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
         with self._environments(queues) as envs:
             try:
-                return run_episodes(policy, envs, queues, self.seed, advance)
+                return run_episodes(policy, envs, queues, self.spec, self.seed, advance)
             except (VinciError, OSError, MemoryError):
                 raise
             except Exception as error:

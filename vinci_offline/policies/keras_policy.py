@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.policies.policy import Decision, Observations, to_actions
+from vinci_offline.policies.policy import Decision, Observations, Policy, to_actions
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian
 from vinci_offline.spec import (
     BoxSpace,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class KerasPolicy:
+class KerasPolicy(Policy):
     """A Keras model acting for all lanes with one compiled call a step.
 
     The model maps raw observations ``[B, ...]`` to one of

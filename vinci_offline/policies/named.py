@@ -9,7 +9,7 @@ from typing import Any
 from vinci_offline.errors import UsageError
 from vinci_offline.keras_setup import check_keras_file, load_keras_model
 from vinci_offline.loading import load_object
-from vinci_offline.policies.callable_policy import CallablePolicy
+from vinci_offline.policies.callable_policy import FunctionPolicy, ObjectPolicy, own_policy
 from vinci_offline.policies.keras_policy import KerasPolicy
 from vinci_offline.policies.onnx_policy import OnnxPolicy, check_onnx
 from vinci_offline.policies.policy import Policy
@@ -44,11 +44,11 @@ def load_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = Fal
             "only a Keras or SB3 policy with a distribution can be asked to sample; "
             "a function of yours samples by itself: give it the form (obs, rng) -> action"
         )
-    if isinstance(reference, RandomPolicy | KerasPolicy | CallablePolicy | OnnxPolicy | Sb3Policy):
+    if isinstance(
+        reference, RandomPolicy | KerasPolicy | FunctionPolicy | ObjectPolicy | OnnxPolicy | Sb3Policy
+    ):
         return reference
-    if callable(reference) or hasattr(reference, "act"):
-        return CallablePolicy(reference, spec)
-    raise UsageError(f"{reference!r} is not a policy: it is neither callable nor has it a method act")
+    return own_policy(reference, spec)
 
 
 def check_policy_name(policy: Any) -> None:

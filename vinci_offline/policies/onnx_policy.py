@@ -12,7 +12,7 @@ import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import describe
-from vinci_offline.policies.policy import Decision, Observations, to_actions
+from vinci_offline.policies.policy import Decision, Observations, Policy, to_actions
 from vinci_offline.spec import (
     BoxSpace,
     DictSpace,
@@ -46,7 +46,7 @@ def check_onnx(path: Path) -> None:
         raise UsageError(f"policy {path} needs onnxruntime: pip install 'vinci-offline[onnx]'")
 
 
-class OnnxPolicy:
+class OnnxPolicy(Policy):
     """An ONNX model from raw observations ``[B, ...]`` to environment actions, on one thread of the CPU.
 
     The first output is taken: ``[B, A]`` for a Box; for Discrete ``[B]`` integers, or ``[B, n]`` scores of which

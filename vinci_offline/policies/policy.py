@@ -1,9 +1,13 @@
-"""What a policy is to the collector and the evaluator: all lanes' observations in, their actions out."""
+"""The contract of policies: observations of all lanes in, actions of all lanes out.
+
+A lane is one environment of several that are stepped together. Episodes run in it one after another.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,39 +20,73 @@ Observations: TypeAlias = "Array | dict[str, Array]"
 
 
 class Decision(NamedTuple):
-    """What a policy chose for every lane.
+    """The actions of all lanes.
 
     Attributes:
         actions: ``[L, ...]`` environment actions.
-        log_probs: ``[L]`` log density (or log mass) of each action under the policy; None where it has none.
+        log_probs: ``[L]`` log density (or log mass) of each action under the policy; None where it is unknown.
     """
 
     actions: Array
     log_probs: FloatArray | None
 
 
-class Policy(Protocol):
-    """Anything that acts for a fixed number of lanes at once.
+class Policy(ABC):
+    """A policy without a history: it chooses by the current observations and the lanes' generators alone.
 
-    A policy may have an attribute ``deterministic``: True says that its actions depend on the observations
-    alone, so that noise added to them has a known density.
-
-    A policy that keeps state has a method ``reset(lanes)``, told in which lanes episodes start before ``act``
-    sees their first observations. The first call, and the first of every shard, names all lanes. State must
-    belong to a lane and be forgotten there, or the data would depend on who recorded what before.
+    Attributes:
+        deterministic: True where actions depend on the observations alone. Only then does noise added to the
+            actions have a known density.
     """
 
+    deterministic: bool = False
+
+    @abstractmethod
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
-        """Choose actions; lane l's randomness comes from ``rngs[l]`` alone, its episode's own generator."""
-        ...
+        """Choose an action for each lane.
+
+        Args:
+            observations: one observation a lane. The arrays are filled anew for the next step: keep copies.
+            rngs: one generator a lane, that of the lane's episode. Draw for lane l from ``rngs[l]`` alone, or
+                episodes will depend on their neighbours.
+        """
+
+    def fresh(self) -> Policy:
+        """Return this policy as new, for a shard that may not know what an earlier shard did."""
+        return self
+
+
+class HistoryPolicy(Policy):
+    """A policy with a memory of the episode: a recurrent state, earlier actions, earlier rewards.
+
+    Memory belongs to a lane. For each step the calls are ``act``, then `observe` for the lanes that took the
+    step, then `reset` for those whose next episode starts. So an episode's actions cannot depend on the other
+    lanes, on the number of workers, or on an earlier episode.
+    """
+
+    @abstractmethod
+    def reset(self, lanes: Sequence[int]) -> None:
+        """Forget the episode of some lanes: another one starts there.
+
+        Args:
+            lanes: the numbers of the lanes. The first call of all, and the first of each shard, names every lane.
+        """
+
+    def observe(self, lanes: Sequence[int], actions: Array, rewards: FloatArray) -> None:
+        """Take note of a step's outcome. The default does nothing.
+
+        Args:
+            lanes: ``K`` numbers of the lanes that took the step. A lane without an episode is left out.
+            actions: ``[K, ...]`` actions that the environments received, noise included.
+            rewards: ``[K]`` float64 rewards.
+        """
 
 
 def to_actions(actions: Any, space: Space, lanes: int | None = None) -> Array:
-    """What a policy returned, as ``[L, ...]`` actions of the space's dtype, clipped to a Box's bounds.
+    """Turn a policy's output into ``[L, ...]`` actions of the space's dtype, clipped to a Box's bounds.
 
     Raises:
-        SpecError: the actions do not have the space's shape, are not among a Discrete space's integers, or
-            are NaN.
+        SpecError: the output has another shape, is not among a Discrete space's integers, or is NaN.
     """
     try:
         array = np.asarray(actions)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from vinci_offline.errors import SpecError
-from vinci_offline.policies.policy import Decision, Observations
+from vinci_offline.policies.policy import Decision, Observations, Policy
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space
 from vinci_offline.types import Array, FloatArray
 
 
-class RandomPolicy:
+class RandomPolicy(Policy):
     """A policy that draws uniformly from bounded dimensions and from choices.
 
     A dimension with one bound is exponential from that bound; a dimension without bounds is standard normal.

@@ -19,7 +19,7 @@ import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError, VinciError, VinciWarning
 from vinci_offline.loading import describe
-from vinci_offline.policies.policy import Decision, Observations, to_actions
+from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations, to_actions
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian, sample_squashed_gaussian
 from vinci_offline.spec import (
     BoxSpace,
@@ -133,7 +133,7 @@ class Sb3Name:
             warnings.warn(text, VinciWarning, stacklevel=1)
 
 
-class Sb3Policy:
+class Sb3Policy(HistoryPolicy):
     """A policy that Stable-Baselines3 or its contrib package trained, acting for all lanes in one call.
 
     Deterministic unless it is asked to sample. Sampled actions are drawn in NumPy from the parameters of the

@@ -10,7 +10,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import describe, load_object, takes_two
-from vinci_offline.policies.policy import Decision, Observations, to_actions
+from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations, to_actions
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space, describe_space
 from vinci_offline.types import Array, Columns, FloatArray
 
@@ -42,7 +42,7 @@ def load_descriptor(name: str) -> Descriptor | None:
     return function
 
 
-class GoalExploration:
+class GoalExploration(HistoryPolicy):
     """A goal exploration process over small policies.
 
     Colas, Sigaud and Oudeyer (2018), https://arxiv.org/abs/1802.05054, section 3.2: after some random policies,

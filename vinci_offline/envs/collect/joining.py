@@ -9,7 +9,7 @@ from vinci_offline.data.episode_columns import LENGTH, POLICY, SEED
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.envs.collect.recorder import Job
 from vinci_offline.envs.collect.shards import ShardFolder
-from vinci_offline.envs.lanes import episode_seed
+from vinci_offline.envs.seeding import CollectionSeeds
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
@@ -60,8 +60,9 @@ def _episodes(job: Job, first: int, lengths: list[int], rows: int) -> dict[str, 
     starts = np.concatenate([[0], ends[:-1]])
     kept = np.flatnonzero(starts < rows)
     numbers = first + kept
+    seeds = CollectionSeeds(job.seed)
     return {
         LENGTH: (ends - starts)[kept],
-        SEED: np.array([episode_seed(job.seed, int(number)) for number in numbers], np.int64),
+        SEED: np.array([seeds.start(int(number)) for number in numbers], np.int64),
         POLICY: numbers % len(job.policies),
     }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.envs.collect.buffer import EpisodeBuffer
-from vinci_offline.envs.lanes import episode_seed
+from vinci_offline.envs.seeding import CollectionSeeds
 from vinci_offline.envs.states import bare, is_mujoco
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.random_policy import RandomPolicy
@@ -69,7 +69,7 @@ class StateSampler:
         Every row ends its own recording: ``timeouts`` is set unless the step terminated.
         """
         # Whatever an earlier block left behind (MuJoCo warm-starts its solver) must not reach this one.
-        self._env.reset(seed=episode_seed(self._seed, block))
+        self._env.reset(seed=CollectionSeeds(self._seed).start(block))
         rng = np.random.default_rng(np.random.SeedSequence((self._seed, block, 2)))
         step = self._env.unwrapped.step
         parts: list[Columns] = []

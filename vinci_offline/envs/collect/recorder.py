@@ -16,9 +16,9 @@ from vinci_offline.envs.collect.goal_exploration import GoalExploration
 from vinci_offline.envs.collect.random_states import StateSampler
 from vinci_offline.envs.collect.references import RANDOM_STATE, is_exploration, load_reference
 from vinci_offline.envs.collect.shards import Plan
-from vinci_offline.envs.lanes import Group, PolicyLanes, RandomLane, episode_rng
 from vinci_offline.envs.making import EnvironmentLike, make_env
-from vinci_offline.policies.callable_policy import CallablePolicy
+from vinci_offline.envs.seeding import CollectionSeeds
+from vinci_offline.envs.stepper import Group, RandomStepper, Stepper
 from vinci_offline.policies.noise import LaneNoise, Noise
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import EnvironmentSpec
@@ -147,29 +147,30 @@ class Recorder:
             self._tell(steps)
         return recorded
 
-    def _groups(self, episodes: range, rows_before: int) -> list[Group]:
-        """A group of lanes for each policy; policy p has the episodes i with i mod P = p."""
+    def _groups(self, episodes: range, rows_before: int) -> list[Group[Columns]]:
+        """Make a group of lanes for each policy. Policy p of P has the episodes i with i mod P = p."""
         job, count = self._job, len(self._policies)
-        groups: list[Group] = []
+        seeds = CollectionSeeds(job.seed)
+        groups: list[Group[Columns]] = []
         used = 0
         for position, kept in enumerate(self._policies):
-            policy = kept.fresh() if isinstance(kept, CallablePolicy) else kept
-            own = [episode for episode in episodes if episode % count == position]
+            policy = kept.fresh()
+            own = iter([episode for episode in episodes if episode % count == position])
             if isinstance(policy, RandomPolicy):
-                groups.append(RandomLane(self._lane_envs(used, 1)[0], policy, self._buffer(), own, job.seed))
+                groups.append(RandomStepper(self._lane_envs(used, 1)[0], policy, self._buffer(), own, seeds))
                 used += 1
                 continue
             lanes = max(1, len(range(position, job.plan.lanes, count)))
             groups.append(
-                PolicyLanes(
+                Stepper(
                     self._lane_envs(used, lanes),
                     policy,
-                    LaneNoise(job.noise, job.spec, lanes),
-                    self._buffer,
-                    own,
-                    seed=job.seed,
+                    [self._buffer() for _ in range(lanes)],
+                    [own] * lanes,
+                    seeds,
+                    job.spec,
+                    noise=LaneNoise(job.noise, job.spec, lanes),
                     progress=partial(self._progress, rows_before),
-                    spec=job.spec,
                 )
             )
             used += lanes
@@ -178,6 +179,7 @@ class Recorder:
     def _learn_from_earlier(self, index: int) -> None:
         """Tell exploring policies what the shards before this one reached, each shard once and in order."""
         job, count = self._job, len(self._policies)
+        seeds = CollectionSeeds(job.seed)
         explorers = {p: one for p, one in enumerate(self._policies) if isinstance(one, GoalExploration)}
         while explorers and self._recalled < index:
             episodes = job.plan.shard(self._recalled)
@@ -188,7 +190,7 @@ class Recorder:
             for position, explorer in explorers.items():
                 explorer.learn(
                     (
-                        episode_rng(job.seed, episode),
+                        seeds.rng(episode),
                         {path: values[end - length : end] for path, values in columns.items()},
                     )
                     for episode, length, end in zip(episodes, lengths, ends, strict=False)
