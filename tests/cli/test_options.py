@@ -11,7 +11,7 @@ from typer.main import get_command
 import vinci_offline
 from vinci_offline.cli.app import app
 from vinci_offline.cli.train import Learner, Machine, Place
-from vinci_offline.curate.choice import Choice
+from vinci_offline.curate.selection import Selection
 from vinci_offline.envs.options import CollectOptions, EvaluateOptions
 from vinci_offline.errors import UsageError
 from vinci_offline.options import check_options, option, options_of
@@ -20,7 +20,7 @@ from vinci_offline.training.config import TrainingConfig
 CONFIGS = {
     "collect": (CollectOptions,),
     "evaluate": (EvaluateOptions,),
-    "select": (Choice,),
+    "select": (Selection,),
     "train": (TrainingConfig, Learner, Machine, Place),
 }
 """The config classes that declare a command's options."""

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError
 from vinci_offline.cli.app import app
-from vinci_offline.curate.choice import Choice
 from vinci_offline.curate.select import choose, merged, split
+from vinci_offline.curate.selection import Selection
 
 SPEC = continuous_spec()
 LENGTHS = [5, 3, 1, 4, 7]
@@ -25,7 +25,7 @@ def dataset(seed=0, spec=SPEC, lengths=LENGTHS, infos=False):
 
 
 def chosen(*sources, **settings):
-    return merged(choose(sources or [dataset()], Choice(**settings)), {})[0]
+    return merged(choose(sources or [dataset()], Selection(**settings)), {})[0]
 
 
 def rewards(data):
@@ -102,7 +102,7 @@ def test_weights_are_shares_of_what_is_drawn():
 
 
 def test_parts_share_no_episode_and_lose_none():
-    kept = choose([dataset(0), dataset(1)], Choice(where="reward > -1"))
+    kept = choose([dataset(0), dataset(1)], Selection(where="reward > -1"))
     first, second = ([each.with_rows().tolist() for each in part] for part in split(kept, 0.6, seed=0))
     for number, each in enumerate(kept):
         assert sorted(first[number] + second[number]) == each.with_rows().tolist()
@@ -113,21 +113,21 @@ def test_parts_share_no_episode_and_lose_none():
 
 def test_lineage_names_the_sources_and_what_was_asked():
     sources = [dataset(0), dataset(1)]
-    kept = choose(sources, Choice(where="reward > 0", sample=3))
-    found, _ = merged(kept, {"selection": Choice(where="reward > 0", sample=3).described()})
+    kept = choose(sources, Selection(where="reward > 0", sample=3))
+    found, _ = merged(kept, {"selection": Selection(where="reward > 0", sample=3).described()})
     assert found.attributes["parents"] == [each.hash for each in sources]
     assert found.attributes["selection"] == {"where": "reward > 0", "sample": 3, "seed": 0}
 
 
 def test_columns_that_not_all_sources_have_are_told():
-    _, lost = merged(choose([dataset(0, infos=True), dataset(1)], Choice()), {})
+    _, lost = merged(choose([dataset(0, infos=True), dataset(1)], Selection()), {})
     assert lost == ["infos/speed"]
 
 
 def test_unlike_spaces_are_refused_even_where_nothing_of_one_is_kept():
     sources = [dataset(), dataset(spec=discrete_spec())]
     with pytest.raises(SpecError, match="another action space"):
-        merged(choose(sources, Choice(weights=(1, 0))), {})
+        merged(choose(sources, Selection(weights=(1, 0))), {})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_too_little_is_refused(settings, message):
 
 def test_a_part_without_rows_is_refused():
     with pytest.raises(DatasetError, match="one part would be empty"):
-        split(choose([dataset(lengths=[4])], Choice()), 0.9, seed=0)
+        split(choose([dataset(lengths=[4])], Selection()), 0.9, seed=0)
 
 
 def test_the_command_writes_both_parts_and_overwrites_neither(tmp_path):

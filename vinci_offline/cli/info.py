@@ -37,7 +37,7 @@ def info(
     """Show a dataset's quality at a glance: returns, actions, coverage, behaviour, and which agents suit it."""
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.files import refuse_existing
-    from vinci_offline.quality.summary import quality
+    from vinci_offline.quality.assessment import quality
 
     if plot is not None:
         refuse_existing(plot, overwrite=overwrite)
@@ -64,7 +64,7 @@ def info(
 
 
 def _draw(dataset: Dataset, summary: dict[str, Any], path: Path) -> None:
-    from vinci_offline.quality.summary import picture
+    from vinci_offline.quality.assessment import picture
     from vinci_offline.report.overview import plot_overview
 
     name = dataset.path.name if dataset.path else "dataset"

@@ -12,13 +12,13 @@ import typer
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
-from vinci_offline.curate.choice import Choice
+from vinci_offline.curate.selection import Selection
 from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.errors import UsageError
 from vinci_offline.options import option
 
 if TYPE_CHECKING:
-    from vinci_offline.curate.select import Chosen
+    from vinci_offline.curate.select import KeptRows
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.data.hdf5.writer import Compression
 
@@ -65,7 +65,7 @@ def select(
         list[str], typer.Argument(metavar="SRC...", help="Dataset files, or shipped datasets' names.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DST", help="The dataset to write.")],
-    choice: Choice,
+    choice: Selection,
     copies: Copies,
     written: Output,
 ) -> None:
@@ -141,7 +141,7 @@ class _Relabeller:
 
 
 def _made(
-    part: list[Chosen], described: dict[str, object], relabeller: _Relabeller
+    part: list[KeptRows], described: dict[str, object], relabeller: _Relabeller
 ) -> tuple[Dataset, list[str], list[str]]:
     from vinci_offline.curate.select import merged
 

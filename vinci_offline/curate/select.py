@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vinci_offline.curate.choice import Choice
 from vinci_offline.curate.expression import Expression
+from vinci_offline.curate.selection import Selection
 from vinci_offline.data.dataframe import frame_names
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, RETURN, START
@@ -23,7 +23,7 @@ _BLOCK_ROWS = 2**17
 
 
 @dataclass(frozen=True)
-class Chosen:
+class KeptRows:
     """What is kept of one source.
 
     Attributes:
@@ -45,10 +45,10 @@ class Chosen:
             else len(self.rows)
         )
 
-    def only(self, episodes: Array) -> Chosen:
+    def only(self, episodes: Array) -> KeptRows:
         """The part that lies in some of the episodes."""
         rows = None if self.rows is None else self.rows[np.isin(self.episodes_of(self.rows), episodes)]
-        return Chosen(self.source, episodes, rows)
+        return KeptRows(self.source, episodes, rows)
 
     def episodes_of(self, rows: Array) -> Array:
         """The source's episode of each row."""
@@ -73,7 +73,7 @@ class Chosen:
         )
 
 
-def choose(sources: Sequence[Dataset], choice: Choice) -> list[Chosen]:
+def choose(sources: Sequence[Dataset], choice: Selection) -> list[KeptRows]:
     """What a choice keeps of each source.
 
     Raises:
@@ -84,7 +84,7 @@ def choose(sources: Sequence[Dataset], choice: Choice) -> list[Chosen]:
     condition = None if choice.where is None else Expression(choice.where)
     kept = []
     for source in sources:
-        every = Chosen(source, np.arange(len(source.episode_columns[START]))[choice.episodes])
+        every = KeptRows(source, np.arange(len(source.episode_columns[START]))[choice.episodes])
         kept.append(every if condition is None else _where(every, condition))
     if choice.top_returns is not None:
         kept = _best(kept, choice.top_returns)
@@ -94,7 +94,7 @@ def choose(sources: Sequence[Dataset], choice: Choice) -> list[Chosen]:
     return kept
 
 
-def split(kept: Sequence[Chosen], share: float, seed: int) -> tuple[list[Chosen], list[Chosen]]:
+def split(kept: Sequence[KeptRows], share: float, seed: int) -> tuple[list[KeptRows], list[KeptRows]]:
     """Two parts by whole episodes of the sources, so that no episode has rows in both.
 
     Args:
@@ -108,7 +108,7 @@ def split(kept: Sequence[Chosen], share: float, seed: int) -> tuple[list[Chosen]
     """
     if not 0 < share < 1:
         raise UsageError(f"split {share}: give a fraction between 0 and 1")
-    parts: tuple[list[Chosen], list[Chosen]] = ([], [])
+    parts: tuple[list[KeptRows], list[KeptRows]] = ([], [])
     for number, each in enumerate(kept):
         episodes = each.with_rows()
         order = _rng(seed, number, "split").permutation(episodes)
@@ -122,7 +122,7 @@ def split(kept: Sequence[Chosen], share: float, seed: int) -> tuple[list[Chosen]
     return parts
 
 
-def merged(kept: Sequence[Chosen], attributes: Mapping[str, object]) -> tuple[Dataset, list[str]]:
+def merged(kept: Sequence[KeptRows], attributes: Mapping[str, object]) -> tuple[Dataset, list[str]]:
     """The rows of all sources in one dataset, and the columns that not all of them had.
 
     ``parents`` are the sources' hashes.
@@ -155,7 +155,7 @@ def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Dataset]:
     return [Dataset.open(path) for path in paths]
 
 
-def _where(every: Chosen, condition: Expression) -> Chosen:
+def _where(every: KeptRows, condition: Expression) -> KeptRows:
     table = {name: values for name, values in every.source.episode_columns.items() if name != START}
     known = {**{f"episode.{name}": values for name, values in table.items()}}
     columns = frame_names(every.source.columns)
@@ -169,12 +169,15 @@ def _where(every: Chosen, condition: Expression) -> Chosen:
     if not condition.names - set(known) - {"episode"}:
         numbers = {**known, "episode": np.arange(len(table[LENGTH]))}
         found = np.broadcast_to(condition.evaluate(numbers.__getitem__), len(table[LENGTH]))
-        return Chosen(every.source, every.episodes[found[every.episodes]])
-    return Chosen(every.source, every.episodes, _rows_where(every, condition, known, columns))
+        return KeptRows(every.source, every.episodes[found[every.episodes]])
+    return KeptRows(every.source, every.episodes, _rows_where(every, condition, known, columns))
 
 
 def _rows_where(
-    every: Chosen, condition: Expression, known: dict[str, Array], columns: dict[str, tuple[str, int | None]]
+    every: KeptRows,
+    condition: Expression,
+    known: dict[str, Array],
+    columns: dict[str, tuple[str, int | None]],
 ) -> Array:
     """The rows that meet a condition, looked at in blocks: memory does not grow with the columns."""
     source, start = every.source, every.source.episode_columns[START]
@@ -200,7 +203,7 @@ def _rows_where(
     return np.concatenate(found)
 
 
-def _best(kept: Sequence[Chosen], fraction: float) -> list[Chosen]:
+def _best(kept: Sequence[KeptRows], fraction: float) -> list[KeptRows]:
     """The episodes of the highest return among all sources; of equal ones the first."""
     episodes = [each.with_rows() for each in kept]
     returns = np.concatenate(
@@ -213,7 +216,7 @@ def _best(kept: Sequence[Chosen], fraction: float) -> list[Chosen]:
     return [each.only(own[mask]) for each, own, mask in zip(kept, episodes, masks, strict=True)]
 
 
-def _drawn(kept: Sequence[Chosen], choice: Choice) -> list[Chosen]:
+def _drawn(kept: Sequence[KeptRows], choice: Selection) -> list[KeptRows]:
     """As many rows or episodes as asked for, in the shares of the weights."""
     by_episode = choice.sample_episodes is not None
     wanted = choice.sample_episodes if by_episode else choice.sample
@@ -229,7 +232,7 @@ def _drawn(kept: Sequence[Chosen], choice: Choice) -> list[Chosen]:
         if by_episode:
             drawn.append(each.only(taken))
         else:
-            drawn.append(each if count == len(pool) else Chosen(each.source, each.episodes, taken))
+            drawn.append(each if count == len(pool) else KeptRows(each.source, each.episodes, taken))
     return drawn
 
 

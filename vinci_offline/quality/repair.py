@@ -16,9 +16,9 @@ from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.quality.checks.duplicates import duplicates
 from vinci_offline.quality.repairs.account import Repair
 from vinci_offline.quality.repairs.bitmap import Bitmap
-from vinci_offline.quality.repairs.pieces import Pieces
+from vinci_offline.quality.repairs.damaged_file import DamagedFile, open_damaged, unrepairable
+from vinci_offline.quality.repairs.repaired_episodes import RepairedEpisodes
 from vinci_offline.quality.repairs.rows import Mender
-from vinci_offline.quality.repairs.source import Source, open_source, unrepairable
 from vinci_offline.quality.validation import Report, check
 from vinci_offline.spec import EnvironmentSpec
 
@@ -84,13 +84,15 @@ def repair(
         raise UsageError(f"{target} is the file to repair, which is never changed: choose another name")
     if left := unrepairable(structure):
         return Repaired(structure.path, None, (), Report(structure.path, tuple(left), ()))
-    source = open_source(structure, spec)
+    source = open_damaged(structure, spec)
     with files_kept_open():
         repairs = _write(source, target, drop_duplicates=drop_duplicates, overwrite=overwrite)
     return Repaired(structure.path, target, repairs, check(target, source.spec))
 
 
-def _write(source: Source, target: Path, *, drop_duplicates: bool, overwrite: bool) -> tuple[Repair, ...]:
+def _write(
+    source: DamagedFile, target: Path, *, drop_duplicates: bool, overwrite: bool
+) -> tuple[Repair, ...]:
     stored = {
         name: value
         for name, value in source.structure.attributes.items()
@@ -99,7 +101,7 @@ def _write(source: Source, target: Path, *, drop_duplicates: bool, overwrite: bo
     with DatasetWriter(target, source.spec, attributes=stored, float64=True, overwrite=overwrite) as writer:
         parents, doubts = _lineage(source)
         mender = Mender(source, _repeated(source) if drop_duplicates else None)
-        pieces = Pieces(source)
+        pieces = RepairedEpisodes(source)
         for block in mender.blocks():
             writer.append(block.columns)
             pieces.add(block)
@@ -117,7 +119,7 @@ def _write(source: Source, target: Path, *, drop_duplicates: bool, overwrite: bo
     return tuple(repairs)
 
 
-def _lineage(source: Source) -> tuple[list[str], Iterator[Repair]]:
+def _lineage(source: DamagedFile) -> tuple[list[str], Iterator[Repair]]:
     """The hashes of what the new file is made of, and what is to be said where the file does not match its own."""
     found, stored = source.compute_hash(), source.structure.content_hash
     if stored is None or stored == found:
@@ -129,7 +131,7 @@ def _lineage(source: Source) -> tuple[list[str], Iterator[Repair]]:
     return [stored, found], iter([Repair(f"attribute '{layout.ATTRIBUTE_HASH}'", what, 1)])
 
 
-def _repeated(source: Source) -> Bitmap:
+def _repeated(source: DamagedFile) -> Bitmap:
     marks = Bitmap(source.rows)
     for rows, _ in duplicates(source.columns):
         marks.set(rows)

@@ -14,7 +14,7 @@ from vinci_offline.quality.checks.bounds import NEAR, Bounds
 from vinci_offline.quality.checks.marks import Marks, any_in_row
 from vinci_offline.quality.repairs.account import Repair
 from vinci_offline.quality.repairs.bitmap import Bitmap
-from vinci_offline.quality.repairs.source import Source
+from vinci_offline.quality.repairs.damaged_file import DamagedFile
 from vinci_offline.spec import BoxSpace
 from vinci_offline.types import Array, Columns
 
@@ -42,7 +42,7 @@ class Mender:
         repeated: rows to leave out because an earlier one equals them.
     """
 
-    def __init__(self, source: Source, repeated: Bitmap | None = None) -> None:
+    def __init__(self, source: DamagedFile, repeated: Bitmap | None = None) -> None:
         self._source = source
         self._repeated = repeated
         self._paths = list(source.columns)

@@ -11,15 +11,15 @@ from vinci_offline.data.episode_columns import DERIVED, LENGTH, RETURN, START, T
 from vinci_offline.data.episodes import episodes_of, ordered, starts
 from vinci_offline.quality.checks.marks import counted
 from vinci_offline.quality.repairs.account import Repair
+from vinci_offline.quality.repairs.damaged_file import DamagedFile
 from vinci_offline.quality.repairs.rows import Mended
-from vinci_offline.quality.repairs.source import Source
 from vinci_offline.types import Array, Columns
 
 
-class Pieces:
+class RepairedEpisodes:
     """Gathers episodes, and what the source's table knew of the ones that they are pieces of."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DamagedFile) -> None:
         self._source = source
         self._parts: list[Columns] = []
         self._length = 0

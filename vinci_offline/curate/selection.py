@@ -29,7 +29,7 @@ def _weights(text: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """Rows to keep of each source; the fields apply in their order.
 
     ``where`` is a condition on rows (the frame's columns, ``step``, ``episode``) or on episodes (``return``,

@@ -31,7 +31,7 @@ _MOST_ROWS = 2**53
 
 
 @dataclass(frozen=True)
-class Source:
+class DamagedFile:
     """The rows of a file that all its columns have.
 
     Attributes:
@@ -85,7 +85,7 @@ def unrepairable(structure: Structure) -> list[Problem]:
     return left
 
 
-def open_source(structure: Structure, spec: EnvironmentSpec | None) -> Source:
+def open_damaged(structure: Structure, spec: EnvironmentSpec | None) -> DamagedFile:
     """The whole rows of a file without unrepairable problems.
 
     Raises:
@@ -111,7 +111,7 @@ def open_source(structure: Structure, spec: EnvironmentSpec | None) -> Source:
             del kept[path]
             what = f"left out, as {counted(found[1], 'row')} of {rows:,} have no finite value in it"
             repairs.append(Repair(path, what, found[1]))
-    return Source(structure, _lazy(kept), spec, _usable_table(structure.episodes, rows), tuple(repairs))
+    return DamagedFile(structure, _lazy(kept), spec, _usable_table(structure.episodes, rows), tuple(repairs))
 
 
 def _lazy(columns: Mapping[str, Column]) -> LazyColumns:

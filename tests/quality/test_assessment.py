@@ -10,9 +10,9 @@ from data_examples import box, continuous_spec, dict_spec, make_columns
 import vinci_offline
 from vinci_offline import Dataset, EnvironmentSpec
 from vinci_offline.data.columns import LazyColumns
+from vinci_offline.quality.assessment import picture, quality
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.suitability import suitable_agents
-from vinci_offline.quality.summary import picture, quality
 
 
 def test_a_distribution_by_hand():
@@ -52,7 +52,7 @@ def test_memory_stays_bounded(tmp_path, monkeypatch):
     Dataset.from_columns(make_columns(spec, [100] * 20), spec).save(path)
     monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", 400)
     monkeypatch.setattr("vinci_offline.data.columns._GAP_BYTES", 100)
-    monkeypatch.setattr("vinci_offline.quality.summary._ROWS", 50)
+    monkeypatch.setattr("vinci_offline.quality.assessment._ROWS", 50)
     monkeypatch.setattr("vinci_offline.quality.behaviour._REFERENCES", 50)
     dataset = Dataset.open(path)
     # The smallest column, of one-byte flags, has five times as many bytes as a block.
