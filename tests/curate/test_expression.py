@@ -1,4 +1,4 @@
-"""Conditions as text: what they compute, and that nothing else can be said in them."""
+"""Conditions as text: their values, and what they refuse."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ VALUES = {
         ("True", [1]),
     ],
 )
-def test_values(text, expected):
+def test_condition_values(text, expected):
     assert Expression(text).evaluate(VALUES.__getitem__).reshape(-1).tolist() == [
         bool(each) for each in expected
     ]
@@ -63,17 +63,17 @@ def test_values(text, expected):
         "x" * 20_000,
     ],
 )
-def test_what_is_no_condition_is_refused(text):
+def test_other_code_is_refused(text):
     with pytest.raises(UsageError, match="condition") as caught:
         Expression(text)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["x", "x + 1", "x and flag", "not x"])
-def test_what_is_no_truth_value_is_refused(text):
+def test_numbers_are_no_conditions(text):
     with pytest.raises(UsageError, match="condition"):
         Expression(text).evaluate(VALUES.__getitem__)
 
 
-def test_names():
+def test_names_in_a_condition():
     assert Expression("abs(x) > episode.length and return < 3").names == {"x", "episode.length", "return"}

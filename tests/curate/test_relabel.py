@@ -1,3 +1,5 @@
+"""Hindsight relabelling: goals, rewards, ends of the copies."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -18,7 +20,7 @@ def goal_spec(desired=2):
 
 
 def reaching(lengths=(5, 4, 6), terminating=False, seed=0, infos=("action_log_probs", "speed")):
-    """Walks towards goals, with the reward of `WithinDistance`; they end where they reach them if asked to."""
+    """Return walks with the reward of `WithinDistance`; ``terminating`` ends the first one at its goal."""
     columns = make_columns(goal_spec(), list(lengths), seed, infos=infos[:1])
     rows = sum(lengths)
     if len(infos) > 1:
@@ -40,7 +42,7 @@ def reaching(lengths=(5, 4, 6), terminating=False, seed=0, infos=("action_log_pr
 
 
 def goal_rows(dataset, copy):
-    """Which rows reached the goals that a copy was given; walks never reach the same place twice."""
+    """Return the rows that reached a copy's goals; walks never reach the same place twice."""
     reached = dataset.columns["next_observations/achieved_goal"]
     given = copy.columns["observations/desired_goal"]
     return np.array([int(np.flatnonzero((reached == goal).all(axis=1))[0]) for goal in given])
@@ -50,7 +52,7 @@ def copies_of(dataset, made, number):
     return made.rows(slice(number * len(dataset), (number + 1) * len(dataset)))
 
 
-def test_future_goals_were_reached_in_the_episode_from_the_row_on():
+def test_future_goals_come_from_later_rows_of_the_episode():
     dataset = reaching(lengths=(30, 20, 40))
     made = relabel(dataset, Relabelling("future", 3, seed=1), WithinDistance(THRESHOLD)).dataset
     assert len(made) == 4 * len(dataset)
@@ -67,7 +69,7 @@ def test_future_goals_were_reached_in_the_episode_from_the_row_on():
     assert 0.35 < shares.mean() < 0.55
 
 
-def test_random_goals_come_from_anywhere():
+def test_random_goals_come_from_all_rows():
     dataset = reaching(lengths=(30, 20, 40))
     made = relabel(dataset, Relabelling("random", 1), WithinDistance(THRESHOLD)).dataset
     rows = goal_rows(dataset, copies_of(dataset, made, 1))
@@ -92,7 +94,7 @@ def test_rewards_goals_and_ends_of_a_copy():
     assert not copy.columns["terminals"].any()
 
 
-def test_each_copy_is_an_episode_of_its_own_and_says_so(tmp_path):
+def test_each_copy_is_an_episode_of_one_row(tmp_path):
     dataset = reaching()
     made = relabel(dataset, Relabelling("future", 2, seed=5), WithinDistance(THRESHOLD))
     saved = made.dataset.save(tmp_path / "d.h5")
@@ -110,7 +112,7 @@ def test_each_copy_is_an_episode_of_its_own_and_says_so(tmp_path):
     )
 
 
-def test_goals_depend_on_the_seed_and_the_row_not_on_blocks(monkeypatch):
+def test_goals_do_not_depend_on_blocks(monkeypatch):
     def goals(seed):
         made = relabel(reaching(), Relabelling("future", 2, seed), WithinDistance(THRESHOLD)).dataset
         return made.hash
@@ -121,7 +123,7 @@ def test_goals_depend_on_the_seed_and_the_row_not_on_blocks(monkeypatch):
     assert goals(4) != whole
 
 
-def test_terminals_follow_the_goal_where_they_did():
+def test_terminals_of_copies_follow_the_goal():
     dataset = reaching(terminating=True)
     assert dataset.columns["terminals"].sum() == 1
     made = relabel(dataset, Relabelling("future", 1), WithinDistance(THRESHOLD)).dataset
@@ -134,16 +136,16 @@ def changed(dataset, **columns):
     return Dataset.from_columns({**dataset.columns, **columns}, dataset.spec)
 
 
-def test_terminals_for_another_reason_must_be_told_by_the_environment():
+def test_terminals_without_a_goal_reached_are_refused():
     dataset = reaching()
     fallen = np.arange(15) == 14
     with pytest.raises(
-        UsageError, match=r"terminals are not where the goal is reached \(row 14\): give the env"
+        UsageError, match=r"terminals are not where the goal is reached \(row 14\): give an environment"
     ):
         relabel(changed(dataset, terminals=fallen), Relabelling("future", 1), WithinDistance(THRESHOLD))
 
 
-def test_a_reward_by_which_the_data_were_not_recorded_is_refused():
+def test_unlike_reward_is_refused():
     dataset = reaching()
     with pytest.raises(UsageError, match=r"rewards of relabelled rows would not follow .* in 15 of 15 rows"):
         relabel(changed(dataset, rewards=np.ones(15)), Relabelling("future", 1), WithinDistance(THRESHOLD))
@@ -155,18 +157,18 @@ def test_observations_without_goals_are_refused():
     with pytest.raises(SpecError, match="Dict observations with achieved_goal"):
         relabel(plain, Relabelling("future", 1), WithinDistance(1))
     other = Dataset.from_columns(make_columns(goal_spec(3), [3]), goal_spec(3))
-    with pytest.raises(SpecError, match="what is achieved cannot be desired"):
+    with pytest.raises(SpecError, match="achieved_goal and desired_goal differ in shape"):
         relabel(other, Relabelling("future", 1), WithinDistance(1))
 
 
 @pytest.mark.parametrize("text", ["future", "future:0", "future:-1", "final:2", ":3", "future:4.5"])
-def test_what_is_no_relabelling(text):
+def test_malformed_relabelling_is_refused(text):
     with pytest.raises(UsageError, match="write future:K or random:K"):
         Relabelling.parse(text)
 
 
-def test_what_is_no_distance():
+def test_threshold_must_be_positive():
     assert Relabelling.parse("random:2", 7) == Relabelling("random", 2, 7)
     for threshold in (0.0, -1.0, float("nan")):
-        with pytest.raises(UsageError, match="a distance above 0"):
+        with pytest.raises(UsageError, match="give a distance above 0"):
             WithinDistance(threshold)

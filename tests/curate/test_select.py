@@ -1,4 +1,4 @@
-"""Choosing rows: the same as pandas would choose, the same with the same seed, and it says where rows come from."""
+"""Selecting rows: conditions as in pandas, seeded draws, splits, lineage."""
 
 import json
 from collections import Counter
@@ -42,13 +42,13 @@ def rewards(data):
         "episode in (1, 3)",
     ],
 )
-def test_a_condition_keeps_the_rows_that_pandas_keeps(where):
+def test_conditions_match_pandas(where):
     frame = dataset().to_pandas()
     expected = frame.query(where.replace("abs(action_0) < 0.5", "action_0.abs() < 0.5"))
     assert rewards(chosen(where=where)) == expected["reward"].tolist()
 
 
-def test_a_condition_on_episodes_keeps_whole_ones_and_what_is_known_of_them():
+def test_episode_conditions_keep_whole_episodes():
     data = dataset()
     expected = data.episodes[data.episodes["return"] > 0]
     found = chosen(where="return > 0").episodes
@@ -56,7 +56,7 @@ def test_a_condition_on_episodes_keeps_whole_ones_and_what_is_known_of_them():
         assert found[name].tolist() == expected[name].tolist()
 
 
-def test_conditions_of_both_kinds_mix():
+def test_row_and_episode_conditions_mix():
     data = dataset()
     frame = data.to_pandas().merge(data.episodes["length"], left_on="episode", right_index=True)
     assert (
@@ -65,18 +65,18 @@ def test_conditions_of_both_kinds_mix():
     )
 
 
-def test_blocks_do_not_change_what_is_kept(monkeypatch):
+def test_conditions_do_not_depend_on_blocks(monkeypatch):
     whole = rewards(chosen(where="reward > 0 and step > 0"))
-    monkeypatch.setattr("vinci_offline.curate.select._BLOCK_ROWS", 3)
+    monkeypatch.setattr("vinci_offline.curate.conditions._BLOCK_ROWS", 3)
     assert rewards(chosen(where="reward > 0 and step > 0")) == whole
 
 
-def test_episodes_by_place():
+def test_episodes_by_number():
     assert chosen(episodes=slice(1, 3)).episodes["seed"].tolist() == [1, 2]
     assert chosen(episodes=slice(-2, None)).episodes["seed"].tolist() == [3, 4]
 
 
-def test_the_best_episodes_are_those_of_all_sources_together():
+def test_top_returns_ranks_all_sources_together():
     sources = [dataset(0), dataset(1)]
     returns = np.concatenate([each.episodes["return"] for each in sources])
     found = chosen(*sources, top_returns=0.3).episodes["return"]
@@ -84,14 +84,14 @@ def test_the_best_episodes_are_those_of_all_sources_together():
 
 
 @pytest.mark.parametrize("settings", [{"sample": 8}, {"sample_episodes": 2}])
-def test_samples_are_of_the_size_asked_for_without_repeats_and_by_the_seed(settings):
+def test_samples_have_the_size_and_follow_the_seed(settings):
     one, same, other = chosen(**settings), chosen(**settings), chosen(**settings, seed=1)
     assert (len(one) if "sample" in settings else len(one.episodes)) == next(iter(settings.values()))
     assert len(set(rewards(one))) == len(one)
     assert rewards(one) == rewards(same) != rewards(other)
 
 
-def test_weights_are_shares_of_what_is_drawn():
+def test_weights_are_shares_of_a_sample():
     sources = [dataset(0, lengths=[10] * 10), dataset(1, lengths=[10] * 10)]
     first = set(rewards(sources[0]))
     counts = Counter(reward in first for reward in rewards(chosen(*sources, sample=40, weights=(1, 3))))
@@ -101,17 +101,19 @@ def test_weights_are_shares_of_what_is_drawn():
     assert counts == {True: 25, False: 100}
 
 
-def test_parts_share_no_episode_and_lose_none():
+def test_split_parts_share_no_episode():
     kept = choose([dataset(0), dataset(1)], Selection(where="reward > -1"))
-    first, second = ([each.with_rows().tolist() for each in part] for part in split(kept, 0.6, seed=0))
+    first, second = (
+        [each.episodes_with_rows().tolist() for each in part] for part in split(kept, 0.6, seed=0)
+    )
     for number, each in enumerate(kept):
-        assert sorted(first[number] + second[number]) == each.with_rows().tolist()
-        assert len(first[number]) == round(0.6 * len(each.with_rows()))
+        assert sorted(first[number] + second[number]) == each.episodes_with_rows().tolist()
+        assert len(first[number]) == round(0.6 * len(each.episodes_with_rows()))
     one, other = (rewards(merged(part, {})[0]) for part in split(kept, 0.6, seed=0))
     assert sorted(one + other) == sorted(rewards(merged(kept, {})[0]))
 
 
-def test_lineage_names_the_sources_and_what_was_asked():
+def test_lineage_names_sources_and_selection():
     sources = [dataset(0), dataset(1)]
     kept = choose(sources, Selection(where="reward > 0", sample=3))
     found, _ = merged(kept, {"selection": Selection(where="reward > 0", sample=3).described()})
@@ -119,12 +121,12 @@ def test_lineage_names_the_sources_and_what_was_asked():
     assert found.attributes["selection"] == {"where": "reward > 0", "sample": 3, "seed": 0}
 
 
-def test_columns_that_not_all_sources_have_are_told():
+def test_columns_missing_in_a_source_are_reported():
     _, lost = merged(choose([dataset(0, infos=True), dataset(1)], Selection()), {})
     assert lost == ["infos/speed"]
 
 
-def test_unlike_spaces_are_refused_even_where_nothing_of_one_is_kept():
+def test_unlike_spaces_are_refused_without_rows_too():
     sources = [dataset(), dataset(spec=discrete_spec())]
     with pytest.raises(SpecError, match="another action space"):
         merged(choose(sources, Selection(weights=(1, 0))), {})
@@ -141,7 +143,7 @@ def test_unlike_spaces_are_refused_even_where_nothing_of_one_is_kept():
         ({"where": "speed > 0"}, "has no speed: there are observation_0"),
     ],
 )
-def test_what_cannot_be_is_refused(settings, message):
+def test_contradicting_selections_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         chosen(**settings)
 
@@ -149,21 +151,21 @@ def test_what_cannot_be_is_refused(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"where": "reward > 99"}, "nothing is left"),
+        ({"where": "reward > 99"}, "no row of the sources is left"),
         ({"sample": 21}, "21 rows are to be drawn and 20 are there"),
     ],
 )
-def test_too_little_is_refused(settings, message):
+def test_too_few_rows_are_refused(settings, message):
     with pytest.raises(DatasetError, match=message):
         chosen(**settings)
 
 
-def test_a_part_without_rows_is_refused():
+def test_empty_part_is_refused():
     with pytest.raises(DatasetError, match="one part would be empty"):
         split(choose([dataset(lengths=[4])], Selection()), 0.9, seed=0)
 
 
-def test_the_command_writes_both_parts_and_overwrites_neither(tmp_path):
+def test_command_writes_both_parts_of_a_split(tmp_path):
     one, other = str(tmp_path / "one.h5"), str(tmp_path / "other.h5")
     command = ["select", "pendulum-mixed", "-o", one, "--top-returns", "0.1", "--split", f"0.8:{other}"]
     done = CliRunner().invoke(app, [*command, "--json"])
@@ -177,7 +179,7 @@ def test_the_command_writes_both_parts_and_overwrites_neither(tmp_path):
 @pytest.mark.parametrize(
     "arguments", [["--episodes", "1-3"], ["--weight", "a"], ["--split", "0.5"], ["--split", "x:y.h5"]]
 )
-def test_the_command_says_how_options_are_written(tmp_path, arguments):
+def test_malformed_options_are_refused(tmp_path, arguments):
     done = CliRunner().invoke(app, ["select", "pendulum-mixed", "-o", str(tmp_path / "one.h5"), *arguments])
     assert done.exit_code == 2
     assert "write" in done.output

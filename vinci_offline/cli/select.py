@@ -18,7 +18,7 @@ from vinci_offline.errors import UsageError
 from vinci_offline.options import option
 
 if TYPE_CHECKING:
-    from vinci_offline.curate.select import KeptRows
+    from vinci_offline.curate.kept_rows import KeptRows
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.data.hdf5.writer import Compression
 

@@ -1,1 +1,1 @@
-"""Choosing rows of datasets, and adding relabelled ones."""
+"""Select rows of datasets, and add relabelled ones."""

@@ -1,4 +1,4 @@
-"""Filters as text, over names that stand for arrays: a small part of Python's expressions, never executed."""
+"""Conditions as text over named arrays: a small part of Python's expressions, parsed and never executed."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {"abs": np.abs, "isfinite": np.isfinite}
 _LONGEST = 10_000
 _RETURN = "return_"
-"""What stands for ``return``, a word that Python keeps for itself."""
+"""The name that replaces ``return``, which is a keyword of Python."""
 
 
 class Expression:
     """A condition such as ``reward > 0 and abs(action_0) < 0.5`` or ``return >= 100 or policy in (1, 2)``.
 
-    Names, numbers, ``True`` and ``False``; ``+ - * / // %``, comparisons and their chains, ``in (…)``, ``and``, ``or``,
-    ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well.
+    It may hold names, numbers, ``True`` and ``False``; ``+ - * / // %``, comparisons and their chains, ``in (…)``,
+    ``and``, ``or``, ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well.
 
     Attributes:
-        text: as it was given.
-        names: the names in it.
+        text: the condition as given.
+        names: the names in the condition.
 
     Args:
         text: the condition.
 
     Raises:
-        UsageError: it is none; the message says where.
+        UsageError: the text is no condition; the message says where.
     """
 
     def __init__(self, text: str) -> None:
@@ -67,13 +67,16 @@ class Expression:
         self._check(self._tree)
 
     def evaluate(self, lookup: Callable[[str], Array]) -> Array:
-        """The condition over the arrays that ``lookup`` gives for names.
+        """Compute the condition over arrays.
+
+        Args:
+            lookup: gives the array of a name.
 
         Returns:
             A boolean array.
 
         Raises:
-            UsageError: it does not come out as a truth value for each entry.
+            UsageError: the result is not a truth value for each entry.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             try:
@@ -87,7 +90,7 @@ class Expression:
         return found
 
     def _check(self, node: ast.expr) -> None:
-        """Refuse what is no part of the language, and gather names."""
+        """Gather names, and refuse anything that is not part of the language."""
         if (name := _name(node)) is not None:
             self.names.add(name)
             return
@@ -105,8 +108,8 @@ class Expression:
             sound = getattr(node.func, "id", "") in _FUNCTIONS and len(node.args) == 1 and not node.keywords
         if not sound:
             raise UsageError(
-                f"the condition {self.text!r} has something that is not understood at character {node.col_offset + 1}: "
-                "there are names, numbers, + - * / // %, comparisons, in (...), and, or, not, abs() and isfinite()"
+                f"the condition {self.text!r} is not understood at character {node.col_offset + 1}: "
+                "use names, numbers, + - * / // %, comparisons, in (...), and, or, not, abs() and isfinite()"
             )
         for child in node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -155,7 +158,7 @@ class Expression:
 
 
 def _name(node: ast.expr) -> str | None:
-    """The name that a node is, ``episode.NAME`` included; None where it is something else."""
+    """Return the name that a node stands for, ``episode.NAME`` included; None for any other node."""
     if isinstance(node, ast.Name):
         return "return" if node.id == _RETURN else node.id
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "episode":
@@ -166,11 +169,11 @@ def _name(node: ast.expr) -> str | None:
 def _truth(value: Any) -> Array:
     values = np.asarray(value)
     if values.dtype.kind != "b":
-        raise TypeError("a number stands where a truth value must")
+        raise TypeError("a number stands where a truth value is needed")
     return values
 
 
 def _number(value: Any) -> Any:
-    """Whole numbers as int64 and flags as integers: unsigned ones would wrap below zero."""
+    """Return integers and flags as int64, because unsigned ones would wrap below zero."""
     values = np.asarray(value)
     return values.astype(np.int64) if values.dtype.kind in "bui" else values

@@ -1,7 +1,7 @@
-"""Hindsight: each transition once more, as if a goal that was reached had been the one desired.
+"""Hindsight relabelling: add copies of transitions with goals that were reached.
 
 Hindsight experience replay (Andrychowicz et al. 2017, arXiv 1707.01495) learns from episodes that missed their goals by
-replaying them with goals they did reach (section 3.3 there). Here the copies are rows of the dataset.
+replaying them with goals that they did reach (section 3.3 there). Here the copies are rows of the dataset.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _ACHIEVED = f"{layout.NEXT_OBSERVATIONS}/achieved_goal"
 _DESIRED = (f"{layout.OBSERVATIONS}/desired_goal", f"{layout.NEXT_OBSERVATIONS}/desired_goal")
 _CHECKED = 20_000
 _MOST_UNLIKE = 0.1
-_ADVICE = "give the environment (--env) whose compute_terminated says it"
+_ADVICE = "give an environment (--env) with a compute_terminated method"
 
 
 @dataclass(frozen=True)
 class Relabelling:
-    """Where new goals come from.
+    """Source of new goals.
 
     Attributes:
         strategy: ``future``: a goal that the same episode reached in this row or later, before any gap in its rows;
             ``random``: a goal that any row of the dataset reached (section 4.5 of the paper).
-        copies: how many relabelled copies of each row there are (k in the paper).
-        seed: of the draws; the k-th goal of a row depends on the seed, k and the row's number alone.
+        copies: relabelled copies of each row (k in the paper).
+        seed: seed of the draws. The k-th goal of a row depends on the seed, k and the row's number alone.
     """
 
     strategy: Strategy
@@ -52,7 +52,7 @@ class Relabelling:
         """Read ``future:4`` or ``random:1``.
 
         Raises:
-            UsageError: it is neither.
+            UsageError: the text is neither.
         """
         strategy, _, copies = text.partition(":")
         if strategy not in get_args(Strategy) or not copies.isdecimal() or int(copies) < 1:
@@ -64,11 +64,11 @@ class Relabelling:
 
 @dataclass(frozen=True)
 class Relabelled:
-    """A dataset with its relabelled copies.
+    """A dataset with its relabelled copies, and notes.
 
     Attributes:
         dataset: the recorded rows, then all of them again for each copy.
-        notes: a line each: what was found and decided.
+        notes: one line for each finding and decision.
     """
 
     dataset: Dataset
@@ -78,21 +78,20 @@ class Relabelled:
 def relabel(dataset: Dataset, how: Relabelling, reward: GoalReward) -> Relabelled:
     """Add copies of all rows with goals that were reached.
 
-    The goal of a copy is an achieved goal; observation, action and next observation stay, and rewards and terminals are
-    worked out anew. Each copy has a goal of its own, so it is an episode of one row: no return, no n-step target may
-    reach across two goals. It is marked as a timeout unless it is terminal. ``relabelled`` in the episode table counts
-    the copies, from 0 for what was recorded. Goals are looked up when they are read; for each new row about 70 bytes
-    are kept.
+    A copy keeps the observation, the action and the next observation. Its goal is an achieved goal, and its reward and
+    terminal are computed for that goal. Each copy has a goal of its own, so it is an episode of one row: no return and
+    no n-step target may reach across two goals. A copy is a timeout unless it is terminal. ``relabelled`` in the
+    episode table numbers the copies; it is 0 for recorded episodes. Goals are looked up when they are read. Each new
+    row takes about 70 bytes.
 
     Args:
-        dataset: its observations are a Dict with ``achieved_goal`` and ``desired_goal``.
+        dataset: rows whose observations are a Dict with ``achieved_goal`` and ``desired_goal``.
         how: where goals come from, and how many.
-        reward: what a transition earns.
+        reward: the reward of a transition under a goal.
 
     Raises:
         SpecError: the observations have no such goals.
-        UsageError: the reward is not the one by which the data were recorded, or the terminals follow from
-            something that it cannot tell.
+        UsageError: the recorded rewards are not those of ``reward``, or it cannot tell where episodes terminate.
     """
     _check_space(dataset)
     notes = _check_rewards(dataset, reward)
@@ -121,11 +120,11 @@ def _check_space(dataset: Dataset) -> None:
     if isinstance(achieved, DictSpace) or isinstance(desired, DictSpace):
         raise SpecError("relabelling needs goals that are arrays, not Dicts of them")
     if dataset.columns.shape(_ACHIEVED) != dataset.columns.shape(_DESIRED[0]):
-        raise SpecError(f"what is achieved cannot be desired: {difference(achieved, desired)}")
+        raise SpecError(f"achieved_goal and desired_goal differ in shape: {difference(achieved, desired)}")
 
 
 def _check_rewards(dataset: Dataset, reward: GoalReward) -> list[str]:
-    """Compare what the reward says with what was recorded, in at most twenty thousand rows."""
+    """Compare the reward with the recorded one in at most twenty thousand rows, and return notes."""
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _CHECKED)).astype(np.int64))
     gather = dataset.columns.gather
     achieved, desired = gather(_ACHIEVED, rows), gather(_DESIRED[1], rows)
@@ -150,10 +149,10 @@ def _check_rewards(dataset: Dataset, reward: GoalReward) -> list[str]:
 
 
 def _ending(dataset: Dataset, reward: GoalReward) -> Callable[[Array, Array], Array]:
-    """How a relabelled row's terminal follows from its goal.
+    """Return a function of achieved and desired goals that tells relabelled rows' terminals.
 
     Raises:
-        UsageError: episodes terminate, and not just where they reach their goals.
+        UsageError: episodes terminate elsewhere than where they reach their goals.
     """
 
     def never(achieved: Array, desired: Array) -> Array:
@@ -171,7 +170,9 @@ def _ending(dataset: Dataset, reward: GoalReward) -> Callable[[Array, Array], Ar
     if not any(flags.any() for _, flags in dataset.columns.blocks(layout.TERMINALS)):
         return never
     if reward.reached(*first) is None:
-        raise UsageError(f"the data have terminals, and nothing says which goals end an episode: {_ADVICE}")
+        raise UsageError(
+            f"the data have terminals, and the reward does not say which goals end an episode: {_ADVICE}"
+        )
     paths = (_ACHIEVED, _DESIRED[1], layout.TERMINALS)
     for start, block in dataset.columns.together(paths):
         unlike = reached(block[_ACHIEVED], block[_DESIRED[1]]) != block[layout.TERMINALS]
@@ -182,7 +183,7 @@ def _ending(dataset: Dataset, reward: GoalReward) -> Callable[[Array, Array], Ar
 
 
 def _goals(dataset: Dataset, strategy: Strategy, rng: np.random.Generator) -> Array:
-    """``[N]`` the row whose achieved goal each row is given."""
+    """Draw ``[N]``: the row whose achieved goal each row is given."""
     draws = rng.random(len(dataset))
     if strategy == "random":
         return (draws * len(dataset)).astype(np.int64)
@@ -193,7 +194,7 @@ def _goals(dataset: Dataset, strategy: Strategy, rng: np.random.Generator) -> Ar
 
 
 def _recorded(dataset: Dataset) -> Dataset:
-    """The rows as they are; the episode table says that they are no copies."""
+    """Return the recorded rows; the episode table marks them as no copies."""
 
     def table() -> Columns:
         mine = dataset.episode_columns
@@ -209,7 +210,15 @@ def _copy(
     ending: Callable[[Array, Array], Array],
     number: int,
 ) -> Dataset:
-    """All rows with other goals; ``goals`` are the rows that achieved them."""
+    """Return all rows with other goals.
+
+    Args:
+        dataset: the recorded rows.
+        goals: ``[N]`` the row whose achieved goal each row is given.
+        reward: the reward of a transition under a goal.
+        ending: tells terminals from achieved and desired goals.
+        number: the number of the copy.
+    """
     rewards = np.empty(len(dataset), dataset.columns.dtype(layout.REWARDS))
     terminals = np.empty(len(dataset), np.bool_)
     for first, achieved in dataset.columns.blocks(_ACHIEVED):
