@@ -1,4 +1,4 @@
-"""Keras models as policies."""
+"""Policies from Keras models: deterministic, with a distribution, or samplers that take noise."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.policies.keras_inputs import KerasInputs
 from vinci_offline.policies.policy import Decision, Observations, Policy, to_actions
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian
 from vinci_offline.spec import (
     BoxSpace,
-    DictSpace,
     DiscreteSpace,
     EnvironmentSpec,
     describe_space,
     is_countable,
 )
-from vinci_offline.types import Array
+from vinci_offline.types import FloatArray
 
 if TYPE_CHECKING:
     import keras
 
 
 class KerasPolicy(Policy):
-    """A Keras model acting for all lanes with one compiled call a step.
+    """A Keras model that acts for all lanes with one compiled call a step.
 
-    The model maps raw observations ``[B, ...]`` to one of
+    The model maps raw observations ``[B, ...]``, or one input a key of Dict observations, to one of
 
     - environment actions: ``[B, A]`` for a Box, ``[B]`` integers for Discrete;
     - ``[B, n]`` scores for Discrete, of which the largest is taken;
     - ``{"mean", "log_std"}``, each ``[B, A]``: a Gaussian in the environment's units, clipped to the bounds;
     - ``{"logits"}`` ``[B, n]``: a categorical distribution.
 
-    Acting deterministically takes a distribution's mean or its most likely choice. A Discrete choice then has
-    log probability 0; a continuous one has no density.
+    Without ``stochastic`` the policy takes a distribution's mean or its most likely choice. A Discrete choice then
+    has log probability 0; a continuous action has no density.
+
+    A model with a further input ``noise`` is a sampler: each lane's generator draws that input, so a lane's actions
+    repeat. It always samples, and its actions have no known density.
 
     Args:
         model: the Keras model.
         spec: the environment.
-        stochastic: sample from the model's distribution, and say the density of what was drawn.
+        stochastic: sample from the model's distribution, and record the density of the samples.
 
     Raises:
         SpecError: the model's inputs or outputs do not fit the environment.
@@ -49,85 +52,62 @@ class KerasPolicy(Policy):
     """
 
     def __init__(self, model: keras.Model, spec: EnvironmentSpec, *, stochastic: bool = False) -> None:
-        self.deterministic = not stochastic
         self._model = model
         self._space = spec.action_space
-        _check_inputs(model, spec)
-        self._distribution = _check_output(_output(model, spec), spec)
-        if stochastic and not self._distribution:
+        self._inputs = KerasInputs(model, spec)
+        self._distribution = _check_output(_output(model, self._inputs), spec)
+        self._samples = stochastic and self._distribution
+        self.deterministic = not (stochastic or self._inputs.sampler)
+        if stochastic and not (self._distribution or self._inputs.sampler):
             raise UsageError(
                 f"the model {model.name!r} gives actions, not a distribution, so it cannot be sampled: "
-                'use a model that returns {"mean", "log_std"} or {"logits"}, or leave sampling out'
+                'use a model that returns {"mean", "log_std"} or {"logits"}, or that has an input "noise"; '
+                "or leave sampling out"
             )
 
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
         """Choose actions for all lanes."""
-        output = self._model.predict_on_batch(observations)
+        output = self._model.predict_on_batch(self._inputs.feed(observations, rngs))
         if isinstance(self._space, BoxSpace):
             return self._act_box(self._space, output, rngs)
         assert isinstance(self._space, DiscreteSpace)
         return self._act_discrete(self._space, output, rngs)
 
     def _act_box(self, space: BoxSpace, output: Any, rngs: Sequence[np.random.Generator]) -> Decision:
-        if self.deterministic:
-            actions = to_actions(output["mean"] if self._distribution else output, space)
-            return Decision(actions, np.zeros(len(rngs)) if is_countable(space) else None)
-        std = np.exp(np.asarray(output["log_std"], np.float64))
-        return sample_gaussian(output["mean"], std, space, rngs)
+        if self._samples:
+            std = np.exp(np.asarray(output["log_std"], np.float64))
+            return sample_gaussian(output["mean"], std, space, rngs)
+        actions = to_actions(output["mean"] if self._distribution else output, space)
+        return Decision(actions, self._certain(len(rngs)) if is_countable(space) else None)
 
     def _act_discrete(
         self, space: DiscreteSpace, output: Any, rngs: Sequence[np.random.Generator]
     ) -> Decision:
-        lanes = len(rngs)
         scores = output["logits"] if self._distribution else output
-        if not self.deterministic:
+        if self._samples:
             return sample_categorical(scores, space, rngs)
-        scores = np.asarray(scores)
+        scores, certain = np.asarray(scores), self._certain(len(rngs))
         if scores.ndim == 1 or scores.shape[1] != space.n:
-            return Decision(to_actions(scores, space), np.zeros(lanes))
-        return Decision(scores.argmax(axis=1) + space.start, np.zeros(lanes))
+            return Decision(to_actions(scores, space), certain)
+        return Decision(scores.argmax(axis=1) + space.start, certain)
+
+    def _certain(self, lanes: int) -> FloatArray | None:
+        """Return log probability 0 for the choices of a deterministic policy; None for a sampler's."""
+        return np.zeros(lanes) if self.deterministic else None
 
 
-def _output(model: keras.Model, spec: EnvironmentSpec) -> Any:
-    """A model's output, symbolic where it knows it, else of one observation of zeros."""
+def _output(model: keras.Model, inputs: KerasInputs) -> Any:
+    """Return a model's symbolic output, or its output for zeros where it knows no symbolic one."""
     import keras
 
     try:
         return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
     except AttributeError:
-        pass  # a subclassed model says what it gives only when it is called
-    space = spec.observation_space
-    if isinstance(space, DictSpace):
-        return model.predict_on_batch({key: _zeros_of(part) for key, part in space.spaces.items()})
-    return model.predict_on_batch(_zeros_of(space))
-
-
-def _zeros_of(space: Any) -> Array:
-    return np.zeros((1, *space.shape), space.dtype) if isinstance(space, BoxSpace) else np.zeros(1, np.int64)
-
-
-def _check_inputs(model: keras.Model, spec: EnvironmentSpec) -> None:
-    """Compare the shapes of a functional or Sequential model's inputs with the observation space."""
-    try:
-        found = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    except (AttributeError, ValueError, TypeError):
-        return  # a subclassed model, or one not built yet
-    space = spec.observation_space
-    spaces = list(space.spaces.values()) if isinstance(space, DictSpace) else [space]
-    wanted = [part.shape if isinstance(part, BoxSpace) else () for part in spaces]
-    fits = len(found) == len(wanted) and all(
-        len(one) == len(two) and all(a in (None, b) for a, b in zip(one, two, strict=True))
-        for one, two in zip(sorted(found, key=str), sorted(wanted, key=str), strict=True)
-    )
-    if not fits:
-        raise SpecError(
-            f"the model {model.name!r} takes inputs of shape {found}, but {spec.id or 'the environment'} "
-            f"has observations {describe_space(space)}: use a policy made for this environment"
-        )
+        return model.predict_on_batch(inputs.zeros())  # a subclassed model
 
 
 def _check_output(output: Any, spec: EnvironmentSpec) -> bool:
-    """Whether a model's output is a distribution, once it is known to fit the action space."""
+    """Return True for a distribution, False for actions; raise a SpecError where neither fits the action space."""
     space = spec.action_space
     names = set(output) if isinstance(output, Mapping) else set()
     if isinstance(space, BoxSpace):

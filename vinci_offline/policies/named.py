@@ -28,7 +28,7 @@ def load_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = Fal
             ``file.py:object``; a Keras model; a callable, or a class; or a policy.
         spec: the environment that it will act in.
         stochastic: sample from the policy's own distribution. Of a run directory, take
-            ``stochastic_policy.keras``.
+            ``stochastic_policy.keras``, or else ``sampler.keras``.
 
     Raises:
         UsageError: there is no such policy, or it has no distribution to sample from.

@@ -58,6 +58,11 @@ class RunDirectory:
         """The file of the policy's distribution: observation to mean and deviation, or to logits."""
         return self.path / "stochastic_policy.keras"
 
+    @property
+    def sampler(self) -> Path:
+        """The file of a policy that takes noise: observation and noise to action."""
+        return self.path / "sampler.keras"
+
     def exists(self) -> bool:
         """Return True where a run was started here."""
         return (self.path / "config.json").is_file()
@@ -66,14 +71,16 @@ class RunDirectory:
         """Return the file to act with.
 
         Args:
-            stochastic: sample actions.
+            stochastic: sample actions: take ``stochastic_policy.keras``, or else ``sampler.keras``.
 
         Raises:
             VinciError: training has stored no policy yet.
             UsageError: ``stochastic``, and the agent's policy cannot be sampled.
         """
-        if stochastic and self.stochastic_policy.is_file():
-            return self.stochastic_policy
+        if stochastic:
+            for path in (self.stochastic_policy, self.sampler):
+                if path.is_file():
+                    return path
         if not self.policy.is_file():
             raise VinciError(
                 f"{self.path} has no policy.keras: give a run directory whose training has finished"

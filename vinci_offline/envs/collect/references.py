@@ -11,6 +11,7 @@ from vinci_offline.errors import UsageError
 from vinci_offline.policies.named import check_policy_name, load_policy
 from vinci_offline.policies.policy import Policy
 from vinci_offline.policies.sb3_policy import Sb3Name
+from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec
 
 RANDOM_STATE = "random-state"
@@ -73,7 +74,10 @@ def _files(name: str) -> list[Path]:
         return Sb3Name.parse(name).files
     named = _descriptor(name) if is_exploration(name) else name
     source = Path(named.rpartition(":")[0] if ":" in named else named)
-    return sorted(source.glob("*policy.keras")) if source.is_dir() else [source]
+    if not source.is_dir():
+        return [source]
+    run = RunDirectory(source)
+    return [run.policy, run.stochastic_policy, run.sampler]
 
 
 def _descriptor(reference: str) -> str:

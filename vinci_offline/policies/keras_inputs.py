@@ -1,0 +1,106 @@
+"""The inputs of a Keras policy: one observation or one input a key, and noise where the model samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vinci_offline.errors import SpecError
+from vinci_offline.policies.policy import Observations
+from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space, describe_space
+from vinci_offline.types import Array
+
+if TYPE_CHECKING:
+    import keras
+
+NOISE = "noise"
+"""The name of a sampler's noise input. Its draws are standard normal."""
+
+
+class KerasInputs:
+    """Maps observations, and noise from the lanes' generators, to a model's inputs.
+
+    A model with an input named ``noise`` is a sampler: a function of the observation and of standard normal noise.
+    Dict observations go to the inputs named after their keys, and a key without an input is left out. Other
+    observations go to the only other input. A subclassed model does not know its inputs: it gets the observations
+    as they are.
+
+    Args:
+        model: the Keras model.
+        spec: the environment.
+
+    Attributes:
+        sampler: True where the model takes noise.
+
+    Raises:
+        SpecError: the model's inputs do not fit the observations.
+    """
+
+    def __init__(self, model: keras.Model, spec: EnvironmentSpec) -> None:
+        self._space = spec.observation_space
+        parts = self._space.spaces if isinstance(self._space, DictSpace) else {}
+        shapes = _input_shapes(model)
+        self.sampler = NOISE in shapes and NOISE not in parts
+        noise = shapes.pop(NOISE) if self.sampler else ()
+        self._noise_shape = tuple(size for size in noise if size is not None)
+        if len(self._noise_shape) < len(noise):
+            raise SpecError(f"the model {model.name!r} takes noise of shape {noise}: give it a fixed shape")
+        self._names = list(shapes)
+        self._by_name = self.sampler or isinstance(getattr(model, "input", None), Mapping)
+        if shapes:
+            _check(model, shapes, parts or dict.fromkeys(self._names[:1], self._space), spec)
+
+    def feed(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Any:
+        """Return the model's inputs for a step of all lanes."""
+        if isinstance(observations, dict):
+            named = {key: observations[key] for key in self._names or observations}
+        elif self._by_name:
+            named = dict.fromkeys(self._names, observations)
+        else:
+            return observations
+        if self.sampler:
+            noise = [rng.standard_normal(self._noise_shape, dtype=np.float32) for rng in rngs]
+            named[NOISE] = np.stack(noise)
+        return named
+
+    def zeros(self) -> Any:
+        """Return an observation of zeros in a batch of one."""
+        if isinstance(self._space, DictSpace):
+            return {key: _zeros_of(part) for key, part in self._space.spaces.items()}
+        return _zeros_of(self._space)
+
+
+def _input_shapes(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
+    """Return the shape of each input by its name; nothing for a model that does not know its inputs."""
+    try:
+        known = getattr(model, "input", None)
+        if not isinstance(known, Mapping):
+            known = {tensor.name: tensor for tensor in model.inputs}
+        return {str(name): tuple(tensor.shape[1:]) for name, tensor in known.items()}
+    except (AttributeError, ValueError, TypeError):
+        return {}  # a subclassed model, or one that is not built yet
+
+
+def _check(
+    model: keras.Model,
+    shapes: Mapping[str, tuple[int | None, ...]],
+    parts: Mapping[str, Space],
+    spec: EnvironmentSpec,
+) -> None:
+    def fits(key: str, part: Space) -> bool:
+        wanted = part.shape if isinstance(part, BoxSpace) else ()
+        found = shapes[key]
+        return len(found) == len(wanted) and all(a in (None, b) for a, b in zip(found, wanted, strict=True))
+
+    if not set(shapes) <= set(parts) or not all(fits(key, parts[key]) for key in shapes):
+        shown = ", ".join(f"{name} {shape}".strip() for name, shape in shapes.items())
+        raise SpecError(
+            f"the model {model.name!r} takes inputs of shape {shown}, but {spec.id or 'the environment'} "
+            f"has observations {describe_space(spec.observation_space)}: use a policy made for this environment"
+        )
+
+
+def _zeros_of(space: Any) -> Array:
+    return np.zeros((1, *space.shape), space.dtype) if isinstance(space, BoxSpace) else np.zeros(1, np.int64)
