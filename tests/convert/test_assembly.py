@@ -5,6 +5,8 @@ import pytest
 from data_examples import box
 
 from vinci_offline import DatasetError
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.lazy import held
 from vinci_offline.data.assembly.logged import Logged, assemble
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec, MultiDiscreteSpace
 
@@ -19,7 +21,11 @@ SPACES = {
 def rows(actions):
     observations = np.arange(12, dtype=np.float32).reshape(4, 3)
     columns = {"observations": observations, "actions": actions, "rewards": np.ones(4, np.float32)}
-    return Logged(columns, np.array([4]), np.array([True]))
+    return Logged({path: held(values) for path, values in columns.items()}, np.array([4]), np.array([True]))
+
+
+def assembled(logged, spec):
+    return assemble(logged, spec, ImportContext("rows"))
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)], ids=["numbers", "column"])
@@ -27,20 +33,18 @@ def rows(actions):
 def test_integer_actions_keep_or_get_the_shape_of_their_space(space, shape):
     action_space, wanted = SPACES[space]
     choices = np.array([3, 0, 2, 1])
-    found = assemble(rows(choices.reshape(shape)), EnvironmentSpec(box(3), action_space), [], "rows")
+    found = assembled(rows(choices.reshape(shape)), EnvironmentSpec(box(3), action_space))
     assert found.columns.shape("actions") == (4, *wanted)
     np.testing.assert_array_equal(found.columns["actions"].reshape(-1), choices)
 
 
 def test_several_choices_a_row_are_no_discrete_action():
     with pytest.raises(DatasetError, match=r"rows: .*actions"):
-        assemble(rows(np.zeros((4, 2), np.int64)), EnvironmentSpec(box(3), DiscreteSpace(4)), [], "rows")
+        assembled(rows(np.zeros((4, 2), np.int64)), EnvironmentSpec(box(3), DiscreteSpace(4)))
 
 
 def test_one_number_a_row_is_observed_as_the_space_has_it():
     logged = rows(np.zeros((4, 2), np.float32))
-    columns = dict(logged.columns) | {"observations": np.arange(4, dtype=np.float32)}
-    found = assemble(
-        Logged(columns, logged.lengths, logged.terminated), EnvironmentSpec(box(1), box(2)), [], "rows"
-    )
+    columns = dict(logged.columns) | {"observations": held(np.arange(4, dtype=np.float32))}
+    found = assembled(Logged(columns, logged.lengths, logged.terminated), EnvironmentSpec(box(1), box(2)))
     assert found.columns["next_observations"].tolist() == [[1], [2], [3], [3]]

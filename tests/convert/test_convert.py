@@ -105,6 +105,18 @@ def test_a_target_that_is_there_is_kept_until_overwrite(run, own, tmp_path):
     assert run(own, target, "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("way", ["itself", "link"])
+def test_source_is_never_the_target(run, own, tmp_path, way):
+    before, target = own.read_bytes(), own
+    if way == "link":
+        target = tmp_path / "link.h5"
+        target.symlink_to(own)
+    refused = run(own, target, "--overwrite")
+    assert refused.exit_code == 2
+    assert "is the source itself" in refused.stderr
+    assert own.read_bytes() == before
+
+
 def test_columns_of_a_table_are_mapped(run, tmp_path):
     (tmp_path / "log.csv").write_text("age,item,click,pscore\n0.5,a,1,0.5\n1.5,b,0,0.25\n")
     mapping = [

@@ -94,11 +94,15 @@ def convert(
     from vinci_offline.convert import conversion
     from vinci_offline.convert.registry import find_format, format_for
     from vinci_offline.data.assembly.options import ImportOptions
+    from vinci_offline.data.shipped import resolve
 
     # Before a long import: a target that is refused should not cost it.
     target = format_for(destination) if to is None else find_format(to)
-    if destination.exists() and not overwrite:
-        raise UsageError(f"{destination} exists already: choose another name or pass --overwrite")
+    if destination.exists():
+        if not overwrite:
+            raise UsageError(f"{destination} exists already: choose another name or pass --overwrite")
+        if resolve(source).exists() and destination.samefile(resolve(source)):
+            raise UsageError(f"{destination} is the source itself: choose another name")
     settings = _pairs(set_, "--set")
     options = ImportOptions(
         _spec(env), _one_of(ends), time_limit, _pairs(map_, "--map"), _settings(settings, "to.", inside=False)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from vinci_offline.convert.format import Exported, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Imported
 from vinci_offline.convert.registry import find_format, format_for, recognise
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.hdf5.inspect import files_kept_open
 from vinci_offline.data.shipped import resolve
 
 
@@ -31,7 +32,8 @@ def read(
     """
     path = resolve(source)
     found = recognise(path) if kind is None else find_format(kind)
-    return found.read(path, options or ImportOptions())
+    with files_kept_open():
+        return found.read(path, options or ImportOptions())
 
 
 def write(
@@ -58,4 +60,5 @@ def write(
     """
     path = Path(destination)
     found = format_for(path) if kind is None else find_format(kind)
-    return found.write(dataset, path, overwrite=overwrite, settings=settings)
+    with files_kept_open():  # a block of each column of an HDF5 source after the other, from one open file
+        return found.write(dataset, path, ExportOptions(overwrite, settings))

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar
 
 from vinci_offline.data import layout
@@ -14,6 +13,19 @@ from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import SpecError, UsageError
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Wishes of the user for a target.
+
+    Attributes:
+        overwrite: replace what is there.
+        settings: what the format asks for, by name; a format refuses names that it does not know.
+    """
+
+    overwrite: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,19 +108,12 @@ class Format(ABC):
             SpecError: the spaces of ``options.spec`` are not the source's.
         """
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; what stands at ``path`` appears whole or not at all.
 
         Raises:
-            UsageError: the target exists and ``overwrite`` is not set, this format cannot be exported to, or it has
-                no such setting.
+            UsageError: the target exists and may not be replaced, this format cannot be exported to, or it has no such
+                setting.
             SpecError: the format cannot hold such spaces.
             VinciError: the disk is full or fails.
         """

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episodes import episodes_of, known_facts, last_rows
+from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
 
@@ -33,29 +34,70 @@ class Trajectory:
     facts: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """The number of steps."""
+        """Return the number of steps."""
         return len(self.steps[layout.REWARDS])
 
 
-def logged(trajectories: Iterable[Trajectory]) -> Logged:
-    """The rows of episodes; infos and facts that not all of them have are left out."""
-    found = list(trajectories)
-    steps = [path for path in found[0].steps if all(path in each.steps for each in found)] if found else []
-    columns = {path: np.concatenate([each.steps[path] for each in found]) for path in steps}
-    for path in found[0].observations if found else ():
-        columns[path] = np.concatenate([each.observations[path][:-1] for each in found])
-        columns[f"next_{path}"] = np.concatenate([each.observations[path][1:] for each in found])
-    facts = [name for name in found[0].facts if all(name in each.facts for each in found)] if found else []
-    return Logged(
-        columns,
-        np.array([len(each) for each in found], np.int64),
-        np.array([each.terminated for each in found], np.bool_),
-        {name: np.array([each.facts[name] for each in found]) for name in facts},
-    )
+class EpisodeSpool:
+    """Rows of episodes on their way: each episode is checked against the first one.
+
+    Attributes:
+        spool: the rows.
+        lengths: of the episodes so far.
+
+    Args:
+        where: the source, for messages.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.spool = Spool(where)
+        self.lengths: list[int] = []
+        self._where = where
+        self._first: tuple[str, dict[str, str]] | None = None
+
+    def append(self, name: str, columns: Mapping[str, Array]) -> None:
+        """Add the rows of an episode.
+
+        Args:
+            name: what the source calls it, for messages.
+            columns: its rows by path.
+
+        Raises:
+            DatasetError: it has no rows, or columns of unequal lengths, or others than the first one has.
+        """
+        lengths = {path: len(values) for path, values in columns.items()}
+        if len(set(lengths.values())) > 1 or not all(lengths.values()):
+            listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
+            raise DatasetError(f"{self._where}: {name} has columns of no or unequal lengths ({listed})")
+        rows = {path: f"of shape {list(values.shape[1:])}" for path, values in columns.items()}
+        if self._first is None:
+            self._first = name, rows
+        start, expected = self._first
+        for path in {**expected, **rows}:
+            mine, first = rows.get(path, "missing"), expected.get(path, "missing")
+            if mine != first:
+                raise DatasetError(
+                    f"{self._where}: {path} of {name} is {mine}, of {start} {first}: convert such episodes apart"
+                )
+        self.spool.append(columns)
+        self.lengths.append(len(next(iter(columns.values()))))
+
+
+def rows_of(observations: Mapping[str, Array], steps: Mapping[str, Array]) -> Columns:
+    """Return the rows of an episode.
+
+    Args:
+        observations: ``[T + 1, …]`` by path.
+        steps: ``[T, …]`` by path.
+    """
+    rows = dict(steps)
+    for path, values in observations.items():
+        rows |= {path: values[:-1], f"next_{path}": values[1:]}
+    return rows
 
 
 def pieces(dataset: Dataset) -> tuple[Array, Array, Array]:
-    """Runs of rows that continue each other; an episode is one such run unless rows were left out of it.
+    """Return runs of rows that continue each other; an episode is one such run unless rows were left out of it.
 
     A next observation that differs from the following row's observation by rounding is one with it: see
     `vinci_offline.data.continuity.continues`.
@@ -65,12 +107,11 @@ def pieces(dataset: Dataset) -> tuple[Array, Array, Array]:
     """
     table = dataset.episode_columns
     start, length = runs(dataset.columns, last_rows(table))
-    episode = episodes_of(table, start)
-    return start, length, episode
+    return start, length, episodes_of(table, start)
 
 
 def trajectories(dataset: Dataset) -> Iterator[Trajectory]:
-    """The dataset as episodes; one from which rows are missing comes in pieces, all but perhaps the last cut."""
+    """Yield the dataset's episodes; one from which rows are missing comes in pieces, all but perhaps the last cut."""
     table = dataset.episode_columns
     facts = known_facts(table)
     observed = _observation_paths(dataset)
@@ -92,7 +133,7 @@ def trajectories(dataset: Dataset) -> Iterator[Trajectory]:
 
 
 def cut_episodes(dataset: Dataset) -> int:
-    """How many episodes come in several pieces."""
+    """Return how many episodes come in several pieces."""
     _, counts = np.unique(pieces(dataset)[2], return_counts=True)
     return int((counts > 1).sum())
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.hdf5 import hdf5_tree
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.options import ImportOptions
@@ -34,15 +32,8 @@ class VinciFormat(Format):
         self.check_settings(options.settings)
         return Imported(Dataset.open(path, spec=options.spec))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Save it."""
-        self.check_settings(settings)
-        dataset.save(path, overwrite=overwrite)
+        self.check_settings(options.settings)
+        dataset.save(path, overwrite=options.overwrite)
         return Exported(path)

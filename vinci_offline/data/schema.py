@@ -112,7 +112,15 @@ def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
     unknown = [path for path in arrays if path.partition("/")[0] not in layout.COLUMN_ROOTS]
     if unknown:
         raise DatasetError(f"columns: unknown {', '.join(unknown)}; what else is recorded goes under infos/")
-    stored = {path: StoredColumn(values.shape, values.dtype) for path, values in arrays.items()}
+    check_columns({path: StoredColumn(values.shape, values.dtype) for path, values in arrays.items()}, spec)
+
+
+def check_columns(stored: Mapping[str, StoredColumn], spec: EnvironmentSpec) -> None:
+    """Refuse columns in the words in which a file of them would be refused; of values only the kind is looked at.
+
+    Raises:
+        DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes.
+    """
     problems = table_problems(stored, native=True)
     slots = layout.spec_slots(spec)
     shapes = {

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.hdf5.d3rlpy_mdp import REWARDS, is_mdp_dump, read_mdp_dump
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
-from vinci_offline.convert.trajectories import Trajectory, cut_episodes, trajectories
+from vinci_offline.convert.trajectories import EpisodeSpool, Trajectory, cut_episodes, trajectories
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.flat import one_number
-from vinci_offline.data.assembly.logged import Logged, assemble, stacked
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.logged import Logged, assemble
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec
@@ -47,47 +46,44 @@ class D3rlpyFormat(Format):
 
         ``rewards=same`` or ``next`` says in which row of a dump by d3rlpy 1.0 or older the reward of an action lies.
         """
+        context = ImportContext(path, options)
         with hdf5_tree(path) as tree:
             if is_mdp_dump(tree):
                 self.check_settings(options.settings, (REWARDS,))
-                decisions: list[str] = []
-                logged = read_mdp_dump(tree, options.settings, decisions)
-                return Imported.of(assemble(logged, options.spec, decisions, str(path)))
+                return Imported.of(assemble(read_mdp_dump(tree, context), options.spec, context))
             self.check_settings(options.settings)
+            context.decide("an episode is terminated where d3rlpy's own flag says so, and cut otherwise")
             terminated = _terminated(tree)
             names = frozenset(tree.names())
-            episodes = [_episode(tree, names, number) for number in range(len(terminated))]
             finals = {f"{layout.OBSERVATIONS}/{key}".rstrip("/"): a for key, a in tree.arrays(_FINAL).items()}
-        columns = stacked({f"episode {number}": each for number, each in enumerate(episodes)}, str(path))
-        lengths = np.array([len(episode[layout.REWARDS]) for episode in episodes], np.int64)
-        decisions = ["an episode is terminated where d3rlpy's own flag says so, and cut otherwise"]
+            rows = EpisodeSpool(context.where)
+            for number, ended in enumerate(terminated):
+                episode = _episode(tree, names, number)
+                if finals:
+                    _check_finals(episode, finals, len(terminated), context)
+                    episode = _with_final(episode, finals, number, ended)
+                rows.append(f"episode {number}", episode)
         if finals:
-            columns, lengths = _with_finals(columns, lengths, terminated, finals, str(path))
-            decisions.append("the rows that hold a cut episode's final observation became next observations")
-        columns = _named(columns, options.spec, str(path))
-        logged = Logged(columns, lengths, terminated, attributes={"source": "d3rlpy"})
-        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
+            context.decide("the rows that hold a cut episode's final observation became next observations")
+        columns = _named(rows.spool.columns(), options.spec, context.where)
+        logged = Logged(
+            columns, np.array(rows.lengths, np.int64), terminated, attributes={"source": "d3rlpy"}
+        )
+        return Imported.of(assemble(logged, options.spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; a cut episode ends in a row more, so that d3rlpy has all of its transitions."""
-        self.check_settings(settings)
+        self.check_settings(options.settings)
         _refuse_actions(dataset.spec, path)
         finals: dict[str, list[Array]] = {}
-        with new_hdf5(path, overwrite=overwrite) as file:
+        with new_hdf5(path, overwrite=options.overwrite) as file:
             terminated = []
             for number, episode in enumerate(trajectories(dataset)):
                 for column, values in _columns_of(episode).items():
                     name, _, part = column.partition("/")
                     put(file, f"{name}_{number}_{part}".rstrip("_"), values)
                 for key, values in _keyed(episode).items():
-                    finals.setdefault(f"{_FINAL}/{key}".rstrip("/"), []).append(values[-1])
+                    finals.setdefault(f"{_FINAL}/{key}".rstrip("/"), []).append(values[-1].copy())
                 file[f"{_TERMINATED}_{number}"] = episode.terminated
                 terminated.append(episode.terminated)
             for name, rows in finals.items():
@@ -119,8 +115,8 @@ def _terminated(tree: Hdf5Tree) -> Array:
 
 def _episode(tree: Hdf5Tree, names: frozenset[str], number: int) -> Columns:
     """One episode's columns; those of a tuple are ``observations/0``, ``observations/1`` and so on."""
-    columns = {root: tree.array(f"{root}_{number}") for root in (layout.ACTIONS, layout.REWARDS)}
-    columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}_{number}")
+    columns = {layout.ACTIONS: tree.array(f"{layout.ACTIONS}_{number}")}
+    columns[layout.REWARDS] = tree.numbers(f"{layout.REWARDS}_{number}")
     name, part = f"{layout.OBSERVATIONS}_{number}", 0
     while f"{name}_{part}" in names:
         columns[f"{layout.OBSERVATIONS}/{part}"] = tree.array(f"{name}_{part}")
@@ -130,26 +126,33 @@ def _episode(tree: Hdf5Tree, names: frozenset[str], number: int) -> Columns:
     return columns
 
 
-def _with_finals(
-    columns: Columns, lengths: Array, terminated: Array, finals: Columns, where: str
-) -> tuple[Columns, Array]:
-    """Columns with next observations, and without the rows that cut episodes end in."""
-    last = np.cumsum(lengths) - 1
-    kept = np.ones(int(lengths.sum()), np.bool_)
-    kept[last[~terminated]] = False
-    columns = dict(columns)
-    for path in [path for path in columns if path.partition("/")[0] == layout.OBSERVATIONS]:
-        expected = (len(lengths), *columns[path].shape[1:])
+def _check_finals(episode: Columns, finals: Columns, count: int, context: ImportContext) -> None:
+    """Refuse final observations that are not one an episode, of the shape of the observations."""
+    for path in _observed(episode):
+        expected = (count, *episode[path].shape[1:])
         if path not in finals or finals[path].shape != expected:
-            raise DatasetError(f"{where}: {_FINAL} has no array of shape {expected} for {path}")
-        following = np.roll(columns[path], -1, axis=0)
-        following[last[terminated]] = finals[path][terminated]
-        columns[f"next_{path}"] = following
-    return {path: values[kept] for path, values in columns.items()}, lengths - ~terminated
+            raise DatasetError(f"{context.where}: {_FINAL} has no array of shape {expected} for {path}")
 
 
-def _named(columns: Columns, spec: EnvironmentSpec | None, where: str) -> Columns:
-    """The parts of a tuple under the names of the spec's Dict space, which were sorted when they became a tuple."""
+def _with_final(episode: Columns, finals: Columns, number: int, ended: bool) -> Columns:
+    """Return an episode's rows with next observations.
+
+    A cut episode has a row more than steps: it holds the final observation, and goes.
+    """
+    count = len(episode[layout.REWARDS]) - (not ended)
+    rows = {path: values[:count] for path, values in episode.items()}
+    for path in _observed(episode):
+        last = finals[path][number : number + 1] if ended else episode[path][count : count + 1]
+        rows[f"next_{path}"] = np.concatenate([rows[path][1:], last])
+    return rows
+
+
+def _observed(episode: Columns) -> list[str]:
+    return [path for path in episode if path.partition("/")[0] == layout.OBSERVATIONS]
+
+
+def _named(columns: dict[str, Column], spec: EnvironmentSpec | None, where: str) -> dict[str, Column]:
+    """Return the parts of a tuple by the keys of the spec's Dict space, which were sorted when they became a tuple."""
     parts = sum(path.startswith(f"{layout.OBSERVATIONS}/") for path in columns)
     if spec is None or not isinstance(spec.observation_space, DictSpace) or not parts:
         return columns

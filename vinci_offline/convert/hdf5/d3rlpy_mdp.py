@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.flat import flags, one_number
-from vinci_offline.data.assembly.logged import Logged
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.ends import lengths_of
+from vinci_offline.data.assembly.flat import flag_column, one_number
+from vinci_offline.data.assembly.lazy import shared
+from vinci_offline.data.assembly.logged import KeptRows, Logged
+from vinci_offline.data.columns import Column
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Array
 
 REWARDS = "rewards"
 """The setting that says in which row the reward of an action lies: ``same``, or ``next``."""
@@ -27,8 +29,8 @@ def is_mdp_dump(tree: Hdf5Tree) -> bool:
     return {*_COLUMNS, _MARK} <= set(tree.names())
 
 
-def read_mdp_dump(tree: Hdf5Tree, settings: Mapping[str, str], decisions: list[str]) -> Logged:
-    """The rows of a dump; what is decided goes to ``decisions``.
+def read_mdp_dump(tree: Hdf5Tree, context: ImportContext) -> Logged:
+    """Return the rows of a dump.
 
     From 1.1 on, which writes a version, d3rlpy takes a row as what was seen, done and gained for it. Before, it
     took the reward of an action, and what the action led to, from the row after it, so that the last row of an
@@ -38,30 +40,30 @@ def read_mdp_dump(tree: Hdf5Tree, settings: Mapping[str, str], decisions: list[s
         DatasetError: a column is missing or damaged, or the version is not known.
         UsageError: nothing tells in which row rewards lie, and the setting must.
     """
-    following = _rewards_follow(tree, settings, decisions)
+    is_next = _rewards_follow(tree, context)
     names = [*_COLUMNS, *([_ENDS] if tree.has(_ENDS) else [])]
-    columns = {name: tree.array(name) for name in names}
-    lengths = {name: len(values) for name, values in columns.items()}
+    columns = {name: tree.column(name) for name in names}
+    lengths = {name: column.shape[0] for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DatasetError(f"{tree.path}: unequal lengths ({listed}): the file is damaged")
     columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}")
-    terminals = flags(columns.pop(layout.TERMINALS), tree.path, layout.TERMINALS)
-    ends = _ends(tree, terminals, columns.pop(_ENDS, None), decisions)
-    last = np.flatnonzero(ends)
-    rows = np.diff(last + 1, prepend=0)
-    if following:
-        columns = _with_following(columns, last)
-        decisions.append("the last row of each episode holds what its last action led to and gained")
+    terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
+    marked = flag_column(columns.pop(_ENDS), context.where, _ENDS) if _ENDS in columns else None
+    ends = _ends(terminals, marked, context)
+    last, rows = np.flatnonzero(ends), lengths_of(ends)
+    if is_next:
+        columns = _with_following(columns, KeptRows(rows, rows - 1))
+        context.decide("the last row of each episode holds what its last action led to and gained")
         if empty := int((rows == 1).sum()):
-            decisions.append(f"{empty} episodes of a single row hold no transition, and are left out")
+            context.decide(f"{empty} episodes of a single row hold no transition, and are left out")
         last, rows = last[rows > 1], rows[rows > 1] - 1
     return Logged(columns, rows, terminals[last], attributes={"source": "d3rlpy"})
 
 
-def _rewards_follow(tree: Hdf5Tree, settings: Mapping[str, str], decisions: list[str]) -> bool:
-    """Whether the reward of an action lies in the row after it."""
-    version, said = tree.scalars("/").get("version"), settings.get(REWARDS)
+def _rewards_follow(tree: Hdf5Tree, context: ImportContext) -> bool:
+    """Tell whether the reward of an action lies in the row after it."""
+    version, said = tree.scalars("/").get("version"), context.setting(REWARDS)
     if version not in {None, _VERSION}:
         raise DatasetError(f"{tree.path} is a d3rlpy dump of an unknown version, {str(version)[:20]!r}")
     if said not in {None, "same", "next"}:
@@ -75,43 +77,46 @@ def _rewards_follow(tree: Hdf5Tree, settings: Mapping[str, str], decisions: list
         )
     following = said == "next"
     where = "the row after it" if following else "its own row"
-    decisions.append(
+    context.decide(
         f"the reward of an action lies in {where}, as {'its version' if said is None else '--set'} says"
     )
     return following
 
 
-def _ends(tree: Hdf5Tree, terminals: Array, marked: Array | None, decisions: list[str]) -> Array:
-    """``[N]`` the last rows of episodes."""
+def _ends(terminals: Array, marked: Array | None, context: ImportContext) -> Array:
+    """Return ``[N]`` marks of the last rows of episodes.
+
+    Args:
+        terminals: ``[N]`` booleans.
+        marked: ``[N]`` the file's own marks, where it has some.
+        context: the import.
+    """
     if marked is None:
-        decisions.append(
+        context.decide(
             "episodes end at terminals alone, as d3rlpy has it where there are no episode_terminals"
         )
         ends = terminals.copy()
     else:
-        flagged = flags(marked, tree.path, _ENDS)
-        ends = terminals | flagged
-        decisions.append(
+        ends = terminals | marked
+        context.decide(
             "an episode ends at its episode_terminals, terminated where terminals say so, and cut otherwise"
         )
-        if within := int((terminals & ~flagged).sum()):
-            decisions.append(
+        if within := int((terminals & ~marked).sum()):
+            context.decide(
                 f"{within} terminals lie within episodes, which d3rlpy passes over: episodes end there"
             )
     if len(ends) and not ends[-1]:
         ends[-1] = True
-        decisions.append("the last episode is not finished: it is cut at its last row")
+        context.decide("the last episode is not finished: it is cut at its last row")
     return ends
 
 
-def _with_following(columns: Columns, last: Array) -> Columns:
-    """The columns without last rows, which give rewards and next observations to the rows before them."""
-    kept = np.ones(len(columns[layout.REWARDS]), np.bool_)
-    kept[last] = False
-    after = np.flatnonzero(kept) + 1
+def _with_following(columns: dict[str, Column], kept: KeptRows) -> dict[str, Column]:
+    """Return the columns without last rows, which give rewards and next observations to the rows before them."""
+    observations = shared(columns[layout.OBSERVATIONS])
     return {
-        layout.OBSERVATIONS: columns[layout.OBSERVATIONS][kept],
-        layout.ACTIONS: columns[layout.ACTIONS][kept],
-        layout.REWARDS: columns[layout.REWARDS][after],
-        layout.NEXT_OBSERVATIONS: columns[layout.OBSERVATIONS][after],
+        layout.OBSERVATIONS: kept.of(observations),
+        layout.ACTIONS: kept.of(columns[layout.ACTIONS]),
+        layout.REWARDS: kept.after(columns[layout.REWARDS]),
+        layout.NEXT_OBSERVATIONS: kept.after(observations),
     }

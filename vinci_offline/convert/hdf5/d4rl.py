@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
+import h5py
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, refuse_dict
-from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
+from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put_blocks
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.flat import flags, flat_ends
-from vinci_offline.data.assembly.logged import Logged, assemble
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.ends import lengths_of
+from vinci_offline.data.assembly.flat import flag_column, flat_ends, one_number
+from vinci_offline.data.assembly.lazy import shared
+from vinci_offline.data.assembly.logged import KeptRows, Logged, assemble
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import TRUNCATED
 from vinci_offline.data.episodes import last_rows
 from vinci_offline.errors import DatasetError
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Array
 
 _REQUIRED = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS, layout.TERMINALS)
 _FINAL_ROWS = "final_rows"
@@ -33,7 +37,7 @@ class D4rlFormat(Format):
     suffixes = (".hdf5",)
 
     def recognises(self, path: Path) -> bool:
-        """Whether D4RL's columns lie at the root."""
+        """Tell whether D4RL's columns lie at the root."""
         try:
             with hdf5_tree(path) as tree:
                 return set(_REQUIRED) <= set(tree.names())
@@ -41,46 +45,36 @@ class D4rlFormat(Format):
             return False
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import; ``timeouts`` and ``next_observations`` may be absent."""
+        """Import; ``timeouts`` and ``next_observations`` may be absent. Rows are read from the file in blocks."""
         self.check_settings(options.settings)
-        decisions: list[str] = []
+        context = ImportContext(path, options)
         with hdf5_tree(path) as tree:
-            columns = _columns(tree, decisions)
+            columns = _columns(tree, context)
             metadata = tree.scalars("metadata")
-            padded = bool(tree.attributes("/").get(_PADDED, False))
-        terminals = flags(columns.pop(layout.TERMINALS), path, layout.TERMINALS)
-        timeouts = columns.pop(layout.TIMEOUTS, None)
-        if padded and timeouts is not None:
+            is_padded = bool(tree.attributes("/").get(_PADDED, False))
+        terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
+        timeouts: Array | None = None
+        if layout.TIMEOUTS in columns:
+            timeouts = flag_column(columns.pop(layout.TIMEOUTS), context.where, layout.TIMEOUTS)
+        if is_padded and timeouts is not None:
             columns, terminals, timeouts = _without_final_rows(columns, terminals, timeouts)
-            decisions.append("the rows that hold an episode's final observation became next observations")
-        ends = flat_ends(path, columns, terminals, timeouts, options, decisions)
-        lengths = np.diff(np.flatnonzero(ends) + 1, prepend=0)
-        logged = Logged(
-            columns, lengths, terminals[ends], attributes={"metadata": metadata} if metadata else {}
-        )
-        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
+            context.decide("the rows that hold an episode's final observation became next observations")
+        ends = flat_ends(columns, terminals, timeouts, context)
+        attributes = {"metadata": metadata} if metadata else {}
+        logged = Logged(columns, lengths_of(ends), terminals[ends], attributes=attributes)
+        return Imported.of(assemble(logged, options.spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; ``final_rows=yes`` ends each episode with a row that holds its final observation."""
-        self.check_settings(settings, (_FINAL_ROWS,))
+        self.check_settings(options.settings, (_FINAL_ROWS,))
         refuse_dict(dataset, "D4RL's layout")
-        padded = settings.get(_FINAL_ROWS, "no") == "yes"
-        source = _Padded(dataset) if padded else _Plain(dataset)
-        with new_hdf5(path, overwrite=overwrite) as file:
-            for column in dataset.columns:
-                if not (padded and column == layout.NEXT_OBSERVATIONS):
-                    put(file, column, source.column(column))
-            file.attrs[_PADDED] = padded
+        is_padded = options.settings.get(_FINAL_ROWS, "no") == "yes"
+        with new_hdf5(path, overwrite=options.overwrite) as file:
+            _write_columns(dataset, file, is_padded)
+            file.attrs[_PADDED] = is_padded
         timed_out = int(dataset.episode_columns[TRUNCATED].sum())
         decisions = [f"{len(dataset):,} rows under D4RL's names, next_observations among them"]
-        if padded:
+        if is_padded:
             decisions = [
                 "each episode ends in a row of its final observation, marked as a timeout, which D4RL's loader skips"
             ]
@@ -94,54 +88,65 @@ class D4rlFormat(Format):
         )
 
 
-class _Plain:
-    """Columns as they are."""
+def _write_columns(dataset: Dataset, file: h5py.File, is_padded: bool) -> None:
+    """Write the columns in blocks."""
+    columns, last = dataset.columns, last_rows(dataset.episode_columns)
+    for path in columns:
+        shape, dtype = columns.shape(path), columns.dtype(path)
+        if not is_padded:
+            put_blocks(file, path, shape, dtype, (block for _, block in columns.blocks(path)))
+        elif path != layout.NEXT_OBSERVATIONS:
+            padded = (shape[0] + len(last), *shape[1:])
+            put_blocks(file, path, padded, dtype, _padded(dataset, path, last))
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
 
-    def column(self, path: str) -> Array:
-        return self._dataset.columns[path]
+def _padded(dataset: Dataset, path: str, last: Array) -> Iterator[Array]:
+    """Yield a column in blocks, with a row more after each episode: its final observation, nothing done and gained.
 
-
-class _Padded:
-    """Columns with a row more after each episode: its final observation, nothing done and nothing gained."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        table = dataset.episode_columns
-        self._last = last_rows(table)
-
-    def column(self, path: str) -> Array:
-        values = self._dataset.columns[path]
+    Args:
+        dataset: the rows.
+        path: the column.
+        last: ``[E]`` the last row of each episode.
+    """
+    for first, recorded in dataset.columns.blocks(path):
+        block = recorded
+        begun, ended = np.searchsorted(last, [first, first + len(block)])
+        rows = last[begun:ended]
+        values: Array = np.zeros((len(rows), *block.shape[1:]), block.dtype)
         if path == layout.OBSERVATIONS:
-            return np.insert(
-                values, self._last + 1, self._dataset.columns[layout.NEXT_OBSERVATIONS][self._last], axis=0
-            )
-        if path == layout.TIMEOUTS:
-            # The last true row no longer is the episode's last: the flag moves to the row after it.
-            return np.insert(np.zeros_like(values), self._last + 1, True)
-        return np.insert(values, self._last + 1, np.zeros((), values.dtype), axis=0)
+            values = dataset.columns.gather(layout.NEXT_OBSERVATIONS, rows)
+        elif path == layout.TIMEOUTS:
+            # An episode's flag moves to the row that is added.
+            block, values = np.zeros_like(block), np.ones(len(rows), np.bool_)
+        yield np.insert(block, rows - first + 1, values, axis=0)
 
 
-def _without_final_rows(columns: Columns, terminals: Array, timeouts: Array) -> tuple[Columns, Array, Array]:
-    extra = np.flatnonzero(timeouts)
-    kept = ~timeouts
-    columns = dict(columns)
-    columns[layout.NEXT_OBSERVATIONS] = np.concatenate(
-        [columns[layout.OBSERVATIONS][1:], columns[layout.OBSERVATIONS][-1:]]
-    )
-    ended = np.zeros_like(timeouts)
-    ended[extra - 1] = True
-    return (
-        {path: values[kept] for path, values in columns.items()},
-        terminals[kept],
-        (ended & ~terminals)[kept],
-    )
+def _without_final_rows(
+    columns: dict[str, Column], terminals: Array, timeouts: Array
+) -> tuple[dict[str, Column], Array, Array]:
+    """Take the rows that hold final observations for next observations.
+
+    Returns:
+        Columns, terminals and timeouts of the other rows.
+    """
+    ends = timeouts.copy()
+    ends[-1] = True
+    lengths = lengths_of(ends)
+    is_kept = ~timeouts
+    kept = KeptRows(lengths, np.add.reduceat(is_kept, np.cumsum(lengths) - lengths, dtype=np.int64))
+    observations = shared(columns[layout.OBSERVATIONS])
+    found = {path: kept.of(column) for path, column in columns.items() if path != layout.OBSERVATIONS}
+    found[layout.OBSERVATIONS] = kept.of(observations)
+    ended = np.append(timeouts[1:], False)
+    # The last row of a file that was cut has no row after it: its own observation stands in.
+    own = np.zeros(kept.count, np.bool_)
+    own[-1:] = is_kept[-1]
+    found[layout.NEXT_OBSERVATIONS] = kept.after(observations, own)
+    return found, terminals[is_kept], (ended & ~terminals)[is_kept]
 
 
-def _columns(tree: Hdf5Tree, decisions: list[str]) -> Columns:
-    """The file's columns by path, equally long."""
+def _columns(tree: Hdf5Tree, context: ImportContext) -> dict[str, Column]:
+    """Return the file's columns by path, equally long."""
     missing = [name for name in _REQUIRED if name not in tree.names()]
     if missing:
         raise DatasetError(f"{tree.path}: missing {', '.join(missing)}: no D4RL file")
@@ -156,17 +161,12 @@ def _columns(tree: Hdf5Tree, decisions: list[str]) -> Columns:
         raise DatasetError(
             f"{tree.path}: unequal lengths ({listed}): the file is damaged or was never finished"
         )
-    columns = {name: tree.array(name) for name in (*_REQUIRED, *optional)}
-    count = len(columns[layout.REWARDS])
-    columns[layout.REWARDS] = columns[layout.REWARDS].reshape(count, -1)
-    if columns[layout.REWARDS].shape[1] != 1:
-        raise DatasetError(
-            f"{tree.path}: rewards have shape {tree.shape(layout.REWARDS)}, one number a row is expected"
-        )
-    columns[layout.REWARDS] = columns[layout.REWARDS][:, 0]
-    for name, values in tree.arrays(layout.INFOS).items() if layout.INFOS in tree.names() else ():
-        if len(values) == count:
-            columns[f"{layout.INFOS}/{name}"] = values
+    columns = {name: tree.column(name) for name in (*_REQUIRED, *optional)}
+    columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}")
+    count = columns[layout.REWARDS].shape[0]
+    for name, column in tree.columns(layout.INFOS).items() if layout.INFOS in tree.names() else ():
+        if column.shape[0] == count:
+            columns[f"{layout.INFOS}/{name}"] = column
         else:
-            decisions.append(f"infos/{name} was left out: it has {len(values)} rows, not {count}")
+            context.decide(f"infos/{name} was left out: it has {column.shape[0]} rows, not {count}")
     return columns

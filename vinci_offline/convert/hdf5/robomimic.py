@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.hdf5.robomimic_demos import DONES, FLAT, Demos, observation_paths
 from vinci_offline.convert.sources.hdf5 import hdf5_tree, new_hdf5, put
-from vinci_offline.convert.trajectories import cut_episodes, trajectories
-from vinci_offline.data import layout
-from vinci_offline.data.assembly.ends import say_ends
-from vinci_offline.data.assembly.logged import Logged, assemble, stacked
+from vinci_offline.convert.trajectories import EpisodeSpool, cut_episodes, trajectories
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.ends import lengths_of, say_ends
+from vinci_offline.data.assembly.logged import Logged, assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError
@@ -48,34 +47,31 @@ class RobomimicFormat(Format):
         ``reward=zero`` says that rewards are zero where there are none.
         """
         self.check_settings(options.settings, ("mask", "observations", "reward"))
-        decisions: list[str] = []
+        context = ImportContext(path, options)
+        rows = EpisodeSpool(context.where)
+        dones: list[Array] = []
         with hdf5_tree(path) as tree:
-            demos = Demos(tree, options.settings)
-            paths = observation_paths(demos.keys, options, str(path), decisions)
-            parts = {name: demos.columns(name, paths) for name in demos.names}
+            demos = Demos(tree, context)
+            paths = observation_paths(demos.keys, context)
+            for name in demos.names:
+                part = demos.columns(name, paths)
+                rows.append(name, part)
+                dones += [part[DONES]] if DONES in part else []
             environment = tree.attributes("data").get("env_args")
-        columns = stacked(parts, str(path))
-        decisions += demos.decisions
-        lengths = np.array([len(part[layout.ACTIONS]) for part in parts.values()], np.int64)
-        dones = columns.pop(DONES, None)
-        lengths, terminated = _ends(lengths, dones, options, str(path), decisions)
+        rows.spool.drop(DONES)
+        lengths, terminated = _ends(
+            np.array(rows.lengths, np.int64), np.concatenate(dones) if dones else None, context
+        )
         id_, kwargs = _gym(environment)
         attributes = {"source": "robomimic", **({"env_args": environment} if environment else {})}
-        logged = Logged(columns, lengths, terminated, {}, attributes, id_, kwargs)
-        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
+        logged = Logged(rows.spool.columns(), lengths, terminated, {}, attributes, id_, kwargs)
+        return Imported.of(assemble(logged, options.spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; an episode is a demonstration."""
-        self.check_settings(settings)
+        self.check_settings(options.settings)
         _refuse_actions(dataset, path)
-        with new_hdf5(path, overwrite=overwrite) as file:
+        with new_hdf5(path, overwrite=options.overwrite) as file:
             data, count = file.create_group("data"), 0
             for count, episode in enumerate(trajectories(dataset), 1):
                 demo = data.create_group(f"demo_{count - 1}")
@@ -101,27 +97,25 @@ class RobomimicFormat(Format):
         return Exported(path, _decisions(dataset, count), lost)
 
 
-def _ends(
-    lengths: Array, dones: Array | None, options: ImportOptions, where: str, decisions: list[str]
-) -> tuple[Array, Array]:
-    """The episodes' lengths, and which of them terminated."""
-    if dones is None or options.ends is not None:
-        terminated, said = say_ends(lengths, options, where)
-        decisions.append(said if dones is None else f"{said}; dones are passed over")
+def _ends(lengths: Array, dones: Array | None, context: ImportContext) -> tuple[Array, Array]:
+    """Return the episodes' lengths, and which of them terminated."""
+    if dones is None or context.options.ends is not None:
+        terminated, said = say_ends(lengths, context)
+        context.decide(said if dones is None else f"{said}; dones are passed over")
         return lengths, terminated
     last = np.cumsum(lengths) - 1
     ends = dones.copy()
     ends[last] = True
-    decisions.append(
+    context.decide(
         f"dones are terminals, as robomimic's own algorithms have it: {int(dones[last].sum())} of {len(last)} "
         "demonstrations end in one, the others were cut (where dones only mark ends, say --ends timeout)"
     )
     if inner := int(dones.sum() - dones[last].sum()):
-        decisions.append(
+        context.decide(
             f"{inner} dones lie before the end of their demonstration: what follows each is an episode of its own "
             "(--ends keeps demonstrations whole)"
         )
-    return np.diff(np.flatnonzero(ends) + 1, prepend=0), dones[ends]
+    return lengths_of(ends), dones[ends]
 
 
 def _gym(environment: Any) -> tuple[str | None, Mapping[str, Any]]:

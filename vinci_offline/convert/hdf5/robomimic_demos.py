@@ -8,8 +8,8 @@ import numpy as np
 
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.flat import flags, one_number
-from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.flat import flags
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import DictSpace
@@ -26,16 +26,19 @@ class Demos:
     Attributes:
         names: of their groups, in robomimic's order.
         keys: of their observations.
-        decisions: what was decided of what all of them have.
+
+    Args:
+        tree: the file.
+        context: the import; what all demonstrations have, and what is left out, is noted there.
 
     Raises:
         DatasetError: there are none, or they are no transitions.
         UsageError: they have no rewards and no setting says what those are, or a setting asks for what is not there.
     """
 
-    def __init__(self, tree: Hdf5Tree, settings: Mapping[str, str]) -> None:
+    def __init__(self, tree: Hdf5Tree, context: ImportContext) -> None:
         self._tree = tree
-        self.names = _names(tree, settings.get("mask"))
+        self.names = _names(tree, context.setting("mask"))
         first = f"data/{self.names[0]}"
         held = tree.names(first)
         if not tree.names(f"{first}/obs"):
@@ -44,17 +47,14 @@ class Demos:
                 "simulator's raw states are no transitions; make observations of them with robomimic's "
                 "dataset_states_to_obs.py"
             )
-        self.keys = _chosen(tree, f"{first}/obs", settings.get("observations"))
+        self.keys = _chosen(tree, f"{first}/obs", context.setting("observations"))
         self._following = bool(tree.names(f"{first}/next_obs"))
         self._infos = layout.INFOS in held
-        self.decisions: list[str] = []
-        self._rewards = self._has_rewards(settings.get("reward"))
+        self._rewards = self._has_rewards(context)
         self._dones = all(tree.has(f"data/{name}/{DONES}") for name in self.names)
         known = {"obs", "next_obs", layout.ACTIONS, layout.REWARDS, DONES, layout.INFOS}
         if left := sorted(set(held) - known):
-            self.decisions.append(
-                f"{', '.join(map(printable, left))} were left out: they are no observations"
-            )
+            context.decide(f"{', '.join(map(printable, left))} were left out: they are no observations")
 
     def columns(self, name: str, paths: Mapping[str, str]) -> Columns:
         """The columns of one of them.
@@ -72,18 +72,17 @@ class Demos:
             for key, path in paths.items():
                 columns[f"next_{path}"] = self._tree.array(f"{group}/next_obs/{key}")
         columns[layout.ACTIONS] = self._tree.array(f"{group}/{layout.ACTIONS}")
-        columns[layout.REWARDS] = (
-            one_number(self._tree.array(f"{group}/{layout.REWARDS}"), f"{self._tree.path}: {group}/rewards")
-            if self._rewards
-            else np.zeros(len(columns[layout.ACTIONS]), np.float32)
-        )
+        columns[layout.REWARDS] = np.zeros(len(columns[layout.ACTIONS]), np.float32)
+        if self._rewards:
+            columns[layout.REWARDS] = self._tree.numbers(f"{group}/{layout.REWARDS}")
         if self._dones:
             where = f"{group}/{DONES}"
-            columns[DONES] = flags(self._tree.array(where), self._tree.path, where)
+            columns[DONES] = flags(self._tree.array(where), str(self._tree.path), where)
         infos = self._tree.arrays(f"{group}/{layout.INFOS}") if self._infos else {}
         return columns | {f"{layout.INFOS}/{key}": values for key, values in infos.items() if key}
 
-    def _has_rewards(self, setting: str | None) -> bool:
+    def _has_rewards(self, context: ImportContext) -> bool:
+        setting = context.setting("reward")
         if setting not in {None, "zero"}:
             raise UsageError(f"--set reward={setting}: there is only reward=zero")
         if all(self._tree.has(f"data/{name}/{layout.REWARDS}") for name in self.names):
@@ -93,44 +92,39 @@ class Demos:
                 f"{self._tree.path} has no rewards: say --set reward=zero if they are to be zero, or add them with "
                 "robomimic's dataset_states_to_obs.py"
             )
-        self.decisions.append("rewards are zero, as --set reward says: the file has none")
+        context.decide("rewards are zero, as --set reward says: the file has none")
         return False
 
 
-def observation_paths(
-    keys: Iterable[str], options: ImportOptions, where: str, decisions: list[str]
-) -> dict[str, str]:
-    """The column's path by the key of ``obs``.
+def observation_paths(keys: Iterable[str], context: ImportContext) -> dict[str, str]:
+    """Return the column's path by the key of ``obs``.
 
     Args:
         keys: those that there are, or that were chosen.
-        options: the spec, whose Dict keys are taken; without one, a single key that is called ``flat``, or was
-            chosen, is no Dict.
-        where: the source, for messages.
-        decisions: what is left out goes here.
+        context: the import. Of its spec the Dict keys are taken; without one, a single key that is called ``flat``, or
+            was chosen, is no Dict.
 
     Raises:
         SpecError: the spec's observations are not among them.
     """
-    keys, space = list(keys), options.spec.observation_space if options.spec else None
+    keys, spec = list(keys), context.options.spec
+    space = spec.observation_space if spec else None
     named = {key: f"{layout.OBSERVATIONS}/{key}" for key in keys}
     if space is None:
-        single = len(keys) == 1 and (keys == [FLAT] or "observations" in options.settings)
+        single = len(keys) == 1 and (keys == [FLAT] or context.setting("observations") is not None)
         return {keys[0]: layout.OBSERVATIONS} if single else named
     if not isinstance(space, DictSpace):
         if FLAT in keys or len(keys) == 1:
             return {FLAT if FLAT in keys else keys[0]: layout.OBSERVATIONS}
         raise SpecError(
-            f"{where} observes {', '.join(map(printable, keys))}, the environment a single array: say which with "
-            "--set observations=KEY"
+            f"{context.where} observes {', '.join(map(printable, keys))}, the environment a single array: say which "
+            "with --set observations=KEY"
         )
     wanted = set(layout.space_slots(layout.OBSERVATIONS, space))
     if missing := sorted(wanted - set(named.values())):
-        raise SpecError(f"{where} has no {', '.join(missing)}, which the environment has")
+        raise SpecError(f"{context.where} has no {', '.join(missing)}, which the environment has")
     if left := [key for key, path in named.items() if path not in wanted]:
-        decisions.append(
-            f"obs {', '.join(map(printable, left))} were left out: the environment has none such"
-        )
+        context.decide(f"obs {', '.join(map(printable, left))} were left out: the environment has none such")
     return {key: path for key, path in named.items() if path in wanted}
 
 

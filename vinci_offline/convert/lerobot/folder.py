@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.lerobot import frames
 from vinci_offline.convert.lerobot.writer import LerobotWriter
 from vinci_offline.convert.sources.folders import read_json, refuse_replacing
 from vinci_offline.convert.trajectories import cut_episodes, trajectories
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
@@ -49,28 +48,24 @@ class LerobotFormat(Format):
                 f"{path} is of LeRobot's version {printable(version)}, and v3 can be read: convert it with LeRobot's "
                 "convert_dataset_v21_to_v30"
             )
-        decisions: list[str] = []
-        logged = frames.logged(path, info, options, decisions)
-        return Imported.of(assemble(logged, options.spec, decisions, str(path)))
+        context = ImportContext(path, options)
+        return Imported.of(assemble(frames.logged(path, info, context), options.spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; ``fps=N`` says how many steps a second has, ``task=TEXT`` what is done."""
-        self.check_settings(settings, ("fps", "task"))
-        fps = settings.get("fps", "1")
+        self.check_settings(options.settings, ("fps", "task"))
+        fps = options.settings.get("fps", "1")
         if not fps.isdecimal() or int(fps) < 1:
             raise UsageError(f"fps={fps}: LeRobot needs a whole number of steps a second, as in fps=50")
         path = path if path.name else path.resolve()
         refuse_replacing(
-            path, ("meta", "data"), "a LeRobot dataset", there=self.recognises(path), overwrite=overwrite
+            path,
+            ("meta", "data"),
+            "a LeRobot dataset",
+            there=self.recognises(path),
+            overwrite=options.overwrite,
         )
-        task = settings.get("task") or dataset.spec.id or "unnamed"
+        task = options.settings.get("task") or dataset.spec.id or "unnamed"
         with disk_errors(path), published_folder(path) as folder:
             with LerobotWriter(folder, dataset, int(fps), task) as writer:
                 for each in trajectories(dataset):
@@ -80,7 +75,7 @@ class LerobotFormat(Format):
         said.append(
             "each frame has its next observation too, as next.observation.…, which LeRobot's policies skip"
         )
-        if "fps" not in settings:
+        if "fps" not in options.settings:
             said.append("a step counts as a second: --set to.fps=N says otherwise")
         if cut := cut_episodes(dataset):
             said.append(f"{cut} episodes lack rows: each of their pieces is an episode")

@@ -21,24 +21,48 @@ from vinci_offline.convert.lerobot.features import (
     is_vector,
     observation_columns,
 )
-from vinci_offline.convert.sources.arrow import arrow_errors, numbers, pyarrow, read_table, single
+from vinci_offline.convert.sources.arrow import (
+    arrow_errors,
+    numbers,
+    pyarrow,
+    read_blocks,
+    read_table,
+    single,
+)
+from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.ends import say_ends
-from vinci_offline.data.assembly.flat import flags
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.ends import lengths_of, say_ends
+from vinci_offline.data.assembly.flat import flag_column
+from vinci_offline.data.assembly.lazy import (
+    as_dtype,
+    blocks,
+    gathered,
+    held,
+    permuted,
+    reshaped,
+    whole,
+    zeros,
+)
 from vinci_offline.data.assembly.logged import Logged
-from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.order import begins_of, sorting
+from vinci_offline.data.columns import Column
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Array
 
 _DATA = "data"
+_EPISODE, _FRAME = "episode_index", "frame_index"
 _EPISODES = Path("meta", "episodes")
 _TASKS = Path("meta", "tasks.parquet")
 
 
 class Frames:
     """The frames of a dataset, episode after episode.
+
+    Where they lie in order, as LeRobot writes them, they are read in blocks. Otherwise the indices of all frames lie in
+    memory: 24 bytes a frame.
 
     Attributes:
         path: the dataset's folder.
@@ -48,44 +72,49 @@ class Frames:
 
     def __init__(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.path = path
-        self._table = _read_all(path / _DATA, [*shapes, "episode_index", "frame_index"])
-        there = set(self._table.column_names)
-        self.shapes = {name: shape for name, shape in shapes.items() if name in there}
-        episode, frame = (self._raw(name, ()) for name in ("episode_index", "frame_index"))
-        self._order = np.lexsort((frame, episode))
-        episode, frame = episode[self._order], frame[self._order]
-        first = np.flatnonzero(np.diff(episode, prepend=episode[:1] - 1))
-        self.lengths = np.diff(first, append=len(episode))
-        if (frame != np.arange(len(frame)) - np.repeat(first, self.lengths)).any():
-            row = int(np.argmax(frame != np.arange(len(frame)) - np.repeat(first, self.lengths)))
-            raise DatasetError(
-                f"{path}: episode_index {episode[row]} has no frame_index 0, 1, 2 …, or has one twice: it is damaged"
-            )
-        self._check_counts(np.unique(episode))
+        self._columns = _spooled(path / _DATA, {**shapes, _EPISODE: (), _FRAME: ()})
+        self.shapes = {name: shape for name, shape in shapes.items() if name in self._columns}
+        episode, frame = (as_dtype(self._columns[name], np.dtype(np.int64)) for name in (_EPISODE, _FRAME))
+        order = sorting(episode, frame)
+        if order is not None:
+            self._columns = {name: permuted(column, order) for name, column in self._columns.items()}
+            episode, frame = (held(whole(column)[order]) for column in (episode, frame))
+        first = np.flatnonzero(begins_of(episode))
+        self.lengths = np.diff(first, append=episode.shape[0])
+        labels = gathered(episode, first)
+        for start, block in blocks(frame):
+            rows = np.arange(start, start + len(block))
+            number = np.searchsorted(first, rows, "right") - 1
+            wrong = block != rows - first[number]
+            if wrong.any():
+                label = labels[number[int(np.argmax(wrong))]]
+                raise DatasetError(
+                    f"{path}: {_EPISODE} {label} has no {_FRAME} 0, 1, 2 …, or has one twice: it is damaged"
+                )
+        self._check_counts(labels)
 
-    def column(self, name: str, shape: tuple[int, ...] | None = None) -> Array:
-        """A feature's frames ``[N, …]``, of its own shape or another of the same size."""
-        return self._raw(name, self.shapes[name] if shape is None else shape)[self._order]
-
-    def _raw(self, name: str, shape: tuple[int, ...]) -> Array:
-        if self._table.column_names.count(name) != 1:
-            raise DatasetError(f"{self.path / _DATA}: {printable(name)} is missing")
-        return numbers(single(self._table.column(name)), f"{self.path / _DATA}: {printable(name)}", shape)
+    def column(self, name: str, shape: tuple[int, ...] | None = None) -> Column:
+        """Return a feature's frames ``[N, …]``, of its own shape or another of the same size."""
+        column = self._columns[name]
+        return column if shape is None or shape == column.shape[1:] else reshaped(column, shape)
 
     def _check_counts(self, episodes: Array) -> None:
-        """The frames must be those that ``meta/episodes`` lists."""
+        """Refuse frames that are not those that ``meta/episodes`` lists."""
         folder = self.path / _EPISODES
         if not folder.is_dir():
             return
-        table = _read_all(folder, ["episode_index", "length"])
+        names = (_EPISODE, "length")
+        tables = [read_table(file, list(names)) for file in _files(folder)]
+        with arrow_errors(folder):
+            table = pyarrow().concat_tables(tables)
         listed = {}
-        for name in ("episode_index", "length"):
+        for name in names:
             if name not in table.column_names:
                 raise DatasetError(f"{folder}: {name} is missing")
             listed[name] = numbers(single(table.column(name)), f"{folder}: {name}", ())
-        order = np.argsort(listed["episode_index"])
+        order = np.argsort(listed[_EPISODE])
         if not (
-            np.array_equal(listed["episode_index"][order], episodes)
+            np.array_equal(listed[_EPISODE][order], episodes)
             and np.array_equal(listed["length"][order], self.lengths)
         ):
             raise DatasetError(
@@ -93,50 +122,86 @@ class Frames:
             )
 
 
-def logged(path: Path, info: Mapping[str, Any], options: ImportOptions, decisions: list[str]) -> Logged:
-    """The rows of a dataset's features that are numbers.
+def _spooled(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Column]:
+    """Return the features of a folder's files end to end; those that no file has are left out.
+
+    Args:
+        folder: of the chunks.
+        shapes: of a frame, by feature.
+
+    Raises:
+        DatasetError: a file is damaged, or a feature is not in all of them.
+    """
+    spool = Spool(str(folder))
+    for file in _files(folder):
+        for table in read_blocks(file, list(shapes)):
+            there = [name for name in shapes if name in table.column_names]
+            for name in there:
+                if table.column_names.count(name) != 1:
+                    raise DatasetError(f"{file}: {printable(name)} comes twice")
+            spool.append(
+                {
+                    name: numbers(single(table.column(name)), f"{file}: {printable(name)}", shapes[name])
+                    for name in there
+                }
+            )
+    columns = spool.columns()
+    if missing := [name for name in (_EPISODE, _FRAME) if name not in columns]:
+        raise DatasetError(f"{folder}: {missing[0]} is missing")
+    return columns
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*/*.parquet"))
+    if not files:
+        raise DatasetError(f"{folder} has no chunk-*/file-*.parquet: the dataset was copied in part")
+    return files
+
+
+def logged(path: Path, info: Mapping[str, Any], context: ImportContext) -> Logged:
+    """Return the rows of a dataset's features that are numbers.
 
     Args:
         path: the dataset's folder.
         info: its description.
-        options: the spec, how episodes ended, ``reward=zero``.
-        decisions: what is decided goes here.
+        context: the import; its options have the spec, how episodes ended, ``reward=zero``.
 
     Raises:
         DatasetError: the dataset is damaged, or has no observations that are numbers.
         SpecError: the spec's spaces are not those of the features.
         UsageError: there are no rewards, or nobody says how episodes ended.
     """
-    frames = Frames(path, _numeric(path, info, decisions))
+    spec = context.options.spec
+    frames = Frames(path, _numeric(path, info, context))
     names = list(frames.shapes)
-    observed = observation_columns(names) if options.spec is None else _given(frames, options.spec)
+    observed = observation_columns(names) if spec is None else _given(frames, spec)
     if not observed or ACTION not in names:
         raise DatasetError(f"{path} has no {'actions' if observed else 'observations'} that are numbers")
-    slots = {} if options.spec is None else layout.spec_slots(options.spec)
+    slots = {} if spec is None else layout.spec_slots(spec)
     shapes = {column: slot.shape for column, slot in slots.items()}
-    columns: Columns = {column: frames.column(name, shapes.get(column)) for column, name in observed.items()}
+    columns = {column: frames.column(name, shapes.get(column)) for column, name in observed.items()}
     if all(NEXT + name in names for name in observed.values()):
         columns |= {
             f"next_{column}": frames.column(NEXT + name, shapes.get(column))
             for column, name in observed.items()
         }
     columns[layout.ACTIONS] = frames.column(ACTION, shapes.get(layout.ACTIONS))
-    columns[layout.REWARDS] = _rewards(frames, options, decisions)
+    columns[layout.REWARDS] = _rewards(frames, context)
     for column, name in info_columns(names).items():
         if layout.is_name(column.rpartition("/")[2]):
             columns[column] = frames.column(name)
     tasks = _tasks(path)
     if len(tasks) > 1 and TASK in names:
         columns[f"{layout.INFOS}/{TASK}"] = frames.column(TASK)
-    if any(values.dtype == np.float64 for values in columns.values()):
-        decisions.append("float64 values became float32")
-    lengths, terminated = _ends(frames, options, decisions)
+    if any(column.dtype == np.float64 for column in columns.values()):
+        context.decide("float64 values became float32")
+    lengths, terminated = _ends(frames, context)
     remarks = {"tasks": tasks, **{name: info[name] for name in ("fps", "robot_type") if name in info}}
     return Logged(columns, lengths, terminated, attributes={"lerobot": remarks})
 
 
-def _numeric(path: Path, info: Mapping[str, Any], decisions: list[str]) -> dict[str, tuple[int, ...]]:
-    """The shapes of features that are numbers, ``()`` where one is a single number; what is left out is said."""
+def _numeric(path: Path, info: Mapping[str, Any], context: ImportContext) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of features that are numbers, ``()`` where one is a single number; say what is left out."""
     found: dict[str, tuple[int, ...]] = {}
     others = []
     try:
@@ -151,7 +216,7 @@ def _numeric(path: Path, info: Mapping[str, Any], decisions: list[str]) -> dict[
             f"{path}: meta/info.json does not describe the features ({reason}): the file is damaged"
         ) from error
     if others:
-        decisions.append(f"{printable(', '.join(others))} were left out: only numbers are rows")
+        context.decide(f"{printable(', '.join(others))} were left out: only numbers are rows")
     return found
 
 
@@ -160,16 +225,6 @@ def _shape(name: str, feature: Mapping[str, Any]) -> tuple[int, ...]:
     if np.dtype(feature["dtype"]).kind not in "biuf" or min(shape, default=1) < 1:
         raise ValueError(f"{name} of {feature['dtype']} and shape {shape}")
     return () if shape == (1,) and not is_vector(name) else shape
-
-
-def _read_all(folder: Path, columns: list[str]) -> Any:
-    """The tables of a folder's chunks, end to end."""
-    files = sorted(folder.glob("*/*.parquet"))
-    if not files:
-        raise DatasetError(f"{folder} has no chunk-*/file-*.parquet: the dataset was copied in part")
-    tables = [read_table(file, columns) for file in files]
-    with arrow_errors(folder):
-        return pyarrow().concat_tables(tables)
 
 
 def _given(frames: Frames, spec: EnvironmentSpec) -> dict[str, str]:
@@ -191,20 +246,20 @@ def _given(frames: Frames, spec: EnvironmentSpec) -> dict[str, str]:
     return asked
 
 
-def _rewards(frames: Frames, options: ImportOptions, decisions: list[str]) -> Array:
-    said = options.settings.get("reward")
+def _rewards(frames: Frames, context: ImportContext) -> Column:
+    said = context.setting("reward")
     if REWARD in frames.shapes:
         if said is not None:
             raise UsageError(f"{frames.path} has rewards ({REWARD}): leave --set reward out")
         return frames.column(REWARD)
     if said != "zero":
         raise UsageError(f"{frames.path} has no rewards ({REWARD}): say --set reward=zero")
-    decisions.append("rewards are zero, as --set reward says")
-    return np.zeros(int(frames.lengths.sum()), np.float32)
+    context.decide("rewards are zero, as --set reward says")
+    return zeros(int(frames.lengths.sum()))
 
 
-def _ends(frames: Frames, options: ImportOptions, decisions: list[str]) -> tuple[Array, Array]:
-    """Lengths of episodes, cut where a frame says that one is over, and which of them terminated.
+def _ends(frames: Frames, context: ImportContext) -> tuple[Array, Array]:
+    """Return lengths of episodes, cut where a frame says that one is over, and which of them terminated.
 
     ``next.done`` alone marks how far a demonstration goes in many datasets; LeRobot's own replay buffer
     (``ReplayBuffer.from_lerobot_dataset``) takes it for a terminal, and so does this unless ``--ends`` says otherwise.
@@ -213,28 +268,28 @@ def _ends(frames: Frames, options: ImportOptions, decisions: list[str]) -> tuple
     last = np.zeros(count, np.bool_)
     last[np.cumsum(frames.lengths) - 1] = True
     done, truncated = (
-        flags(frames.column(name), frames.path, name) if name in frames.shapes else np.zeros(count, np.bool_)
+        flag_column(frames.column(name), context.where, name)
+        if name in frames.shapes
+        else np.zeros(count, np.bool_)
         for name in (DONE, TRUNCATED)
     )
     if TRUNCATED not in frames.shapes:
-        if options.ends is not None:
-            terminated, said = say_ends(frames.lengths, options, str(frames.path))
-            decisions.append(said)
+        if context.options.ends is not None:
+            terminated, said = say_ends(frames.lengths, context)
+            context.decide(said)
             return frames.lengths, terminated
         if done.any():
-            decisions.append(f"{DONE} is a terminal; --ends says otherwise of every episode")
+            context.decide(f"{DONE} is a terminal; --ends says otherwise of every episode")
     else:
-        decisions.append(f"{TRUNCATED} is a timeout, {DONE} without it a terminal")
+        context.decide(f"{TRUNCATED} is a timeout, {DONE} without it a terminal")
     told = done | truncated
     if going_on := int((told & ~last).sum()):
-        decisions.append(f"episodes that go on after their end were cut there ({going_on})")
-    ends = np.flatnonzero(told | last)
-    lengths = np.diff(ends + 1, prepend=0)
-    terminated = (done & ~truncated)[ends]
-    untold = ~told[ends]
+        context.decide(f"episodes that go on after their end were cut there ({going_on})")
+    ends = told | last
+    lengths, terminated, untold = lengths_of(ends), (done & ~truncated)[ends], ~told[ends]
     if untold.any():
-        terminated[untold], said = say_ends(lengths[untold], options, str(frames.path))
-        decisions.append(f"{int(untold.sum())} episodes end without {DONE}: {said}")
+        terminated[untold], said = say_ends(lengths[untold], context)
+        context.decide(f"{int(untold.sum())} episodes end without {DONE}: {said}")
     return lengths, terminated
 
 

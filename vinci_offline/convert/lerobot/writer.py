@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +14,7 @@ from vinci_offline.convert.lerobot.features import BOOKKEEPING, feature_of
 from vinci_offline.convert.sources.arrow import lists, pyarrow
 from vinci_offline.convert.trajectories import Trajectory
 from vinci_offline.data import layout
+from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import SpecError
 from vinci_offline.types import Array
@@ -23,6 +25,7 @@ _CHUNK = "chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _FILES_A_CHUNK = 1000
 _FILE_MIB = 100
 _ROWS_A_GROUP = 20_000
+_STATISTICS_BYTES = 2**26
 _QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 
@@ -107,7 +110,7 @@ class LerobotWriter:
             "features": self._features,
         }
         (meta / "info.json").write_text(json.dumps(info, indent=4), encoding="utf-8")
-        whole = {name: statistics(dataset.columns[path]) for path, name in self._names.items()}
+        whole = {name: whole_statistics(dataset.columns, path) for path, name in self._names.items()}
         (meta / "stats.json").write_text(json.dumps(whole, indent=4), encoding="utf-8")
 
     def __enter__(self) -> LerobotWriter:
@@ -179,6 +182,26 @@ def statistics(values: Array) -> dict[str, list[float]]:
     }
     found |= dict(zip(_QUANTILES, np.quantile(rows, list(_QUANTILES.values()), axis=0), strict=True))
     return {name: value.tolist() for name, value in found.items()}
+
+
+def whole_statistics(columns: LazyColumns, path: str) -> dict[str, list[float]]:
+    """Return LeRobot's statistics of a whole column.
+
+    Quantiles need all values of a dimension. So dimensions are read as many at a time as fit into 64 MiB, at least one.
+    """
+    count, *shape = columns.shape(path)
+    if len(shape) > 1:
+        return {}
+    width = math.prod(shape)
+    step = max(1, _STATISTICS_BYTES // (8 * count))
+    found: dict[str, list[float]] = {}
+    for first in range(0, width, step):
+        values = np.empty((count, min(step, width - first)))
+        for row, block in columns.blocks(path):
+            values[row : row + len(block)] = block.reshape(len(block), width)[:, first : first + step]
+        for kind, numbers in statistics(values).items():
+            found[kind] = numbers if kind == "count" else found.get(kind, []) + numbers
+    return found
 
 
 def _feature(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:

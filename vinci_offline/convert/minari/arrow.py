@@ -24,6 +24,7 @@ from vinci_offline.convert.sources.arrow import (
 from vinci_offline.convert.sources.images import frames
 from vinci_offline.convert.trajectories import trajectories
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import SEED
 from vinci_offline.data.problem import printable
@@ -38,8 +39,8 @@ _SHAPE = b"shape"
 _FLAGS = ("terminations", "truncations")
 
 
-def read_episodes(metadata: Metadata, spec: EnvironmentSpec, decisions: list[str]) -> Iterator[Episode]:
-    """The episodes that the metadata count, one after the other.
+def read_episodes(metadata: Metadata, spec: EnvironmentSpec, context: ImportContext) -> Iterator[Episode]:
+    """Yield the episodes that the metadata count, one after the other.
 
     Raises:
         DatasetError: a file is damaged or missing.
@@ -53,12 +54,12 @@ def read_episodes(metadata: Metadata, spec: EnvironmentSpec, decisions: list[str
             "part"
         )
     if others := len(there) - count:
-        decisions.append(f"{others} episodes were left out: {metadata.file.name} does not count them")
+        context.decide(f"{others} episodes were left out: {metadata.file.name} does not count them")
     images: set[str] = set()
     for number in range(count):
         yield _episode(metadata.folder / str(number), metadata, spec, images)
     if images:
-        decisions.append(f"{', '.join(sorted(images))} were JPEG images: their pixels are not the very ones")
+        context.decide(f"{', '.join(sorted(images))} were JPEG images: their pixels are not the very ones")
 
 
 def _episode(folder: Path, metadata: Metadata, spec: EnvironmentSpec, images: set[str]) -> Episode:

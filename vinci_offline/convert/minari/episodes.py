@@ -1,22 +1,28 @@
-"""Minari's episodes to and from trajectories: where they end, which infos all of them have."""
+"""Minari's episodes to rows, and trajectories to Minari's episodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.trajectories import Trajectory
+from vinci_offline.convert.sources.spool import Spool
+from vinci_offline.convert.trajectories import Trajectory, rows_of
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.ends import say_ends
-from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.ends import lengths_of, say_ends
+from vinci_offline.data.assembly.flat import flags
+from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.episode_columns import SEED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
 from vinci_offline.types import Array, Columns
+
+EMPTY = "episodes without a step"
+"""Why episodes are dropped."""
 
 
 @dataclass(frozen=True)
@@ -42,73 +48,127 @@ class Episode:
     seed: int | None = None
 
     def __len__(self) -> int:
-        """The number of steps."""
+        """Return the number of steps."""
         return len(self.steps[layout.REWARDS])
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Steps of an episode up to an end, which nobody told where ``terminated`` is None."""
-
-    episode: Episode
-    first: int
-    last: int
-    terminated: bool | None
-
-    def __len__(self) -> int:
-        return self.last - self.first
-
-
-def trajectories_of(
-    episodes: Iterable[Episode],
-    spec: EnvironmentSpec,
-    options: ImportOptions,
-    where: str,
-    decisions: list[str],
-) -> list[Trajectory]:
-    """Minari's episodes, cut where one goes on after its end.
+class MinariRows:
+    """The rows of Minari's episodes on their way, cut where one goes on after its end.
 
     Args:
-        episodes: as stored.
         spec: the environment.
-        options: how those ended that neither terminated nor were truncated.
-        where: the dataset, for messages.
-        decisions: what is decided goes here.
-
-    Raises:
-        DatasetError: an episode's arrays do not fit each other or the spaces.
-        UsageError: an episode neither terminated nor was truncated, and the options do not say what it did.
+        context: the import.
     """
-    found = [_checked(episode, spec) for episode in episodes]
-    parts, both = [], 0
-    for episode in found:
+
+    def __init__(self, spec: EnvironmentSpec, context: ImportContext) -> None:
+        self._slots = layout.spec_slots(spec)
+        self._context = context
+        self._spool = Spool(context.where)
+        self._infos: dict[str, tuple[int, ...]] | None = None
+        self._others: set[str] = set()
+        self._lengths: list[int] = []
+        self._terminated: list[bool] = []
+        self._untold: list[int] = []
+        self._first_untold = ""
+        self._seeds: list[int | None] = []
+        self._both = self._going_on = self._empty = 0
+        self._has_reset_infos = False
+
+    def append(self, episode: Episode) -> None:
+        """Add an episode; one without a step is counted and left out.
+
+        Raises:
+            DatasetError: its arrays do not fit each other or the spaces.
+        """
+        if not len(episode):
+            self._empty += 1
+            return
+        _check(episode, self._slots)
         terminated, truncated = (
-            _flags(episode, name, values)
+            flags(values, episode.where, name)
             for name, values in (
                 ("terminations", episode.terminations),
                 ("truncations", episode.truncations),
             )
         )
-        both += int((terminated & truncated).sum())
+        self._both += int((terminated & truncated).sum())
         ends = terminated | truncated
+        if not ends[-1]:
+            self._first_untold = self._first_untold or episode.where
         told = bool(ends[-1])
         ends[-1] = True
-        for first, last in pairwise([0, *(np.flatnonzero(ends) + 1).tolist()]):
-            known = told or last < len(episode)
-            parts.append(_Part(episode, first, last, bool(terminated[last - 1]) if known else None))
-    decisions.append("terminals and timeouts are the terminations and truncations")
-    if both:
-        decisions.append(f"{both} steps both terminated and were truncated: they count as terminals")
-    if going_on := len(parts) - len(found):
-        decisions.append(f"episodes that go on after a termination or truncation were cut there ({going_on})")
-    infos = _common_infos(found, decisions)
-    ended = _ends(parts, options, where, decisions)
-    return [_trajectory(part, infos, end) for part, end in zip(parts, ended, strict=True)]
+        lengths = lengths_of(ends)
+        self._going_on += len(lengths) - 1
+        self._lengths += lengths.tolist()
+        self._terminated += terminated[ends].tolist()
+        self._untold += [] if told else [len(self._lengths) - 1]
+        self._seeds += [episode.seed] * len(lengths)
+        steps = {**episode.steps, layout.REWARDS: episode.steps[layout.REWARDS].reshape(-1)}
+        self._spool.append(rows_of(episode.observations, {**steps, **self._info_rows(episode)}))
+
+    def logged(self, remarks: Mapping[str, Any]) -> Logged:
+        """Return the rows, once all episodes are there.
+
+        Args:
+            remarks: where the data comes from.
+
+        Raises:
+            UsageError: an episode neither terminated nor was truncated, and the options do not say what it did.
+        """
+        context = self._context
+        context.decide("terminals and timeouts are the terminations and truncations")
+        if self._both:
+            context.decide(f"{self._both} steps both terminated and were truncated: they count as terminals")
+        if self._going_on:
+            context.decide(
+                f"episodes that go on after a termination or truncation were cut there ({self._going_on})"
+            )
+        if self._others:
+            shown = ", ".join(printable(key) for key in sorted(self._others))
+            context.decide(f"infos {shown} were left out: not every step of every episode has them alike")
+        if self._has_reset_infos and self._infos:
+            context.decide("infos are those of the steps: what resets returned was left out")
+        context.drop(self._empty, EMPTY)
+        columns = self._spool.columns()
+        if any(each.dtype.kind == "f" and each.dtype.itemsize > 4 for each in columns.values()):
+            context.decide("float64 values became float32")
+        lengths = np.array(self._lengths, np.int64)
+        facts = {} if None in self._seeds else {SEED: np.array(self._seeds)}
+        return Logged(columns, lengths, self._ends(lengths), facts, {"minari": remarks})
+
+    def _info_rows(self, episode: Episode) -> Columns:
+        """Return the infos that every episode so far has a row a step of, all of one shape; drop the others."""
+        count = len(episode)
+        fitting = {key: values for key, values in episode.infos.items() if len(values) in {count, count + 1}}
+        if self._infos is None:
+            self._infos = {key: values.shape[1:] for key, values in fitting.items()}
+        for key, shape in list(self._infos.items()):
+            if key not in fitting or fitting[key].shape[1:] != shape:
+                del self._infos[key]
+                self._spool.drop(f"{layout.INFOS}/{key}")
+                self._others.add(key)
+        self._others |= set(episode.infos) - set(self._infos)
+        self._has_reset_infos |= any(len(fitting[key]) > count for key in self._infos)
+        return {f"{layout.INFOS}/{key}": fitting[key][-count:] for key in self._infos}
+
+    def _ends(self, lengths: Array) -> Array:
+        """Return whether each episode terminated; the user says it of those that do not."""
+        terminated = np.array(self._terminated, np.bool_)
+        if self._untold:
+            count = len(self._untold)
+            where = f"{self._context.where} ({count} episodes, the first {self._first_untold})"
+            terminated[self._untold], said = say_ends(lengths[self._untold], self._context, where)
+            self._context.decide(f"{count} episodes neither terminated nor were truncated: {said}")
+        return terminated
 
 
-def _checked(episode: Episode, spec: EnvironmentSpec) -> Episode:
-    """The episode, if its arrays have the lengths and shapes that they should."""
-    slots, count = layout.spec_slots(spec), episode.steps[layout.REWARDS].size
+def _check(episode: Episode, slots: Mapping[str, layout.Slot]) -> None:
+    """Refuse an episode whose arrays have other lengths or shapes than they should.
+
+    Raises:
+        DatasetError: it names the array.
+    """
+    count = episode.steps[layout.REWARDS].size
     rewards = episode.steps[layout.REWARDS].reshape(-1)
     wanted = {
         **{path: (count + 1, *slots[path].shape) for path in episode.observations},
@@ -117,76 +177,18 @@ def _checked(episode: Episode, spec: EnvironmentSpec) -> Episode:
         "terminations": (count,),
         "truncations": (count,),
     }
-    flags = {"terminations": episode.terminations, "truncations": episode.truncations}
-    arrays = {**episode.observations, **episode.steps, layout.REWARDS: rewards, **flags}
+    marks = {"terminations": episode.terminations, "truncations": episode.truncations}
+    arrays = {**episode.observations, **episode.steps, layout.REWARDS: rewards, **marks}
     for path, shape in wanted.items():
         if arrays[path].shape != shape:
             raise DatasetError(
                 f"{episode.where}: {printable(path)} has shape {arrays[path].shape}, not {shape}: the episode is "
                 "damaged or was never finished"
             )
-    return episode
-
-
-def _flags(episode: Episode, name: str, values: Array) -> Array:
-    if ((values != 0) & (values != 1)).any():
-        raise DatasetError(f"{episode.where}: {name} that are neither 0 nor 1: the episode is damaged")
-    return np.array(values, np.bool_)
-
-
-def _common_infos(episodes: list[Episode], decisions: list[str]) -> list[str]:
-    """The keys of infos that every episode has a row a step of, all of one shape."""
-    kept = [
-        key
-        for key, values in (episodes[0].infos.items() if episodes else ())
-        if all(
-            key in each.infos
-            and len(each.infos[key]) in {len(each), len(each) + 1}
-            and each.infos[key].shape[1:] == values.shape[1:]
-            for each in episodes
-        )
-    ]
-    if others := sorted({key for each in episodes for key in each.infos} - set(kept)):
-        shown = ", ".join(printable(key) for key in others)
-        decisions.append(f"infos {shown} were left out: not every step of every episode has them alike")
-    if any(len(each.infos[key]) > len(each) for key in kept for each in episodes):
-        decisions.append("infos are those of the steps: what resets returned was left out")
-    return kept
-
-
-def _ends(parts: list[_Part], options: ImportOptions, where: str, decisions: list[str]) -> list[bool]:
-    """Whether each part terminated; the user says it of those that do not."""
-    ended = [bool(part.terminated) for part in parts]
-    untold = [number for number, part in enumerate(parts) if part.terminated is None]
-    if untold:
-        lengths = np.array([len(parts[number]) for number in untold])
-        said, decision = say_ends(
-            lengths, options, f"{where} ({len(untold)} episodes, the first {parts[untold[0]].episode.where})"
-        )
-        decisions.append(f"{len(untold)} episodes neither terminated nor were truncated: {decision}")
-        for number, end in zip(untold, said, strict=True):
-            ended[number] = bool(end)
-    return ended
-
-
-def _trajectory(part: _Part, infos: list[str], terminated: bool) -> Trajectory:
-    episode, first, last = part.episode, part.first, part.last
-    steps = dict(episode.steps)
-    steps[layout.REWARDS] = steps[layout.REWARDS].reshape(-1)
-    for key in infos:
-        values = episode.infos[key]
-        steps[f"{layout.INFOS}/{key}"] = values[len(values) - len(episode) :]
-    facts = {} if episode.seed is None else {SEED: episode.seed}
-    return Trajectory(
-        {path: values[first : last + 1] for path, values in episode.observations.items()},
-        {path: values[first:last] for path, values in steps.items()},
-        terminated,
-        facts,
-    )
 
 
 def stored(trajectory: Trajectory, spec: EnvironmentSpec) -> dict[str, Array]:
-    """A trajectory under Minari's names, observations and actions of the spaces' own dtypes.
+    """Return a trajectory under Minari's names, observations and actions of the spaces' own dtypes.
 
     Infos have a row more than there are steps, as Minari's: of zeros, where it keeps what reset returned.
     """

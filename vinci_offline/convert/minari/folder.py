@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.minari import arrow, hdf5
-from vinci_offline.convert.minari.episodes import trajectories_of
+from vinci_offline.convert.minari.episodes import MinariRows
 from vinci_offline.convert.minari.metadata import (
     METADATA,
     data_folder,
@@ -21,8 +19,9 @@ from vinci_offline.convert.minari.metadata import (
     read_metadata,
 )
 from vinci_offline.convert.sources.folders import refuse_replacing
-from vinci_offline.convert.trajectories import cut_episodes, logged
+from vinci_offline.convert.trajectories import cut_episodes
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
@@ -36,7 +35,6 @@ _STORAGE = "storage"
 _STORAGES = ("hdf5", *arrow.STORAGES)
 _VALID_ID = re.compile(r"(?:[-\w][-\w/]*[-\w]/)?[-\w]+-v\d+")
 """``namespace/name-vN``, as Minari asks for."""
-_EMPTY = "episodes without a step"
 
 
 class MinariFormat(Format):
@@ -62,35 +60,23 @@ class MinariFormat(Format):
                 f"{metadata.file}: the data_format {printable(str(storage))} cannot be read, only "
                 f"{', '.join(_STORAGES)}: write the dataset anew with Minari"
             )
-        decisions: list[str] = []
-        spec = environment(metadata, options.spec, decisions)
-        episodes = list(_storage(storage).read_episodes(metadata, spec, decisions))
-        full = [episode for episode in episodes if len(episode)]
-        found = trajectories_of(full, spec, replace(options, spec=spec), str(path), decisions)
-        rows = replace(logged(found), attributes={"minari": metadata.remarks})
-        if any(values.dtype.itemsize > 4 and values.dtype.kind == "f" for values in rows.columns.values()):
-            decisions.append("float64 values became float32")
-        imported = Imported.of(assemble(rows, spec, decisions, str(path)))
-        empty = len(episodes) - len(full)
-        return replace(imported, dropped={**imported.dropped, **({_EMPTY: empty} if empty else {})})
+        context = ImportContext(path, options)
+        spec = environment(metadata, context)
+        rows = MinariRows(spec, context)
+        for episode in _storage(storage).read_episodes(metadata, spec, context):
+            rows.append(episode)
+        return Imported.of(assemble(rows.logged(metadata.remarks), spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; ``dataset_id=NAMESPACE/NAME-vN`` says how much of the path is the id, ``storage`` which one."""
-        self.check_settings(settings, (_ID, _STORAGE))
-        storage = settings.get(_STORAGE, "hdf5")
+        self.check_settings(options.settings, (_ID, _STORAGE))
+        storage = options.settings.get(_STORAGE, "hdf5")
         if storage not in _STORAGES:
             raise UsageError(f"{_STORAGE}={storage}: there are {', '.join(_STORAGES)}")
         path = path if path.name else path.resolve()
-        identity = _identity(path, settings.get(_ID))
+        identity = _identity(path, options.settings.get(_ID))
         there = data_folder(path) is not None
-        refuse_replacing(path, ("data",), "a Minari dataset", there=there, overwrite=overwrite)
+        refuse_replacing(path, ("data",), "a Minari dataset", there=there, overwrite=options.overwrite)
         layout.spec_slots(dataset.spec)
         lost: list[str] = []
         with disk_errors(path), published_folder(path) as folder:

@@ -12,6 +12,7 @@ from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, pu
 from vinci_offline.convert.sources.images import frames
 from vinci_offline.convert.trajectories import trajectories
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import SEED
 from vinci_offline.data.problem import printable
@@ -25,8 +26,8 @@ _DEEPEST = 8
 _INDEX = "_index_{}"
 
 
-def read_episodes(metadata: Metadata, spec: EnvironmentSpec, decisions: list[str]) -> Iterator[Episode]:
-    """The episodes that the metadata count, one after the other.
+def read_episodes(metadata: Metadata, spec: EnvironmentSpec, context: ImportContext) -> Iterator[Episode]:
+    """Yield the episodes that the metadata count, one after the other.
 
     Raises:
         DatasetError: the file is damaged, or an episode is not in it.
@@ -39,12 +40,12 @@ def read_episodes(metadata: Metadata, spec: EnvironmentSpec, decisions: list[str
                 f"{tree.path} has no {absent[0]}, and {metadata.file.name} counts {count}: it was copied in part"
             )
         if others := sum(name.startswith("episode_") for name in there) - len(groups):
-            decisions.append(f"{others} episodes were left out: {metadata.file.name} does not count them")
+            context.decide(f"{others} episodes were left out: {metadata.file.name} does not count them")
         images: set[str] = set()
         for group in groups:
             yield _episode(tree, group, metadata, spec, images)
         if images:
-            decisions.append(
+            context.decide(
                 f"{', '.join(sorted(images))} were JPEG images: their pixels are not the very ones"
             )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from vinci_offline.convert.minari.spaces import space_from_minari, space_to_minari
 from vinci_offline.convert.sources.folders import read_json
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
@@ -91,19 +92,18 @@ def read_metadata(path: Path) -> Metadata:
     return Metadata(folder, read_json(folder / METADATA))
 
 
-def environment(metadata: Metadata, given: EnvironmentSpec | None, decisions: list[str]) -> EnvironmentSpec:
-    """The environment: its spaces, and its id, keyword arguments and time limit where they are told.
+def environment(metadata: Metadata, context: ImportContext) -> EnvironmentSpec:
+    """Return the environment: its spaces, and its id, keyword arguments and time limit where they are told.
 
     Args:
         metadata: of the dataset.
-        given: what the user says; it must have the dataset's spaces.
-        decisions: what is decided goes here.
+        context: the import; a spec that its options give must have the dataset's spaces.
 
     Raises:
-        SpecError: the spaces cannot be held, or are not those of ``given``.
+        SpecError: the spaces cannot be held, or are not those of the spec given.
         UsageError: the spaces are not told, and must be given.
     """
-    names = ("observation_space", "action_space")
+    names, given = ("observation_space", "action_space"), context.options.spec
     if absent := [name for name in names if name not in metadata.entries]:
         raise UsageError(
             f"{metadata.file} does not tell its {' and '.join(absent)}: write the dataset anew with minari 0.5"
@@ -124,7 +124,7 @@ def environment(metadata: Metadata, given: EnvironmentSpec | None, decisions: li
     kwargs = told.get("kwargs")
     if wrappers := told.get("additional_wrappers"):
         shown = ", ".join(printable(str(each.get("name"))) for each in wrappers if isinstance(each, dict))
-        decisions.append(f"the environment's wrappers ({shown}) are not kept: evaluate with --env instead")
+        context.decide(f"the environment's wrappers ({shown}) are not kept: evaluate with --env instead")
     return EnvironmentSpec(
         spaces["observation_space"],
         spaces["action_space"],

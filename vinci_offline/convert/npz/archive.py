@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
+from typing import IO
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported, refuse_dict
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
 from vinci_offline.convert.npz import layouts
-from vinci_offline.data import layout
+from vinci_offline.convert.sources.spool import Spool
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.lazy import held
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.table import counted_actions
+from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.files import published, refuse_existing
-from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
-from vinci_offline.types import Columns
+from vinci_offline.files import disk_errors, published, refuse_existing
+from vinci_offline.types import Array
 
+_BLOCK_BYTES = 2**20
 _BEST_RATIO = 1100
 """Deflate cannot do better; a member that claims to is not unfolded."""
 
@@ -49,72 +53,71 @@ class NpzFormat(Format):
         of a Discrete space of N.
         """
         self.check_settings(options.settings, ("actions", "reward"))
-        decisions: list[str] = []
-        arrays = _arrays(path, decisions)
+        context = ImportContext(path, options)
+        arrays = _arrays(path, context)
         for kind in layouts.LAYOUTS:
             if kind.names <= set(arrays):
-                decisions.append(f"the arrays are laid out as {kind.title}")
-                logged = kind.read(path, arrays, options, decisions)
+                context.decide(f"the arrays are laid out as {kind.title}")
+                logged = kind.read(arrays, context)
                 break
         else:
             known = "; ".join(f"{', '.join(sorted(kind.names))} ({kind.title})" for kind in layouts.LAYOUTS)
             raise DatasetError(
                 f"{path} has {', '.join(map(printable, sorted(arrays)))}: known layouts have {known}"
             )
-        spec = _counted(path, logged.columns, options) if "actions" in options.settings else options.spec
-        return Imported.of(assemble(logged, spec, decisions, str(path)))
+        spec, text = options.spec, context.setting("actions")
+        if text is not None:
+            if spec is not None:
+                raise UsageError(f"{path}: --env says already what the actions are: leave --set actions out")
+            spec = counted_actions(text, logged.columns)
+        return Imported.of(assemble(logged, spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export under D4RL's names; ``infos/KEY`` keep their paths."""
-        self.check_settings(settings)
+        self.check_settings(options.settings)
         refuse_dict(dataset, "a NumPy archive")
-        refuse_existing(path, overwrite=overwrite)
-        with published(path) as temporary:
-            np.savez_compressed(
-                temporary, allow_pickle=False, **{name: dataset.columns[name] for name in dataset.columns}
-            )
+        refuse_existing(path, overwrite=options.overwrite)
+        with disk_errors(path), published(path) as temporary:
+            _write_arrays(dataset, temporary)
         lost = ("the environment's spaces and id, the episode table, provenance",)
         return Exported(path, (f"{len(dataset):,} rows under D4RL's names",), lost)
 
 
-def _arrays(path: Path, decisions: list[str]) -> Columns:
-    """The archive's arrays of numbers; what would have to be unpickled is left out."""
+def _write_arrays(dataset: Dataset, path: Path) -> None:
+    """Write each column as a compressed array, in blocks."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in dataset.columns:
+            dtype = dataset.columns.dtype(name)
+            description = {
+                "descr": np.lib.format.dtype_to_descr(dtype),
+                "fortran_order": False,
+                "shape": dataset.columns.shape(name),
+            }
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_1_0(member, description)
+                for _, block in dataset.columns.blocks(name):
+                    member.write(np.ascontiguousarray(block).tobytes())
+
+
+def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:
+    """Return the archive's arrays of numbers, unfolded to a spool; what would have to be unpickled is left out."""
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    found: Columns = {}
+    found: dict[str, Column] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            swollen = [
-                info
-                for info in archive.infolist()
-                if info.file_size > _BEST_RATIO * max(1, info.compress_size)
-            ]
-        if swollen:
-            raise DatasetError(
-                f"{path}: {printable(swollen[0].filename)} claims a size that its bytes cannot unfold to"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                try:
-                    values = archive[name]
-                except ValueError as error:
-                    if "Object arrays" not in str(error) and "pickle" not in str(error):
-                        raise
-                    decisions.append(
-                        f"{printable(name)} was left out: it is pickled, and nothing is unpickled"
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if info.file_size > _BEST_RATIO * max(1, info.compress_size):
+                    raise DatasetError(
+                        f"{path}: {printable(info.filename)} claims a size that its bytes cannot unfold to"
                     )
-                    continue
-                if values.dtype.kind in "biuf":
-                    found[name] = values
+                with archive.open(info) as member:
+                    column = _array(member, info.file_size, context)
+                if isinstance(column, Column):
+                    found[name] = column
                 else:
-                    decisions.append(f"{printable(name)} was left out: {values.dtype} values are no numbers")
+                    context.decide(f"{printable(name)} was left out: {column}")
     except (
         zipfile.BadZipFile,
         ValueError,
@@ -131,12 +134,52 @@ def _arrays(path: Path, decisions: list[str]) -> Columns:
     return found
 
 
-def _counted(path: Path, columns: Mapping[str, object], options: ImportOptions) -> EnvironmentSpec:
-    """The spec of observations without bounds and of ``actions=N`` choices."""
-    text = options.settings["actions"]
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--set actions={text}: give the number of choices, as in actions=2")
-    if options.spec is not None:
-        raise UsageError(f"{path}: --env says already what the actions are: leave --set actions out")
-    observations = np.asarray(columns[layout.OBSERVATIONS])
-    return EnvironmentSpec(layouts.unbounded(observations), DiscreteSpace(int(text)))
+def _array(member: IO[bytes], size: int, context: ImportContext) -> Column | str:
+    """Return an array of numbers, or why it is left out.
+
+    Args:
+        member: the array's file.
+        size: its bytes.
+        context: the import.
+
+    Raises:
+        ValueError: it is no array of that size.
+    """
+    version = np.lib.format.read_magic(member)
+    if version not in {(1, 0), (2, 0)}:
+        raise ValueError(f"an array of the format's version {version}")
+    read_header = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
+    shape, is_fortran, dtype = read_header(member)
+    if dtype.hasobject:
+        return "it is pickled, and nothing is unpickled"
+    if dtype.kind not in "biuf":
+        return f"{dtype} values are no numbers"
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"an array of shape {shape}, which {size:,} bytes cannot hold")
+    if is_fortran or not shape or not math.prod(shape):
+        # Column by column: the rows are there once all of it is.
+        whole = np.frombuffer(_exactly(member, math.prod(shape) * dtype.itemsize), dtype)
+        return held(_native(whole.reshape(shape, order="F" if is_fortran else "C")))
+    spool, row_bytes = Spool(context.where), math.prod(shape[1:]) * dtype.itemsize
+    step, first = max(1, _BLOCK_BYTES // row_bytes), 0
+    while first < shape[0]:
+        count = min(step, shape[0] - first)
+        block = np.frombuffer(_exactly(member, count * row_bytes), dtype).reshape(count, *shape[1:])
+        spool.append({"": _native(block)})
+        first += count
+    if member.read(1):
+        raise ValueError("an array with more bytes than its shape says")
+    return spool.columns()[""]
+
+
+def _exactly(member: IO[bytes], size: int) -> bytes:
+    content = member.read(size)
+    if len(content) < size:
+        raise EOFError("an array with fewer bytes than its shape says")
+    return content
+
+
+def _native(values: Array) -> Array:
+    return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -11,10 +11,12 @@ import numpy as np
 
 from vinci_offline.convert.rlds.features import Feature, described
 from vinci_offline.convert.rlds.records import read_records, record_files, unpack
+from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.ends import say_ends
+from vinci_offline.data.assembly.lazy import zeros
 from vinci_offline.data.assembly.logged import Logged
-from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.episode_columns import DERIVED
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -41,115 +43,114 @@ class _Plan:
     has_terminals: bool
 
 
-def logged(
-    path: Path,
-    content: Mapping[str, Any],
-    info: Mapping[str, Any],
-    options: ImportOptions,
-    decisions: list[str],
-) -> Logged:
-    """The rows of a dataset's episodes.
+def logged(path: Path, content: Mapping[str, Any], info: Mapping[str, Any], context: ImportContext) -> Logged:
+    """Return the rows of a dataset's episodes.
 
     Args:
         path: the dataset's folder.
         content: of ``features.json``.
         info: of ``dataset_info.json``.
-        options: how episodes ended where that is not said; ``action``, ``last``, ``reward`` and ``split``.
-        decisions: what is decided goes here.
+        context: the import; its settings are ``action``, ``last``, ``reward`` and ``split``.
 
     Raises:
         DatasetError: the dataset is damaged, or has no steps of numbers.
         UsageError: an option must say what is meant.
     """
-    plan = _plan(path, content, options, decisions)
+    plan = _plan(path, content, context)
     facts: dict[str, Feature] = {}
     if _METADATA in content["featuresDict"]["features"]:
         every, _ = described(content, _METADATA, str(path))
         facts = {name: each for name, each in every.items() if not each.shape and layout.is_name(name)}
-    files, gathered = record_files(path, options.settings.get("split")), _Gathered(plan, facts)
+    files, rows = record_files(path, context.setting("split")), _Rows(plan, facts, context)
     for where, record in read_records(files):
-        gathered.add(record, where)
-    _check_count(path, files, info, gathered.count)
-    if not gathered.rows:
+        rows.append(record, where)
+    _check_count(path, files, info, rows.records)
+    if not rows.lengths:
         raise DatasetError(f"{path} holds no steps with an action: there is nothing to convert")
-    columns = {name: np.concatenate([rows[name] for rows in gathered.rows]) for name in gathered.rows[0]}
+    columns = rows.spool.columns()
     if layout.REWARDS not in columns:
-        columns[layout.REWARDS] = np.zeros(len(columns[layout.ACTIONS]), np.float32)
-        decisions.append("rewards are zero, as --set reward says")
-    gathered.tell(decisions)
-    lengths, ended = gathered.lengths(), np.array(gathered.terminated, np.bool_)
+        columns[layout.REWARDS] = zeros(rows.spool.rows)
+        context.decide("rewards are zero, as --set reward says")
+    rows.tell()
+    lengths, ended = np.array(rows.lengths, np.int64), np.array(rows.terminated, np.bool_)
     if not plan.has_terminals:
-        ended, said = say_ends(lengths, options, str(path))
-        decisions.append(said)
+        ended, said = say_ends(lengths, context)
+        context.decide(said)
     remarks = {name: str(info[name]) for name in ("name", "version") if name in info}
-    return Logged(columns, lengths, ended, gathered.table(), {"rlds": remarks})
+    return Logged(columns, lengths, ended, rows.table(), {"rlds": remarks})
 
 
-class _Gathered:
-    """Takes the records of episodes."""
+class _Rows:
+    """The rows of records on their way.
 
-    def __init__(self, plan: _Plan, facts: Mapping[str, Feature]) -> None:
-        self.rows: list[Columns] = []
+    Attributes:
+        spool: the rows.
+        lengths: of the episodes.
+        terminated: whether each terminated, where steps say it.
+        records: how many there were.
+    """
+
+    def __init__(self, plan: _Plan, facts: Mapping[str, Feature], context: ImportContext) -> None:
+        self.spool = Spool(context.where)
+        self.lengths: list[int] = []
         self.terminated: list[bool] = []
-        self.count = 0
-        self._plan, self._facts = plan, facts
+        self.records = 0
+        self._plan, self._facts, self._context = plan, facts, context
         self._known: list[Columns] = []
         self._spoken = self._alone = 0
 
-    def add(self, record: Any, where: str) -> None:
-        """Take an episode."""
-        self.count += 1
+    def append(self, record: Any, where: str) -> None:
+        """Add an episode."""
+        self.records += 1
         steps = unpack(record, "steps", self._plan.features, where)
         rows = {column: _joined(steps, names) for column, names in self._plan.columns.items()}
         if not self._plan.is_whole:
             said = [column for column in (layout.ACTIONS, layout.REWARDS) if column in rows]
             self._spoken += any(rows[column][-1].any() for column in said)
             rows = _transitions(rows)
-        if not len(rows[layout.ACTIONS]):
+        count = len(rows[layout.ACTIONS])
+        if not count:
             self._alone += 1
             return
-        self.rows.append(rows)
+        self.spool.append(rows)
+        self.lengths.append(count)
         self._known.append(unpack(record, _METADATA, self._facts, where) if self._facts else {})
         self.terminated.append(self._plan.has_terminals and _terminal(steps["is_terminal"], where))
 
-    def lengths(self) -> Array:
-        """``[E]`` rows of each episode."""
-        return np.array([len(rows[layout.ACTIONS]) for rows in self.rows], np.int64)
-
     def table(self) -> Columns:
-        """What else is known of each episode."""
+        """Return what else is known of each episode."""
         names = [name for name in self._facts if name not in DERIVED]
         return {name: np.concatenate([each[name] for each in self._known]) for name in names}
 
-    def tell(self, decisions: list[str]) -> None:
+    def tell(self) -> None:
         """Say what was passed over."""
         if self._spoken:
-            decisions.append(
+            self._context.decide(
                 f"{self._spoken} episodes have an action or a reward in their last step, which RLDS gives no meaning: "
                 "passed over (--set last=step takes that step like the others)"
             )
         if self._alone:
-            decisions.append(f"{self._alone} episodes of one step, and so of no action, were left out")
+            self._context.decide(f"{self._alone} episodes of one step, and so of no action, were left out")
 
 
-def _plan(path: Path, content: Mapping[str, Any], options: ImportOptions, decisions: list[str]) -> _Plan:
+def _plan(path: Path, content: Mapping[str, Any], context: ImportContext) -> _Plan:
     where = str(path / "features.json")
     features, others = described(content, "steps", where)
     if others:
-        decisions.append(f"{printable(', '.join(others))} were left out: only numbers are rows")
-    last = options.settings.get("last", "observation")
+        context.decide(f"{printable(', '.join(others))} were left out: only numbers are rows")
+    last = context.setting("last") or "observation"
     if last not in {"observation", "step"}:
         raise UsageError(f"--set last={last}: observation or step")
-    columns = {layout.ACTIONS: _actions(features, options, where)}
+    columns = {layout.ACTIONS: _actions(features, context, where)}
     columns |= {column: [name] for name in features if (column := _column(name)) is not None}
     if not any(column.partition("/")[0] == layout.OBSERVATIONS for column in columns):
         raise DatasetError(f"{where} has no observations that are numbers")
-    said = options.settings.get("reward")
+    said = context.setting("reward")
     if layout.REWARDS in columns and said is not None:
         raise UsageError(f"{path} has rewards: leave --set reward out")
     if layout.REWARDS not in columns and said != "zero":
         raise UsageError(f"{path} has no rewards: say --set reward=zero if they are all zero")
-    has_terminals = options.ends is None and "is_terminal" in features
+    has_terminals = context.options.ends is None and "is_terminal" in features
     if has_terminals and features["is_terminal"].shape:
         raise DatasetError(f"{where}: is_terminal is no single number")
     taken = [name for names in columns.values() for name in names] + ["is_terminal"] * has_terminals
@@ -169,8 +170,8 @@ def _column(name: str) -> str | None:
     return f"{layout.INFOS}/{key}"
 
 
-def _actions(features: Mapping[str, Feature], options: ImportOptions, where: str) -> list[str]:
-    said = options.settings.get("action")
+def _actions(features: Mapping[str, Feature], context: ImportContext, where: str) -> list[str]:
+    said = context.setting("action")
     parts = [name.removeprefix("action/") for name in features if name.startswith("action/")]
     shown = printable(", ".join(parts)) or "no parts"
     if said is not None:

@@ -9,18 +9,18 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.rlds.episodes import logged
 from vinci_offline.convert.rlds.features import Feature, described_whole
 from vinci_offline.convert.rlds.records import SPLIT, TEMPLATE, RecordWriter
 from vinci_offline.convert.sources.folders import read_json, refuse_replacing
 from vinci_offline.convert.trajectories import Trajectory, cut_episodes, trajectories
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
@@ -59,30 +59,23 @@ class RldsFormat(Format):
         if not (path / FEATURES).is_file():
             what = "does not exist" if not path.exists() else f"has no {FEATURES}"
             raise DatasetError(f"{path} {what}: give the folder of one version of an RLDS dataset")
-        decisions: list[str] = []
+        context = ImportContext(path, options)
         info = read_json(path / INFO) if (path / INFO).is_file() else {}
-        found = logged(path, read_json(path / FEATURES), info, options, decisions)
-        return Imported.of(assemble(found, options.spec, decisions, str(path)))
+        found = logged(path, read_json(path / FEATURES), info, context)
+        return Imported.of(assemble(found, options.spec, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; ``name=NAME`` is what TFDS calls the dataset, otherwise the folder's name."""
-        self.check_settings(settings, ("name",))
+        self.check_settings(options.settings, ("name",))
         path = path if path.name else path.resolve()
-        name, version = _identity(path, settings.get("name"))
+        name, version = _identity(path, options.settings.get("name"))
         there = [each.name for each in path.glob("*.tfrecord*")] if path.is_dir() else []
         refuse_replacing(
             path,
             (FEATURES, INFO, *there),
             "an RLDS dataset",
             there=self.recognises(path),
-            overwrite=overwrite,
+            overwrite=options.overwrite,
         )
         steps, facts = _features(dataset)
         with disk_errors(path), published_folder(path) as folder:

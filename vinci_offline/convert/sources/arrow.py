@@ -13,6 +13,11 @@ from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
+_BLOCK_BYTES = 2**22
+_BLOCK_ROWS = 2**16
+_PROBE_ROWS = 64
+_BUFFER_BYTES = 2**16
+
 
 def pyarrow() -> Any:
     """The package.
@@ -46,6 +51,31 @@ def read_table(path: Path, columns: list[str] | None = None) -> Any:
                 table = pa.ipc.open_file(source).read_all()
         table.validate(full=True)
     return table
+
+
+def read_blocks(path: Path, columns: list[str]) -> Iterator[Any]:
+    """Yield the rows of a Parquet file in tables of about 4 MiB, with those of ``columns`` that it has.
+
+    Raises:
+        DatasetError: it is missing, none, or damaged.
+        UsageError: pyarrow is not installed.
+    """
+    pa = pyarrow()
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist")
+    with arrow_errors(path), path.open("rb") as source:
+        # A buffer, so that of a row group only the pages under way are in memory.
+        file = pa.parquet.ParquetFile(
+            source, page_checksum_verification=True, buffer_size=_BUFFER_BYTES, pre_buffer=False
+        )
+        names = [name for name in dict.fromkeys(file.schema_arrow.names) if name in columns]
+        probe = next(file.iter_batches(_PROBE_ROWS, columns=names), None)
+        if probe is None or not len(probe):
+            return
+        count = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES * len(probe) // max(1, probe.nbytes)))
+        for batch in file.iter_batches(count, columns=names):
+            batch.validate(full=True)
+            yield pa.Table.from_batches([batch])
 
 
 @contextmanager

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from vinci_offline.data.columns import Column
 from vinci_offline.data.hdf5.attributes import decode
-from vinci_offline.data.hdf5.inspect import datasets_below, open_hdf5, unreadable
+from vinci_offline.data.hdf5.inspect import datasets_below, file_stamp, open_hdf5, read_rows, unreadable
 from vinci_offline.data.hdf5.writer import abandon
 from vinci_offline.data.problem import Problem, printable
 from vinci_offline.errors import DatasetError
@@ -22,6 +25,7 @@ _LARGEST_TEXT = 2**24
 _SMALLEST_COMPRESSED = 2**16
 _MOST_NAMES = 10**6
 _BEST_RATIO = 1100
+_FILTERS = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 class Hdf5Tree:
@@ -34,6 +38,7 @@ class Hdf5Tree:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self._file = file
+        self._stamp = file_stamp(path)
         self._last: tuple[str, Any] = ("", file)
 
     def names(self, group: str = "/") -> list[str]:
@@ -61,13 +66,50 @@ class Hdf5Tree:
         Raises:
             DatasetError: there is none, or it cannot be had from this file.
         """
+        values: Array = self._checked(path)[()]
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def numbers(self, path: str) -> Array:
+        """Return an array of one number a row as ``[N]``.
+
+        Raises:
+            DatasetError: it is missing, or has more a row.
+        """
+        values = self.array(path)
+        if values.shape[1:] not in {(), (1,)}:
+            raise DatasetError(f"{self.path}: {path} have shape {values.shape}: one number a row is expected")
+        return values.reshape(-1)
+
+    def column(self, path: str) -> Column:
+        """Return an array of numbers whose rows are read when they are asked for, in native byte order.
+
+        The file is opened anew for each read; one that was changed meanwhile is refused.
+
+        Raises:
+            DatasetError: there is none, or it cannot be had from this file.
+        """
+        node = self._checked(path)
+        return Column(
+            node.shape,
+            node.dtype.newbyteorder("="),
+            partial(read_rows, self.path, self._stamp, path),
+        )
+
+    def columns(self, group: str) -> dict[str, Column]:
+        """Return every array below a group as `column` does, by its path from there.
+
+        Raises:
+            DatasetError: one of them cannot be had from this file.
+        """
+        return {path: self.column(f"{group}/{path}") for path in self.paths(group)}
+
+    def _checked(self, path: str) -> Any:
         node = self._node(path)
         if not isinstance(node, h5py.Dataset):
             raise DatasetError(f"{self.path}: {printable(path)} is missing, or is no array of this file")
         if (problem := unreadable(path, node)) is not None:
             raise DatasetError(f"{self.path}: {problem}")
-        values: Array = node[()]
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return node
 
     def paths(self, group: str) -> list[str]:
         """The path of every array below a group, from there; of a group that is itself an array, ``""``.
@@ -204,8 +246,28 @@ def put(group: h5py.Group, name: str, values: Array, **options: Any) -> None:
         values: the array.
         **options: of h5py, such as ``maxshape``.
     """
-    filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    chosen = filters if values.nbytes >= _SMALLEST_COMPRESSED else {}
+    chosen = _FILTERS if values.nbytes >= _SMALLEST_COMPRESSED else {}
     written = group.create_dataset(name, data=values, **{**chosen, **options})
     # While it is held: what a full disk refuses as a dataset is let go of would end the process.
+    written.flush()
+
+
+def put_blocks(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic], blocks: Iterable[Array]
+) -> None:
+    """Write an array block by block, as `put` writes one that is whole.
+
+    Args:
+        group: where to.
+        name: its path from there.
+        shape: of the whole array.
+        dtype: of the whole array.
+        blocks: its rows, in order.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    written = group.create_dataset(name, shape, dtype, **(_FILTERS if size >= _SMALLEST_COMPRESSED else {}))
+    first = 0
+    for block in blocks:
+        written[first : first + len(block)] = block
+        first += len(block)
     written.flush()

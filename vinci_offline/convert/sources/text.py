@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.files import disk_errors, published, refuse_existing
@@ -23,12 +24,12 @@ _LINE_ENDS = ("\n", "\r")
 
 
 @contextmanager
-def text_lines(path: Path, decisions: list[str] | None = None) -> Iterator[Iterator[str]]:
+def text_lines(path: Path, context: ImportContext | None = None) -> Iterator[Iterator[str]]:
     """The lines of a file with their ends; how it is compressed is told by its first bytes.
 
     Args:
         path: the file.
-        decisions: that the last line has no end goes here.
+        context: the import; that the last line has no end is noted there.
 
     Raises:
         DatasetError: it is missing, damaged, no text in UTF-8, or unfolds without end; in iterating too.
@@ -41,7 +42,7 @@ def text_lines(path: Path, decisions: list[str] | None = None) -> Iterator[Itera
             _unfolded(raw, path) as stream,
             io.TextIOWrapper(stream, "utf-8-sig", newline="") as text,
         ):
-            yield _lines(text, path, decisions)
+            yield _lines(text, path, context)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = printable(" ".join(str(error).split()))[:120]
         raise DatasetError(
@@ -113,13 +114,13 @@ def _unfolded(raw: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
         yield raw
 
 
-def _lines(text: TextIO, path: Path, decisions: list[str] | None) -> Iterator[str]:
+def _lines(text: TextIO, path: Path, context: ImportContext | None) -> Iterator[str]:
     number = 0
     while line := text.readline(_LINE_CHARACTERS):
         number += 1
         if not line.endswith(_LINE_ENDS):
             if len(line) >= _LINE_CHARACTERS:
                 raise DatasetError(f"{path}: line {number} has more than {_LINE_CHARACTERS:,} characters")
-            if decisions is not None:
-                decisions.append("the last line has no end, as where a file was cut short")
+            if context is not None:
+                context.decide("the last line has no end, as where a file was cut short")
         yield line

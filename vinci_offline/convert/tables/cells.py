@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 
+from vinci_offline.convert.sources.spool import Spool
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import Choice, category_names, listed
+from vinci_offline.data.assembly.order import Texts
+from vinci_offline.data.columns import Column
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Array
 
 SETTINGS = ("actions", "categories", "missing", "reward")
 """What every table's importer is asked for with ``--set``."""
@@ -37,28 +41,26 @@ class Cells:
     def __init__(self, name: str, where: str, *, is_text: bool = False, missing: str | None = None) -> None:
         self._name, self._where = printable(name), where
         self._is_text, self._missing = is_text, missing
-        self._parts: list[Array] = []
 
-    def add(self, cells: Sequence[object] | Array, lines: Sequence[int]) -> None:
-        """More cells: texts, or what a JSON parser makes of them, with None for nothing; each with its line.
+    def values(self, cells: Sequence[object] | Array, lines: Sequence[int]) -> Array | list[str]:
+        """Return cells as numbers, or as texts where the column has texts.
+
+        Args:
+            cells: texts, or what a JSON parser makes of them, with None for nothing.
+            lines: the line of each.
 
         Raises:
             DatasetError: one is no number, or there is nothing in it.
         """
-        if isinstance(cells, np.ndarray):
-            self._parts.append(cells.astype(np.str_) if self._is_text else cells)
-            return
         if self._is_text:
-            self._parts.append(np.array(["" if cell is None else str(cell) for cell in cells], np.str_))
-            return
+            values = cells.tolist() if isinstance(cells, np.ndarray) else cells
+            return ["" if cell is None else str(cell) for cell in values]
+        if isinstance(cells, np.ndarray):
+            return cells
         try:
-            self._parts.append(numbers(self._filled(cells, lines)))
+            return numbers(self._filled(cells, lines))
         except (ValueError, OverflowError):
             self._blame(cells, lines)
-
-    def array(self) -> Array:
-        """The whole column."""
-        return np.concatenate(self._parts)
 
     def _filled(self, cells: Sequence[object], lines: Sequence[int]) -> Sequence[object]:
         empty = [index for index, cell in enumerate(cells) if cell is None or cell in _NOTHING]
@@ -75,7 +77,7 @@ class Cells:
             filled[index] = stand_in
         return filled
 
-    def _blame(self, cells: Sequence[object], lines: Sequence[int]) -> None:
+    def _blame(self, cells: Sequence[object], lines: Sequence[int]) -> NoReturn:
         for cell, line in zip(cells, lines, strict=True):
             try:
                 numbers(self._filled([cell], [line]))
@@ -129,35 +131,84 @@ def _number(text: str) -> float | bool:
     return value
 
 
-def gathered(
-    pieces: Iterable[Piece],
-    choice: Choice,
-    settings: Mapping[str, str],
-    where: str,
-) -> Columns:
-    """The chosen columns, by what the source calls them.
+class TableRows:
+    """The chosen columns of a table on their way.
+
+    Numbers go to a spool. Texts are numbered: each different one is in memory once.
+
+    Attributes:
+        names: of the columns, as the source calls them.
+        texts: those of them that are texts.
+
+    Args:
+        choice: the columns.
+        context: the import; its settings have ``categories``.
+
+    Raises:
+        UsageError: ``categories`` names a column that is not taken.
+    """
+
+    def __init__(self, choice: Choice, context: ImportContext) -> None:
+        self.names = list(dict.fromkeys(choice.sources.values()))
+        self.texts = text_names(choice, context.options.settings)
+        self._spool = Spool(context.where)
+        self._numbers: dict[str, dict[str, int]] = {name: {} for name in self.names if name in self.texts}
+
+    @property
+    def count(self) -> int:
+        """The number of rows so far."""
+        return self._spool.rows
+
+    def append(self, rows: Mapping[str, Array | list[str]]) -> None:
+        """Add rows.
+
+        Raises:
+            DatasetError: a column is not alike in all rows.
+        """
+        taken = {}
+        for name in self.names:
+            values = rows[name]
+            if isinstance(values, list):
+                known = self._numbers[name]
+                values = np.array([known.setdefault(text, len(known)) for text in values], np.int64)
+            taken[name] = values
+        self._spool.append(taken)
+
+    def columns(self) -> dict[str, Column | Texts]:
+        """Return the columns of all rows."""
+        columns = self._spool.columns()
+        return {
+            name: Texts(columns[name], list(self._numbers[name])) if name in self.texts else columns[name]
+            for name in self.names
+        }
+
+
+def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) -> dict[str, Column | Texts]:
+    """Return the chosen columns, by what the source calls them.
 
     Args:
         pieces: the rows; a column may be missing from a piece.
         choice: which are taken.
-        settings: ``missing`` and ``categories``.
-        where: the source, for messages.
+        context: the import; its settings have ``missing`` and ``categories``.
 
     Raises:
         DatasetError: there are no rows, or a cell is no number.
         UsageError: ``missing`` is no number, or ``categories`` names a column that is not taken.
     """
-    fill, is_text = stand_in(settings), text_names(choice, settings)
-    names = dict.fromkeys(choice.sources.values())
-    cells = {name: Cells(name, where, is_text=name in is_text, missing=fill) for name in names}
-    rows = 0
+    fill, rows = stand_in(context.options.settings), TableRows(choice, context)
+    cells = {
+        name: Cells(name, context.where, is_text=name in rows.texts, missing=fill) for name in rows.names
+    }
     for piece, lines in pieces:
-        rows += len(lines)
-        for name, column in cells.items():
-            column.add(piece[name] if name in piece else [None] * len(lines), lines)
-    if not rows:
-        raise DatasetError(f"{where} holds no rows: there is nothing to convert")
-    return {name: column.array() for name, column in cells.items()}
+        rows.append(
+            {
+                name: column.values(piece[name] if name in piece else [None] * len(lines), lines)
+                for name, column in cells.items()
+            }
+        )
+    if not rows.count:
+        raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
+    return rows.columns()
 
 
 def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, gathered
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.table import from_table
@@ -45,31 +45,24 @@ class CsvFormat(Format):
     def read(self, path: Path, options: ImportOptions) -> Imported:
         """Import; ``options.columns`` says which column is which, ``delimiter`` what stands between them."""
         self.check_settings(options.settings, (*SETTINGS, "delimiter"))
-        decisions: list[str] = []
-        with text_lines(path, decisions) as lines, _csv_errors(path):
+        context = ImportContext(path, options)
+        with text_lines(path, context) as lines, _csv_errors(path):
             reader = csv.reader(lines, delimiter=_delimiter(options.settings), strict=True)
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise DatasetError(f"{path} is empty: a table has a header, and rows below it")
-            choice = choose(header, options.columns, str(path))
-            table = gathered(_rows(reader, header, str(path)), choice, options.settings, str(path))
-        return Imported.of(from_table(table, choice, options, decisions, str(path)))
+            choice = choose(header, options.columns, context.where)
+            table = gathered(_rows(reader, header, context.where), choice, context)
+        return Imported.of(from_table(table, choice, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export the frame of `Dataset.to_pandas`, the vectors of Dict spaces as columns too."""
-        self.check_settings(settings)
+        self.check_settings(options.settings)
         names = spread_names(dataset, "csv")
         for name in (name for found in names.values() for name in found):
             if name != name.strip() or not name.isprintable():
                 raise SpecError(f"a header could not keep the name {printable(name)!r}: choose --to jsonl")
-        with new_text(path, overwrite=overwrite) as file:
+        with new_text(path, overwrite=options.overwrite) as file:
             csv.writer(file, lineterminator="\n").writerow(
                 ["episode", "step", *(name for found in names.values() for name in found)]
             )

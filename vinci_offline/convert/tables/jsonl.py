@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, Piece, gathered, numbers
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose, wanted
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.table import from_table
@@ -47,26 +47,20 @@ class JsonLinesFormat(Format):
     def read(self, path: Path, options: ImportOptions) -> Imported:
         """Import; ``options.columns`` says which column is which."""
         self.check_settings(options.settings, SETTINGS)
-        decisions: list[str] = []
-        with text_lines(path, decisions) as lines:
-            pieces = list(_pieces(lines, wanted(options.columns), str(path)))
-        names = dict.fromkeys(name for piece, _ in pieces for name in piece)
-        choice = choose(list(names), options.columns, str(path))
-        table = gathered(pieces, choice, options.settings, str(path))
-        return Imported.of(from_table(table, choice, options, decisions, str(path)))
+        context, is_wanted = ImportContext(path, options), cache(wanted(options.columns))
+        # Twice: which columns there are is known after the last line alone.
+        with text_lines(path) as lines:
+            names = _columns(lines, is_wanted, context.where)
+        choice = choose(names, options.columns, context.where)
+        with text_lines(path, context) as lines:
+            table = gathered(_pieces(lines, is_wanted, context.where), choice, context)
+        return Imported.of(from_table(table, choice, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export the frame of `Dataset.to_pandas`, a row an object; infinite values and NaN as Python writes them."""
-        self.check_settings(settings)
+        self.check_settings(options.settings)
         names = spread_names(dataset, "jsonl")
-        with new_text(path, overwrite=overwrite) as file:
+        with new_text(path, overwrite=options.overwrite) as file:
             for block in spread_blocks(dataset, names):
                 keys = (json.dumps(name).replace("%", "%%") for name in block)
                 row = f"{{{', '.join(f'{key}: %s' for key in keys)}}}\n"
@@ -75,17 +69,23 @@ class JsonLinesFormat(Format):
         return Exported(path, (f"{len(dataset):,} rows, an object each",), LOST)
 
 
+def _columns(lines: Iterator[str], is_wanted: Callable[[str], bool], where: str) -> list[str]:
+    """Return the names of all columns, in the order in which they come."""
+    names: dict[str, None] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            names.update(dict.fromkeys(_row(line, number, is_wanted, where)))
+            if len(names) > _COLUMNS:
+                raise DatasetError(f"{where}: line {number}: more than {_COLUMNS:,} different names")
+    return list(names)
+
+
 def _pieces(lines: Iterator[str], is_wanted: Callable[[str], bool], where: str) -> Iterator[Piece]:
-    """The columns in pieces, all as arrays but those with texts or nothing in some row."""
-    is_wanted = cache(is_wanted)
+    """Yield the columns in pieces, all as arrays but those with texts or nothing in some row."""
     filled = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    seen: set[str] = set()
     while piece := list(islice(filled, _ROWS)):
         rows = [_row(line, number, is_wanted, where) for number, line in piece]
         names = dict.fromkeys(name for row in rows for name in row)
-        seen |= set(names)
-        if len(seen) > _COLUMNS:
-            raise DatasetError(f"{where}: line {piece[-1][0]}: more than {_COLUMNS:,} different names")
         columns = {name: _compact([row.get(name) for row in rows]) for name in names}
         yield columns, [number for number, _ in piece]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.format import Exported, Format, Imported
-from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_table, single
-from vinci_offline.convert.tables.cells import SETTINGS, stand_in, text_names
+from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
+from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_blocks, single
+from vinci_offline.convert.tables.cells import SETTINGS, TableRows, stand_in
 from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose, wanted
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.table import from_table
@@ -21,7 +21,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.files import disk_errors, published, refuse_existing
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Array
 
 _MAGIC = b"PAR1"
 _FREE_VALUES = 2**25
@@ -50,45 +50,40 @@ class ParquetFormat(Format):
     def read(self, path: Path, options: ImportOptions) -> Imported:
         """Import; ``options.columns`` says which column is which."""
         self.check_settings(options.settings, SETTINGS)
-        decisions: list[str] = []
-        is_wanted = wanted(options.columns)
-        flat: dict[str, Any] = {}
+        context = ImportContext(path, options)
+        fill, is_wanted = stand_in(options.settings), wanted(options.columns)
+        rows: TableRows | None = None
         with arrow_errors(path):
-            names, left_out = _names(path, is_wanted, decisions)
-            table = read_table(path, names)
-            for name, column in zip(table.schema.names, table.columns, strict=True):
-                for entry, values in _spread(name, single(column), is_wanted, str(path)):
-                    if entry in flat:
-                        raise DatasetError(f"{path} has several columns named {printable(entry)}")
-                    flat[entry] = values
-        if not len(table):
+            names, left_out = _names(path, is_wanted, context)
+            for table in read_blocks(path, names):
+                flat = _flat(table, is_wanted, context.where)
+                if rows is None:
+                    choice = choose([*flat, *left_out], options.columns, context.where)
+                    rows = TableRows(choice, context)
+                taken: dict[str, Array | list[str]] = {}
+                for name in rows.names:
+                    if name not in flat:
+                        raise DatasetError(f"{path}: {printable(name)} has rows of different lengths")
+                    is_text = name in rows.texts
+                    where = f"{path}: {printable(name)}"
+                    taken[name] = (
+                        _texts(flat[name]) if is_text else _numbers(flat[name], fill, where, rows.count)
+                    )
+                rows.append(taken)
+        if rows is None:
             raise DatasetError(f"{path} holds no rows: there is nothing to convert")
-        choice = choose([*flat, *left_out], options.columns, str(path))
-        texts, fill = text_names(choice, options.settings), stand_in(options.settings)
-        taken: Columns = {}
-        with arrow_errors(path):
-            for name in dict.fromkeys(choice.sources.values()):
-                where = f"{path}: {printable(name)}"
-                taken[name] = _texts(flat[name]) if name in texts else _numbers(flat[name], fill, where)
-        return Imported.of(from_table(taken, choice, options, decisions, str(path)))
+        return Imported.of(from_table(rows.columns(), choice, context))
 
-    def write(
-        self,
-        dataset: Dataset,
-        path: Path,
-        *,
-        overwrite: bool = False,
-        settings: Mapping[str, str] = MappingProxyType({}),
-    ) -> Exported:
+    def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export the frame of `Dataset.to_pandas`, the vectors of Dict spaces as columns too."""
-        self.check_settings(settings)
+        self.check_settings(options.settings)
         pa = pyarrow()
         names = spread_names(dataset, "parquet")
         kinds = {
             name: _kind(dataset.columns.dtype(column)) for column, found in names.items() for name in found
         }
         schema = pa.schema({"episode": pa.int64(), "step": pa.int64()} | kinds)
-        refuse_existing(path, overwrite=overwrite)
+        refuse_existing(path, overwrite=options.overwrite)
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with published(path) as temporary, _writer(temporary, schema) as file:
@@ -110,8 +105,10 @@ def _kind(dtype: np.dtype[Any]) -> Any:
     return pa.float32() if dtype == np.float16 else pa.from_numpy_dtype(dtype)
 
 
-def _names(path: Path, is_wanted: Callable[[str], bool], decisions: list[str]) -> tuple[list[str], list[str]]:
-    """The columns that may be taken, and the others."""
+def _names(
+    path: Path, is_wanted: Callable[[str], bool], context: ImportContext
+) -> tuple[list[str], list[str]]:
+    """Return the columns that may be taken, and the others."""
     pa = pyarrow()
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
@@ -127,13 +124,24 @@ def _names(path: Path, is_wanted: Callable[[str], bool], decisions: list[str]) -
         choose(schema.names, {}, str(path))
     indices = [name for name in schema.names if _INDEX.fullmatch(name)]
     if indices:
-        decisions.append("the index of the frame that was written was left out")
+        context.decide("the index of the frame that was written was left out")
     found = [
         field.name
         for field in schema
         if field.name not in indices and _may_be_wanted(field.name, field.type, is_wanted)
     ]
     return found, [name for name in schema.names if name not in found and name not in indices]
+
+
+def _flat(table: Any, is_wanted: Callable[[str], bool], where: str) -> dict[str, Any]:
+    """Return single columns by name: Arrow arrays, and arrays of numbers that were entries of lists."""
+    flat: dict[str, Any] = {}
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        for entry, values in _spread(name, single(column), is_wanted, where):
+            if entry in flat:
+                raise DatasetError(f"{where} has several columns named {printable(entry)}")
+            flat[entry] = values
+    return flat
 
 
 def _is_list(kind: Any) -> bool:
@@ -169,14 +177,13 @@ def _spread(
         yield name, values
 
 
-def _texts(values: Any) -> Array:
-    if isinstance(values, np.ndarray):
-        return values.astype(np.str_)
-    return np.array(["" if cell is None else str(cell) for cell in values.to_pylist()], np.str_)
+def _texts(values: Any) -> list[str]:
+    cells = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
+    return ["" if cell is None else str(cell) for cell in cells]
 
 
-def _numbers(values: Any, fill: str | None, where: str) -> Array:
-    """A column of numbers; ``fill`` stands where there is nothing."""
+def _numbers(values: Any, fill: str | None, where: str, first_row: int) -> Array:
+    """Return a column of numbers; ``fill`` stands where there is nothing."""
     if isinstance(values, np.ndarray):
         return values
     types = pyarrow().types
@@ -187,7 +194,7 @@ def _numbers(values: Any, fill: str | None, where: str) -> Array:
         )
     if values.null_count:
         if fill is None:
-            row = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
+            row = first_row + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
             raise DatasetError(
                 f"{where}: nothing in row {row}: say what stands for it, as with --set missing=0, or leave the column "
                 "out with --map"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.errors import UsageError
 from vinci_offline.types import Array
 
 
-def say_ends(lengths: Array, options: ImportOptions, where: str) -> tuple[Array, str]:
-    """Which episodes terminated, by the options alone.
+def say_ends(lengths: Array, context: ImportContext, where: str | None = None) -> tuple[Array, str]:
+    """Tell by the options alone which episodes terminated.
 
     Args:
         lengths: ``[E]`` rows of each episode.
-        options: ``ends``, and ``time_limit`` or the spec's for ``limit``.
-        where: the source, for the message.
+        context: its options have ``ends``, and ``time_limit`` or the spec's for ``limit``.
+        where: the episodes in question, for the message; by default the source.
 
     Returns:
         ``[E]`` booleans, and the decision in a line.
@@ -23,19 +23,19 @@ def say_ends(lengths: Array, options: ImportOptions, where: str) -> tuple[Array,
     Raises:
         UsageError: the options do not say it, or no time limit is known, or an episode is longer than it.
     """
-    if options.ends == "terminal":
-        return np.ones(len(lengths), np.bool_), "the end of every episode is a terminal, as --ends says"
-    if options.ends == "timeout":
-        return np.zeros(len(lengths), np.bool_), "the end of every episode is a timeout, as --ends says"
-    if options.ends is None:
+    ends = context.options.ends
+    if ends in {"terminal", "timeout"}:
+        said = f"the end of every episode is a {ends}, as --ends says"
+        return np.full(len(lengths), ends == "terminal"), said
+    if ends is None:
         raise UsageError(
-            f"{where} does not say whether its episodes terminated or ran out of time: say --ends terminal, timeout, "
-            "or limit (those as long as --time-limit timed out)"
+            f"{where or context.where} does not say whether its episodes terminated or ran out of time: say --ends "
+            "terminal, timeout, or limit (those as long as --time-limit timed out)"
         )
-    limit = time_limit(options, where)
+    limit = time_limit(context)
     if len(lengths) and lengths.max() > limit:
         raise UsageError(
-            f"{where}: an episode has {lengths.max()} steps, more than the time limit of {limit}"
+            f"{context.where}: an episode has {lengths.max()} steps, more than the time limit of {limit}"
         )
     ended = lengths < limit
     return (
@@ -44,15 +44,21 @@ def say_ends(lengths: Array, options: ImportOptions, where: str) -> tuple[Array,
     )
 
 
-def time_limit(options: ImportOptions, where: str) -> int:
-    """The time limit in steps.
+def time_limit(context: ImportContext) -> int:
+    """Return the time limit in steps.
 
     Raises:
         UsageError: nobody says it.
     """
-    limit = options.time_limit or (options.spec.max_episode_steps if options.spec else None)
+    spec = context.options.spec
+    limit = context.options.time_limit or (spec.max_episode_steps if spec else None)
     if limit is None:
         raise UsageError(
-            f"{where}: --ends limit needs the number of steps: --time-limit N, or --env ENV of a limited one"
+            f"{context.where}: --ends limit needs the number of steps: --time-limit N, or --env ENV of a limited one"
         )
     return limit
+
+
+def lengths_of(ends: Array) -> Array:
+    """Return ``[E]`` lengths of the episodes whose last rows are marked in ``[N]``."""
+    return np.diff(np.flatnonzero(ends) + 1, prepend=0)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.parts import Parts, checked_columns, episode_table
-from vinci_offline.data.columns import in_memory
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.lazy import held, picked, reshaped, shared
+from vinci_offline.data.assembly.parts import Parts, make_parts
+from vinci_offline.data.columns import Column
 from vinci_offline.data.episode_columns import LENGTH
-from vinci_offline.data.inference import infer_spec
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.types import Array, Columns
+from vinci_offline.types import Array
 
 NEXT_ROW = "next observations are those of the following rows"
 OWN_STANDS_IN = (
@@ -23,8 +24,6 @@ OWN_STANDS_IN = (
     "from it"
 )
 CUT = "last rows of episodes that timed out, without a next observation"
-
-_ASK = "say --env ENV, or in Python ImportOptions(spec=...)"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Logged:
         environment_kwargs: its keyword arguments.
     """
 
-    columns: Mapping[str, Array]
+    columns: Mapping[str, Column]
     lengths: Array
     terminated: Array
     episodes: Mapping[str, Array] = field(default_factory=dict)
@@ -50,113 +49,117 @@ class Logged:
     environment_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def stacked(episodes: Mapping[str, Mapping[str, Array]], where: str) -> Columns:
-    """The columns of episodes, by what the source calls them, end to end.
+class KeptRows:
+    """The first rows of each episode, numbered from zero; maps them to rows of the source.
 
-    Raises:
-        DatasetError: an episode has no rows, or columns of unequal lengths, or others than the first one has.
+    Args:
+        lengths: ``[E]`` rows of each episode in the source.
+        kept: ``[E]`` how many of them are kept; an episode of which none is kept is left out.
     """
-    start = next(iter(episodes), "")
-    first = episodes.get(start, {})
-    for name, episode in episodes.items():
-        lengths = {path: len(values) for path, values in episode.items()}
-        if len(set(lengths.values())) > 1 or not all(lengths.values()):
-            listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
-            raise DatasetError(f"{where}: {name} has columns of no or unequal lengths ({listed})")
-        unlike = [path for path in {**first, **episode} if _row(first, path) != _row(episode, path)]
-        if unlike:
-            raise DatasetError(
-                f"{where}: {unlike[0]} of {name} is {_row(episode, unlike[0])}, of {start} "
-                f"{_row(first, unlike[0])}: convert such episodes apart"
-            )
-    return {path: np.concatenate([episode[path] for episode in episodes.values()]) for path in first}
+
+    def __init__(self, lengths: Array, kept: Array) -> None:
+        self.count = int(kept.sum())
+        first, some = np.cumsum(lengths) - lengths, kept > 0
+        self._start = (np.cumsum(kept) - kept)[some]
+        self._ahead = first[some] - self._start
+
+    def __call__(self, rows: slice) -> Array:
+        """Return the rows of the source, ascending."""
+        numbers = np.arange(rows.start, rows.stop)
+        episodes = np.searchsorted(self._start, numbers, "right") - 1
+        return np.asarray(numbers + self._ahead[episodes])
+
+    def of(self, column: Column) -> Column:
+        """Return the kept rows of a column."""
+        return picked(column, self.count, self)
+
+    def after(self, column: Column, own: Array | None = None) -> Column:
+        """Return the rows that follow the kept ones.
+
+        Args:
+            column: the source.
+            own: ``[N]`` marks of kept rows that nothing follows: their own values stand in.
+        """
+
+        def sources(rows: slice) -> Array:
+            return self(rows) + (1 if own is None else ~own[rows])
+
+        return picked(column, self.count, sources)
 
 
-def _row(columns: Mapping[str, Array], path: str) -> str:
-    """What a row of a column is, in words."""
-    return f"of shape {list(columns[path].shape[1:])}" if path in columns else "missing"
-
-
-def fitted(columns: Mapping[str, Array], spec: EnvironmentSpec | None) -> Columns:
-    """Columns in which one number a row is written as the spec's spaces have it: ``[N]`` or ``[N, 1]``."""
+def fitted(columns: Mapping[str, Column], spec: EnvironmentSpec | None) -> dict[str, Column]:
+    """Return columns in which one number a row is written as the spec's spaces have it: ``[N]`` or ``[N, 1]``."""
     slots = layout.spec_slots(spec) if spec else {}
     found = dict(columns)
     for path in set(found) & set(slots):
         rows, wanted = found[path].shape[1:], slots[path].shape
         if (rows, wanted) in {((1,), ()), ((), (1,))}:
-            found[path] = found[path].reshape(-1, *wanted)
+            found[path] = reshaped(found[path], wanted)
     return found
 
 
 def assemble(
-    logged: Logged,
-    spec: EnvironmentSpec | None,
-    decisions: list[str],
-    where: str,
-    *,
-    float64: bool = False,
+    logged: Logged, spec: EnvironmentSpec | None, context: ImportContext, *, float64: bool = False
 ) -> Parts:
     """Make the parts of a dataset from logged rows.
 
     Args:
         logged: the rows.
         spec: the environment; Box spaces of the columns' shapes are inferred where it is None.
-        decisions: what was decided before; what is decided here follows.
-        where: the source, for messages.
+        context: the import.
         float64: keep float64 columns.
 
     Raises:
         DatasetError: nothing is left, columns do not fit each other or the spaces, or the spec must be given.
     """
     if not len(logged.lengths):
-        raise DatasetError(f"{where} holds no rows: there is nothing to convert")
-    columns, dropped, said = _with_next(logged)
-    columns = fitted(columns, spec)  # a choice or a number a row, which many tools keep as a column
-    lengths, kept = _lengths_left(logged, dropped)
-    if not len(lengths):
-        raise DatasetError(f"{where}: no row is left once those without a next observation are dropped")
-    last = np.cumsum(lengths) - 1
-    for path, ends in ((layout.TERMINALS, logged.terminated), (layout.TIMEOUTS, ~logged.terminated)):
-        columns[path] = np.zeros(int(lengths.sum()), np.bool_)
-        columns[path][last] = ends[kept]
-    episodes = {LENGTH: lengths, **{name: values[kept] for name, values in logged.episodes.items()}}
-    try:
-        if spec is None:
-            inferred = infer_spec(in_memory(columns), _ASK)
-            spec = replace(inferred, id=logged.environment, kwargs=logged.environment_kwargs)
-        rows = checked_columns(columns, spec, float64=float64)
-        table = episode_table(rows, episodes)
-    except DatasetError as error:
-        raise DatasetError(f"{where}: {error}") from error
-    counted = {CUT: dropped} if dropped else {}
-    return Parts(rows, spec, table, logged.attributes, (*decisions, *said), counted)
-
-
-def _with_next(logged: Logged) -> tuple[Columns, int, list[str]]:
-    """The columns with next observations, how many rows went for want of one, and what was decided."""
-    columns = dict(logged.columns)
-    if any(path.partition("/")[0] == layout.NEXT_OBSERVATIONS for path in columns):
-        return columns, 0, []
-    last = np.cumsum(logged.lengths) - 1
-    said = [NEXT_ROW]
-    for path in [path for path in columns if path.partition("/")[0] == layout.OBSERVATIONS]:
-        following = np.concatenate([columns[path][1:], columns[path][-1:]])
-        following[last] = columns[path][last]
-        columns[f"next_{path}"] = following
-    if logged.terminated.any():
-        said.append(OWN_STANDS_IN)
-    cut = last[~logged.terminated]
-    if len(cut):
-        kept = np.ones(int(logged.lengths.sum()), np.bool_)
-        kept[cut] = False
-        columns = {path: values[kept] for path, values in columns.items()}
-    return columns, len(cut), said
-
-
-def _lengths_left(logged: Logged, dropped: int) -> tuple[Array, Array]:
-    """The episodes' lengths without dropped rows, and which episodes are left."""
+        raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
+    columns = _one_length(logged.columns, int(logged.lengths.sum()), context)
+    is_complete = any(path.partition("/")[0] == layout.NEXT_OBSERVATIONS for path in columns)
     lengths = np.asarray(logged.lengths, np.int64)
-    if dropped:
-        lengths = lengths - ~logged.terminated
-    kept = lengths > 0
-    return lengths[kept], kept
+    kept = lengths if is_complete else lengths - ~logged.terminated
+    some = kept > 0
+    if not some.any():
+        raise DatasetError(
+            f"{context.where}: no row is left once those without a next observation are dropped"
+        )
+    last = np.cumsum(kept[some]) - 1
+    flags = {}
+    for path, ends in ((layout.TERMINALS, logged.terminated), (layout.TIMEOUTS, ~logged.terminated)):
+        flags[path] = np.zeros(int(kept.sum()), np.bool_)
+        flags[path][last] = ends[some]
+    if not is_complete:
+        columns = _with_next(columns, KeptRows(lengths, kept), flags[layout.TERMINALS])
+        context.decide(NEXT_ROW)
+        if logged.terminated.any():
+            context.decide(OWN_STANDS_IN)
+        context.drop(int((~logged.terminated).sum()), CUT)
+    columns = fitted(columns, spec)  # a choice or a number a row, which many tools keep as a column
+    columns |= {path: held(values) for path, values in flags.items()}
+    episodes = {LENGTH: kept[some], **{name: values[some] for name, values in logged.episodes.items()}}
+    parts = make_parts(columns, spec, episodes, context, logged.attributes, float64=float64)
+    if spec is None:
+        named = replace(parts.spec, id=logged.environment, kwargs=logged.environment_kwargs)
+        parts = replace(parts, spec=named)
+    return parts
+
+
+def _with_next(columns: Mapping[str, Column], kept: KeptRows, terminals: Array) -> dict[str, Column]:
+    """Return the kept rows of columns, and next observations: those of the following rows."""
+    found = {}
+    for path, column in columns.items():
+        if path.partition("/")[0] == layout.OBSERVATIONS:
+            source = shared(column)
+            found[f"next_{path}"] = kept.after(source, own=terminals)
+            found[path] = kept.of(source)
+        else:
+            found[path] = kept.of(column)
+    return found
+
+
+def _one_length(columns: Mapping[str, Column], count: int, context: ImportContext) -> dict[str, Column]:
+    """Return the columns, if each has a row for each row of the episodes."""
+    if wrong := {path: column.shape[0] for path, column in columns.items() if column.shape[0] != count}:
+        path = next(iter(wrong))
+        raise DatasetError(f"{context.where}: {path} has {wrong[path]} rows, and the episodes have {count}")
+    return dict(columns)

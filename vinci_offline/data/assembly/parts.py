@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.lazy import read
 from vinci_offline.data.casting import cast, storage_dtype
-from vinci_offline.data.columns import LazyColumns, in_memory
+from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.episodes import complete
-from vinci_offline.data.schema import check_arrays
+from vinci_offline.data.inference import infer_spec
+from vinci_offline.data.schema import StoredColumn, check_columns
+from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
+
+_ASK = "say --env ENV, or in Python ImportOptions(spec=...)"
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Parts:
     """Columns, environment and episodes of a dataset, and how they came to be.
 
     Attributes:
-        columns: rows by path, as they are stored.
+        columns: rows by path, in the dtypes in which they are stored.
         spec: the environment.
         episodes: the episode table.
         attributes: where the data comes from.
@@ -39,27 +45,66 @@ class Parts:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-def checked_columns(columns: Mapping[str, Array], spec: EnvironmentSpec, *, float64: bool) -> LazyColumns:
-    """Return the columns in the dtypes in which they are stored.
+def make_parts(
+    columns: Mapping[str, Column],
+    spec: EnvironmentSpec | None,
+    episodes: Mapping[str, Array],
+    context: ImportContext,
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    float64: bool = False,
+) -> Parts:
+    """Check columns against the spaces, and complete the episode table.
+
+    Shapes and dtypes are checked at once. Values are cast, and checked, block by block as they are read.
+
+    Args:
+        columns: all that a dataset needs.
+        spec: the environment; Box spaces of the columns' shapes are inferred where it is None.
+        episodes: ``length`` of each episode, and what else is known of it.
+        context: the import.
+        attributes: where the data comes from.
+        float64: keep float64 columns; otherwise they become float32.
 
     Raises:
-        DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes.
+        DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes; or the spec must be given.
     """
-    arrays = {path: np.asarray(values) for path, values in columns.items()}
-    check_arrays(arrays, spec)
-    slots = layout.spec_slots(spec)
-    return in_memory(
+    try:
+        spec = spec or infer_spec(LazyColumns(columns), _ASK)
+        check_columns({path: StoredColumn(each.shape, each.dtype) for path, each in columns.items()}, spec)
+        slots = layout.spec_slots(spec)
+    except DatasetError as error:
+        raise DatasetError(f"{context.where}: {error}") from error
+    stored = LazyColumns(
         {
-            path: cast(values, storage_dtype(values, slots.get(path), float64), path)
-            for path, values in arrays.items()
+            path: _stored(
+                column,
+                storage_dtype(np.empty(0, column.dtype), slots.get(path), float64),
+                path,
+                context.where,
+            )
+            for path, column in columns.items()
         }
     )
+    try:
+        table = complete(stored, dict(episodes))
+    except DatasetError as error:
+        if str(error).startswith(context.where):
+            raise
+        raise DatasetError(f"{context.where}: {error}") from error
+    return Parts(stored, spec, table, attributes or {}, tuple(context.decisions), dict(context.dropped))
 
 
-def episode_table(columns: LazyColumns, episodes: Mapping[str, Array]) -> Columns:
-    """Return the whole table of consecutive episodes from their ``length`` and what else is known of them.
+def _stored(column: Column, dtype: np.dtype[np.generic], path: str, where: str) -> Column:
+    """Return a column cast to the dtype in which it is stored."""
+    if column.dtype == dtype:
+        return column
 
-    Raises:
-        DatasetError: the entries do not describe these rows.
-    """
-    return complete(columns, {str(name): np.asarray(values) for name, values in episodes.items()})
+    def load(rows: slice) -> Array:
+        values = read(column, rows)
+        try:
+            return cast(values, dtype, path)
+        except DatasetError as error:
+            raise DatasetError(f"{where}: {error}") from error
+
+    return Column(column.shape, dtype, load)

@@ -182,6 +182,24 @@ def read_column(structure: Structure, path: str, rows: slice) -> Array:
     return values if values.dtype == column.dtype else values.astype(column.dtype)
 
 
+def read_rows(path: Path, stamp: Stamp, place: str, rows: slice) -> Array:
+    """Return rows of one array of a file, which was looked at before, in native byte order.
+
+    Args:
+        path: the file.
+        stamp: of the file that was looked at.
+        place: the path of the array.
+        rows: which.
+
+    Raises:
+        DatasetError: the file is damaged or was changed since.
+    """
+    with open_hdf5(path, stamp) as file:
+        kept: _Kept | None = getattr(_thread, "kept", None)
+        values: Array = (file[place] if kept is None else kept.column(place))[rows]
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
 def inspect(path: Path) -> Structure:
     """Look at a file and collect every structural problem.
 
