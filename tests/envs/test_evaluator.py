@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from vinci_offline.envs.evaluator import Evaluation, evaluate, normalized_score
+from vinci_offline.envs.evaluator import Evaluation, evaluate
+from vinci_offline.envs.scores import normalized_score
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import load_object
 from vinci_offline.spec import environment_spec

@@ -6,27 +6,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from vinci_offline.data import layout
 from vinci_offline.data.hdf5.writer import DatasetWriter
+from vinci_offline.envs.collect.job import Job, policies_of
 from vinci_offline.envs.collect.joining import join
 from vinci_offline.envs.collect.meter import meter
-from vinci_offline.envs.collect.recorder import Job
-from vinci_offline.envs.collect.references import (
-    RANDOM_STATE,
-    check_reference,
-    describe_reference,
-    is_exploration,
-)
-from vinci_offline.envs.collect.shards import Plan, ShardFolder, refuse_difference
+from vinci_offline.envs.collect.references import check_reference
+from vinci_offline.envs.collect.shards import ShardFolder, refuse_difference
 from vinci_offline.envs.collect.workers import Ledger, check_workers, record_elsewhere, record_here
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError
 from vinci_offline.files import drop_unfinished_of
-from vinci_offline.policies.noise import Noise
 from vinci_offline.spec import EnvironmentSpec, environment_spec
 
 if TYPE_CHECKING:
@@ -61,30 +54,31 @@ def collect(
 ) -> Dataset:
     """Record a policy in an environment to a dataset file.
 
-    Episode i depends on ``(seed, i)`` and the configuration alone, so the columns are the same whatever the
-    number of workers, and after an interruption and ``resume``.
+    Episode i depends on ``(seed, i)`` and the configuration alone. So the columns are the same for any number of
+    workers, and after an interruption and ``resume``.
 
     Args:
-        env: what `make_env` takes. An environment that is already made is the only lane and the only worker.
+        env: a reference that `make_env` takes. An environment that is already made has one lane and one worker.
         path: the file to write. Finished shards wait beside it in ``PATH.shards/`` until all are there.
-        steps: record exactly so many rows; the cut through the last episode is marked as a timeout.
-        episodes: record so many whole episodes; give this or ``steps``.
-        policy: what `load_policy` takes, a list of such, which take turns by episode, or ``"random-state"``:
-            uniform states and actions one step at a time, where the environment's state can be set; or
-            ``"gep"`` (``"gep:file.py:descriptor"``), goal exploration, which learns from earlier shards.
-        noise: what `Noise.parse` takes; annealed over the collection. Random policies stay as they are.
-        seed: makes the collection repeatable.
-        workers: processes to record in; with annealed noise and ``steps``, and with ``gep``, shards wait for each
-            other, and one process records them.
+        steps: record exactly this many rows. The cut through the last episode is marked as a timeout.
+        episodes: record this many whole episodes. Give this or ``steps``.
+        policy: a reference that `load_policy` takes, or a list of references that take turns by episode; or
+            ``"gep"`` (``"gep:file.py:descriptor"``), goal exploration, which learns from earlier shards; or
+            ``"random-state"``, uniform states and actions one step at a time, where the environment's state can
+            be set.
+        noise: a text that `Noise.parse` takes. It anneals over the collection. Random policies ignore it.
+        seed: the same seed records the same data.
+        workers: processes to record in. With ``gep``, and with noise that anneals over ``steps``, each shard
+            depends on earlier ones, so one process records them.
         engine: where the workers run: ``local`` processes, or ``ray``, a Ray cluster (the extra ``ray``).
-        lanes: environments a process steps side by side, with one policy call a step. Part of the
+        lanes: environments that a process steps together, with one policy call a step. Part of the
             configuration: another number may change a Keras policy's last bits.
         env_kwargs: keyword arguments of the environment.
         record_infos: keys of the step's info to record as ``infos/KEY``.
-        float64: store float64 as it is rather than as float32.
+        float64: store float64 values as they are. Otherwise they become float32.
         compress: a lossless filter for the file.
-        frames: ``once`` stores each observation once, ``plain`` also as the next one of the row before; ``auto``
-            does the former for images. Both read the same.
+        frames: ``once`` stores each observation once; ``plain`` stores it again as the next observation of the
+            row before; ``auto`` is ``once`` for images. All read the same.
         resume: go on with an interrupted collection of the same configuration.
         overwrite: replace an existing file and an interrupted collection.
         progress: show progress on standard error, if that is a terminal.
@@ -97,49 +91,31 @@ def collect(
         SpecError: a policy does not fit the environment.
         VinciError: a worker or the disk failed.
     """
+    options = CollectOptions(
+        steps=steps,
+        episodes=episodes,
+        policy=policy,
+        noise=noise,
+        env_kwargs=dict(env_kwargs or {}),
+        seed=seed,
+        workers=workers,
+        engine=engine,
+        lanes=lanes,
+        record_infos=tuple(record_infos),
+        float64=float64,
+        compress=compress,
+        frames=frames,
+        resume=resume,
+        overwrite=overwrite,
+    )
     output = Path(path)
-    policies = tuple(policy) if isinstance(policy, list | tuple) else (policy,)
-    CollectOptions(steps, episodes, seed=seed, workers=workers, engine=engine, lanes=lanes)  # checks them
-    check_workers(workers)
-    if resume and overwrite:
-        raise UsageError(
-            "--resume goes on with a collection and --overwrite starts it again: give one of them"
-        )
-    _check_place(output)
-    for one in policies:
-        check_reference(one)
-    if output.exists() and not (resume or overwrite):
-        raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
+    _check(options, output)
     made, spec = _open(env, env_kwargs)
     try:
         if made is env:
-            lanes = 1
-            if workers > 1 or engine != "local":
-                raise UsageError(
-                    "an environment that is already made has one worker: give its id, or a function"
-                )
-        job = _job(
-            env, env_kwargs, spec, policies, noise, seed, lanes, steps, episodes, record_infos, float64
-        )
-        configuration = _configuration(job)
-        folder = ShardFolder(output)
-        if resume or overwrite:
-            drop_unfinished_of(output)
-        if not _already_done(output, folder, configuration, resume=resume):
-            # Made before anything is recorded: what it refuses should not cost an hour first.
-            writer = DatasetWriter(
-                output,
-                spec,
-                attributes=_attributes(configuration),
-                compress=compress,
-                frames=frames,
-                float64=float64,
-                overwrite=overwrite,
-            )
-            folder.open(configuration, resume=resume, overwrite=overwrite)
-            _record(job, folder, made, workers, engine, show=progress)
-            join(job, folder, writer)
-            folder.remove()
+            options = _of_one_environment(options)
+        job = Job.of_options(env, spec, options)
+        _collect(job, output, made, options, show=progress)
     finally:
         if made is not env:
             made.close()
@@ -148,14 +124,57 @@ def collect(
     return Dataset.open(output)
 
 
-def _check_place(output: Path) -> None:
+def _check(options: CollectOptions, output: Path) -> None:
+    """Refuse what can be refused before an environment is made."""
+    check_workers(options.workers)
+    if options.resume and options.overwrite:
+        raise UsageError(
+            "--resume goes on with a collection and --overwrite starts it again: give one of them"
+        )
     if output.is_dir():
         raise UsageError(f"{output} is a folder: give the name of a file, such as {output / 'data.h5'}")
+    for policy in policies_of(options.policy):
+        check_reference(policy)
+    if output.exists() and not (options.resume or options.overwrite):
+        raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
+
+
+def _of_one_environment(options: CollectOptions) -> CollectOptions:
+    if options.workers > 1 or options.engine != "local":
+        raise UsageError("an environment that is already made has one worker: give its id, or a function")
+    return replace(options, lanes=1)
+
+
+def _collect(
+    job: Job, output: Path, env: gymnasium.Env[Any, Any], options: CollectOptions, *, show: bool
+) -> None:
+    """Record the shards that are missing, and join all of them to the output."""
+    configuration = job.configuration()
+    folder = ShardFolder(output)
+    if options.resume or options.overwrite:
+        drop_unfinished_of(output)
+    if _already_done(output, folder, configuration, resume=options.resume):
+        return
+    # The writer checks its options. Make it first, so that an error costs no recording.
+    writer = DatasetWriter(
+        output,
+        job.spec,
+        attributes=_attributes(configuration),
+        compress=cast("Compression", options.compress),
+        frames=cast("FrameStorage", options.frames),
+        float64=options.float64,
+        overwrite=options.overwrite,
+    )
+    folder.open(configuration, resume=options.resume, overwrite=options.overwrite)
+    _record(job, folder, env, options.workers, options.engine, show=show)
+    join(job, folder, writer)
+    folder.remove()
 
 
 def _open(
     env: EnvironmentLike, kwargs: Mapping[str, Any] | None
 ) -> tuple[gymnasium.Env[Any, Any], EnvironmentSpec]:
+    """Make the environment and describe it."""
     made = make_env(env, kwargs)
     if isinstance(made, EnvWrapper):
         return made, made.environment_spec
@@ -165,96 +184,11 @@ def _open(
 
 
 def _name(env: EnvironmentLike) -> str | None:
-    """What `make_env` will find the environment by again, where that is not its Gymnasium id."""
+    """Return the name by which `make_env` finds the environment again; None for its Gymnasium id."""
     if isinstance(env, str):
         return env if ":" in env else None
     name, module = getattr(env, "__qualname__", "<"), getattr(env, "__module__", "__main__")
     return None if "<" in name or module == "__main__" else f"{module}:{name}"
-
-
-def _job(
-    env: EnvironmentLike,
-    kwargs: Mapping[str, Any] | None,
-    spec: EnvironmentSpec,
-    policies: tuple[Any, ...],
-    noise_text: str,
-    seed: int,
-    lanes: int,
-    steps: int | None,
-    episodes: int | None,
-    record_infos: Sequence[str],
-    float64: bool,
-) -> Job:
-    layout.spec_slots(spec)  # refuses what a file cannot hold before anything is recorded
-    noise = Noise.parse(noise_text)
-    noise.check(spec)
-    names = [policy for policy in policies if isinstance(policy, str)]
-    if not policies:
-        raise UsageError("no policy was given")
-    if RANDOM_STATE in names:
-        _check_random_states(policies, noise, episodes, record_infos)
-        assert steps is not None
-        plan = Plan.of_states(steps)
-    else:
-        if noise.kind != "none" and set(policies) == {"random"}:
-            raise UsageError(f"noise {noise_text!r} has no effect on the random policy: leave it out")
-        sequential = any(map(is_exploration, policies)) or (noise.annealed and steps is not None)
-        plan = Plan.of_episodes(spec, steps=steps, episodes=episodes, lanes=lanes, sequential=sequential)
-    _check_infos(record_infos)
-    return Job(
-        environment=env,
-        kwargs=dict(kwargs or {}),
-        spec=spec,
-        policies=policies,
-        noise=noise,
-        seed=seed,
-        plan=plan,
-        record_infos=tuple(record_infos),
-        float64=float64,
-    )
-
-
-def _check_random_states(
-    policies: tuple[Any, ...], noise: Noise, episodes: int | None, record_infos: Sequence[str]
-) -> None:
-    if len(policies) > 1:
-        raise UsageError("random-state records rows, not episodes: it cannot be mixed with other policies")
-    if episodes is not None:
-        raise UsageError("random-state records rows, not episodes: give --steps N")
-    if noise.kind != "none":
-        raise UsageError("random-state takes uniform actions: leave out the noise")
-    if record_infos:
-        raise UsageError("random-state records no infos: leave out --record-infos")
-
-
-def _check_infos(keys: Sequence[str]) -> None:
-    for key in keys:
-        if not all(map(layout.is_name, key.split("/"))):
-            raise UsageError(f"--record-infos: {key!r} cannot name a column")
-        if f"{layout.INFOS}/{key}" == layout.ACTION_LOG_PROBS:
-            raise UsageError(f"--record-infos: {key!r} is recorded by itself")
-    if len(set(keys)) != len(keys):
-        raise UsageError("--record-infos: a key is named twice")
-
-
-def _configuration(job: Job) -> dict[str, Any]:
-    """All that decides the content of the columns, as JSON."""
-    import gymnasium
-
-    return {
-        "environment": job.spec.id,
-        "env_kwargs": dict(job.spec.kwargs),
-        "spaces": replace(job.spec, id=None, kwargs={}).to_json(),
-        "policy": [describe_reference(policy) for policy in job.policies],
-        "noise": str(job.noise),
-        "seed": job.seed,
-        "steps": job.plan.steps,
-        "episodes": job.plan.episodes,
-        "lanes": job.plan.lanes,
-        "record_infos": list(job.record_infos),
-        "float64": job.float64,
-        "gymnasium": gymnasium.__version__,
-    }
 
 
 def _attributes(configuration: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +198,7 @@ def _attributes(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def _already_done(output: Path, folder: ShardFolder, configuration: dict[str, Any], *, resume: bool) -> bool:
-    """Whether an earlier run wrote this very dataset and was stopped after that, if at all."""
+    """Return True where an earlier run has written this very dataset already."""
     if not (resume and output.exists()):
         return False
     from vinci_offline.data.dataset import Dataset

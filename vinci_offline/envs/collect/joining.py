@@ -7,7 +7,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.episode_columns import LENGTH, POLICY, SEED
 from vinci_offline.data.hdf5.writer import DatasetWriter
-from vinci_offline.envs.collect.recorder import Job
+from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.shards import ShardFolder
 from vinci_offline.envs.seeding import CollectionSeeds
 from vinci_offline.errors import DatasetError

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-from vinci_offline.envs.collect.recorder import Job
+from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.shards import ShardFolder
 
 Report: TypeAlias = Callable[[int, int], None]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.meter import Report
-from vinci_offline.envs.collect.recorder import Job, Recorder
+from vinci_offline.envs.collect.recorder import Recorder
 from vinci_offline.envs.collect.shards import ShardFolder
 from vinci_offline.envs.collect.workers import Ledger, failed
 from vinci_offline.errors import UsageError, VinciError

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,14 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.envs.collect.buffer import EpisodeBuffer
 from vinci_offline.envs.collect.goal_exploration import GoalExploration
+from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.random_states import StateSampler
-from vinci_offline.envs.collect.references import RANDOM_STATE, is_exploration, load_reference
-from vinci_offline.envs.collect.shards import Plan
-from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.collect.references import load_reference
+from vinci_offline.envs.making import make_env
 from vinci_offline.envs.seeding import CollectionSeeds
 from vinci_offline.envs.stepper import Group, RandomStepper, Stepper
-from vinci_offline.policies.noise import LaneNoise, Noise
+from vinci_offline.policies.noise import LaneNoise
 from vinci_offline.policies.random_policy import RandomPolicy
-from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Columns
 
 if TYPE_CHECKING:
@@ -30,44 +28,6 @@ if TYPE_CHECKING:
     from vinci_offline.policies.policy import Policy
 
 _REPORT_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Job:
-    """A collection as its workers need it: everything that decides what is recorded.
-
-    Attributes:
-        environment: what makes the environment.
-        kwargs: its keyword arguments.
-        spec: its spaces.
-        policies: the policies' references, as `load_reference` takes them; episodes take turns.
-        noise: what is added to their actions.
-        seed: the collection's seed.
-        plan: which shard holds what.
-        record_infos: keys of the step's info to record.
-        float64: keep float64 values.
-    """
-
-    environment: EnvironmentLike
-    kwargs: Mapping[str, Any]
-    spec: EnvironmentSpec
-    policies: tuple[Any, ...]
-    noise: Noise
-    seed: int
-    plan: Plan
-    record_infos: tuple[str, ...]
-    float64: bool
-
-    @property
-    def random_states(self) -> bool:
-        """Whether rows are sampled one by one rather than recorded in episodes."""
-        return self.policies == (RANDOM_STATE,)
-
-    @property
-    def sequential(self) -> bool:
-        """Whether each shard depends on those before it, so that one process records them in order."""
-        annealed = self.noise.annealed and self.plan.steps is not None
-        return annealed or any(map(is_exploration, self.policies))
 
 
 class Recorder:

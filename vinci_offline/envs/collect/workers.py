@@ -10,8 +10,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.meter import Report
-from vinci_offline.envs.collect.recorder import Job, Recorder
+from vinci_offline.envs.collect.recorder import Recorder
 from vinci_offline.envs.collect.shards import ShardFolder
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe

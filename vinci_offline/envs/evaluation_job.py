@@ -1,0 +1,129 @@
+"""The work of an evaluation: numbered episodes, in this process or shared by several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.envs.collect.workers import GUARD
+from vinci_offline.envs.episodes import Episode, run_episodes
+from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.video import FILM_KWARGS, FILMED, filmed
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
+from vinci_offline.policies.named import load_policy
+from vinci_offline.spec import EnvironmentSpec
+
+if TYPE_CHECKING:
+    import gymnasium
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """An evaluation as its workers need it.
+
+    Attributes:
+        policy: the policy's reference, as `load_policy` takes it.
+        env: makes the environment.
+        spec: its description.
+        lanes: environments stepped together. Episode i runs in lane i mod ``lanes``.
+        seed: seeds the starting states and the policy's draws.
+        stochastic: sample from the policy's distribution.
+        env_kwargs: keyword arguments of the environment.
+        film: the folder for films of the first episodes; None films nothing.
+    """
+
+    policy: Any
+    env: EnvironmentLike
+    spec: EnvironmentSpec
+    lanes: int
+    seed: int
+    stochastic: bool
+    env_kwargs: dict[str, Any]
+    film: Path | None
+
+    def execute(self, episodes: int, workers: int, tell: Callable[[], None]) -> list[Episode]:
+        """Run the episodes 0 to ``episodes`` - 1 in up to ``workers`` processes.
+
+        Args:
+            episodes: how many.
+            workers: processes. One means this process.
+            tell: called for each episode that has ended.
+
+        Returns:
+            The episodes by number.
+
+        Raises:
+            UsageError: the job cannot be sent to another process.
+            VinciError: the policy, the environment or a worker failed.
+        """
+        # A share is made of whole rounds of all lanes, so an episode keeps its lane for any number of workers.
+        count = min(workers, -(-episodes // self.lanes))
+        shares = [
+            [i for i in range(episodes) if i // self.lanes % count == worker] for worker in range(count)
+        ]
+        return sorted(self.run(shares[0], tell) if count == 1 else self._run_elsewhere(shares, tell))
+
+    def run(self, episodes: Sequence[int], tell: Callable[[], None] = lambda: None) -> list[Episode]:
+        """Run the given episodes in this process."""
+        queues = [[i for i in episodes if i % self.lanes == lane] for lane in range(self.lanes)]
+        policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
+        with self._environments(queues) as envs:
+            try:
+                return run_episodes(policy, envs, queues, self.spec, self.seed, tell)
+            except (VinciError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                raise VinciError(f"the evaluation failed: {describe(error)}") from error
+
+    def _run_elsewhere(self, shares: Sequence[Sequence[int]], tell: Callable[[], None]) -> list[Episode]:
+        try:
+            pickle.dumps(self)
+        except Exception as error:
+            raise UsageError(
+                f"the policy or environment cannot be sent to workers ({error}): name it as file.py:object"
+            ) from error
+        done: list[Episode] = []
+        try:
+            # Ctrl-C reaches the workers too. They end at once and silently; this process reports it.
+            default = (signal.SIGINT, signal.SIG_DFL)
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(
+                len(shares), context, initializer=signal.signal, initargs=default
+            ) as pool:
+                for episodes in pool.map(self.run, shares):
+                    done += episodes
+                    for _ in episodes:
+                        tell()
+        except BrokenProcessPool as error:
+            raise VinciError(
+                f"a worker died: if memory ran out, take fewer workers or lanes; in a script, {GUARD}"
+            ) from error
+        return done
+
+    @contextmanager
+    def _environments(
+        self, queues: Sequence[Sequence[int]]
+    ) -> Iterator[list[gymnasium.Env[Any, Any] | None]]:
+        """Make an environment for each queue that is not empty, and close it afterwards."""
+        envs: list[gymnasium.Env[Any, Any] | None] = []
+        try:
+            envs.extend(self._make(queue[0]) if queue else None for queue in queues)
+            yield envs
+        finally:
+            for env in envs:
+                if env is not None and env is not self.env:
+                    env.close()
+
+    def _make(self, first_episode: int) -> gymnasium.Env[Any, Any]:
+        if self.film is None or first_episode >= FILMED:
+            return make_env(self.env, self.env_kwargs)
+        return filmed(make_env(self.env, self.env_kwargs | FILM_KWARGS), self.film, first_episode)
