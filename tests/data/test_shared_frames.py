@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError
-from vinci_offline.data.hdf5.inspect import files_kept_open
+from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.quality.validation import validate
 

@@ -13,7 +13,7 @@ from vinci_offline.batches.shuffle import Shuffle
 from vinci_offline.batches.source import Resident, Source
 from vinci_offline.batches.transitions import TransitionReader, load_transitions
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.hdf5.inspect import files_kept_open
+from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.training.config import TrainingConfig

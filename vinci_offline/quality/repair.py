@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.data import layout
-from vinci_offline.data.hdf5.inspect import files_kept_open, inspect
+from vinci_offline.data.hdf5.inspect import inspect
+from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import DatasetError, UsageError

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.hdf5.inspect import Structure, files_kept_open, inspect
+from vinci_offline.data.hdf5.inspect import Structure, inspect
+from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.problem import Finding, Note, Problem
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import DatasetError

@@ -14,7 +14,8 @@ import numpy as np
 
 from vinci_offline.data.columns import Column
 from vinci_offline.data.hdf5.attributes import decode
-from vinci_offline.data.hdf5.inspect import datasets_below, file_stamp, open_hdf5, read_rows, unreadable
+from vinci_offline.data.hdf5.opening import file_stamp, open_hdf5, read_rows
+from vinci_offline.data.hdf5.untrusted import datasets_below, unreadable
 from vinci_offline.data.hdf5.writer import abandon
 from vinci_offline.data.problem import Problem, printable
 from vinci_offline.errors import DatasetError

@@ -1,4 +1,4 @@
-"""From a file's structure to what a dataset is made of."""
+"""From a file's structure to the columns, the table and the spec of a dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.episode_columns import DERIVED
-from vinci_offline.data.hdf5.inspect import Structure, read_column
+from vinci_offline.data.hdf5.inspect import Structure
+from vinci_offline.data.hdf5.opening import column_of, open_hdf5
 from vinci_offline.data.problem import Problem
 from vinci_offline.data.schema import fit
 from vinci_offline.errors import DatasetError, SpecError
@@ -21,7 +22,7 @@ from vinci_offline.types import Array, Columns
 
 
 def refuse(path: Path, problems: Sequence[Problem]) -> None:
-    """Raise a DatasetError that tells the first few problems, where there are any."""
+    """Raise a DatasetError that names the first few problems, where there are any."""
     if not problems:
         return
     shown = "; ".join(str(problem) for problem in problems[:3])
@@ -34,7 +35,11 @@ def refuse(path: Path, problems: Sequence[Problem]) -> None:
 
 
 def agree(structure: Structure, spec: EnvironmentSpec | None) -> EnvironmentSpec | None:
-    """The spec to use: the one given must have the file's spaces."""
+    """Return the spec to use: the one given, which must have the file's spaces, or else the file's.
+
+    Raises:
+        SpecError: the spaces differ.
+    """
     if spec is None or spec == structure.spec:
         return structure.spec
     if structure.spec is not None:
@@ -47,8 +52,27 @@ def agree(structure: Structure, spec: EnvironmentSpec | None) -> EnvironmentSpec
     return spec
 
 
+def read_column(structure: Structure, path: str, rows: slice) -> Array:
+    """Read rows of one column in one read; flags as booleans, everything in native byte order.
+
+    Raises:
+        DatasetError: the file is damaged or was changed since.
+    """
+    column = structure.columns[path]
+    with open_hdf5(structure.path, structure.stamp) as file:
+        dataset = column_of(file, path if column.frames is None else column.frames.path)
+        if column.frames is not None:
+            values = column.frames.read(dataset, slice(*rows.indices(column.shape[0])))
+        else:
+            whole = rows == slice(0, column.shape[0])
+            values = dataset[()] if whole else dataset[rows]
+    if path in {layout.TERMINALS, layout.TIMEOUTS}:
+        return _flags(values, structure.path, path)
+    return values if values.dtype == column.dtype else values.astype(column.dtype)
+
+
 def stored_columns(structure: Structure) -> dict[str, Column]:
-    """The file's columns; without a ``timeouts`` column no row is a timeout."""
+    """Return the file's columns, none of which is read yet; without a ``timeouts`` column no row is a timeout."""
     columns = {
         path: Column(stored.shape, stored.dtype, partial(read_column, structure, path))
         for path, stored in structure.columns.items()
@@ -64,7 +88,11 @@ def stored_columns(structure: Structure) -> dict[str, Column]:
 
 
 def stored_table(structure: Structure, columns: LazyColumns) -> Columns:
-    """The file's episode table, completed; derived where there is none."""
+    """Return the file's episode table, completed; derived from the flags where there is none.
+
+    Raises:
+        DatasetError: the stored table does not describe the rows.
+    """
     if not structure.episodes:
         return episode_tables.derive(columns)
     wrong = episode_tables.inconsistencies(structure.episodes, structure.rows)
@@ -76,3 +104,14 @@ def stored_table(structure: Structure, columns: LazyColumns) -> Columns:
     if set(DERIVED) <= set(structure.episodes):
         return episode_tables.ordered(structure.episodes)
     return episode_tables.complete(columns, dict(structure.episodes))
+
+
+def _flags(values: Array, file: Path, path: str) -> Array:
+    if values.dtype.kind == "b":
+        # HDF5 stores booleans as bytes, and a damaged byte may be neither 0 nor 1.
+        values = values.view(np.uint8)
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DatasetError(f"{file}: {path} row {row} is {values[row]}, neither 0 nor 1: the file is damaged")
+    return values.astype(np.bool_) if values.dtype.itemsize != 1 else values.view(np.bool_)
