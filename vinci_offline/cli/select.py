@@ -20,7 +20,7 @@ from vinci_offline.options import option
 if TYPE_CHECKING:
     from vinci_offline.curate.kept_rows import KeptRows
     from vinci_offline.data.dataset import Dataset
-    from vinci_offline.data.hdf5.writer import Compression
+    from vinci_offline.data.hdf5.filters import Compression
 
 _GOALS = "Goals, for Dict observations with achieved_goal and desired_goal"
 _OUTPUT = "Output"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.hdf5.writer import Compression, DatasetWriter
+from vinci_offline.data.hdf5.filters import Compression
+from vinci_offline.data.hdf5.writer import DatasetWriter
 
 
 def save_together(

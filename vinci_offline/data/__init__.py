@@ -1,1 +1,1 @@
-"""Plain transition datasets: layout, writing, reading, checking. NumPy, h5py and pandas only."""
+"""The transition dataset: its format, columns and episodes, HDF5 files and data frames. NumPy, h5py and pandas only."""

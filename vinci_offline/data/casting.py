@@ -1,4 +1,4 @@
-"""Casting to what a column stores, without ever changing a value unnoticed."""
+"""Cast values to the dtype that a column stores, without changing a value unnoticed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from vinci_offline.types import Array
 
 
 def storage_dtype(values: Array, slot: Slot | None, float64: bool) -> np.dtype[np.generic]:
-    """The dtype that a column made of ``values`` stores; ``float64`` keeps floating point as it is given."""
+    """Return the dtype that stores a column of ``values``; ``float64`` keeps floats as they are given."""
     if float64 and values.dtype.kind == "f" and (slot is None or slot.dtype.kind == "f"):
         return values.dtype.newbyteorder("=")
     return slot.dtype if slot is not None else stored_dtype(values.dtype)
 
 
 def cast(values: Array, dtype: np.dtype[np.generic], where: str) -> Array:
-    """``values`` as ``dtype``; rounding to float32 is all that may change.
+    """Return ``values`` as ``dtype``. Only rounding of floats may change them.
 
     Raises:
-        DatasetError: they are not numbers, or ``dtype`` cannot hold one of them.
+        DatasetError: the values are not numbers, or ``dtype`` cannot hold one of them.
     """
     if values.dtype == dtype:
         return values

@@ -1,4 +1,4 @@
-"""Columns that are read when they are first looked at, and kept."""
+"""Columns that are read at their first access, and kept."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from vinci_offline.types import Array, Columns
 
 BLOCK_BYTES = 2**22
 _GAP_BYTES = 2**18
-"""Reading this much in vain costs about what opening a file and one more read do."""
+"""Bytes that cost about as much to read in vain as opening the file and one more read."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its shape with the rows, its dtype, and how to get rows ``start:stop`` of it.
+    """One column.
 
-    ``part`` gets them without that anything beyond them stays in memory; it is ``load`` where that does already.
+    Attributes:
+        shape: its shape, rows first.
+        dtype: its dtype.
+        load: reads rows ``start:stop``; what it reads beyond them may stay in memory.
+        part: reads rows ``start:stop`` and caches nothing; None where ``load`` caches nothing.
     """
 
     shape: tuple[int, ...]
@@ -31,12 +35,12 @@ class Column:
 
     @property
     def row_bytes(self) -> int:
-        """The bytes of a row, at least one."""
+        """The bytes of a row; at least one."""
         return max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
 
 
 class LazyColumns(Mapping[str, Array]):
-    """Read-only arrays by path. Each is loaded whole at its first access, in one read, and kept."""
+    """Read-only arrays by path. A column is loaded whole at its first access, in one read, and kept."""
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self._columns = {path: columns[path] for path in sorted(columns, key=column_order)}
@@ -61,22 +65,22 @@ class LazyColumns(Mapping[str, Array]):
         return "\n".join(f"{path}: {c.dtype} {c.shape}" for path, c in self._columns.items())
 
     def shape(self, path: str) -> tuple[int, ...]:
-        """The shape of a column, which is not read for it."""
+        """Return the shape of a column without reading it."""
         return self._columns[path].shape
 
     def dtype(self, path: str) -> np.dtype[np.generic]:
-        """The dtype of a column, which is not read for it."""
+        """Return the dtype of a column without reading it."""
         return self._columns[path].dtype
 
     def read(self, path: str, rows: slice) -> Array:
-        """Rows ``start:stop`` of a column; neither it nor the column is kept where it was not loaded before."""
+        """Read only rows ``start:stop`` of a column; cache nothing. A column that is loaded already is not read."""
         if path in self._loaded:
             return self._loaded[path][rows]
         column = self._columns[path]
         return _frozen((column.part or column.load)(rows))
 
     def gather(self, path: str, rows: Array) -> Array:
-        """Some rows of a column in the order given, read in pieces of neighbours; memory stays bounded.
+        """Read some rows of a column, in the order given. Neighbours are read together; memory stays bounded.
 
         Args:
             path: the column.
@@ -101,18 +105,18 @@ class LazyColumns(Mapping[str, Array]):
         return result
 
     def blocks(self, path: str) -> Iterator[tuple[int, Array]]:
-        """A column in pieces of about 4 MiB, each with its first row; memory stays bounded."""
+        """Yield a column in blocks of about 4 MiB, each with its first row; memory stays bounded."""
         count = self.shape(path)[0]
         step = max(1, BLOCK_BYTES // self._columns[path].row_bytes)
         for start in range(0, count, step):
             yield start, self.read(path, slice(start, min(start + step, count)))
 
     def together(self, paths: Sequence[str], block_bytes: int | None = None) -> Iterator[tuple[int, Columns]]:
-        """Several columns side by side, in pieces of about 4 MiB in all, each with its first row.
+        """Yield several columns side by side, in blocks of about 4 MiB in all, each with its first row.
 
         Args:
             paths: the columns.
-            block_bytes: another size of a piece.
+            block_bytes: another size of a block.
         """
         count = self._rows()
         step = max(1, (block_bytes or BLOCK_BYTES) // sum(self._columns[path].row_bytes for path in paths))
@@ -121,7 +125,7 @@ class LazyColumns(Mapping[str, Array]):
             yield start, {path: self.read(path, rows) for path in paths}
 
     def non_finite(self, path: str) -> tuple[int, int] | None:
-        """The first row with NaN or infinite values and how many such rows; None where there are none."""
+        """Return the first row with NaN or infinite values and the number of such rows; None where there are none."""
         if self.dtype(path).kind != "f":
             return None
         first, count = -1, 0
@@ -136,7 +140,7 @@ class LazyColumns(Mapping[str, Array]):
         return next(iter(self._columns.values())).shape[0]
 
     def view(self, rows: slice | Array) -> LazyColumns:
-        """These columns at some rows; a slice shares memory with them."""
+        """Return these columns at some rows; a slice shares memory with them."""
         count = len(range(*rows.indices(self._rows()))) if isinstance(rows, slice) else len(rows)
 
         def column(path: str, whole: Column) -> Column:
@@ -156,10 +160,10 @@ class LazyColumns(Mapping[str, Array]):
 
 
 def non_finite_rows(block: Array) -> Array:
-    """``[B]`` marks of the rows that hold NaN or infinite values."""
+    """Return ``[B]``: whether each row holds NaN or an infinite value."""
     if block.dtype.kind != "f":
         return np.zeros(len(block), np.bool_)
-    # One sum tells for the whole block, and almost all blocks are sound.
+    # One sum decides for the whole block, and almost all blocks are sound.
     with np.errstate(invalid="ignore", over="ignore"):
         if np.isfinite(block.sum(dtype=np.float64)):
             return np.zeros(len(block), np.bool_)
@@ -175,14 +179,14 @@ def non_finite_error(where: str, path: str, first: int, count: int) -> DatasetEr
 
 
 def in_memory(columns: Mapping[str, Array]) -> LazyColumns:
-    """Columns that are arrays already."""
+    """Return columns of arrays."""
     return LazyColumns(
         {path: Column(values.shape, values.dtype, values.__getitem__) for path, values in columns.items()}
     )
 
 
 def chained(parts: list[LazyColumns]) -> LazyColumns:
-    """The rows of several, one after the other; columns that not all of them have in one shape are left out."""
+    """Return the rows of several datasets one after the other, without columns that not all have in one shape."""
     shared = [path for path in parts[0] if all(_alike(path, parts[0], part) for part in parts)]
 
     def column(path: str) -> Column:

@@ -1,4 +1,4 @@
-"""A dataset as a DataFrame of one row a transition, and back.
+"""A dataset as a DataFrame with one row a transition, and back.
 
 | column of the file | columns of the frame |
 | --- | --- |
@@ -68,7 +68,7 @@ def to_frame(
 
 
 def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
-    """The columns of a frame, and the rows that begin an episode; None where it does not tell.
+    """Return the columns of a frame, and the rows that begin an episode; None where the frame does not tell.
 
     Raises:
         DatasetError: a column is missing, comes twice, or holds no numbers.
@@ -97,7 +97,7 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
 
 
 def frame_name(path: str, shape: tuple[int, ...]) -> str:
-    """What the frame calls a column whose rows have this shape; the entries of a vector add ``_0 …`` to it."""
+    """Return the frame's name of a column whose rows have this shape; entries of a vector add ``_0 …`` to it."""
     root, _, key = path.partition("/")
     if root in _NAMES:
         return f"{_NAMES[root]}/{key}" if key else _NAMES[root]
@@ -106,12 +106,12 @@ def frame_name(path: str, shape: tuple[int, ...]) -> str:
 
 
 def is_spread(path: str, shape: tuple[int, ...]) -> bool:
-    """Whether the frame gives each entry of the column's rows a column of its own."""
+    """Return whether each entry of the column's rows has a column of its own in the frame."""
     return len(shape) == 1 and frame_name(path, shape) in _VECTORS | {path.removeprefix(f"{layout.INFOS}/")}
 
 
 def frame_names(columns: LazyColumns) -> dict[str, tuple[str, int | None]]:
-    """The frame's columns of numbers, none of which is read: each one's path, and its place in the rows of a vector."""
+    """Return the frame's columns of numbers: each one's path, and its place in the rows of a vector. Reads nothing."""
     found: dict[str, tuple[str, int | None]] = {}
     for path in columns:
         shape = columns.shape(path)[1:]
@@ -135,11 +135,11 @@ def _block(path: str, values: Array) -> pd.DataFrame:
 
 
 def groups(names: list[str], *, deep: bool = False) -> Iterator[tuple[str, list[str], bool]]:
-    """Each column's path, the frame columns that make it, and whether they are the entries of a vector.
+    """Yield each column's path, the frame columns that make it, and whether they are the entries of a vector.
 
     Args:
         names: the frame's columns.
-        deep: the vectors of a Dict space are spread too (``observation/KEY_0 …``), as in files of numbers alone.
+        deep: whether vectors of a Dict space are spread too (``observation/KEY_0 …``), as in files of numbers alone.
     """
     known = set(names)
     widths = {name[:-2]: _width(name[:-2], known) for name in names if name.endswith("_0")}
@@ -179,7 +179,7 @@ def _path(name: str) -> str:
 
 
 def vector(parts: list[Array]) -> Array:
-    """Rows whose entries are the parts."""
+    """Return rows whose entries are the parts."""
     result = np.empty((len(parts[0]), len(parts)), np.result_type(*parts))
     for index, part in enumerate(parts):
         result[:, index] = part
@@ -187,7 +187,11 @@ def vector(parts: list[Array]) -> Array:
 
 
 def plain(series: pd.Series[Any]) -> Array:
-    """A series as an array of numbers; an object column of arrays as one array of them."""
+    """Return a series as an array of numbers; an object column of arrays becomes one array.
+
+    Raises:
+        DatasetError: the values are no numbers, or arrays of different shapes.
+    """
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if numpy_dtype is not None and not series.hasnans:
         return series.to_numpy(dtype=numpy_dtype)

@@ -1,4 +1,4 @@
-"""A transition dataset as an immutable view: rows of columns, episodes, and where they come from."""
+"""The transition dataset: an immutable view of rows, episodes, and where they come from."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
-from vinci_offline.data.casting import cast as cast_values
-from vinci_offline.data.casting import storage_dtype
+from vinci_offline.data.assembly.parts import checked_columns, episode_table
 from vinci_offline.data.columns import LazyColumns, chained, in_memory, non_finite_error
 from vinci_offline.data.digest import hash_of
 from vinci_offline.data.episode_columns import LENGTH, START
@@ -21,24 +20,25 @@ from vinci_offline.data.hdf5.inspect import inspect
 from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored_table
 from vinci_offline.data.indexing import chosen_indices, episode_rows
 from vinci_offline.data.inference import infer_spec
-from vinci_offline.data.schema import check_arrays
+from vinci_offline.data.joining import joined_spec, shared_attributes
 from vinci_offline.data.shipped import resolve
-from vinci_offline.errors import DatasetError, SpecError
-from vinci_offline.spec import EnvironmentSpec, difference
+from vinci_offline.errors import DatasetError
+from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from vinci_offline.data.assembly.options import Ends
-    from vinci_offline.data.hdf5.writer import Compression, FrameStorage
+    from vinci_offline.data.hdf5.filters import Compression
+    from vinci_offline.data.hdf5.writer import FrameStorage
 
 
 class Dataset:
-    """Rows of ``(s, a, r, s', terminated, truncated)``, from a file or from memory; nothing changes it.
+    """Rows of ``(s, a, r, s', terminated, truncated)``, from a file or from memory. It is immutable.
 
-    Columns are read when they are first looked at, each in one read, and the file is open only meanwhile.
-    Selecting rows or episodes and concatenating make views, which read nothing.
+    A column is read at its first access, in one read; the file is open only meanwhile. Selecting rows or episodes and
+    concatenating make views, which read nothing.
 
     Make one with `open`, `from_columns`, `from_pandas` or `concatenate`.
 
@@ -69,20 +69,19 @@ class Dataset:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> Dataset:
-        """Open a file, or a shipped dataset by its name. Its structure is checked; no column is read.
+        """Open a file, or a shipped dataset by its name. Check its structure; read no column.
 
-        A flat D4RL file of others opens as well. Where neither it nor ``spec`` tells the environment, Box
-        spaces of the columns' shapes are inferred: observations without bounds, actions in [-1, 1] only if
-        all of them lie inside (which reads the actions), otherwise without bounds. Without a ``timeouts``
-        column no row is a timeout.
+        A flat D4RL file of others opens as well. If neither the file nor ``spec`` tells the environment, Box spaces
+        of the columns' shapes are inferred: observations without bounds; actions in [-1, 1] if all of them lie inside
+        (this reads the actions), otherwise without bounds. Without a ``timeouts`` column no row is a timeout.
 
         Args:
             path: an HDF5 file, or a name that `vinci-offline datasets` lists.
             spec: the environment, for a file that does not tell it.
 
         Raises:
-            DatasetError: the file is missing, damaged, no transition dataset, or of a newer format; or it has
-                Discrete actions and neither it nor ``spec`` says how many there are.
+            DatasetError: the file is missing, damaged, no transition dataset, or of a newer format; or its actions are
+                Discrete and neither the file nor ``spec`` says how many there are.
             SpecError: the spaces of ``spec`` are not those of the file.
         """
         structure = inspect(resolve(path))
@@ -111,34 +110,27 @@ class Dataset:
         *,
         float64: bool = False,
     ) -> Dataset:
-        """A dataset of arrays; those that have the stored dtype are not copied.
+        """Make a dataset of arrays. Arrays that have the stored dtype are not copied.
 
         Args:
-            columns: all that `vinci_offline.data.layout.spec_slots` names for ``spec``, and any ``infos/…``.
+            columns: the columns that `vinci_offline.data.layout.spec_slots` names for ``spec``, and any ``infos/…``.
             spec: the environment.
             episodes: ``length`` of each episode, in row order, and what else is known of it (``seed`` …);
-                derived from the flags where it is None.
+                None derives them from the flags.
             attributes: where the data comes from; text, numbers, lists, dicts.
             float64: keep floating-point columns as they are given; otherwise float64 becomes float32.
 
         Raises:
             DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes.
         """
-        slots = layout.spec_slots(spec)
-        arrays = {path: np.asarray(values) for path, values in columns.items()}
-        check_arrays(arrays, spec)
-        stored = {
-            path: cast_values(values, storage_dtype(values, slots.get(path), float64), path)
-            for path, values in arrays.items()
-        }
-        lazy = in_memory(stored)
-        given = None if episodes is None else {str(k): np.asarray(v) for k, v in episodes.items()}
+        stored = checked_columns(columns, spec, float64=float64)
+        given = None if episodes is None else {str(name): np.asarray(each) for name, each in episodes.items()}
         # At once, so that a wrong table is refused where it is given.
-        table = None if given is None else episode_tables.complete(lazy, given)
+        table = None if given is None else episode_table(stored, given)
         return cls(
-            lazy,
+            stored,
             spec,
-            table=lambda: episode_tables.derive(lazy) if table is None else table,
+            table=lambda: episode_tables.derive(stored) if table is None else table,
             attributes=attributes,
         )
 
@@ -153,26 +145,25 @@ class Dataset:
         attributes: Mapping[str, Any] | None = None,
         float64: bool = True,
     ) -> Dataset:
-        """The dataset of a frame laid out as `to_pandas` does it: the two are each other's inverse.
+        """Make a dataset of a frame that is laid out as by `to_pandas`, whose inverse this is.
 
         ``episode``, ``step`` and ``timeout`` may be absent. Columns of other names become ``infos/…``.
 
         Args:
             frame: one row a transition; rows of an episode follow each other in the order of ``step``. Where
-                they do not (a shuffled or filtered frame), each consecutive piece counts as an episode of its
-                own.
-            spec: the environment; inferred as in `open` where it is None.
+                they do not (a shuffled or filtered frame), each consecutive piece is an episode of its own.
+            spec: the environment; None infers it as in `open`.
             columns: the frame's own names by those of `to_pandas`, for a frame of any layout: ``{"reward":
                 "click", "observation": "age,user_*", "propensity": "pscore"}``. Rows are then sorted by ``episode``
-                and ``step``, what is missing is made up as docs/converting.md says, and the attribute
-                ``conversion`` tells what was decided and dropped.
-            ends: what the end of an episode is (``terminal`` or ``timeout``) where ``columns`` do not tell.
+                and ``step``, missing columns are filled in as docs/converting.md says, and the attribute
+                ``conversion`` lists what was decided and dropped.
+            ends: the meaning of an episode's end (``terminal`` or ``timeout``) if ``columns`` do not tell it.
             attributes: where the data comes from.
             float64: keep float64 columns; otherwise they become float32.
 
         Raises:
             DatasetError: a column is missing, holds no numbers, or does not fit the spaces.
-            UsageError: ``columns`` do not tell how episodes ended, and ``ends`` must.
+            UsageError: neither ``columns`` nor ``ends`` tell how episodes ended.
         """
         from vinci_offline.data.dataframe import from_frame
 
@@ -187,44 +178,30 @@ class Dataset:
 
     @classmethod
     def concatenate(cls, datasets: Iterable[Dataset]) -> Dataset:
-        """The rows of several datasets, one after the other; of views, the rows that they show.
+        """Return the rows of several datasets, one after the other.
 
-        Attributes that all share are kept, and ``parents`` names the contents' hashes. ``infos/…`` that not
-        all have in one shape are left out.
+        Attributes that all share are kept, and ``parents`` lists the datasets' hashes. ``infos/…`` that not all have in
+        the same shape are left out.
 
         Raises:
             SpecError: their spaces differ.
-            DatasetError: there is none.
+            DatasetError: no dataset was given.
         """
         parts = list(datasets)
         if not parts:
             raise DatasetError("concatenate: no datasets were given")
-        for index, part in enumerate(parts):
-            for name in ("observation_space", "action_space"):
-                mine, first_one = getattr(part.spec, name), getattr(parts[0].spec, name)
-                if mine != first_one:
-                    raise SpecError(
-                        f"{part.path or f'dataset {index}'} cannot join {parts[0].path or 'the first dataset'}: "
-                        f"another {name.replace('_', ' ')} ({difference(mine, first_one)}); take datasets of "
-                        "one environment"
-                    )
+        names = [
+            str(part.path or (f"dataset {index}" if index else "the first dataset"))
+            for index, part in enumerate(parts)
+        ]
+        spec = joined_spec([part.spec for part in parts], names)
         if len(parts) == 1:
             return parts[0]
-        same = all(part.spec == parts[0].spec for part in parts)
-        spec = parts[0].spec
-        if not same:
-            spec = EnvironmentSpec(spec.observation_space, spec.action_space)
-        first = parts[0]._attributes
-        shared = {
-            key: value
-            for key, value in first.items()
-            if all(key in part._attributes and part._attributes[key] == value for part in parts)
-        }
         return cls(
             chained([part.columns for part in parts]),
             spec,
-            table=partial(_chained_table, parts),
-            attributes=shared,
+            table=lambda: episode_tables.chained([part.episode_columns for part in parts]),
+            attributes=shared_attributes([part._attributes for part in parts]),
             parents=parts,
         )
 
@@ -233,7 +210,7 @@ class Dataset:
         return self.columns.shape(layout.REWARDS)[0]
 
     def __eq__(self, other: object) -> bool:
-        """Whether the specs and the columns' contents are equal; NaN equals NaN."""
+        """Return whether the specs and the columns' contents are equal; NaN equals NaN."""
         if not isinstance(other, Dataset):
             return NotImplemented
         if self.spec != other.spec or set(self.columns) != set(other.columns):
@@ -248,15 +225,15 @@ class Dataset:
 
     @cached_property
     def episode_columns(self) -> Mapping[str, Array]:
-        """The episode table as arrays by name, without pandas: `episodes` says what they are."""
+        """The episode table as arrays by name, without pandas; see `episodes`."""
         return self._table()
 
     @property
     def episodes(self) -> DataFrame:
         """One row an episode: ``start, length, return, terminated, truncated``, and ``seed`` … if known.
 
-        Derived from the flags where the file has no table. A piece of an episode, cut out by `rows`, is an
-        episode of its own here.
+        It is derived from the flags where the file has no table. A piece of an episode that `rows` cut out is an
+        episode of its own.
 
         Raises:
             DatasetError: the stored table does not describe the rows.
@@ -265,22 +242,22 @@ class Dataset:
 
     @cached_property
     def attributes(self) -> Mapping[str, Any]:
-        """Where the data comes from: policy, noise, seed, versions; ``parents``: hashes of its sources."""
+        """Where the data comes from: policy, noise, seed, versions; ``parents`` lists the hashes of its sources."""
         if not self._parents:
             return dict(self._attributes)
         return {**self._attributes, "parents": [parent.hash for parent in self._parents]}
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the columns' contents: as stored in the file, otherwise computed."""
+        """SHA-256 of the columns' contents: as stored in the file, or else computed."""
         return self._stored_hash or self.compute_hash()
 
     def compute_hash(self) -> str:
-        """SHA-256 of the columns as they are now; reads every column in blocks."""
+        """Compute the SHA-256 of the columns as they are now. Reads every column in blocks."""
         return hash_of(self.columns)
 
     def select_episodes(self, episodes: slice | Sequence[int] | Array) -> Dataset:
-        """A view of some episodes, in the order given; a slice shares memory.
+        """Return a view of some episodes, in the order given. A slice shares memory.
 
         Args:
             episodes: a slice, indices (negative ones count from the end), or a mask over the episode table.
@@ -296,10 +273,10 @@ class Dataset:
         return self._view(episode_rows(start, length), lambda: selected)
 
     def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
-        """A view of some rows, in the order given; a slice shares memory.
+        """Return a view of some rows, in the order given. A slice shares memory.
 
-        A piece of an episode is an episode of its own there, of which is known what was known of the whole one
-        (``seed``, ``policy`` …), with its own length, return and flags.
+        A piece of an episode becomes an episode of its own, with its own length, return and flags. It keeps what was
+        known of the whole one (``seed``, ``policy`` …).
 
         Args:
             indices: a slice, row numbers (negative ones count from the end), or a mask over the rows.
@@ -322,11 +299,11 @@ class Dataset:
         return view
 
     def with_attributes(self, attributes: Mapping[str, Any]) -> Dataset:
-        """A view of all rows that says more of where they come from.
+        """Return a view of all rows with further attributes.
 
         Args:
-            attributes: text, numbers, lists, dicts by name; they win over those that there are. ``parents`` stands
-                in place of the sources' hashes that would be found otherwise.
+            attributes: text, numbers, lists, dicts by name; they replace attributes of the same name. ``parents``
+                replaces the hashes of the sources.
         """
         return Dataset(
             self.columns,
@@ -339,13 +316,13 @@ class Dataset:
         )
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> DataFrame:
-        """One row a transition: ``episode, step, observation_0 …, action_0 …, reward, next_observation_0 …``.
+        """Return a frame of one row a transition.
 
-        Then ``terminal, timeout`` and each ``infos`` key. Dtypes are those on disk; rows that are not flat
-        vectors (images) are one object column.
+        Its columns are ``episode, step, observation_0 …, action_0 …, reward, next_observation_0 …, terminal, timeout``
+        and each ``infos`` key. Dtypes are those on disk. Rows that are not flat vectors (images) are one object column.
 
         Args:
-            columns: paths of the columns to include, as in `columns`; all where it is None.
+            columns: paths of the columns to include; None includes all.
 
         Raises:
             DatasetError: there is no such column.
@@ -367,7 +344,7 @@ class Dataset:
         Args:
             path: the file.
             compress: see `vinci_offline.data.hdf5.writer.DatasetWriter`.
-            frames: whether a next observation that is the following row's observation is stored once; see there.
+            frames: whether frames that two columns share are stored once; see there.
             overwrite: replace an existing file.
 
         Raises:
@@ -389,7 +366,7 @@ class Dataset:
         return Dataset.open(path, spec=self.spec)
 
     def check_finite(self) -> None:
-        """Make sure that no floating-point column holds NaN or an infinite value; reads in blocks.
+        """Make sure that no floating-point column holds NaN or an infinite value. Reads in blocks.
 
         Raises:
             DatasetError: it names the column, the first such row, and how many there are.
@@ -405,16 +382,12 @@ class Dataset:
 
 
 def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> DataFrame:
-    """The transitions of a file as a frame: `Dataset.open` and `Dataset.to_pandas` in one call.
+    """Read the transitions of a file as a frame: `Dataset.open` and `Dataset.to_pandas` in one call.
 
     Raises:
         DatasetError: the file is missing, damaged, or no transition dataset.
     """
     return Dataset.open(path).to_pandas(columns)
-
-
-def _chained_table(parts: Sequence[Dataset]) -> Columns:
-    return episode_tables.chained([part.episode_columns for part in parts])
 
 
 def _equal(one: Array, other: Array) -> bool:

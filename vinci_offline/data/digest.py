@@ -1,4 +1,4 @@
-"""The content hash: what the columns hold, however they were appended, chunked or compressed."""
+"""The content hash of columns. It does not depend on appends, chunks or compression."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vinci_offline.types import Array
 
 
 class ColumnDigest:
-    """SHA-256 of one column, fed block by block in row order."""
+    """SHA-256 of one column, computed block by block in row order."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
@@ -24,12 +24,12 @@ class ColumnDigest:
         self._sha.update(little.reshape(-1).view(np.uint8).data)
 
     def hexdigest(self) -> str:
-        """The digest of all rows so far."""
+        """Return the digest of all rows so far."""
         return self._sha.hexdigest()
 
 
 def content_hash(columns: Mapping[str, tuple[np.dtype[np.generic], tuple[int, ...], str]]) -> str:
-    """One SHA-256 over each column's name, dtype, shape and digest, in the order of their names."""
+    """Return one SHA-256 over each column's name, dtype, shape and digest, in the order of the names."""
     lines = [
         json.dumps([name, dtype.newbyteorder("<").str, list(shape), digest])
         for name, (dtype, shape, digest) in sorted(columns.items())
@@ -38,7 +38,7 @@ def content_hash(columns: Mapping[str, tuple[np.dtype[np.generic], tuple[int, ..
 
 
 def hash_of(columns: LazyColumns) -> str:
-    """The content hash of columns as they are now; reads each in blocks."""
+    """Compute the content hash of columns as they are now. Reads each in blocks."""
     found = {}
     for path in columns:
         digest = ColumnDigest()

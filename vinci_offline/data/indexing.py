@@ -1,4 +1,4 @@
-"""Which rows or episodes are meant by a slice, indices or a mask."""
+"""Numbers of rows and episodes from slices, indices and masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from vinci_offline.types import Array
 
 
 def chosen_indices(wanted: slice | Sequence[int] | Array, count: int, what: str) -> Array:
-    """Numbers from zero of what is wanted out of ``count``."""
+    """Return the numbers that a slice, indices or a mask select out of ``count``.
+
+    Args:
+        wanted: a slice, indices (negative ones count from the end), or a mask.
+        count: how many there are.
+        what: ``row`` or ``episode``, for messages.
+
+    Raises:
+        DatasetError: an index is out of range, or nothing is selected.
+    """
     if isinstance(wanted, slice):
         chosen = np.arange(count)[wanted]
     else:
@@ -36,7 +45,7 @@ def rows_within(rows: Array, start: int, stop: int) -> Array:
 
 
 def episode_rows(start: Array, length: Array) -> slice | Array:
-    """The rows of episodes, as a slice where they follow each other."""
+    """Return the rows of episodes; a slice where the episodes follow each other."""
     if (start[1:] == start[:-1] + length[:-1]).all():
         return slice(int(start[0]), int(start[-1] + length[-1]))
     offsets = np.repeat(start - (np.cumsum(length) - length), length)

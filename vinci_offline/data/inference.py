@@ -1,4 +1,4 @@
-"""What can be told of the environment from the columns alone, for files that do not say."""
+"""Infer an environment's spaces from columns, for files that do not store them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _ASK = "give the environment with spec=, for instance Dataset.open(path, spec=En
 
 
 def infer_spec(columns: LazyColumns, ask: str = _ASK) -> EnvironmentSpec:
-    """Box spaces of the columns' shapes: observations without bounds (images within 0 and 255).
+    """Infer Box spaces of the columns' shapes: observations without bounds (images within 0 and 255).
 
-    Actions are taken to lie in [-1, 1] only where all of them do, otherwise they have no bounds. The number
-    of Discrete actions is never guessed: the largest action seen need not be the last there is.
+    Actions are bounded by [-1, 1] if all of them lie inside; otherwise they have no bounds. The number of
+    Discrete actions is never guessed: the largest action seen need not be the last one.
 
     Args:
         columns: at least the observations and the actions.
-        ask: how the user can say what cannot be told.
+        ask: advice for a user who must give the spec.
 
     Raises:
-        DatasetError: the actions or the observations are whole numbers, so that the spec must be given.
+        DatasetError: the actions or the observations are integers, so the spec must be given.
     """
     paths = [path for path in columns if path == OBSERVATIONS or path.startswith(f"{OBSERVATIONS}/")]
     actions = columns.dtype(ACTIONS) if ACTIONS in columns else None

@@ -1,6 +1,6 @@
-"""The file format: names, versions, and which column holds what of an environment's spaces.
+"""The file format: names, versions, and the columns of an environment's spaces.
 
-`docs/format.md` tells the same to a reader outside the project.
+`docs/format.md` describes the format for readers outside the project.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMEOUTS = "timeouts"
 INFOS = "infos"
 EPISODES = "metadata/episodes"
 FRAMES = "metadata/frames"
-"""Observations that are stored once, by the path of their column."""
+"""The group of frames that two columns share, by the path of their column."""
 ACTION_LOG_PROBS = "infos/action_log_probs"
 
 COLUMN_ROOTS = (OBSERVATIONS, ACTIONS, REWARDS, NEXT_OBSERVATIONS, TERMINALS, TIMEOUTS, INFOS)
@@ -38,20 +38,20 @@ ATTRIBUTE_VERSION = "version"
 ATTRIBUTE_ENVIRONMENT = "environment"
 ATTRIBUTE_HASH = "content_hash"
 RESERVED_ATTRIBUTES = (ATTRIBUTE_FORMAT, ATTRIBUTE_VERSION, ATTRIBUTE_ENVIRONMENT, ATTRIBUTE_HASH)
-"""Attributes that describe the file itself; all others say where the data came from."""
+"""Attributes that describe the file itself; all others tell where the data came from."""
 
 CHUNK_BYTES = 2**20
 IMAGE_CHUNK_BYTES = 2**17
-"""Of compressed images: a chunk is unfolded whole for each row that is looked up in it."""
+"""Chunk size of compressed images. It is small, because reading one row unfolds its whole chunk."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What a column must look like.
+    """Shape and dtype that a column must have.
 
     Attributes:
-        shape: of one row.
-        dtype: what is stored unless float64 is asked for.
+        shape: the shape of one row.
+        dtype: the dtype stored unless float64 is asked for.
         space: the space that the column's rows are elements of; None for rewards and flags.
     """
 
@@ -60,12 +60,12 @@ class Slot:
     space: BoxSpace | DiscreteSpace | None = None
 
     def accepts(self, dtype: np.dtype[np.generic]) -> bool:
-        """Whether a file may hold the column as ``dtype``: flags may be 0/1 integers, floats any number."""
+        """Return whether a file may hold the column as ``dtype``: flags as integers 0 and 1, floats as any number."""
         return dtype.kind in {"f": "fiu", "b": "biu", "i": "iu", "u": "iu"}[self.dtype.kind]
 
 
 def spec_slots(spec: EnvironmentSpec) -> dict[str, Slot]:
-    """Every required column of an environment's dataset by its path, in file order.
+    """Return every required column of an environment's dataset by its path, in file order.
 
     Raises:
         SpecError: the spaces cannot be columns: a Dict action space, or a Dict key that is no HDF5 name.
@@ -86,7 +86,7 @@ def spec_slots(spec: EnvironmentSpec) -> dict[str, Slot]:
 
 
 def space_slots(root: str, space: Space) -> dict[str, Slot]:
-    """The columns of one space: ``root`` itself, or ``root/KEY`` for every key of a Dict space.
+    """Return the columns of one space: ``root`` itself, or ``root/KEY`` for every key of a Dict space.
 
     Raises:
         SpecError: a Dict space without keys, or with a key that cannot be a name in HDF5.
@@ -106,27 +106,27 @@ def space_slots(root: str, space: Space) -> dict[str, Slot]:
 
 
 def is_name(text: str) -> bool:
-    """Whether ``text`` is one step of an HDF5 path."""
+    """Return whether ``text`` can be one step of an HDF5 path."""
     return bool(text) and text not in {".", ".."} and "/" not in text and "\0" not in text
 
 
 def stored_dtype(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
-    """What a column of ``dtype`` is stored as: float64 and wider become float32, all in native byte order."""
+    """Return the dtype that stores ``dtype``: wide floats become float32, everything has native byte order."""
     if dtype.kind == "f" and dtype.itemsize > 4:
         return np.dtype(np.float32)
     return dtype.newbyteorder("=")
 
 
 def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[np.generic], chunk_bytes: int = CHUNK_BYTES) -> int:
-    """How many rows of ``shape`` make about ``chunk_bytes``; at least one."""
+    """Return how many rows of ``shape`` make about ``chunk_bytes``; at least one."""
     return max(1, chunk_bytes // max(1, math.prod(shape) * dtype.itemsize))
 
 
 def is_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bool:
-    """Whether rows are images: bytes with two axes or more."""
+    """Return whether rows are images: bytes with two axes or more."""
     return dtype == np.uint8 and len(shape) >= 2
 
 
 def column_order(path: str) -> tuple[int, str]:
-    """Sort key: roots in file order, keys below them by name."""
+    """Return a sort key: roots in file order, keys below them by name."""
     return COLUMN_ROOTS.index(path.partition("/")[0]), path

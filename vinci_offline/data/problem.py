@@ -1,4 +1,4 @@
-"""What is wrong with a file, and what is only worth a look."""
+"""Findings in a file: problems, and notes that are only worth a look."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found in a dataset; its text is one line.
+    """A finding of a check in a dataset. Its text is one line.
 
     Attributes:
-        where: the column, attribute or part of the file, and the row where one is to blame.
-        what: what was found there.
-        advice: what to do about it.
+        where: the column, attribute or part of the file, and the row if one is at fault.
+        what: the finding.
+        advice: what to do.
     """
 
     where: str
@@ -24,16 +24,16 @@ class Finding:
         return printable(f"{self.where}: {self.what}; {self.advice}")
 
     def to_json(self) -> dict[str, Any]:
-        """Its attributes by name."""
+        """Return the attributes by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Problem(Finding):
-    """A fault: the file cannot be used as it is, or something in it is not what it says.
+    """A fault: the file cannot be used as it is, or contradicts itself.
 
     Attributes:
-        repairable: whether `vinci_offline.quality.repair` can put it right without guessing.
+        repairable: whether `vinci_offline.quality.repair` can mend it without guessing.
     """
 
     repairable: bool = False
@@ -41,11 +41,11 @@ class Problem(Finding):
 
 @dataclass(frozen=True)
 class Note(Finding):
-    """Something that may be as it should be, and is worth a look; a file with notes alone is sound."""
+    """A finding that may be right and is worth a look. A file with notes alone is sound."""
 
 
 def printable(text: str) -> str:
-    """``text`` on one line without control characters: names in a file are a stranger's."""
+    """Return ``text`` on one line without control characters, because names in a file come from strangers."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )

@@ -1,4 +1,4 @@
-"""What a set of columns must be to make a dataset, wherever they lie."""
+"""Checks that columns make a dataset: names, lengths, shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from vinci_offline.types import Array
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """One dataset of the file: the shape with its rows, the dtype in which it is read, and the frames it shows."""
+    """A column of a file.
+
+    Attributes:
+        shape: its shape, rows first.
+        dtype: the dtype in which it is read.
+        frames: the shared frames that it shows; None where it has values of its own.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
@@ -25,7 +31,7 @@ class StoredColumn:
 
 
 def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Problem]:
-    """Missing columns, no rows, unequal lengths."""
+    """Find missing columns, no rows, unequal lengths."""
     problems = []
     required = [root for root in layout.REQUIRED_ROOTS if native or root != layout.TIMEOUTS]
     missing = [root for root in required if root not in _roots(columns)]
@@ -39,12 +45,12 @@ def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Pr
         )
     elif lengths and not any(lengths.values()):
         problems.append(Problem("columns", "the file holds no rows", "record some transitions first"))
-    # Of a file that tells its spaces, `fit` says the same.
+    # For a file that stores its spaces, `fit` says the same.
     return problems if native else [*problems, *_shapes_apart(columns)]
 
 
 def _shapes_apart(columns: Mapping[str, StoredColumn]) -> list[Problem]:
-    """Rewards and flags that are not one number a row, and next observations that are no observations."""
+    """Find rewards and flags that are not one number a row, and next observations of another shape."""
     problems = [
         Problem(path, f"rows have shape {columns[path].shape[1:]}, not one number", "see docs/format.md")
         for path in (layout.REWARDS, layout.TERMINALS, layout.TIMEOUTS)
@@ -72,7 +78,7 @@ def _missing(missing: list[str], columns: Mapping[str, StoredColumn]) -> Problem
 
 
 def fit(columns: Mapping[str, StoredColumn], spec: EnvironmentSpec) -> list[Problem]:
-    """Where columns differ from what the spec's spaces ask for."""
+    """Find columns that do not fit the spec's spaces."""
     advice = "check the environment that the file says it comes from"
     try:
         slots = layout.spec_slots(spec)
@@ -103,7 +109,11 @@ def _roots(columns: Mapping[str, StoredColumn]) -> set[str]:
 
 
 def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
-    """Refuse arrays in the words in which a file of them would be refused."""
+    """Refuse arrays that make no dataset, in the words in which a file of them would be refused.
+
+    Raises:
+        DatasetError: columns are missing, unknown, unequal, empty, or not of the spaces' shapes.
+    """
     scalars = [path for path, values in arrays.items() if not values.ndim]
     if scalars:
         raise DatasetError(

@@ -9,11 +9,11 @@ from vinci_offline.errors import DatasetError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "shipped_datasets", _PACKAGE.parent / "datasets")
-"""In the wheel, and in a checkout."""
+"""Folders of datasets in the wheel and in a checkout."""
 
 
 def shipped_datasets() -> dict[str, Path]:
-    """The shipped datasets' files by name, sorted."""
+    """Return the shipped datasets' files by name, sorted."""
     found: dict[str, Path] = {}
     for folder in _FOLDERS:
         for path in folder.glob("*.h5"):
@@ -22,7 +22,7 @@ def shipped_datasets() -> dict[str, Path]:
 
 
 def card(name: str) -> str:
-    """The text of a shipped dataset's card: how it was recorded, returns, licence; empty where there is none.
+    """Return a shipped dataset's card: how it was recorded, returns, licence; empty where there is none.
 
     Raises:
         DatasetError: no dataset of this name is shipped.
@@ -32,13 +32,13 @@ def card(name: str) -> str:
 
 
 def summary_line(name: str) -> str:
-    """The first line of a shipped dataset's card that is not its title."""
+    """Return the first line of a shipped dataset's card after its title."""
     lines = (line.strip() for line in card(name).splitlines())
     return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def resolve(path_or_name: str | os.PathLike[str]) -> Path:
-    """The file that a path or a shipped dataset's name stands for; an existing path wins.
+    """Return the file of a path or of a shipped dataset's name; an existing path wins.
 
     Raises:
         DatasetError: there is neither.

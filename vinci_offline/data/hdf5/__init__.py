@@ -1,1 +1,1 @@
-"""HDF5 files of transitions: inspecting, reading and writing them."""
+"""Inspect, read and write HDF5 files of transitions."""

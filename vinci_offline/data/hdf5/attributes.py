@@ -1,25 +1,30 @@
-"""HDF5 attributes to and from plain Python values: text and numbers as they are, the rest as JSON text."""
+"""HDF5 attributes from and to plain Python values: text and numbers as they are, everything else as JSON text."""
 
 from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from vinci_offline.data import layout
+from vinci_offline.errors import UsageError
+from vinci_offline.spec import EnvironmentSpec
+
 _JSON_STARTS = ("{", "[", '"', "null")
 _LARGEST_ARRAY = 4096
 
 
 def encode(value: Any) -> str | bool | int | float:
-    """What is stored for ``value``; `decode` gives it back.
+    """Return what is stored for ``value``; `decode` gives the value back.
 
     Raises:
-        TypeError: JSON cannot hold it.
-        ValueError: a whole number of more than 64 bits.
+        TypeError: JSON cannot hold the value.
+        ValueError: an integer has more than 64 bits.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -34,10 +39,10 @@ def encode(value: Any) -> str | bool | int | float:
 
 
 def decode(value: Any) -> Any:
-    """The plain value of an attribute as h5py reads it, whoever wrote it.
+    """Return the plain value of an attribute that h5py read, whoever wrote it.
 
     Raises:
-        TypeError: it has none: a reference, or an array too large to be a remark.
+        TypeError: it is a reference, or an array too large to be a remark.
     """
     if isinstance(value, bytes | np.bytes_):
         value = bytes(value).decode(errors="replace")
@@ -54,6 +59,35 @@ def decode(value: Any) -> Any:
     raise TypeError(f"an attribute of type {type(value).__name__}")
 
 
+def file_attributes(spec: EnvironmentSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all attributes of a dataset file but its content hash, as they are stored.
+
+    Raises:
+        UsageError: an attribute is one of the format's own, or cannot be stored.
+    """
+    return {
+        layout.ATTRIBUTE_FORMAT: layout.FORMAT,
+        layout.ATTRIBUTE_VERSION: layout.VERSION,
+        layout.ATTRIBUTE_ENVIRONMENT: spec.to_json(),
+        **encoded({"versions": library_versions(), **attributes}),
+    }
+
+
+def encoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a user's attributes as they are stored.
+
+    Raises:
+        UsageError: an attribute is one of the format's own, or cannot be stored.
+    """
+    reserved = sorted(set(attributes) & set(layout.RESERVED_ATTRIBUTES))
+    if reserved:
+        raise UsageError(f"the attributes {', '.join(reserved)} are the format's own: choose other names")
+    try:
+        return {key: encode(value) for key, value in attributes.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"attributes: {error}; give text, numbers, lists and dicts") from error
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions of what recorded the data; nothing is imported for it."""
     versions = {}
@@ -64,7 +98,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _storable(text: str) -> bool:
-    """Whether HDF5 can hold a text as it is; one that a stranger's file held may have bytes that are no text."""
+    """Return whether HDF5 can hold a text as it is; a text from a stranger's file may hold bytes that are no text."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

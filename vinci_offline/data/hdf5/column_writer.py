@@ -1,4 +1,4 @@
-"""Writing columns row by row: plain ones, and observations that are stored once."""
+"""Write columns row by row: plain columns, and observations that are stored once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import ColumnDigest
+from vinci_offline.data.hdf5.filters import filters_of
 from vinci_offline.data.hdf5.shared_frames import Frames, show_frames
 from vinci_offline.types import Array
 
 Fingerprint: TypeAlias = tuple[np.dtype[np.generic], tuple[int, ...], str]
 """A column's dtype, shape, and digest."""
-_SMALLEST_FILTERED = 4096
 
 
 class ColumnWriter:
-    """One column: gathers rows until they fill a MiB of whole chunks, so that small appends cost no HDF5 call."""
+    """Writer of one column. It gathers a MiB of whole chunks before it writes, so small appends cost no HDF5 call."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ColumnWriter:
         self._digest = ColumnDigest()
 
     def append(self, values: Array) -> None:
-        """Add rows."""
+        """Append rows."""
         done = 0
         while done < len(values):
             taken = min(len(values) - done, len(self._buffer) - self._filled)
@@ -58,7 +58,7 @@ class ColumnWriter:
                 self._flush()
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the rows that are left."""
         if self._dataset is not None:
             self._flush()
             return
@@ -70,7 +70,7 @@ class ColumnWriter:
         self._written = self._filled
 
     def fingerprint(self) -> Fingerprint:
-        """What is told of the column in the content hash."""
+        """Return the column's part of the content hash."""
         return self.dtype, (self._written, *self.shape), self._digest.hexdigest()
 
     def _flush(self) -> None:
@@ -94,9 +94,10 @@ class ColumnWriter:
 
 
 class FramesWriter:
-    """Observations and next observations, of which the one that is the following row's observation is stored once.
+    """Writer of observations and next observations that share their frames.
 
-    Whether it is one is seen by its bytes, so that both columns come back as they were, whatever the rows are.
+    A next observation that is the following row's observation, byte for byte, is stored once. So both columns read back
+    as they were, whatever the rows are.
     """
 
     def __init__(
@@ -112,12 +113,12 @@ class FramesWriter:
         self._frames = ColumnWriter(file, f"{layout.FRAMES}/{paths[0]}", shape, dtype, filters)
         self._digests = (ColumnDigest(), ColumnDigest())
         self._rows = 0
-        # Rows that do not lead to the following row's observation, so that theirs is a frame of its own.
+        # Rows whose next observation is a frame of its own, because the next row does not continue them.
         self._last_of_runs: list[Array] = []
         self._leads_to: Array | None = None
 
     def append(self, observed: Array, following: Array) -> None:
-        """Add rows: what was observed, and what was observed next."""
+        """Append rows of observations and next observations."""
         if not len(observed):
             return
         for digest, values in zip(self._digests, (observed, following), strict=True):
@@ -135,7 +136,7 @@ class FramesWriter:
         self._leads_to = following[-1:].copy()
 
     def finish(self) -> None:
-        """Write what is left, and the columns that show it."""
+        """Write the frames that are left, and the two columns that show the frames."""
         self._end_run()
         self._frames.finish()
         starts = np.append(0, np.concatenate(self._last_of_runs)[:-1] + 1)
@@ -144,7 +145,7 @@ class FramesWriter:
             show_frames(self._file, path, Frames(self._frames.path, starts, places), self._rows)
 
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """What is told of the columns in the content hash: the same as if both were stored."""
+        """Return the columns' parts of the content hash: the same as if both were stored."""
         shape = (self._rows, *self.shape)
         return {
             path: (self.dtype, shape, digest.hexdigest())
@@ -155,13 +156,3 @@ class FramesWriter:
         assert self._leads_to is not None
         self._frames.append(self._leads_to)
         self._last_of_runs.append(np.array([self._rows - 1]))
-
-
-def filters_of(filters: Mapping[str, Any], values: Array, chunk_rows: int | None = None) -> dict[str, Any]:
-    """Filters for a dataset written in one piece, in one chunk unless ``chunk_rows`` are fewer.
-
-    Contiguous where filtering would not pay.
-    """
-    if not filters or values.nbytes <= _SMALLEST_FILTERED:
-        return {}
-    return {**filters, "chunks": (min(len(values), chunk_rows or len(values)), *values.shape[1:])}

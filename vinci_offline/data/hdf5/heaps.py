@@ -1,4 +1,4 @@
-"""HDF5's global heaps, where texts of variable length lie: some damaged ones keep the library for ever."""
+"""HDF5's global heaps, which hold texts of variable length. HDF5 reads some damaged heaps for ever."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 from vinci_offline.errors import DatasetError
 
 _WHOLE = 2**24
-"""Files up to this size are searched whole; of larger ones both ends, where a writer puts what it writes last."""
+"""Files up to this size are searched whole; larger ones at both ends, where writers put texts."""
 _END = 2**20
 _HEADER = 16
 _SIGNATURE = b"GCOL\x01"
 
 
 def check_heaps(path: Path) -> None:
-    """Refuse a file one of whose global heaps does not add up.
+    """Refuse a file with a damaged global heap.
 
-    HDF5 1.14 reads a heap object after object, and for ever where one of free space has no size. The layout is that
-    of https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, section III.E.
+    HDF5 1.14 reads a heap object after object, and for ever if a free space has no size. The layout is that of
+    https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, section III.E.
 
     Raises:
-        DatasetError: the heap is damaged.
+        DatasetError: a heap is damaged.
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -39,7 +39,7 @@ def check_heaps(path: Path) -> None:
 
 
 def _adds_up(content: bytes, start: int) -> bool:
-    """Whether the objects of a heap fill it, as far as it lies in ``content``; a cut one is for HDF5 to refuse."""
+    """Return whether the objects of a heap fill it, as far as ``content`` holds it. HDF5 itself refuses a cut heap."""
     end = start + _number(content, start + 8)
     place = start + _HEADER
     while place + _HEADER <= min(end, len(content)):

@@ -1,8 +1,8 @@
-"""Columns that show the rows of another dataset of their file: observations that are stored once.
+"""Observations that are stored once: columns that show the rows of another dataset of their file.
 
 Within an episode the next observation is the following row's observation. So an episode of T rows has T + 1 frames, and
-both columns are HDF5 virtual datasets over them, which any HDF5 library since 1.10 reads as if they were stored. Here
-the frames are read themselves: what a virtual dataset says is believed only if it is of this shape.
+both columns are HDF5 virtual datasets over these frames. Any HDF5 library since 1.10 reads them as if they were stored.
+This package reads the frames themselves, and refuses virtual datasets of any other kind.
 """
 
 from __future__ import annotations
@@ -18,22 +18,21 @@ from vinci_offline.data.problem import Problem
 from vinci_offline.types import Array
 
 HERE = "."
-"""What HDF5 calls the file itself where a virtual dataset names its sources."""
+"""HDF5's name for the file itself among the sources of a virtual dataset."""
 _MAPPED_RUNS = 256
-"""Runs in one mapping: selections of many pieces are slow to build, many mappings slow to read."""
+"""Runs in one mapping. Selections of many pieces are slow to build, and many mappings are slow to read."""
 _BLOCK_BYTES = 2**24
 _ADVICE = "copy the data into this column"
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Rows of a dataset, in runs.
+    """Rows of a dataset that a column shows, in runs.
 
     Attributes:
         path: the dataset, in the same file.
-        starts: ``[R]`` the column's row that each run begins at, ascending from 0.
-        first: ``[R]`` the dataset's row that it shows there, ascending; from a run to the next at most one is
-            left out.
+        starts: ``[R]`` the column's row at which each run begins, ascending from 0.
+        first: ``[R]`` the dataset's row that it shows there, ascending; between two runs at most one row is left out.
     """
 
     path: str
@@ -41,10 +40,10 @@ class Frames:
     first: Array
 
     def read(self, dataset: Any, rows: slice) -> Array:
-        """Rows ``start:stop`` of the column; what is left out of the dataset's rows is read and dropped in blocks.
+        """Read rows ``start:stop`` of the column. Rows of the dataset that are left out are read and dropped in blocks.
 
         Args:
-            dataset: the one that ``path`` names.
+            dataset: the dataset that ``path`` names.
             rows: with a start and a stop.
         """
         places = self._places(rows.start, rows.stop)
@@ -65,9 +64,9 @@ class Frames:
 
 
 def frames_of(file: h5py.File, path: str, dataset: Any) -> Frames | Problem:
-    """What a virtual dataset shows, or why it cannot be told.
+    """Return the frames that a virtual dataset shows, or why it cannot be read.
 
-    Its shape is not asked for before its sources are known to lie in this file: HDF5 would open them.
+    Its shape is read only after its sources are known to lie in this file, because HDF5 opens them for it.
     """
     plist = dataset.id.get_create_plist()
     count = plist.get_virtual_count()
@@ -88,7 +87,7 @@ def frames_of(file: h5py.File, path: str, dataset: Any) -> Frames | Problem:
 
 
 def _source(file: h5py.File, name: str) -> Any:
-    """The dataset that a path names over hard links alone; None where there is none with values of its own."""
+    """Return the dataset with values of its own that a path names over hard links; None where there is none."""
     node: Any = file
     for step in name.strip("/").split("/"):
         if not isinstance(node, h5py.Group) or not isinstance(node.get(step, getlink=True), h5py.HardLink):
@@ -98,10 +97,10 @@ def _source(file: h5py.File, name: str) -> Any:
 
 
 def _runs(plist: Any, dataset: Any, source: Any) -> Iterator[Array]:
-    """``[r, 2]`` of each mapping: the rows that its runs begin at, and the source's rows there.
+    """Yield ``[r, 2]`` of each mapping: the rows at which its runs begin, and the source's rows there.
 
     Raises:
-        ValueError: the mappings do not cover the rows in order, or the source's rows but single ones.
+        ValueError: the mappings do not cover the rows in order, or leave out more than single rows of the source.
     """
     shape, rows, place = dataset.shape, 0, 0
     if not shape or shape[1:] != source.shape[1:] or dataset.dtype != source.dtype:
@@ -120,10 +119,10 @@ def _runs(plist: Any, dataset: Any, source: Any) -> Iterator[Array]:
 
 
 def _pieces(space: Any, shape: tuple[int, ...], most: int) -> Array:
-    """``[P, 2]`` starts and stops of a selection of whole rows.
+    """Return ``[P, 2]``: starts and stops of a selection of whole rows.
 
     Raises:
-        ValueError: it is of another kind, or of more than ``most`` pieces.
+        ValueError: the selection is of another kind, or of more than ``most`` pieces.
     """
     if space.get_select_type() == h5py.h5s.SEL_ALL:
         return np.array([[0, shape[0]]])
@@ -138,13 +137,13 @@ def _pieces(space: Any, shape: tuple[int, ...], most: int) -> Array:
 
 
 def show_frames(file: h5py.File, path: str, frames: Frames, rows: int) -> None:
-    """Make the column that shows frames, so that every reader finds it as if it were stored.
+    """Make a column that shows frames, so that every reader finds it as if it were stored.
 
     Args:
-        file: where the frames are already.
+        file: the file that holds the frames.
         path: the column.
-        frames: what it shows.
-        rows: how many rows it has.
+        frames: the frames that it shows.
+        rows: the number of its rows.
     """
     source = file[frames.path]
     width, ends = source.shape[1:], np.append(frames.starts[1:], rows)

@@ -1,4 +1,4 @@
-"""Writing a dataset: append rows, and the finished file appears under its name all at once."""
+"""Write a dataset file: append rows, and the finished file appears under its name at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import content_hash
 from vinci_offline.data.episodes import EpisodeTable
-from vinci_offline.data.hdf5.attributes import encode, library_versions
-from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter, filters_of
+from vinci_offline.data.hdf5.attributes import encoded, file_attributes
+from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter
+from vinci_offline.data.hdf5.filters import IMAGE_FILTERS, Compression, filters, filters_of
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array
 
-Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
 FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
 
 # Superblock and object headers with checksums, which every HDF5 library since 2008 reads; frames that are stored
@@ -33,26 +33,23 @@ FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
 _HDF5_VERSION = ("v108", "v110")
 _COPY_BYTES = 2**26
 """Large, because each block of a view whose rows are shuffled is gathered from all over the file."""
-# Bytes of pixels have no high and low halves for a shuffle to part, and every HDF5 library reads gzip. Level 1, as
-# higher ones took twice as long to write for little less on the few rendered environments looked at.
-_IMAGE_FILTERS = {"compression": "gzip", "compression_opts": 1}
 
 
 class DatasetWriter:
-    """Writes one dataset file; a context manager.
+    """Writer of one dataset file; a context manager.
 
-    The file is built under a temporary name beside the target and renamed onto it when the block ends, so a
-    reader sees the old file or the whole new one. An exception inside the block removes the temporary file.
+    The file is built under a temporary name beside the target and renamed when the block ends, so a reader sees the old
+    file or the whole new one. An exception inside the block removes the temporary file.
 
     Args:
-        path: the file to write; its folder is made if need be.
+        path: the file to write; its folder is made if it is missing.
         spec: the environment that the rows come from.
         attributes: where the data comes from (policy, noise, seed …): text, numbers, or what JSON can hold.
         compress: a lossless filter for every column, or ``auto``: gzip for images (uint8 rows of two axes or
             more), nothing for the others. ``none`` reads fastest; ``blosc2`` needs the package hdf5plugin,
             also to read.
-        frames: ``once`` stores a next observation that is the following row's observation only there, ``plain``
-            in its own column too; ``auto`` does so for images, if most rows of the first append continue.
+        frames: ``once`` stores a frame once that is both a next observation and the following row's observation;
+            ``plain`` stores it in both columns; ``auto`` stores images once if most rows of the first append continue.
         float64: store floating-point columns as they are given; otherwise float64 becomes float32.
         overwrite: replace an existing file.
 
@@ -73,9 +70,9 @@ class DatasetWriter:
     ) -> None:
         self.path = Path(path)
         self._slots = layout.spec_slots(spec)
-        self._attributes = _file_attributes(spec, attributes or {})
-        self._filters = _filters(compress)
-        self._image_filters = _IMAGE_FILTERS if compress == "auto" else self._filters
+        self._attributes = file_attributes(spec, attributes or {})
+        self._filters: Mapping[str, Any] = filters(compress)
+        self._image_filters = IMAGE_FILTERS if compress == "auto" else self._filters
         if frames not in get_args(FrameStorage):
             raise UsageError(f"unknown frames {frames!r}; there are: {', '.join(get_args(FrameStorage))}")
         self._frame_storage = frames
@@ -107,22 +104,21 @@ class DatasetWriter:
             self._finish()
 
     def __len__(self) -> int:
-        """The rows appended so far."""
+        """The number of rows appended so far."""
         return self._rows
 
     def append(self, columns: Mapping[str, Array], episodes: Mapping[str, Array] | None = None) -> None:
         """Append rows, and the episodes that they are made of.
 
         Args:
-            columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the
-                same ``infos/…`` at each call; rows first, equally many. Values are copied.
-            episodes: one entry an episode: ``length``, and what else is known of each (``return``, ``seed``
-                …). Whole episodes in row order. Missing ``return``, ``terminated`` and ``truncated`` are
-                filled in. None for rows that are not parts of episodes; then it is None at each call.
+            columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the same
+                ``infos/…`` at each call; all with the same number of rows. Values are copied.
+            episodes: one entry an episode, of whole episodes in row order: ``length``, and what else is known of each
+                (``return``, ``seed`` …). Missing ``return``, ``terminated`` and ``truncated`` are computed. None for
+                rows that are not parts of episodes; then it is None at each call.
 
         Raises:
-            DatasetError: a column is missing, unknown, of another shape or length, or cannot be stored as it
-                is.
+            DatasetError: a column is missing, unknown, of another shape or length, or cannot be stored as it is.
             VinciError: the disk is full or fails.
         """
         arrays = {path: np.asarray(values) for path, values in columns.items()}
@@ -153,11 +149,11 @@ class DatasetWriter:
         self.describe_episodes(episodes)
 
     def describe_episodes(self, episodes: Mapping[str, Array]) -> None:
-        """Give the episodes of all rows at once, where no `append` was given any.
+        """Give the episodes of all rows at once, if no `append` was given any.
 
         Args:
-            episodes: one entry an episode, in row order: ``length, return, terminated, truncated``, and what else
-                is known of each.
+            episodes: one entry an episode, in row order: ``length, return, terminated, truncated``, and what else is
+                known of each.
 
         Raises:
             DatasetError: the entries do not describe the rows appended.
@@ -165,15 +161,15 @@ class DatasetWriter:
         self._episodes.describe(episodes, self._rows)
 
     def describe(self, **attributes: Any) -> None:
-        """Say more of where the data comes from than was known when writing began.
+        """Add attributes that were not known when writing began.
 
         Raises:
-            UsageError: an attribute is the format's own, or nothing that JSON can hold.
+            UsageError: an attribute is one of the format's own, or cannot be stored.
         """
-        self._attributes |= _encoded(attributes)
+        self._attributes |= encoded(attributes)
 
     def _check(self, arrays: Mapping[str, Array]) -> int:
-        """The number of rows, where the columns are those expected, of the right shapes and equally long."""
+        """Check names, shapes and lengths of the columns, and return the number of rows."""
         expected = set(self._kinds) or {*self._slots, *(path for path in arrays if _is_info(path))}
         if set(arrays) != expected:
             missing, unknown = sorted(expected - set(arrays)), sorted(set(arrays) - expected)
@@ -215,11 +211,11 @@ class DatasetWriter:
                 self._columns[path] = ColumnWriter(self._file, path, shape, dtype, filters)
 
     def _stored_once(self, path: str, arrays: Mapping[str, Array]) -> bool:
-        """Whether a column of observations and that of the next ones share their frames."""
+        """Return whether a column of observations and its next observations share their frames."""
         following = f"next_{path}"
         if self._frame_storage == "plain" or path.partition("/")[0] != layout.OBSERVATIONS:
             return False
-        # Where a virtual dataset names its source, a % stands for a number.
+        # In the source name of a virtual dataset, HDF5 replaces a % by a number.
         if self._kinds[path] != self._kinds[following] or "%" in path:
             return False
         if self._frame_storage == "once":
@@ -244,7 +240,7 @@ class DatasetWriter:
             hashed |= pair.fingerprints()
         self._file.attrs.update(self._attributes)
         self._file.attrs[layout.ATTRIBUTE_HASH] = content_hash(hashed)
-        # Whatever the disk refuses is to come out here, where the file can still be abandoned.
+        # Errors of the disk must come out here, where the file can still be abandoned.
         self._file.flush()
         self._file.close()
 
@@ -254,44 +250,11 @@ def _is_info(path: str) -> bool:
     return root == layout.INFOS and bool(names) and all(map(layout.is_name, names))
 
 
-def _file_attributes(spec: EnvironmentSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        layout.ATTRIBUTE_FORMAT: layout.FORMAT,
-        layout.ATTRIBUTE_VERSION: layout.VERSION,
-        layout.ATTRIBUTE_ENVIRONMENT: spec.to_json(),
-        **_encoded({"versions": library_versions(), **attributes}),
-    }
-
-
-def _encoded(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    reserved = sorted(set(attributes) & set(layout.RESERVED_ATTRIBUTES))
-    if reserved:
-        raise UsageError(f"the attributes {', '.join(reserved)} are the format's own: choose other names")
-    try:
-        return {key: encode(value) for key, value in attributes.items()}
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"attributes: {error}; give text, numbers, lists and dicts") from error
-
-
-def _filters(compress: str) -> dict[str, Any]:
-    if compress not in get_args(Compression):
-        raise UsageError(f"unknown compression {compress!r}; there are: {', '.join(get_args(Compression))}")
-    if compress in {"auto", "none"}:
-        return {}
-    if compress != "blosc2":
-        return {"compression": compress, "shuffle": True}
-    try:
-        import hdf5plugin
-    except ImportError:
-        raise UsageError("compression blosc2 needs hdf5plugin: pip install 'vinci-offline[blosc2]'") from None
-    return dict(hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE))
-
-
 def abandon(file: h5py.File) -> None:
     """Close a file that is not wanted any more; one that is closed already stays as it is.
 
-    HDF5 crashes the process at its end where it could not write what it still holds, so on a full disk the
-    rest goes to memory: it is little, a chunk a column.
+    HDF5 crashes the process at its end if it could not write what it still holds. On a full disk the rest
+    therefore goes to memory: it is little, a chunk a column.
     """
     if not file:
         return

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import gymnasium
 
     from vinci_offline.data.dataset import Dataset
-    from vinci_offline.data.hdf5.writer import Compression, FrameStorage
+    from vinci_offline.data.hdf5.filters import Compression
+    from vinci_offline.data.hdf5.writer import FrameStorage
 
 
 def collect(
