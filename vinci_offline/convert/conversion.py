@@ -11,7 +11,7 @@ from vinci_offline.convert.format import Exported, ExportOptions, Imported
 from vinci_offline.convert.registry import find_format, format_for, recognise
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.hdf5.inspect import files_kept_open
+from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.shipped import resolve
 
 

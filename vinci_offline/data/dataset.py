@@ -12,7 +12,6 @@ import numpy as np
 
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
-from vinci_offline.data.assembly.parts import checked_columns, episode_table
 from vinci_offline.data.columns import LazyColumns, chained, in_memory, non_finite_error
 from vinci_offline.data.digest import hash_of
 from vinci_offline.data.episode_columns import LENGTH, START
@@ -21,6 +20,7 @@ from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored
 from vinci_offline.data.indexing import chosen_indices, episode_rows
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.joining import joined_spec, shared_attributes
+from vinci_offline.data.schema import stored_arrays
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
@@ -123,10 +123,10 @@ class Dataset:
         Raises:
             DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes.
         """
-        stored = checked_columns(columns, spec, float64=float64)
+        stored = in_memory(stored_arrays(columns, spec, float64=float64))
         given = None if episodes is None else {str(name): np.asarray(each) for name, each in episodes.items()}
         # At once, so that a wrong table is refused where it is given.
-        table = None if given is None else episode_table(stored, given)
+        table = None if given is None else episode_tables.complete(stored, given)
         return cls(
             stored,
             spec,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.casting import cast, storage_dtype
 from vinci_offline.data.hdf5.shared_frames import Frames
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Columns
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,26 @@ def _roots(columns: Mapping[str, StoredColumn]) -> set[str]:
     return {path.partition("/")[0] for path in columns}
 
 
+def stored_arrays(columns: Mapping[str, Array], spec: EnvironmentSpec, *, float64: bool) -> Columns:
+    """Check arrays, and return them in the dtypes in which they are stored.
+
+    Args:
+        columns: arrays by path.
+        spec: the environment.
+        float64: keep floating-point columns as they are given; otherwise float64 becomes float32.
+
+    Raises:
+        DatasetError: they make no dataset, or cannot be stored as they are.
+    """
+    arrays = {path: np.asarray(values) for path, values in columns.items()}
+    check_arrays(arrays, spec)
+    slots = layout.spec_slots(spec)
+    return {
+        path: cast(values, storage_dtype(values, slots.get(path), float64), path)
+        for path, values in arrays.items()
+    }
+
+
 def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
     """Refuse arrays that make no dataset, in the words in which a file of them would be refused.
 
@@ -126,7 +147,7 @@ def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
 
 
 def check_columns(stored: Mapping[str, StoredColumn], spec: EnvironmentSpec) -> None:
-    """Refuse columns in the words in which a file of them would be refused; of values only the kind is looked at.
+    """Refuse columns that make no dataset, in the words in which a file of them would be refused. Read no values.
 
     Raises:
         DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes.
