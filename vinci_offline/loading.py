@@ -1,6 +1,6 @@
-"""Objects that a user names (``module:object``, ``file.py:object``), and those that installed packages register.
+"""Load objects that a user names (``module:object``, ``file.py:object``) or that installed packages register.
 
-This runs the user's own code, as ``python file.py`` would; nothing else in the package executes what it reads.
+This runs the user's own code, as ``python file.py`` would. Nothing else in the package runs code that it reads.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 _NOT_THEIRS = ("<", str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
-"""Where code lies that a user did not write."""
+"""Prefixes of files that the user did not write."""
 
 
 def load_object(reference: str) -> Any:
-    """The object that ``module:object`` or ``file.py:object`` names; ``object`` may be dotted.
+    """Load the object that ``module:object`` or ``file.py:object`` names. ``object`` may be dotted.
 
     Raises:
         UsageError: there is no such file, module or object, or importing it fails.
@@ -122,7 +122,7 @@ def load_all_registered(group: str, built_in: Container[str], kind: type[Any]) -
 
 
 def describe(error: BaseException) -> str:
-    """What went wrong in a user's own code, in one line, with its file and line where the traceback has them."""
+    """Describe an exception of a user's code in one line, with its file and line where the traceback has them."""
     message = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
@@ -130,7 +130,7 @@ def describe(error: BaseException) -> str:
 
 
 def takes_two(function: Any, second: str) -> bool:
-    """Whether a callable takes two arguments: a second one without a default, or one called ``second``."""
+    """Return True for a callable of two arguments: a second one without a default, or one named ``second``."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -149,7 +149,7 @@ def _package(point: EntryPoint) -> str:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"{path} does not exist")
-    # Named after the whole path, so that two files called policy.py are two modules.
+    # The whole path names the module, so two files called policy.py are two modules.
     name = "vinci_user_" + "".join(c if c.isalnum() else "_" for c in str(path.resolve()))
     if name in sys.modules:
         return sys.modules[name]
@@ -158,7 +158,7 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module
-    # A user's file may import its neighbours, as it could when run directly.
+    # A user's file may import its neighbours, as if it were run directly.
     folder = str(path.resolve().parent)
     added = folder not in sys.path
     if added:

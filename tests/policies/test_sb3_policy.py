@@ -138,7 +138,7 @@ def test_what_does_not_fit_or_is_damaged_says_so(saved, tmp_path):
 
 def test_a_missing_package_is_named_before_any_work(saved, monkeypatch):
     folder, _ = saved
-    monkeypatch.setattr("vinci_offline.policies.sb3_policy.find_spec", lambda name: None)
+    monkeypatch.setattr("vinci_offline.policies.sb3_files.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'vinci-offline\[sb3\]'"):
         check_policy_name(f"sb3:ppo:{folder}/ppo.zip")
 
@@ -154,7 +154,7 @@ def test_an_unknown_algorithm_lists_those_that_there_are(saved):
 def test_a_missing_sb3_contrib_is_named(saved, monkeypatch):
     folder, _ = saved
     found = {"stable_baselines3": True, "sb3_contrib": None}
-    monkeypatch.setattr("vinci_offline.policies.sb3_policy.find_spec", found.get)
+    monkeypatch.setattr("vinci_offline.policies.sb3_files.find_spec", found.get)
     with pytest.raises(UsageError, match=r"needs sb3_contrib: .*, or pip install sb3-contrib$"):
         check_policy_name(f"sb3:trpo:{folder}/ppo.zip")
 

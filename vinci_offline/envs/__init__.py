@@ -1,1 +1,1 @@
-"""Environments: making them, acting in them, recording what happens."""
+"""Environments: make them, step them, collect and evaluate in them."""

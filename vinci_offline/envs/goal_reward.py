@@ -1,4 +1,4 @@
-"""The reward of a goal environment, as relabelling asks for it."""
+"""Rewards of a goal environment for relabelling."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _COMPARED = 8
 
 
 class EnvironmentReward:
-    """`compute_reward` and `compute_terminated` of an environment with goals, such as those of gymnasium-robotics.
+    """Environment whose ``compute_reward`` and ``compute_terminated`` score relabelled rows.
 
-    Many environments work out a whole batch in one call. Whether this one does is seen on the first rows; otherwise
-    it is asked row by row. The ``info`` that it is given is empty.
+    The environments of gymnasium-robotics are such. Many compute a whole batch in one call: the first rows show
+    whether this one does. Otherwise it is called row by row. Its ``info`` is empty.
 
     Args:
         env: the environment.
@@ -41,13 +41,13 @@ class EnvironmentReward:
         return self._computed("compute_reward", achieved, desired).astype(np.float64)
 
     def terminals(self, achieved: Array, desired: Array) -> Array | None:
-        """See `vinci_offline.curate.goals.GoalReward`; None where the environment has no ``compute_terminated``."""
+        """See `vinci_offline.curate.goals.GoalReward`. None where the environment has no ``compute_terminated``."""
         if not callable(getattr(self._env, "compute_terminated", None)):
             return None
         return self._computed("compute_terminated", achieved, desired).astype(np.bool_)
 
     def reached(self, achieved: Array, desired: Array) -> Array | None:
-        """See `vinci_offline.curate.goals.GoalReward`: a reward does not say so."""
+        """See `vinci_offline.curate.goals.GoalReward`. None: a reward does not tell whether a goal is reached."""
         return None
 
     def _computed(self, method: str, achieved: Array, desired: Array) -> Array:
@@ -65,7 +65,7 @@ class EnvironmentReward:
         single = self._one_by_one(method, achieved, desired)
         try:
             together = np.asarray(getattr(self._env, method)(achieved, desired, {}))
-        except Exception:  # noqa: BLE001  # whatever it is, one row at a time is what was promised
+        except Exception:  # noqa: BLE001  # only calls of one row are promised; any error means no batches
             return False
         return together.shape == single.shape and bool(np.allclose(together, single))
 

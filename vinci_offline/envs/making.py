@@ -1,4 +1,4 @@
-"""Environments from what a user names, and what a dataset remembers of them."""
+"""Make environments from ids, classes, functions and descriptions."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     import gymnasium
 
 EnvironmentLike: TypeAlias = "str | EnvironmentSpec | gymnasium.Env[Any, Any] | Callable[..., Any]"
-"""An id, ``module:EnvId``, ``module:Class``, a spec, an environment, or a function that makes one."""
+"""An id, ``module:EnvId``, ``module:Class``, a description, an environment, or a function that makes one."""
 
 
 def make_env(
     environment: EnvironmentLike, kwargs: Mapping[str, Any] | None = None
 ) -> gymnasium.Env[Any, Any]:
-    """Make an environment, without Gymnasium's passive checker, which costs as much as a cheap step.
+    """Make an environment. Gymnasium's passive checker is off: it costs as much as a cheap step.
 
     Args:
         environment: a Gymnasium id; ``module:EnvId``, where importing the module registers the id;
             ``module:Class`` or ``file.py:Class`` for a `gymnasium.Env` subclass or a function that makes one;
             an `EnvironmentSpec` (its id, keyword arguments and time limit); a callable; or an environment,
-            which comes back as it is.
-        kwargs: keyword arguments of the environment; ``max_episode_steps`` sets the time limit. For a spec
-            they add to its own.
+            which is returned as it is.
+        kwargs: keyword arguments of the environment. ``max_episode_steps`` sets the time limit. They add to
+            those of an `EnvironmentSpec`.
 
     Raises:
-        UsageError: there is no such environment, it cannot be imported, or it does not take ``kwargs``.
+        UsageError: there is no such environment, importing it fails, or it does not take ``kwargs``.
     """
     import gymnasium
 
@@ -67,7 +67,7 @@ def _make_registered(name: str, module: str, kwargs: dict[str, Any]) -> gymnasiu
     import gymnasium
 
     shown = f"{module}:{name}" if module else name
-    # An old version is the user's choice, often what a policy was trained on: no advice to upgrade.
+    # No advice to upgrade: a policy may need the old version it was trained on.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""Replaying a sample of recorded transitions: does the environment do what the file says it did?"""
+"""Replay of a sample of recorded transitions: does the environment agree with the file?"""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from vinci_offline.types import Array, FloatArray
 
 ROWS = 1000
 _EXACT = 1e-5
-"""The tolerance of classic control: true float32 recordings of it are off by at most 2e-7."""
+"""Tolerance of classic control. Correct float32 recordings are off by at most 2e-7."""
 _CONTACTS = 1e-3
-"""That of MuJoCo, whose contacts magnify the rounding of a recorded state: in 10,000 rows of each of three trained
-Hoppers to 2e-6, of random HalfCheetahs and Humanoids to 4e-4, and in one of 3,000 random Swimmer rows to 8e-3."""
+"""Tolerance of MuJoCo. Contacts magnify the rounding of a recorded state: to 2e-6 in 10,000 rows of each of three
+trained Hoppers, to 4e-4 for random HalfCheetahs and Humanoids, and to 8e-3 in one of 3,000 random Swimmer rows."""
 _BEYOND = 0.01
-"""The part of a true MuJoCo recording's rows that may lie beyond the tolerance."""
+"""Part of a correct MuJoCo recording's rows that may exceed the tolerance."""
 _TERMINALS = 0.2
-"""How much of the sample is recorded terminals, where there are so many: few rows of long episodes are."""
+"""Part of the sample that is drawn from terminal rows, which are rare in long episodes."""
 _CALIBRATION = 200
 _MARGIN = 3.0
-_ADVICE = "the actions may be shifted, rescaled or clipped, or the environment another version: see docs/checking.md"
+_ADVICE = "the actions may be shifted, rescaled or clipped, or the version may differ: see docs/checking.md"
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found; errors count in units of the recorded value, or of 1 where that is smaller.
+    """The result of a replay. Errors are relative to the recorded value, absolute where it is smaller than 1.
 
     Attributes:
-        environment: what was replayed in.
-        rows: how many rows were.
-        skipped: how many more were drawn, whose state the recording does not tell.
+        environment: the environment.
+        rows: the number of rows replayed.
+        skipped: rows drawn but not replayed, because the recording does not give their state.
         observation_error_max: the largest error of an entry of a next observation.
-        observation_error_mean: the mean over rows of their largest.
+        observation_error_mean: the mean over rows of the row's largest error.
         reward_error_max: the largest error of a reward.
-        reward_error_mean: the mean of them.
-        terminal_mismatches: rows that terminate in the one and not in the other.
-        tolerance: the error of a next observation beyond which it does not count as equal.
-        reward_tolerance: that of a reward.
-        problems: what does not agree.
+        reward_error_mean: the mean error of the rewards.
+        terminal_mismatches: rows that terminate in the file or in the replay, but not in both.
+        tolerance: the largest error of a next observation that counts as equal.
+        reward_tolerance: the largest error of a reward that counts as equal.
+        problems: the disagreements.
     """
 
     environment: str
@@ -74,7 +74,7 @@ class Replay:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Its attributes by name; the problems are the report's."""
+        """Return the attributes by name, without the problems."""
         return {name: value for name, value in vars(self).items() if name != "problems"}
 
 
@@ -86,20 +86,19 @@ def replay(
     tolerance: float | None = None,
     seed: int = 0,
 ) -> Replay:
-    """Set the environment's state to that of a sample of rows, step, and compare.
+    """Put the environment into the states of a sample of rows, take a step from each, and compare.
 
     Args:
         dataset: the recording.
-        environment: what it was recorded in; None for what the file says. An id that is the file's is made with
-            the file's arguments.
-        rows: how many rows to draw; a part of them are terminals.
-        tolerance: of next observations and rewards; by default what true recordings keep: 1e-5 for classic
-            control and 1e-3 for MuJoCo, or three times what a rehearsal of the environment against itself shows.
-        seed: of the sample.
+        environment: the environment; None for the file's own. The file's own id is made with the file's arguments.
+        rows: how many rows to draw. Part of them are terminal rows.
+        tolerance: the largest error that counts as equal. None takes 1e-5 for classic control and 1e-3 for MuJoCo,
+            or three times the error of a rehearsal of the environment against itself, if that is more.
+        seed: seeds the sample.
 
     Raises:
-        UsageError: the environment is not known, or its state cannot be set.
-        SpecError: its spaces are not those of the recording.
+        UsageError: the environment is unknown, or its state cannot be set.
+        SpecError: its spaces differ from the recording's.
     """
     if rows < 1:
         raise UsageError(f"--replay {rows}: at least one row is needed")
@@ -122,7 +121,7 @@ def replay(
 
 @dataclass(frozen=True)
 class _Errors:
-    """One entry a replayed row: its place in the sample, the errors, and whether the terminals differ."""
+    """Errors of the replayed rows: place in the sample, error of observation and reward, differing terminal."""
 
     places: Array
     observation: FloatArray
@@ -131,7 +130,7 @@ class _Errors:
 
 
 def _sample(dataset: Dataset, rows: int, seed: int) -> Array:
-    """Ascending row numbers, some of them terminals if there are any."""
+    """Draw row numbers in ascending order, some of them of terminal rows."""
     rng = np.random.default_rng(seed)
     ended = [start + np.flatnonzero(block) for start, block in dataset.columns.blocks(layout.TERMINALS)]
     terminals = np.concatenate(ended)
@@ -159,14 +158,14 @@ def _errors(env: Any, dataset: Dataset, rows: Array) -> _Errors:
 
 
 def _action(env: Any, stored: Array) -> Any:
-    """What the environment takes; None where it would refuse it."""
+    """Return a stored action for the environment; None where the environment would refuse it."""
     if stored.ndim:
         return stored.astype(env.action_space.dtype) if np.isfinite(stored).all() else None
     return int(stored) if env.action_space.contains(int(stored)) else None
 
 
 def _error(shown: Any, stored: Any) -> float:
-    """The largest difference, in units of the stored value or of 1; infinite where one is not a number."""
+    """Return the largest difference, relative to the stored value or to 1; infinite if one is NaN."""
     stored = np.asarray(stored, np.float64)
     with np.errstate(invalid="ignore"):
         off = np.abs(np.asarray(shown, np.float64) - stored) / np.maximum(1.0, np.abs(stored))
@@ -174,9 +173,9 @@ def _error(shown: Any, stored: Any) -> float:
 
 
 def _tolerances(env: Any) -> tuple[float, float]:
-    """Of observations and of rewards; what the environment shows against itself may ask for more than usual.
+    """Return the tolerances of observations and rewards, widened where a rehearsal shows larger errors.
 
-    Some rewards depend on more than the state: Ant's speed is that of a body whose place lags one simulation step.
+    Some rewards depend on more than the state: Ant's speed is of a body whose position lags one simulation step.
     """
     usual = _CONTACTS if is_mujoco(env) else _EXACT
     set_state = observed_state(env)
@@ -226,7 +225,7 @@ def _report(
 def _problems(
     name: str, rows: Array, errors: _Errors, limits: tuple[float, float], allowed: float
 ) -> Iterator[Problem]:
-    """Where more than the allowed part of the rows is beyond a limit, and any end that an equal state does not have."""
+    """List a problem where too many rows exceed a limit, and where an equal state ends differently."""
     replayed = f"of {counted(len(rows), 'row')} replayed in {name}"
     for path, off, limit in (
         (layout.NEXT_OBSERVATIONS, errors.observation, limits[0]),
@@ -239,9 +238,9 @@ def _problems(
             yield Problem(
                 f"{path} row {rows[first]}", f"{np.count_nonzero(beyond):,} {replayed} {differ}", _ADVICE
             )
-    # Where the state is another, so may be the end.
+    # Compare ends only where the states agree.
     otherwise = errors.terminal & (errors.observation <= limits[0])
     if otherwise.any():
-        what = f"{np.count_nonzero(otherwise):,} {replayed} end otherwise than recorded"
+        what = f"{np.count_nonzero(otherwise):,} {replayed} do not end as recorded"
         where = f"{layout.TERMINALS} row {rows[int(np.argmax(otherwise))]}"
         yield Problem(where, what, "time limits belong into timeouts, ends of the task into terminals")

@@ -1,4 +1,4 @@
-"""Where the states come from that a recording is replayed from: its infos, or its observations."""
+"""States of recorded rows, from a recording's infos or its observations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vinci_offline.spec import BoxSpace
 from vinci_offline.types import Array
 
 Replayer: TypeAlias = Callable[[int], bool]
-"""Puts the environment into the state before the row at a place of the sample; False where that is not known."""
+"""Puts the environment into the state before a row, by its place in the sample. False where it is unknown."""
 
 QPOS, QVEL = f"{layout.INFOS}/qpos", f"{layout.INFOS}/qvel"
 _PROBED = 20
 
 
 def replayer(env: Any, dataset: Dataset, rows: Array) -> Replayer:
-    """How to put ``env`` into the states before some rows.
+    """Return a function that puts ``env`` into the states before some rows.
 
-    Recorded ``infos/qpos`` and ``infos/qvel`` come first, where they are the state before their row's action, as D4RL
-    keeps them, or after it, as a step's info tells it; which of the two, their observations show.
+    Recorded ``infos/qpos`` and ``infos/qvel`` are preferred. They may be the state before the row's action, as in D4RL,
+    or after it, as in a step's info. The observations show which.
 
     Args:
         env: an environment without wrappers that was reset.
@@ -33,7 +33,7 @@ def replayer(env: Any, dataset: Dataset, rows: Array) -> Replayer:
         rows: ``[N]`` ascending row numbers.
 
     Raises:
-        UsageError: the environment's state cannot be set, or neither observations nor infos tell it.
+        UsageError: the environment's state cannot be set, or neither observations nor infos give it.
     """
     if not isinstance(dataset.spec.observation_space, BoxSpace):
         raise UsageError("only Box observations can be compared with a replay: leave --env out")

@@ -1,4 +1,4 @@
-"""Putting an environment into the state that an observation was made in."""
+"""Set an environment's state from an observation or a recorded state."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     import gymnasium
 
 ObservedState: TypeAlias = Callable[[Array], bool]
-"""Sets the state that an observation tells; False where the observation does not tell it."""
+"""Sets the state of an observation. False where the observation does not give it."""
 
 _PROBE = 50.0
-"""A speed beyond what any environment shows unclipped, to find out whether it clips."""
+"""A speed larger than any in an observation, to find out whether the environment clips speeds."""
 
 
 def bare(env: gymnasium.Env[Any, Any], task: str) -> Any:
-    """The environment below the wrappers that only count steps.
+    """Return the environment below the wrappers that only count steps.
 
     Args:
         env: the environment.
-        task: who asks, for the message.
+        task: the caller's name in the message.
 
     Raises:
         UsageError: another wrapper would be bypassed.
@@ -43,18 +43,18 @@ def bare(env: gymnasium.Env[Any, Any], task: str) -> Any:
 
 
 def is_mujoco(env: Any) -> bool:
-    """Whether an environment without wrappers is one of Gymnasium's kind for MuJoCo."""
+    """Return True for an environment of Gymnasium's MuJoCo kind, without wrappers."""
     return all(hasattr(env, name) for name in ("set_state", "_get_obs", "model", "init_qpos", "init_qvel"))
 
 
 def observed_state(env: Any) -> ObservedState | None:
-    """How to put an environment without wrappers into an observation's state; None where that is not known.
+    """Return a function that sets the state from an observation; None for environments of another kind.
 
-    In Gymnasium's MuJoCo environments the observation begins with ``qpos``, without the first entries (the place
-    along the track, which changes nothing and is set to zero), and ``qvel``, which some of them clip.
+    In Gymnasium's MuJoCo environments the observation begins with ``qpos`` and ``qvel``. The first entries of
+    ``qpos`` are left out: the position along the track, which does not matter and is set to zero. Some clip ``qvel``.
 
     Args:
-        env: the environment; it must have been reset, and its state is overwritten.
+        env: an environment without wrappers that was reset. Its state is overwritten.
     """
     from gymnasium.envs import classic_control as classic
 
@@ -95,7 +95,7 @@ def _mujoco(env: Any) -> ObservedState | None:
     def set_state(observation: Array) -> bool:
         qpos = np.append(np.zeros(skipped), observation[:positions])
         qvel = observation[positions : positions + speeds].astype(np.float64)
-        # At the limit the true speed is not known.
+        # A clipped speed hides the true one.
         if limit < _PROBE and (np.abs(qvel) >= limit).any():
             return False
         env.set_state(qpos, qvel)
@@ -105,7 +105,7 @@ def _mujoco(env: Any) -> ObservedState | None:
 
 
 def _skipped_positions(env: Any) -> int | None:
-    """How many entries of ``qpos`` the observation leaves out; None where it is not made of ``qpos`` and ``qvel``."""
+    """Return how many entries of ``qpos`` the observation leaves out; None where it does not begin with both."""
     rng = np.random.default_rng(0)
     qpos = env.init_qpos + rng.uniform(-0.01, 0.01, env.model.nq)
     qvel = rng.uniform(-0.01, 0.01, env.model.nv)
@@ -121,7 +121,7 @@ def _skipped_positions(env: Any) -> int | None:
 
 
 def recorded_state(env: Any) -> Callable[[Array, Array], bool] | None:
-    """How to put a MuJoCo environment without wrappers into a recorded ``(qpos, qvel)``; None for other kinds."""
+    """Return a function that sets a recorded ``(qpos, qvel)`` in MuJoCo; None for environments of another kind."""
     if not is_mujoco(env):
         return None
 

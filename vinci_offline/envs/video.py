@@ -1,4 +1,4 @@
-"""Films of episodes, through Gymnasium's own recorder."""
+"""Films of episodes, made by Gymnasium's recorder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import gymnasium
 
 FILMED = 3
-"""How many episodes are filmed: the first ones."""
+"""The number of episodes that are filmed: the first ones."""
 
 FILM_KWARGS = {"render_mode": "rgb_array"}
-"""What `gymnasium.make` is given for an environment that is filmed."""
+"""Keyword arguments of `gymnasium.make` for an environment that is filmed."""
 
 
 def check_video(folder: Path) -> None:
     """Check that films can be written to ``folder``.
 
     Raises:
-        UsageError: moviepy is missing, or the folder holds something.
+        UsageError: moviepy is missing, or the folder is not empty.
     """
     if importlib.util.find_spec("moviepy") is None:
         raise UsageError("recording a video needs moviepy; run: pip install 'vinci-offline[video]'")
@@ -32,10 +32,10 @@ def check_video(folder: Path) -> None:
 
 
 def check_renders(env: gymnasium.Env[Any, Any]) -> None:
-    """Check that an environment draws itself.
+    """Check that an environment can be drawn.
 
     Raises:
-        UsageError: it cannot, or what it draws with is not installed.
+        UsageError: it cannot be drawn, or a package for drawing is missing.
     """
     import gymnasium
 
@@ -51,11 +51,11 @@ def check_renders(env: gymnasium.Env[Any, Any]) -> None:
 
 
 def filmed(env: gymnasium.Env[Any, Any], folder: Path, episode: int) -> gymnasium.Env[Any, Any]:
-    """The environment; its next episode is filmed to a file named ``episode-000-…`` after its number."""
+    """Wrap an environment to film its next episode to a file named ``episode-000-…`` after its number."""
     from gymnasium.wrappers import RecordVideo
 
     with warnings.catch_warnings():
-        # The folder was empty before the first of the films: none overwrites another.
+        # Gymnasium warns of a folder with films; ours was empty at the start, so nothing is overwritten.
         warnings.simplefilter("ignore")
         return RecordVideo(
             env,

@@ -1,4 +1,4 @@
-"""An environment that offers its spaces as Keras inputs."""
+"""An environment with Keras inputs for its spaces."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class EnvWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):  # type: ignore[misc]
-    """A Gymnasium environment to build Keras networks on; it steps as the environment does.
+    """A Gymnasium environment to build Keras networks on. It steps like the environment.
 
     A functional critic starts from `state` and `action`; a Sequential actor from `state_space_dim` and
-    `action_space_dim`. Networks so built go into any agent that has such a network::
+    `action_space_dim`. Such networks fit any agent that has a network of that kind::
 
         env = EnvWrapper("Pendulum-v1")
         features = keras.layers.Concatenate()([env.state, env.action])
         value = keras.layers.Dense(1)(keras.layers.Dense(64, activation="relu")(features))
         critic = keras.Model([env.state, env.action], value)
 
-    Keras is imported when an input is first asked for, and the environment's spaces are never changed.
+    Keras is imported at the first access of an input. The environment's spaces never change.
 
     Args:
         env: a Gymnasium id, ``module:EnvId``, ``module:Class``, an `EnvironmentSpec`, or an environment.
@@ -45,12 +45,12 @@ class EnvWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):  # type: ignore[misc]
 
     @property
     def environment_spec(self) -> EnvironmentSpec:
-        """The environment as a dataset remembers it."""
+        """The description of the environment that a dataset keeps."""
         return self._environment_spec
 
     @property
     def spec_json(self) -> str:
-        """The same as one line of JSON."""
+        """The description as one line of JSON."""
         return self._environment_spec.to_json()
 
     @property

@@ -1,1 +1,1 @@
-"""Policies: the contract, and the kinds that collect and evaluate know."""
+"""Policies: their contract, and the kinds that collect and evaluate take."""

@@ -1,4 +1,4 @@
-"""Log densities of actions in NumPy: what a behaviour policy's choice was worth."""
+"""Log densities of actions under a behaviour policy, in NumPy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def clipped_gaussian_log_prob(action: Array, mean: Array, std: Array, low: Array, high: Array) -> FloatArray:
-    """Log likelihood of actions drawn from a diagonal Gaussian and then clipped to bounds.
+    """Return the log likelihood of actions drawn from a diagonal Gaussian and then clipped to bounds.
 
-    Clipping piles the tails up at the bounds: the distribution has a density between them and an atom on
-    each. The likelihood is with respect to that mixed measure (a censored, or Tobit, likelihood: Tobin,
-    1958): a dimension strictly inside gives its log density, one at a bound the log of the mass beyond it.
-    Ratios of such likelihoods under two policies are the importance weights of what the environment received.
+    Clipping moves the tails to the bounds: the distribution has a density between the bounds and an atom on each.
+    The likelihood is with respect to that mixed measure (a censored, or Tobit, likelihood: Tobin, 1958). A dimension
+    strictly inside gives its log density, a dimension at a bound the log of the mass beyond it. Ratios of such
+    likelihoods under two policies are importance weights.
 
     Args:
         action: ``[L, ...]`` clipped actions.
@@ -44,10 +44,10 @@ def clipped_gaussian_log_prob(action: Array, mean: Array, std: Array, low: Array
 
 
 def squashed_gaussian_log_prob(raw: Array, mean: Array, std: Array, low: Array, high: Array) -> FloatArray:
-    """Log density of ``low + (tanh(raw) + 1) (high - low) / 2`` where ``raw`` is a diagonal Gaussian.
+    """Return the log density of ``low + (tanh(raw) + 1) (high - low) / 2`` where ``raw`` is a diagonal Gaussian.
 
-    Haarnoja et al. (2018), https://arxiv.org/abs/1801.01290, equation 21, with the scale of the bounds; as
-    ``log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u))``, which does not cancel where tanh saturates.
+    Haarnoja et al. (2018), https://arxiv.org/abs/1801.01290, equation 21, with the scale of the bounds. The form
+    ``log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u))`` keeps its precision where tanh saturates.
 
     Args:
         raw: ``[L, ...]`` draws before squashing.
@@ -68,10 +68,10 @@ def squashed_gaussian_log_prob(raw: Array, mean: Array, std: Array, low: Array, 
 
 
 def log_tail(z: Array) -> FloatArray:
-    """``log P(X > z)`` of a standard normal X, elementwise, accurate far into the tail.
+    """Return ``log P(X > z)`` of a standard normal X, elementwise, accurate far into the tail.
 
-    `math.erfc` underflows beyond z = 37; from z = 30 the asymptotic series of Mills' ratio takes over, whose
-    first terms are exact to double precision there (Abramowitz and Stegun, 26.2.12).
+    `math.erfc` underflows beyond z = 37. From z = 30 on this is the asymptotic series of Mills' ratio, whose first
+    terms have double precision there (Abramowitz and Stegun, 26.2.12).
     """
     z = np.asarray(z, np.float64)
     near = np.minimum(z, 30.0)
@@ -86,7 +86,7 @@ def log_tail(z: Array) -> FloatArray:
 
 
 def log_softmax(logits: Array) -> FloatArray:
-    """``[L, n]`` logits to ``[L, n]`` log probabilities, float64."""
+    """Turn ``[L, n]`` logits into ``[L, n]`` log probabilities, float64."""
     shifted = np.asarray(logits, np.float64)
     shifted = shifted - shifted.max(axis=-1, keepdims=True)
     result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -14,7 +14,8 @@ from vinci_offline.policies.keras_policy import KerasPolicy
 from vinci_offline.policies.onnx_policy import OnnxPolicy, check_onnx
 from vinci_offline.policies.policy import Policy
 from vinci_offline.policies.random_policy import RandomPolicy
-from vinci_offline.policies.sb3_policy import Sb3Name, Sb3Policy
+from vinci_offline.policies.sb3_files import Sb3Name
+from vinci_offline.policies.sb3_policy import Sb3Policy
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec
 

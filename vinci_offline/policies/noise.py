@@ -1,4 +1,4 @@
-"""Exploration noise on a policy's actions, constant or annealed over the collection."""
+"""Exploration noise on a policy's actions, constant or annealed over a collection."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ _FORMS = "none, gaussian:SIGMA, ou:THETA:SIGMA, epsilon:E or sample (annealed: g
 
 @dataclass(frozen=True)
 class Noise:
-    """What the user asked for with ``--noise``.
+    """The noise that ``--noise`` names.
 
     Attributes:
-        kind: ``gaussian`` adds independent normal noise; ``ou`` the correlated noise of an Ornstein-Uhlenbeck
-            process; ``epsilon`` takes a random action with that probability; ``sample`` samples the policy's
-            own distribution; ``none`` adds nothing.
-        level: sigma or epsilon at the start of the collection. Sigma counts in half ranges of each bounded
-            action dimension (0.1 is 10 % of the way from the middle to a bound), in raw units where there are
-            no bounds.
-        final_level: the same at its end; between them it changes linearly.
-        theta: the rate, a step, at which Ornstein-Uhlenbeck noise returns to zero.
+        kind: ``gaussian`` adds independent normal noise; ``ou`` adds the correlated noise of an Ornstein-Uhlenbeck
+            process; ``epsilon`` takes a random action with that probability; ``sample`` samples the policy's own
+            distribution; ``none`` adds nothing.
+        level: sigma or epsilon at the start of the collection. Sigma counts in half ranges of a bounded action
+            dimension (0.1 is 10 % of the way from the middle to a bound), and in raw units without bounds.
+        final_level: sigma or epsilon at the end. The level changes linearly.
+        theta: the rate a step at which Ornstein-Uhlenbeck noise returns to zero.
     """
 
     kind: Kind = "none"
@@ -73,15 +72,15 @@ class Noise:
 
     @property
     def annealed(self) -> bool:
-        """Whether the level changes."""
+        """True where the level changes."""
         return self.level != self.final_level
 
     def at(self, progress: float) -> float:
-        """The level when a fraction ``progress`` of the collection is done."""
+        """Return the level when a fraction ``progress`` of the collection is done."""
         return self.level + (self.final_level - self.level) * progress
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Raise a UsageError where this noise does not fit the environment's actions."""
+        """Raise a UsageError where the noise does not fit the environment's actions."""
         if self.kind in ("gaussian", "ou") and is_countable(spec.action_space):
             raise UsageError(
                 f"{self.kind} noise needs continuous actions, and {spec.id or 'the environment'} "
@@ -90,12 +89,11 @@ class Noise:
 
 
 class LaneNoise:
-    """The noise of a group of lanes; every draw comes from the lane's own episode generator.
+    """The noise of a group of lanes. Each draw comes from the generator of the lane's episode.
 
     Ornstein-Uhlenbeck noise solves ``dx = -theta x dt + sigma dW`` exactly at steps of one:
-    ``x' = x exp(-theta) + sigma sqrt((1 - exp(-2 theta)) / (2 theta)) n`` with n standard normal and x = 0
-    when an episode starts; its stationary deviation is ``sigma / sqrt(2 theta)`` (Uhlenbeck and Ornstein,
-    1930).
+    ``x' = x exp(-theta) + sigma sqrt((1 - exp(-2 theta)) / (2 theta)) n`` with n standard normal, and x = 0 when an
+    episode starts. Its stationary deviation is ``sigma / sqrt(2 theta)`` (Uhlenbeck and Ornstein, 1930).
     """
 
     def __init__(self, noise: Noise, spec: EnvironmentSpec, lanes: int) -> None:
@@ -111,20 +109,20 @@ class LaneNoise:
         self._random = RandomPolicy(spec) if noise.kind == "epsilon" else None
 
     def begin(self, lane: int, progress: float) -> None:
-        """A lane starts an episode at a fraction ``progress`` of the collection."""
+        """Start an episode in a lane, at a fraction ``progress`` of the collection."""
         self._levels[lane] = self._noise.at(progress)
         if self._noise.kind == "ou":
             self._state[lane] = 0
 
     def apply(self, decision: Decision, rngs: Sequence[np.random.Generator], deterministic: bool) -> Decision:
-        """Disturb the actions; the result is clipped to the bounds.
+        """Add the noise to the actions, and clip them to the bounds.
 
         Args:
-            decision: what the policy chose.
+            decision: the policy's actions.
             rngs: a generator a lane.
-            deterministic: whether the policy's actions depend on the observation alone. Only then has a
-                disturbed action a known density: normal noise as `clipped_gaussian_log_prob` has it, epsilon
-                the mixture. Ornstein-Uhlenbeck noise has none, since it depends on the steps before.
+            deterministic: True where the policy's actions depend on the observation alone. Only then does an action
+                with noise have a known density: `clipped_gaussian_log_prob` for normal noise, the mixture for
+                epsilon. Ornstein-Uhlenbeck noise has none, because it depends on earlier steps.
         """
         if self._noise.kind == "gaussian":
             return self._gaussian(decision.actions, rngs, deterministic)
@@ -141,7 +139,7 @@ class LaneNoise:
         actions = to_actions(means + std * self._normal(rngs), space)
         if not deterministic:
             return Decision(actions, None)
-        # Without noise there is no density: not a number, which says so for these lanes alone.
+        # A lane without noise has no density. NaN says so for that lane alone.
         known = np.where(self._spread(np.ones(len(means))) > 0, std, 1.0)
         known[self._levels == 0] = np.nan
         return Decision(actions, clipped_gaussian_log_prob(actions, means, known, space.low, space.high))
@@ -174,7 +172,7 @@ class LaneNoise:
         return np.stack([rng.standard_normal(self._scale.shape) for rng in rngs])
 
     def _spread(self, levels: FloatArray) -> FloatArray:
-        """``[L, ...]`` levels in the units of the actions."""
+        """Return ``[L, ...]`` levels in the units of the actions."""
         result: FloatArray = levels.reshape(-1, *([1] * self._scale.ndim)) * self._scale
         return result
 

@@ -1,4 +1,4 @@
-"""ONNX models as policies, run by onnxruntime."""
+"""Policies from ONNX models, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DTYPES = {
 
 
 def check_onnx(path: Path) -> None:
-    """Refuse an ONNX policy whose file or runtime is missing.
+    """Check that an ONNX policy's file and its runtime are there.
 
     Raises:
         VinciError: the file does not exist.
@@ -49,8 +49,8 @@ def check_onnx(path: Path) -> None:
 class OnnxPolicy(Policy):
     """An ONNX model from raw observations ``[B, ...]`` to environment actions, on one thread of the CPU.
 
-    The first output is taken: ``[B, A]`` for a Box; for Discrete ``[B]`` integers, or ``[B, n]`` scores of which
-    the largest is taken. Dict observations go to the inputs of their names. A model whose batch size is fixed at
+    The first output counts: ``[B, A]`` for a Box; for Discrete ``[B]`` integers, or ``[B, n]`` scores of which the
+    largest is taken. Dict observations go to the inputs named after their keys. A model with a fixed batch size of
     one is called once a lane.
 
     Args:
@@ -58,7 +58,7 @@ class OnnxPolicy(Policy):
         spec: the environment that it will act in.
 
     Raises:
-        VinciError: the file is missing, damaged, or no ONNX model.
+        VinciError: the file is missing or damaged, or is no ONNX model.
         SpecError: its inputs or its output do not fit the environment.
         UsageError: onnxruntime is not installed.
     """
@@ -104,7 +104,7 @@ class OnnxPolicy(Policy):
             raise VinciError(f"{self._path} failed on an observation ({describe(error)})") from error
 
     def _check_output(self, spec: EnvironmentSpec) -> None:
-        """Run it on an observation of zeros: a declared shape may be unknown."""
+        """Check the output for an observation of zeros, because the model may not declare its shape."""
         space = spec.observation_space
         zeros: Any = (
             {key: _zeros(part) for key, part in space.spaces.items()}
@@ -128,7 +128,7 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # Lanes and workers are the parallelism; more threads would fight over the cores.
+    # Lanes and workers already use the cores; more threads would compete with them.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
@@ -142,7 +142,7 @@ def _session(path: Path) -> Any:
 
 
 def _inputs(path: Path, session: Any, spec: EnvironmentSpec) -> dict[str, Any]:
-    """The model's input for each part of an observation (one of no name where it is not a Dict)."""
+    """Return the model's input for each key of a Dict observation; under an empty name for other observations."""
     space = spec.observation_space
     nodes = session.get_inputs()
     parts = dict(space.spaces) if isinstance(space, DictSpace) else {"": space}

@@ -1,4 +1,4 @@
-"""Drawing actions from a policy's distribution, each lane from its own generator."""
+"""Samples of a policy's distribution. Each lane draws from its own generator."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def sample_categorical(logits: Array, space: DiscreteSpace, rngs: Sequence[np.ra
 def _standard(
     mean: Array, std: Array, space: BoxSpace, rngs: Sequence[np.random.Generator]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean and deviation in float64 of the actions' shape, and a standard normal draw a lane."""
+    """Return mean and deviation as float64 of the actions' shape, and a standard normal draw a lane."""
     shape = (len(rngs), *space.shape)
     draws = np.stack([rng.standard_normal(space.shape) for rng in rngs])
     return np.asarray(mean, np.float64).reshape(shape), np.asarray(std, np.float64).reshape(shape), draws

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole training state in one NumPy archive, published in one step."""
+"""Checkpoints: the whole training state in one NumPy archive, published whole."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Checkpoint:
         step: the last global step taken.
         trained: steps taken by each role so far, ``{"critic": …, "actor": …}``.
         state: every variable's value by name.
-        standings: the best scores so far by what they score, as JSON values.
+        standings: the best scores so far by the name of the score, as JSON values.
     """
 
     step: int
@@ -37,10 +37,10 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint and drop all but the newest two: a damaged last one still leaves one to go on from.
+    """Write a checkpoint and delete all but the newest two. If the last is damaged, one is left to resume from.
 
     Raises:
-        VinciError: the disk is full; earlier checkpoints stay.
+        VinciError: the disk is full. Earlier checkpoints stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{checkpoint.step:010d}.npz"
@@ -58,10 +58,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def replace_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint that is the folder's only one: whatever its step, the others go once it is there.
+    """Write a checkpoint, then delete all others of the folder, later steps too.
 
     Raises:
-        VinciError: the disk is full; the earlier checkpoint stays.
+        VinciError: the disk is full. The earlier checkpoint stays.
     """
     path = save_checkpoint(folder, checkpoint)
     for old in folder.glob("step-*.npz"):
@@ -71,10 +71,10 @@ def replace_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest readable checkpoint, or None where there is none at all.
+    """Read the newest checkpoint that is not damaged; None where there is no checkpoint.
 
     Raises:
-        VinciError: there are checkpoints, and none can be read.
+        VinciError: all checkpoints are damaged.
     """
     paths = sorted(folder.glob("step-*.npz"), reverse=True)
     for path in paths:
@@ -88,7 +88,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _load(path: Path) -> Checkpoint:
-    # Opened here, since np.load leaves the file open where it is damaged.
+    # Opened here, because np.load leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         meta = json.loads(str(archive[_META]))
         state = {name: archive[name] for name in archive.files if name != _META}

@@ -1,1 +1,1 @@
-"""Recording a policy in an environment into a dataset."""
+"""Collection: record policies in an environment to a dataset."""

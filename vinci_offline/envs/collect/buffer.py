@@ -1,4 +1,4 @@
-"""One episode while it is recorded: buffers that grow, and the columns they become."""
+"""Recording of one episode: growing buffers that become columns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _NO_DENSITY = np.float32(np.nan)
 
 
 class EpisodeBuffer:
-    """Records one episode after another into the same preallocated arrays.
+    """Buffers of one lane. Each episode uses the same preallocated arrays.
 
     Args:
         spec: the environment.
-        record_infos: keys of the step's info to record; numbers or arrays of numbers.
-        float64: keep float64 values; otherwise float32.
+        record_infos: keys of the step's info to record: numbers or arrays of numbers.
+        float64: keep float64 values. Otherwise they become float32.
     """
 
     def __init__(
@@ -31,11 +31,11 @@ class EpisodeBuffer:
         self._float = np.dtype(np.float64 if float64 else np.float32)
         capacity = min(spec.max_episode_steps or 1024, 1024) + 1
         space = spec.observation_space
-        # Where an observation has each of its parts; None where it is the only one.
+        # The index of each part in an observation; None for observations of one part.
         self._places = tuple(space.places.items()) if isinstance(space, DictSpace) else None
         parts = space.spaces if isinstance(space, DictSpace) else {"": space}
         self._observations = {key: _buffer(part, capacity, float64) for key, part in parts.items()}
-        # The only part of a Box or Discrete space: one look-up less a step.
+        # The only part of a Box or Discrete space, kept to save a look-up a step.
         self._observation = next(iter(self._observations.values()))
         self._actions = _buffer(spec.action_space, capacity, float64)
         self._space = space
@@ -57,7 +57,7 @@ class EpisodeBuffer:
         reward: Any,
         info: Mapping[str, Any],
     ) -> int:
-        """Record a step: the action, its log density, where it led. Returns the length so far."""
+        """Record a step: the action, its log density, and the outcome. Return the length so far."""
         row = self.length
         self.length = length = row + 1
         if length >= self._capacity:
@@ -74,7 +74,7 @@ class EpisodeBuffer:
         return length
 
     def finish(self, terminated: bool, truncated: bool) -> Columns:
-        """The episode's columns; an end that is neither is the end of recording, which is a timeout."""
+        """Return the episode's columns. Neither flag means the end of recording, which counts as a timeout."""
         length = self.length
         columns: Columns = {}
         for key, values in self._observations.items():
@@ -112,7 +112,7 @@ class EpisodeBuffer:
         self._observation = next(iter(self._observations.values()))
 
     def _check(self, observation: Any) -> None:
-        """NumPy would broadcast a smaller observation into its row without a word."""
+        """Refuse an observation of another shape: NumPy would broadcast a smaller one into its row."""
         parts = [(self._observation, observation)]
         if self._places is not None:
             parts = [(self._observations[key], observation[place]) for key, place in self._places]
@@ -130,7 +130,7 @@ class EpisodeBuffer:
                     f"the environment's info has no {key!r} at step {self.length} of an episode; "
                     f"it has: {', '.join(info) or 'nothing'}"
                 )
-            # A copy: an environment may write its next value into the same array.
+            # A copy, because an environment may write its next value into the same array.
             rows.append(np.array(info[key]))
 
     def _info_column(self, key: str, rows: list[Any]) -> Array:

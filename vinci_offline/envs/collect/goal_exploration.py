@@ -1,4 +1,4 @@
-"""Goal exploration: policies found by reaching for outcomes rather than for rewards."""
+"""Goal exploration: policies that reach for outcomes instead of rewards."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Descriptor: TypeAlias = Callable[..., Any]
 """``observations -> outcome`` or ``(observations, actions) -> outcome`` of one episode."""
 
 _BOOTSTRAP = 10
-"""Random policies before goals are set; as many as the paper's code takes on MountainCarContinuous."""
+"""Random policies before the first goal; the paper's code takes as many on MountainCarContinuous."""
 _PERTURBATION = 0.2
-"""Standard deviation of a parameter's perturbation, a tenth of the width of [-1, 1], as in that code."""
+"""Standard deviation of a parameter's perturbation: a tenth of the width of [-1, 1], as in that code."""
 _BEYOND = 0.1
-"""How far past the outcomes reached so far goals may lie, in widths of their range."""
+"""Distance of goals beyond the outcomes reached so far, in widths of their range."""
 _MOST_INPUTS = 1024
 _GOAL = "achieved_goal"
 
@@ -51,11 +51,11 @@ class GoalExploration(HistoryPolicy):
 
     Policies are linear in the observation, with a bias: ``tanh(W x + b)`` scaled to the bounds of a Box, the
     largest score for Discrete. Bounded dimensions of the observation are scaled to [-1, 1]; parameters stay in
-    [-1, 1]. The range of goals is not given but that of the outcomes reached so far, a tenth wider on either side,
-    and distances count in widths of that range.
+    [-1, 1]. Unlike the paper's, the range of goals is not given: it is the range of the outcomes reached so far, a
+    tenth wider on each side. Distances count in widths of that range.
 
-    What is known changes only between shards: all episodes of a shard choose among the policies of the shards
-    before it, so that an episode depends on the seed and on those shards alone.
+    Knowledge grows between shards only. All episodes of a shard choose among the policies of earlier shards, so an
+    episode depends on the seed and on those shards alone.
 
     Args:
         spec: the environment.
@@ -91,14 +91,17 @@ class GoalExploration(HistoryPolicy):
 
     @property
     def outcomes(self) -> FloatArray:
-        """``[N, d]``: what the known policies reached."""
+        """``[N, d]`` outcomes of the known policies."""
         return np.array(self._outcomes)
 
     def learn(self, episodes: Iterable[tuple[np.random.Generator, Columns]]) -> None:
-        """Add the policies of a shard's episodes, which were chosen by what is known so far.
+        """Add the policies of a shard's episodes.
+
+        Call this for each shard in order, before any later shard: the policies are drawn again from what was known
+        when the shard was recorded.
 
         Args:
-            episodes: each episode's generator as it was at its start, and its columns.
+            episodes: for each episode its generator as at its start, and its columns.
         """
         added = [(self.draw(rng), self._outcome(columns)) for rng, columns in episodes]
         for parameters, outcome in added:
@@ -111,7 +114,7 @@ class GoalExploration(HistoryPolicy):
             self._outcomes.append(outcome)
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
-        """The ``[P]`` parameters of an episode, from its generator and what is known."""
+        """Draw the ``[P]`` parameters of an episode from its generator and the known outcomes."""
         if len(self._outcomes) < _BOOTSTRAP:
             return rng.uniform(-1, 1, self.size)
         known = self.outcomes
@@ -123,7 +126,7 @@ class GoalExploration(HistoryPolicy):
         return np.clip(moved, -1, 1)
 
     def reset(self, lanes: Sequence[int]) -> None:
-        """Episodes start in these lanes, each with parameters of its own."""
+        """Give these lanes new parameters at their next action."""
         self._starting.update(int(lane) for lane in lanes)
 
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
@@ -135,7 +138,7 @@ class GoalExploration(HistoryPolicy):
         self._starting.clear()
         inputs = self._scaled(observations, len(rngs))
         weights = self._parameters.reshape(len(rngs), self._inputs + 1, self._outputs)
-        # Lane by lane, as a batched product may round differently with the number of lanes.
+        # Lane by lane: a batched product may round differently for another number of lanes.
         scores = np.stack([x @ w[:-1] + w[-1] for x, w in zip(inputs, weights, strict=True)])
         if isinstance(self._space, DiscreteSpace):
             return Decision(scores.argmax(axis=1) + self._space.start, None)
@@ -157,7 +160,7 @@ class GoalExploration(HistoryPolicy):
             box = _box(part)
             flat = np.asarray(values, np.float64).reshape(lanes, -1)
             low, high = box.low.astype(np.float64).reshape(-1), box.high.astype(np.float64).reshape(-1)
-            # float32's largest number stands for no bound in some environments.
+            # Some environments write the largest float32 where they have no bound.
             bounded = (low > -1e30) & (high < 1e30) & (high > low)
             middle, half = np.where(bounded, (low + high) / 2, 0), np.where(bounded, (high - low) / 2, 1)
             columns.append((flat - middle) / half)
@@ -193,10 +196,10 @@ class GoalExploration(HistoryPolicy):
 
 
 def default_outcome(observations: FloatArray, actions: Array, space: Space) -> FloatArray:
-    """An episode's outcome where the user names none.
+    """Return an episode's outcome by the default descriptor.
 
-    The largest value and the range of each dimension of the observation, and for a Box the sum over steps of the
-    mean squared action in half ranges. For MountainCarContinuous the paper takes these of the position.
+    It holds the largest value and the range of each dimension of the observation, and for a Box the sum over steps
+    of the mean squared action in half ranges. The paper takes the same for the position of MountainCarContinuous.
 
     Args:
         observations: ``[T + 1, D]``.

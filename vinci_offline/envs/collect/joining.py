@@ -1,4 +1,4 @@
-"""Finished shards become one dataset file."""
+"""Join finished shards to one dataset file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vinci_offline.types import Array, Columns
 def join(job: Job, folder: ShardFolder, writer: DatasetWriter) -> None:
     """Write the shards in order to the dataset, cut at the number of steps asked for."""
     kept = _kept_rows(job, folder)
-    # A policy without a density left not-a-number; the column stays where every row has one.
+    # A policy without a density leaves NaN. Keep the column only if every row has a density.
     known = all(
         not np.isnan(folder.read_one(index, layout.ACTION_LOG_PROBS)[:rows]).any()
         for index, rows in kept.items()
@@ -43,7 +43,7 @@ def _append(writer: DatasetWriter, columns: Columns, episodes: Columns | None) -
 
 
 def _kept_rows(job: Job, folder: ShardFolder) -> dict[int, int]:
-    """How many rows of each shard the dataset takes, in order."""
+    """Return the number of rows that the dataset takes of each shard, in order."""
     kept: dict[int, int] = {}
     left = job.plan.steps
     while job.plan.shard(len(kept)) is not None and left != 0:
@@ -55,7 +55,7 @@ def _kept_rows(job: Job, folder: ShardFolder) -> dict[int, int]:
 
 
 def _episodes(job: Job, first: int, lengths: list[int], rows: int) -> dict[str, Array]:
-    """The entries of consecutive episodes that make up ``rows`` rows, the last one perhaps cut."""
+    """Return the episode table of a shard whose first ``rows`` rows are kept. The last episode may be cut."""
     ends = np.minimum(np.cumsum(lengths), rows)
     starts = np.concatenate([[0], ends[:-1]])
     kept = np.flatnonzero(starts < rows)

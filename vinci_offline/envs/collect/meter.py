@@ -1,4 +1,4 @@
-"""How far a collection is, on standard error while somebody watches."""
+"""Progress of a collection on standard error."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.shards import ShardFolder
 
 Report: TypeAlias = Callable[[int, int], None]
-"""Told the numbers of steps and episodes recorded since the last call."""
+"""Takes the numbers of steps and episodes recorded since the last call."""
 
 
 @contextlib.contextmanager
 def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: bool) -> Iterator[Report]:
-    """Show steps, steps a second and the time left; nothing where standard error is not a terminal.
+    """Show steps, steps a second and the time left. Show nothing where standard error is not a terminal.
 
     Args:
         job: the collection.
-        folder: where its shards are.
-        finished: the rows of the shards that an earlier run recorded.
-        show: False never shows anything.
+        folder: the folder of its shards.
+        finished: the rows of each shard that an earlier run recorded.
+        show: False shows nothing.
     """
     if not (show and sys.stderr.isatty()):
         yield lambda steps, episodes: None
@@ -56,7 +56,7 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
             recorded[0] += new_steps
             done = steps + recorded[0]
             rate = recorded[0] / state.elapsed if state.elapsed else 0.0
-            # Shards recorded ahead may pass the end, where the dataset will be cut.
+            # Workers record ahead: their shards may pass the end of the dataset.
             shown = done if job.plan.steps is None else min(done, job.plan.steps)
             bars.update(task, steps=shown, rate=rate)
 

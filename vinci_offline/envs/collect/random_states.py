@@ -1,17 +1,14 @@
-"""Uniform states and actions, one step at a time, for environments whose state can be set.
+"""Random-state collection: uniform states and actions, one step at a time, where the state can be set.
 
-What Vinci called random-state collection: every row starts somewhere else, so the data covers the state space
-evenly however hard it is to reach. The ranges are those of the observation space or of the physics where they
-are finite:
+Each row starts from a state of its own. So the data covers the state space evenly, even where acting seldom leads.
+States are uniform in these ranges:
 
-| environment | state |
-| --- | --- |
-| CartPole | position and angle up to the limits at which an episode ends, velocities in [-3, 3] |
-| MountainCar, MountainCarContinuous | position from the left wall to the goal, velocity up to the top speed |
-| Pendulum | angle in [-pi, pi], angular velocity in [-8, 8] |
-| Acrobot | angles in [-pi, pi], angular velocities up to their maxima, below the goal line |
-| MuJoCo | joints within their limits; a joint without limits, the initial position ± 0.5 (a free or ball
-joint's | |  | quaternion is perturbed so and normalised); velocities, the initial ones ± 3 |
+- CartPole: position and angle up to the limits that end an episode; velocities in [-3, 3].
+- MountainCar, MountainCarContinuous: position from the left wall to the goal; velocity up to the top speed.
+- Pendulum: angle in [-pi, pi]; angular velocity in [-8, 8].
+- Acrobot: angles in [-pi, pi], below the goal line; angular velocities up to their maxima.
+- MuJoCo: joints within their limits. A joint without limits is within 0.5 of its initial position; so is each
+  number of a free or ball joint's quaternion, which is then normalised. Velocities are within 3 of the initial ones.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     import gymnasium
 
 SetState = Callable[[np.random.Generator], Any]
-"""Puts the environment into a random state that is not terminal and returns its observation."""
+"""Puts the environment into a random state that is not terminal, and returns the observation."""
 
 _SPEED = 3.0
 _QVEL_SPREAD = 3.0
@@ -42,11 +39,11 @@ _REPORT_ROWS = 256
 
 
 class StateSampler:
-    """Draws transitions from uniform states under uniform actions.
+    """A source of transitions from uniform states under uniform actions.
 
     Args:
-        env: the environment; its state is overwritten at each row.
-        spec: its spaces.
+        env: the environment. Each row overwrites its state.
+        spec: its description.
         seed: the collection's seed.
         float64: keep float64 values.
 
@@ -64,17 +61,23 @@ class StateSampler:
         self._seed = seed
 
     def sample(self, block: int, rows: int, tell: Callable[[int], None] = lambda _: None) -> Columns:
-        """Draw the first ``rows`` rows of a block, which depends on the seed and its number alone.
+        """Draw the first ``rows`` rows of a block.
 
-        Every row ends its own recording: ``timeouts`` is set unless the step terminated.
+        A block depends on the seed and its number alone. Each row stands alone: ``timeouts`` is set unless the step
+        terminated.
+
+        Args:
+            block: the number of the block.
+            rows: how many of its rows to draw.
+            tell: called with the number of rows drawn since the last call.
         """
-        # Whatever an earlier block left behind (MuJoCo warm-starts its solver) must not reach this one.
+        # An earlier block must not affect this one: MuJoCo warm-starts its solver from the last state.
         self._env.reset(seed=CollectionSeeds(self._seed).start(block))
         rng = np.random.default_rng(np.random.SeedSequence((self._seed, block, 2)))
         step = self._env.unwrapped.step
         parts: list[Columns] = []
         for first in range(0, rows, _REPORT_ROWS):
-            # Whole draws, so that a shorter block begins like a longer one.
+            # Always draw the full number: a shorter block must begin like a longer one.
             actions, log_probs = self._policy.block(rng, _REPORT_ROWS)
             assert log_probs is not None
             for action, log_prob in list(zip(actions, log_probs, strict=True))[: rows - first]:
@@ -87,10 +90,10 @@ class StateSampler:
 
 
 def state_setter(env: gymnasium.Env[Any, Any]) -> SetState:
-    """How to put an environment into a random state.
+    """Return a function that puts the environment into a random state.
 
     Raises:
-        UsageError: that is not known for this environment, or it has wrappers that would be bypassed.
+        UsageError: the environment's kind is unknown, or it has wrappers that setting the state would bypass.
     """
     from gymnasium.envs import classic_control as classic
 
@@ -173,7 +176,7 @@ def _mujoco(env: Any) -> SetState:
 
 
 def _qpos_ranges(model: Any, init_qpos: Array) -> tuple[Array, Array, list[slice]]:
-    """Bounds of each coordinate, and where the unit quaternions are."""
+    """Return the bounds of each coordinate, and the slices of unit quaternions."""
     import mujoco
 
     low, high = init_qpos - _QPOS_SPREAD, init_qpos + _QPOS_SPREAD

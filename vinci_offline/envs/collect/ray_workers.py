@@ -1,4 +1,4 @@
-"""Recording shards by the workers of a Ray cluster: the same map over shards, and so the same bytes."""
+"""Recording shards with the workers of a Ray cluster. Shards are the same, so the data is the same."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from vinci_offline.types import Columns
 
 
 def record_on_ray(job: Job, folder: ShardFolder, ledger: Ledger, workers: int, report: Report) -> None:
-    """Record what is missing in Ray's workers; shards come back through its object store and are published here.
+    """Record the missing shards in Ray's workers. Shards come back through its object store and are published here.
 
-    A worker that dies is started again and its shard recorded anew, which gives the same shard. A cluster that is
-    connected already is used, then the one that ``RAY_ADDRESS`` names; otherwise one is started on this machine for as
-    long as it takes. Each worker must find the environment's and the policies' modules and files where this process
-    finds them.
+    Ray restarts a worker that dies, and the worker records its shard again, with the same result. A cluster that is
+    already connected is used; then the cluster that ``RAY_ADDRESS`` names; otherwise one is started on this machine
+    and stopped at the end. Each worker must find the modules and files of the environment and the policies under the
+    same paths as this process.
 
     Raises:
         UsageError: Ray is not installed, or the job cannot be sent to another process.
-        VinciError: a worker failed for good; finished shards stay.
+        VinciError: a worker failed for good. Finished shards stay.
     """
     ray = _ray()
     with _cluster(ray, workers):
@@ -53,24 +53,24 @@ def record_on_ray(job: Job, folder: ShardFolder, ledger: Ledger, workers: int, r
                 report(len(columns["rewards"]), len(lengths))
                 idle.append(worker)
         finally:
-            # What they still record lies past the end, or the collection failed.
+            # The dataset is complete, or the collection failed: their shards are not needed.
             for worker in everyone:
                 ray.kill(worker)
 
 
 class _Worker:
-    """What runs in a process of the cluster: environments and policies are made once and kept."""
+    """Recorder in a process of the cluster. It makes environments and policies once and keeps them."""
 
     def __init__(self, job: Job) -> None:
         self._recorder = Recorder(job)
 
     def record(self, index: int, rows_before: int, needed: int | None) -> tuple[Columns, list[int]]:
-        """A shard's columns, and the lengths of its episodes."""
+        """Record a shard. Return its columns and the lengths of its episodes."""
         return self._recorder.record(index, rows_before, needed)
 
 
 def _ray() -> Any:
-    # Ray asks for this in a warning of its own, and does so by itself from the version after next on.
+    # Ray warns until this is set; a later version makes it the default.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -81,7 +81,7 @@ def _ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any, workers: int) -> Iterator[None]:
-    """Ray is connected within; a cluster that was started for it ends with it."""
+    """Connect Ray. A cluster that was started here stops at the end."""
     if ray.is_initialized():
         yield
         return

@@ -1,4 +1,4 @@
-"""Recording one shard: what a worker does, in this process or in another."""
+"""Recording one shard, in this process or in a worker."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _REPORT_SECONDS = 0.1
 
 
 class Recorder:
-    """Records shards of a job; environments and policies are made once and kept.
+    """Recorder of a job's shards. It makes environments and policies once and keeps them.
 
     Attributes:
         index: the shard under way.
-        needed: how many of its rows can matter at most; it may be lowered meanwhile.
+        needed: the most rows of it that the dataset may need. It may be lowered meanwhile.
 
     Args:
         job: the collection.
-        env: an environment that is already made, to be the first lane.
-        report: told the numbers of steps and episodes recorded since it was last told, a few times a second.
-        recall: the columns of an earlier shard and its episodes' lengths; a job whose policies learn from
-            earlier shards needs it.
+        env: an environment that is already made, for the first lane.
+        report: called a few times a second with the steps and episodes recorded since the last call.
+        recall: returns an earlier shard's columns and the lengths of its episodes. Policies that learn from earlier
+            shards need it.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class Recorder:
         """Record a shard.
 
         Args:
-            index: which.
-            rows_before: the rows of all earlier shards as far as they are known.
-            needed: how many rows can matter at most, since the dataset is cut after them: recording stops
-                once the shard's first episodes cover so many. It saves work and never changes what is kept.
+            index: the number of the shard.
+            rows_before: the rows of all earlier shards, as far as they are known.
+            needed: the most rows that the dataset may need of it; None for all. Recording stops once the shard's
+                first episodes cover so many. That saves work and changes no row.
 
         Returns:
-            Its columns, and the lengths of its episodes (empty for random states).
+            Its columns, and the lengths of its episodes (none for random states).
         """
         items = self._job.plan.shard(index)
         assert items is not None
@@ -86,7 +86,7 @@ class Recorder:
         return columns, [len(part[layout.REWARDS]) for part in recorded]
 
     def _episodes(self, episodes: range, rows_before: int) -> list[Columns]:
-        """The shard's episodes in order, up to the one that covers the rows needed."""
+        """Record the shard's episodes in order, up to the one that covers the rows needed."""
         groups = self._groups(episodes, rows_before)
         recorded: list[Columns] = []
         rows = 0
@@ -99,7 +99,7 @@ class Recorder:
                 self._tell(0, episodes=1)
                 continue
             limit = None if self.needed is None else self.needed - rows
-            # Only the group that the next episode in order waits for steps on: none runs ahead in vain.
+            # Advance only the group that holds the next episode: the others would run ahead in vain.
             steps = group.advance(limit)
             cut = None if limit is None else group.cut(episode, limit)
             if cut is not None:
@@ -137,7 +137,7 @@ class Recorder:
         return groups
 
     def _learn_from_earlier(self, index: int) -> None:
-        """Tell exploring policies what the shards before this one reached, each shard once and in order."""
+        """Teach exploring policies the outcomes of earlier shards, each shard once and in order."""
         job, count = self._job, len(self._policies)
         seeds = CollectionSeeds(job.seed)
         explorers = {p: one for p, one in enumerate(self._policies) if isinstance(one, GoalExploration)}

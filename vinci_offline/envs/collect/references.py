@@ -10,7 +10,7 @@ from vinci_offline.envs.collect.goal_exploration import GoalExploration, load_de
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.named import check_policy_name, load_policy
 from vinci_offline.policies.policy import Policy
-from vinci_offline.policies.sb3_policy import Sb3Name
+from vinci_offline.policies.sb3_files import Sb3Name
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec
 

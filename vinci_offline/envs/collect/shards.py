@@ -1,7 +1,7 @@
 """Shards: fixed groups of consecutive episodes, recorded independently and published whole.
 
-What shard k holds follows from the collection's configuration alone. So any number of workers records the
-same data, and a collection that was killed goes on where its last finished shard ended.
+The configuration alone decides the content of shard k. So any number of workers records the same data, and a killed
+collection goes on with the shards that are missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Columns
 
 _MAX_BYTES = 256 * 2**20
-"""What a shard may take in memory."""
+"""Most memory of a shard."""
 _MAX_DOUBLINGS = 4
 _STATE_ROWS = 8192
 """Rows of a random-state shard."""
@@ -35,15 +35,15 @@ _CONFIGURATION = "collection.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """Which episodes (or rows, for random states) each shard holds.
+    """Division of a collection into shards of episodes, or of rows for random states.
 
     Attributes:
         steps: the rows to record, or None.
         episodes: the episodes to record, or None.
-        lanes: environments stepped side by side.
+        lanes: environments stepped together.
         first_size: the size of the first shard.
-        doublings: how often sizes double before they stay the same. Small shards first, so that a short
-            collection wastes little and a long one publishes seldom.
+        doublings: how often the size doubles before it stays. Small shards come first: a short collection wastes
+            little, and a long one publishes seldom.
     """
 
     steps: int | None
@@ -56,10 +56,16 @@ class Plan:
     def of_episodes(
         cls, spec: EnvironmentSpec, *, steps: int | None, episodes: int | None, lanes: int, sequential: bool
     ) -> Plan:
-        """The plan of an episodic collection.
+        """Plan a collection of episodes.
 
-        With a number of steps, no more lanes than whole episodes fit into them: the rest would be thrown
-        away. Where shards are ``sequential``, as each depends on those before it, all have the same size.
+        With ``steps``, the lanes are no more than the whole episodes that fit, because the rest would be thrown away.
+
+        Args:
+            spec: the environment.
+            steps: the rows to record, or None.
+            episodes: the episodes to record, or None.
+            lanes: the most environments stepped together.
+            sequential: each shard depends on those before it. Then all have the same size.
         """
         limit = spec.max_episode_steps
         if steps is not None:
@@ -72,11 +78,11 @@ class Plan:
 
     @classmethod
     def of_states(cls, steps: int) -> Plan:
-        """The plan of a random-state collection."""
+        """Plan a random-state collection."""
         return cls(steps, None, 1, _STATE_ROWS, 0)
 
     def shard(self, index: int) -> range | None:
-        """The episodes (rows, for random states) of a shard; None past the last."""
+        """Return the episodes of a shard (rows, for random states); None past the last shard."""
         grown = min(index, self.doublings)
         first = self.first_size * (2**grown - 1 + (index - grown) * 2**self.doublings)
         count = self.first_size * 2**grown
@@ -88,26 +94,27 @@ class Plan:
 
 
 def row_bytes(spec: EnvironmentSpec) -> int:
-    """The size of one row in memory."""
+    """Return the size of one row in memory."""
     slots = layout.spec_slots(spec).values()
     return sum(math.prod(slot.shape) * slot.dtype.itemsize for slot in slots)
 
 
 class ShardFolder:
-    """The folder beside the output in which finished shards wait to be joined.
+    """The folder of finished shards beside the output.
 
     Args:
-        output: the dataset that they will become.
+        output: the dataset that the shards will become.
     """
 
     def __init__(self, output: Path) -> None:
         self.path = output.with_name(f"{output.name}.shards")
 
     def open(self, configuration: Mapping[str, Any], *, resume: bool, overwrite: bool) -> None:
-        """Make the folder, or go on with the one that an interrupted collection left.
+        """Make the folder, or take over the folder of an interrupted collection.
 
         Raises:
-            UsageError: there is one and it was not said what to do with it, or its configuration differs.
+            UsageError: there is one and neither flag is set, or its configuration differs.
+            VinciError: the folder cannot be written.
         """
         if self.path.exists() and overwrite:
             self.remove()
@@ -129,7 +136,7 @@ class ShardFolder:
             ) from error
 
     def finished(self) -> dict[int, int]:
-        """The rows of each finished shard; one that cannot be read is left out, and recorded again."""
+        """Return the rows of each finished shard. Delete shards that cannot be read: they are recorded again."""
         rows: dict[int, int] = {}
         for path in self.path.iterdir():
             match = re.fullmatch(r"shard-(\d+)\.npz", path.name)
@@ -144,27 +151,27 @@ class ShardFolder:
         return rows
 
     def publish(self, index: int, columns: Columns, lengths: list[int]) -> int:
-        """Write a finished shard, under its name only once it is whole. Returns its rows."""
+        """Publish a finished shard whole. Return the number of its rows."""
         with published(self._shard(index)) as temporary:
             np.savez(temporary, allow_pickle=False, **{_LENGTHS: np.asarray(lengths, np.int64), **columns})
         return len(columns[layout.REWARDS])
 
     def read(self, index: int) -> Columns:
-        """A shard's columns."""
+        """Read a shard's columns."""
         with np.load(self._shard(index), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files if name != _LENGTHS}
 
     def read_one(self, index: int, name: str) -> Any:
-        """One column of a shard."""
+        """Read one column of a shard."""
         with np.load(self._shard(index), allow_pickle=False) as archive:
             return archive[name]
 
     def lengths(self, index: int) -> list[int]:
-        """The lengths of a shard's episodes, in order."""
+        """Read the lengths of a shard's episodes in order."""
         return [int(length) for length in self.read_one(index, _LENGTHS)]
 
     def remove(self) -> None:
-        """Delete the folder, if it is one of ours."""
+        """Delete the folder. Raise a UsageError where it does not look like a folder of shards."""
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / _CONFIGURATION).is_file():
             raise UsageError(f"{self.path} is not a folder of shards: move it away")
         shutil.rmtree(self.path)
@@ -174,8 +181,8 @@ class ShardFolder:
 
 
 def refuse_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) -> None:
-    """Raise a UsageError that names what differs between two configurations; nothing where they are equal."""
-    # Through JSON and back, as the stored one went: tuples become lists.
+    """Raise a UsageError that names the differences of two configurations, if there are any."""
+    # The stored one went through JSON, which turns tuples into lists.
     wanted = json.loads(json.dumps(wanted))
     different = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key)]
     if different:

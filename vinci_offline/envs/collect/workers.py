@@ -1,4 +1,4 @@
-"""Recording shards until the dataset is complete: in this process, or in others."""
+"""Recording shards until the dataset is complete, in this process or in worker processes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import gymnasium
 
 GUARD = "put the script's work under if __name__ == '__main__':"
-"""What a script with workers must do."""
+"""Advice for scripts that use workers."""
 
 _MOST_WORKERS = 64
 
 
 def check_workers(workers: int) -> None:
-    """Refuse a number of processes that would bring the machine down, and workers that would start workers.
+    """Refuse too many processes for the machine, and workers that would start workers.
 
     Raises:
-        UsageError: they are many more than its cores, or this is a worker that runs its script a second time.
+        UsageError: there are many more workers than cores, or this is a worker that runs its script again.
     """
     if workers > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UsageError(f"each worker imports the script that starts it: {GUARD}")
@@ -40,7 +40,10 @@ def check_workers(workers: int) -> None:
 
 
 class Ledger:
-    """Which shards are finished, and what is still to do.
+    """Account of finished, taken and missing shards.
+
+    Attributes:
+        rows: the rows of each finished shard.
 
     Args:
         job: the collection.
@@ -53,15 +56,15 @@ class Ledger:
         self._taken = set(finished)
 
     def rows_before(self, index: int) -> int:
-        """The rows of earlier shards, as far as they are known."""
+        """Return the rows of all shards before this one, as far as they are known."""
         return sum(rows for shard, rows in self.rows.items() if shard < index)
 
     def needed(self, index: int) -> int | None:
-        """How many rows of a shard can matter; None where all do."""
+        """Return the most rows of a shard that the dataset may need; None for all."""
         return None if self._plan.steps is None else self._plan.steps - self.rows_before(index)
 
     def complete(self) -> bool:
-        """Whether the finished shards, in order and without a gap, are the whole dataset."""
+        """Return True where the finished shards, without a gap, make the whole dataset."""
         index, rows = 0, 0
         while index in self.rows:
             rows += self.rows[index]
@@ -71,7 +74,7 @@ class Ledger:
         return self._plan.shard(index) is None
 
     def take(self) -> int | None:
-        """The next shard that nobody has; None where there is nothing left that can matter."""
+        """Take the next free shard; None where no more are needed."""
         index = next(number for number in range(len(self._taken) + 1) if number not in self._taken)
         needed = self.needed(index)
         if self._plan.shard(index) is None or (needed is not None and needed <= 0):
@@ -83,7 +86,7 @@ class Ledger:
 def record_here(
     job: Job, folder: ShardFolder, ledger: Ledger, env: gymnasium.Env[Any, Any], report: Report
 ) -> None:
-    """Record what is missing in this process."""
+    """Record the missing shards in this process."""
     recorder = Recorder(job, env, report, lambda index: (folder.read(index), folder.lengths(index)))
     while not ledger.complete():
         index = ledger.take()
@@ -98,13 +101,13 @@ def record_here(
 
 
 def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int, report: Report) -> None:
-    """Record what is missing in worker processes, each taking the next shard when it is done with one.
+    """Record the missing shards in worker processes. A worker that ends a shard takes the next one.
 
-    A shard may turn out to lie past the end once earlier ones are finished; it is thrown away then.
+    Earlier shards may turn out to be long enough. Then later shards are thrown away.
 
     Raises:
         UsageError: the job cannot be sent to another process.
-        VinciError: a worker failed; finished shards stay.
+        VinciError: a worker failed. Finished shards stay.
     """
     try:
         message = pickle.dumps((job, str(folder.path)))
@@ -123,19 +126,19 @@ def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int
 
 
 def failed(reason: str) -> VinciError:
-    """The policy or the environment raised something."""
+    """Return the error for an exception of the policy or the environment."""
     return VinciError(
-        f"recording failed: {reason}. Finished shards are kept: mend it and go on with --resume"
+        f"recording failed: {reason}. Finished shards are kept: correct it and go on with --resume"
     )
 
 
 class Pool:
-    """Worker processes and the shards that they are at.
+    """Worker processes and their shards.
 
     Args:
-        ledger: what is finished and what is to do.
-        message: the job, as the workers get it.
-        report: told how many steps and episodes were recorded.
+        ledger: the account of shards.
+        message: the job and the folder of shards, pickled.
+        report: called with the steps and episodes recorded since the last call.
     """
 
     def __init__(self, ledger: Ledger, message: bytes, report: Report) -> None:
@@ -144,8 +147,8 @@ class Pool:
         self._busy: dict[Connection, int] = {}
 
     def start(self, workers: int) -> None:
-        """Start as many workers as there are shards for."""
-        # Not fork: TensorFlow's threads do not survive it.
+        """Start the workers, but no more than there are shards."""
+        # Spawn, because TensorFlow's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         while len(self._processes) < workers and (index := self._ledger.take()) is not None:
             ours, theirs = context.Pipe()
@@ -156,7 +159,7 @@ class Pool:
             self._send(ours, index)
 
     def receive(self) -> None:
-        """Wait for workers to say something, and act on it."""
+        """Wait for messages of the workers, and handle them."""
         for worker in wait(list(self._processes)):
             assert isinstance(worker, Connection)
             try:
@@ -178,7 +181,7 @@ class Pool:
                 raise failed(content)
 
     def stop(self) -> None:
-        """End the workers: what they still record lies past the end, or the collection failed."""
+        """End the workers. The dataset is complete, or the collection failed."""
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
@@ -188,7 +191,7 @@ class Pool:
         ledger = self._ledger
         ledger.rows[index] = rows
         del self._busy[worker]
-        # The shards after this one now know better how many of their rows can matter.
+        # The rows of this shard are known now: fewer rows of later shards may be needed.
         for other, under_way in self._busy.items():
             needed = ledger.needed(under_way)
             if under_way > index and needed is not None and needed > 0:
@@ -203,11 +206,11 @@ class Pool:
 
 
 def _work(connection: Connection, message: bytes) -> None:
-    """A worker's life: record the shards it is told to, until the pipe closes."""
-    # Ctrl-C reaches the whole process group; the parent decides what it means.
+    """Record shards on the parent's orders until the pipe closes."""
+    # Ctrl-C reaches the whole process group. The parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        job, path = pickle.loads(message)  # noqa: S301 - what our own parent sent
+        job, path = pickle.loads(message)  # noqa: S301 - sent by our own parent
         folder = ShardFolder(Path(path).with_suffix(""))
         recorder = Recorder(job, report=lambda *counts: _report(connection, recorder, counts))
         while True:
@@ -225,7 +228,7 @@ def _work(connection: Connection, message: bytes) -> None:
 
 
 def _report(connection: Connection, recorder: Recorder, counts: tuple[int, ...]) -> None:
-    """Tell the parent how far we are, and hear whether fewer rows are needed by now."""
+    """Tell the parent the progress, and ask whether fewer rows are needed by now."""
     connection.send(("recorded", counts))
     while connection.poll():
         _, (index, needed) = connection.recv()
