@@ -1,4 +1,4 @@
-"""Each bad file ends in one line that says what is wrong and what to do."""
+"""Bad files are refused in one line that names the fault and the remedy."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_structure(path, change, message):
     assert re.search(pattern, refusal(path))
 
 
-def test_every_structural_problem_is_told(path):
+def test_all_structural_problems_are_reported(path):
     edit(
         path,
         lambda f: (
@@ -182,7 +182,7 @@ def test_links_are_not_followed(path, tmp_path, root):
     assert "a soft link, which is not followed" in refusal(path)
 
 
-def test_values_in_other_files_are_not_read(path, tmp_path):
+def test_external_storage_is_not_read(path, tmp_path):
     (tmp_path / "secret.bin").write_bytes(b"\1" * 48_000)
     edit(
         path,
@@ -203,7 +203,7 @@ def test_values_in_other_files_are_not_read(path, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{}, {"chunks": (1000,)}, {"chunks": (100_000,), "compression": "gzip"}])
-def test_a_declared_size_that_the_file_cannot_hold_is_not_allocated(path, options):
+def test_unbacked_sizes_are_not_allocated(path, options):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     edit(path, lambda f: replace(f, "rewards", shape=(10**12,), dtype="f4", **options))
     assert (
@@ -213,24 +213,24 @@ def test_a_declared_size_that_the_file_cannot_hold_is_not_allocated(path, option
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
-def test_groups_that_contain_themselves_end(path):
+def test_cyclic_groups_end(path):
     edit(path, lambda f: f.create_group("infos").__setitem__("again", f["infos"]))
     assert "groups nested too deep" in refusal(path)
 
 
-def test_a_spec_of_absurd_size_is_not_allocated(path):
+def test_huge_specs_are_not_allocated(path):
     space = '{"type": "box", "shape": [1000000, 1000000], "dtype": "float32", "low": null, "high": null}'
     text = '{"id": null, "kwargs": {}, "max_episode_steps": null, "observation_space": A, "action_space": A}'
     edit(path, lambda f: f.attrs.__setitem__("environment", text.replace("A", space)))
     assert "observations: rows have shape (4,), the space (1000000, 1000000)" in refusal(path)
 
 
-def test_names_from_the_file_cannot_steer_the_terminal(path):
+def test_control_characters_are_not_printed(path):
     edit(path, lambda f: f.__setitem__("infos/\x1b[31mred\n", np.array([b"x"] * 12_000)))
     assert "\x1b" not in refusal(path)
 
 
-def test_a_damaged_flag_is_told_when_it_is_read(path):
+def test_damaged_flag_is_reported_on_reading(path):
     def change(file):
         data = np.zeros(12_000, np.uint8)
         data[77] = 9
@@ -241,7 +241,7 @@ def test_a_damaged_flag_is_told_when_it_is_read(path):
         Dataset.open(path).columns["terminals"]
 
 
-def test_a_file_without_read_permission(path, monkeypatch):
+def test_missing_read_permission(path, monkeypatch):
     def denied(*args, **kwargs):
         raise PermissionError(13, "denied")
 
@@ -250,7 +250,7 @@ def test_a_file_without_read_permission(path, monkeypatch):
 
 
 @pytest.mark.parametrize("compress", ["none", "gzip"])
-def test_mutated_files_end_in_an_error_or_a_sound_load(tmp_path, compress):
+def test_mutated_files_are_refused_or_load(tmp_path, compress):
     spec = dict_spec()
     columns = make_columns(spec, [30] * 3, infos=["speed"])
     sound = Dataset.from_columns(columns, spec, {"length": [30] * 3}).save(

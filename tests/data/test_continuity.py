@@ -24,13 +24,13 @@ BREAK = 2
 
 
 def spec():
-    """Observations with the keys of a goal environment, so that every caller takes them."""
+    """Return a spec with the keys of a goal environment, which every caller takes."""
     parts = {name: box(2) for name in ("achieved_goal", "desired_goal", "observation")}
     return EnvironmentSpec(DictSpace(parts), box(1, low=-1, high=1), id="Goal-v0")
 
 
 def columns_with(change):
-    """One episode whose row `BREAK` leads to ``change(observation of the next row)``, and all else continues."""
+    """Return one episode whose row `BREAK` leads to ``change(next observation)``; all other rows continue."""
     columns = make_columns(spec(), [ROWS])
     columns["actions"] = np.zeros((ROWS, 1), np.float32)
     columns["observations/observation"][BREAK + 1] = [1.0, 1000.0]
@@ -43,7 +43,7 @@ def dataset_with(change):
 
 
 class Never:
-    """A reward that is the recorded one, for relabelling."""
+    """Reward of zero without terminals, for relabelling."""
 
     def rewards(self, achieved, desired):
         return np.zeros(len(achieved), np.float32)

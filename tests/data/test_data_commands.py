@@ -49,7 +49,7 @@ def path(tmp_path):
     return dataset.save(tmp_path / "d.h5").path
 
 
-def test_info_as_json_has_the_promised_keys(run, path):
+def test_info_json_keys(run, path):
     result = run("info", path, "--json")
     assert result.exit_code == 0
     content = json.loads(result.stdout)
@@ -60,7 +60,7 @@ def test_info_as_json_has_the_promised_keys(run, path):
     assert content["hash"] == dataset.hash
 
 
-def test_info_prints_a_plain_table_in_a_pipe(run, path):
+def test_info_in_a_pipe_is_a_plain_table(run, path):
     result = run("info", path)
     assert result.exit_code == 0
     lines = dict(line.split(None, 1) for line in result.stdout.splitlines() if line.strip())
@@ -69,13 +69,13 @@ def test_info_prints_a_plain_table_in_a_pipe(run, path):
     assert lines["hash"].strip() == Dataset.open(path).hash
 
 
-def test_what_a_file_says_is_printed_as_it_is(run, path):
+def test_texts_of_a_file_are_printed_literally(run, path):
     result = run("info", path)
     assert "[red]random[/red]" in result.stdout
     assert "\x1b" not in result.stdout
 
 
-def test_info_draws_bars_values_and_agents(run, path):
+def test_info_shows_bars_value_and_agents(run, path):
     result = run("info", path, "--gamma", "0.5")
     assert "at gamma 0.5" in result.stdout
     assert "█" * 32 in result.stdout
@@ -83,7 +83,7 @@ def test_info_draws_bars_values_and_agents(run, path):
     assert run("info", path, "--gamma", "2").exit_code == 2
 
 
-def test_info_draws_a_picture_and_keeps_an_existing_one(run, path, tmp_path):
+def test_info_plot_keeps_an_existing_file(run, path, tmp_path):
     picture = tmp_path / "plots" / "d.png"
     assert run("info", path, "--plot", picture).exit_code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -103,7 +103,7 @@ def test_info_of_discrete_actions_and_images(run, tmp_path):
     assert "actions: 16 more with --json" in result.stdout
 
 
-def test_info_json_writes_null_for_what_is_not_finite(run, tmp_path):
+def test_info_json_has_null_for_non_finite_numbers(run, tmp_path):
     columns = make_columns(continuous_spec(), [3])
     columns["rewards"][0] = np.nan
     Dataset.from_columns(columns, continuous_spec()).save(tmp_path / "d.h5")
@@ -187,7 +187,7 @@ def test_validate_exits_1_where_a_repair_leaves_problems(run, path, tmp_path):
     assert "\nactions row 2: 1 row outside the space" in result.stdout
 
 
-def test_what_is_beyond_repair_is_said_of_the_file(run, path, tmp_path):
+def test_unrepairable_problems_name_the_file(run, path, tmp_path):
     out = tmp_path / "out.h5"
     run("validate", path, "--repair", out)
     with h5py.File(path, "r+") as file:
@@ -229,7 +229,7 @@ def test_validate_replays(run, pendulum):
     assert run("validate", pendulum, "--tolerance", 10).exit_code == 0
 
 
-def test_validate_takes_the_spaces_of_the_environment(run, pendulum, tmp_path):
+def test_validate_uses_spaces_of_env_option(run, pendulum, tmp_path):
     with h5py.File(tmp_path / "flat.hdf5", "w") as file:
         for name, values in Dataset.open(pendulum).columns.items():
             file[name] = values
@@ -240,7 +240,7 @@ def test_validate_takes_the_spaces_of_the_environment(run, pendulum, tmp_path):
     assert run("validate", tmp_path / "flat.hdf5", "--replay", 20).exit_code == 2
 
 
-def test_datasets_lists_the_shipped_ones(run, tmp_path, monkeypatch):
+def test_datasets_lists_shipped_datasets(run, tmp_path, monkeypatch):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec).save(tmp_path / "toy-mixed.h5")
     (tmp_path / "toy-mixed.md").write_text("# toy-mixed\n\nThree rows of nothing.\n")

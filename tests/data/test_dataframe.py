@@ -47,7 +47,7 @@ _awkward = st.sampled_from(
     float64=st.booleans(),
 )
 @settings(deadline=None, max_examples=80)
-def test_a_frame_and_back_is_the_dataset(spec, lengths, seed, infos, float64):
+def test_frame_round_trip(spec, lengths, seed, infos, float64):
     infos = [name for name in infos if not any(other.startswith(f"{name}/") for other in infos)]
     columns = make_columns(spec, lengths, seed, infos=infos)
     dataset = Dataset.from_columns(columns, spec, {"length": lengths}, float64=float64)
@@ -58,7 +58,7 @@ def test_a_frame_and_back_is_the_dataset(spec, lengths, seed, infos, float64):
     assert frame["episode"].tolist() == np.repeat(np.arange(len(lengths)), lengths).tolist()
 
 
-def test_the_layout_is_the_documented_one(tmp_path):
+def test_frame_layout_is_as_documented(tmp_path):
     spec = continuous_spec()
     columns = make_columns(spec, [2, 3], terminated=[True, False], infos=["speed", "force"])
     Dataset.from_columns(columns, spec).save(tmp_path / "d.h5")
@@ -94,7 +94,7 @@ def test_discrete_actions_are_one_column():
     assert "action_0" not in frame
 
 
-def test_images_and_dict_keys_are_one_object_column_each():
+def test_images_and_dict_keys_are_object_columns():
     spec = dict_spec()
     frame = Dataset.from_columns(make_columns(spec, [3]), spec).to_pandas()
     assert frame["observation/picture"].dtype == object
@@ -103,7 +103,7 @@ def test_images_and_dict_keys_are_one_object_column_each():
     assert frame["next_observation/position"][0].shape == (2,)
 
 
-def test_columns_can_be_chosen():
+def test_chosen_columns():
     spec = dict_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec)
     frame = dataset.to_pandas(columns=["rewards", "actions"])
@@ -123,7 +123,7 @@ def test_changing_a_frame_does_not_change_the_dataset():
     assert Dataset.from_pandas(frame, spec=spec).columns["observations"][:, 0].tolist() == [7, 7, 7]
 
 
-def test_a_filtered_frame_is_pieces_of_episodes():
+def test_filtered_frame_has_pieces_of_episodes():
     spec = continuous_spec()
     frame = Dataset.from_columns(make_columns(spec, [4, 4]), spec).to_pandas()
     kept = Dataset.from_pandas(frame[frame["step"] != 1], spec=spec)
@@ -132,7 +132,7 @@ def test_a_filtered_frame_is_pieces_of_episodes():
     assert shuffled.episodes["length"].tolist() == [1, 1, 1, 1]
 
 
-def test_a_frame_of_ones_own_making(tmp_path):
+def test_frame_without_episode_columns(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {

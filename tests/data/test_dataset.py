@@ -19,7 +19,7 @@ def saved(tmp_path):
     return Dataset.open(tmp_path / "d.h5")
 
 
-def test_each_column_is_one_read_at_its_first_access(saved, monkeypatch):
+def test_columns_are_read_once_at_first_access(saved, monkeypatch):
     reads = []
     original = h5py.Dataset.__getitem__
     monkeypatch.setattr(
@@ -52,7 +52,7 @@ def test_the_file_is_closed_between_reads(saved):
         assert file.mode == "r+"
 
 
-def test_a_file_replaced_since_is_not_mixed_with_the_old_one(saved):
+def test_replaced_file_is_not_mixed_with_the_old_one(saved):
     old = Dataset.open(saved.path)
     old.columns["rewards"]
     saved.rows(slice(2)).save(saved.path, overwrite=True)
@@ -85,7 +85,7 @@ def test_columns_come_in_file_order(saved):
         saved.columns["nothing"]
 
 
-def test_the_hash_of_a_view_is_that_of_its_contents(saved, tmp_path):
+def test_hash_of_a_view(saved, tmp_path):
     view = saved.select_episodes(slice(1, 3))
     assert view.hash != saved.hash
     assert view.save(tmp_path / "view.h5").hash == view.hash
@@ -122,7 +122,7 @@ def test_selected_rows_are_pieces_of_episodes(saved):
     )
 
 
-def test_a_piece_keeps_what_is_known_of_its_episode(saved):
+def test_piece_inherits_facts_of_its_episode(saved):
     view = saved.rows([1, 2, 4, 6, 11])
     assert view.episodes["length"].tolist() == [2, 1, 1, 1]
     assert view.episodes["seed"].tolist() == [10, 11, 11, 12]
@@ -136,7 +136,7 @@ def test_views_of_views(saved):
 
 
 @pytest.mark.parametrize("method", ["rows", "select_episodes"])
-def test_wrong_selections(saved, method):
+def test_wrong_selections_are_refused(saved, method):
     select = getattr(saved, method)
     with pytest.raises(DatasetError, match=r"there is no .* 99"):
         select([99])
@@ -150,7 +150,7 @@ def test_wrong_selections(saved, method):
         select(np.ones(2, bool))
 
 
-def test_concatenation_keeps_views_and_tells_its_parents(saved):
+def test_concatenation_of_views_names_parents(saved):
     view = saved.select_episodes([2])
     both = Dataset.concatenate([view, saved])
     assert len(both) == 5 + 12
@@ -163,7 +163,7 @@ def test_concatenation_keeps_views_and_tells_its_parents(saved):
     assert both.spec == saved.spec
 
 
-def test_attributes_are_added_and_parents_told(saved):
+def test_with_attributes_adds_and_replaces(saved):
     view = saved.rows([0, 1]).with_attributes({"policy": "mine", "note": {"a": 1}})
     assert (view.attributes["policy"], view.attributes["seed"], view.attributes["note"]) == (
         "mine",
@@ -177,13 +177,13 @@ def test_attributes_are_added_and_parents_told(saved):
     assert same == saved
 
 
-def test_infos_of_unlike_shapes_are_not_chained(saved):
+def test_concatenation_leaves_out_unlike_infos(saved):
     columns = {**saved.columns, "infos/speed": np.zeros((12, 2), np.float32)}
     both = Dataset.concatenate([saved, Dataset.from_columns(columns, saved.spec)])
     assert "infos/speed" not in both.columns
 
 
-def test_concatenation_drops_what_is_not_shared(saved):
+def test_concatenation_keeps_shared_attributes(saved):
     other = Dataset.from_columns(
         make_columns(continuous_spec(), [2]), EnvironmentSpec(box(3), saved.spec.action_space, id="Other-v0")
     )
@@ -194,7 +194,7 @@ def test_concatenation_drops_what_is_not_shared(saved):
     assert "seed" not in both.episodes
 
 
-def test_unlike_spaces_are_not_concatenated(saved):
+def test_unlike_spaces_are_refused(saved):
     narrow = EnvironmentSpec(box(2), saved.spec.action_space)
     loose = EnvironmentSpec(box(3), box(2, low=-2, high=2))
     for spec, name, why in (
@@ -217,7 +217,7 @@ def test_blocks_of_a_concatenation_are_its_rows(saved, monkeypatch):
     assert fresh.compute_hash() == Dataset.concatenate([saved, saved.rows([3, 1]), saved]).compute_hash()
 
 
-def test_equality_is_of_spec_and_contents(saved):
+def test_equality(saved):
     assert saved == Dataset.open(saved.path)
     columns = dict(saved.columns)
     assert saved == Dataset.from_columns(columns, saved.spec)
@@ -289,20 +289,20 @@ def test_large_finite_values_are_finite():
         ({"actions": np.array([["a", "b"]] * 4)}, "actions: <U1 values cannot be stored"),
     ],
 )
-def test_from_columns_refuses_what_is_no_dataset(change, message):
+def test_from_columns_refuses_unfit_arrays(change, message):
     spec = continuous_spec()
     columns = {**make_columns(spec, [4]), **change}
     with pytest.raises(DatasetError, match=message):
         Dataset.from_columns({k: v for k, v in columns.items() if v is not None}, spec)
 
 
-def test_from_columns_refuses_episodes_that_do_not_fit():
+def test_from_columns_refuses_unfit_episodes():
     spec = continuous_spec()
     with pytest.raises(DatasetError, match="lengths add up to 3, and there are 4 rows"):
         Dataset.from_columns(make_columns(spec, [4]), spec, episodes={"length": [3]})
 
 
-def test_episodes_are_derived_from_both_flags_and_the_last_row_counts():
+def test_episodes_are_derived_from_flags():
     spec = continuous_spec()
     columns = make_columns(spec, [2, 3, 2], terminated=[True, False, False])
     columns["timeouts"][-1] = False  # still running when the recording stopped
@@ -331,7 +331,7 @@ def test_a_plain_d4rl_file_opens_with_inferred_boxes(tmp_path):
     assert Dataset.open(foreign(tmp_path / "f.hdf5", **columns)).spec.action_space == box(2)
 
 
-def test_a_d4rl_file_without_timeouts_or_with_integer_flags(tmp_path):
+def test_d4rl_file_without_timeouts_or_with_integer_flags(tmp_path):
     columns = make_columns(continuous_spec(), [4, 3], terminated=[True, True])
     del columns["timeouts"]
     columns["terminals"] = columns["terminals"].astype(np.uint8)
@@ -371,14 +371,14 @@ def test_foreign_dict_observations_with_images(tmp_path):
     assert space.spaces["car"] == DictSpace({"speed": box()})
 
 
-def test_a_spec_that_is_not_the_files_is_refused(saved):
+def test_other_spec_than_the_files_is_refused(saved):
     with pytest.raises(SpecError, match="the action_space given is not the file's"):
         Dataset.open(saved.path, spec=EnvironmentSpec(box(3), box(2)))
     renamed = EnvironmentSpec(saved.spec.observation_space, saved.spec.action_space, id="Renamed-v0")
     assert Dataset.open(saved.path, spec=renamed).spec.id == "Renamed-v0"
 
 
-def test_a_spec_that_does_not_fit_a_foreign_file_is_refused(tmp_path):
+def test_unfit_spec_for_foreign_file_is_refused(tmp_path):
     path = foreign(tmp_path / "d.hdf5", **make_columns(continuous_spec(), [4]))
     with pytest.raises(SpecError, match=r"observations: rows have shape \(3,\), the space \(7,\)"):
         Dataset.open(path, spec=EnvironmentSpec(box(7), box(2)))

@@ -1,4 +1,4 @@
-"""Observations that are stored once: every reader finds both columns, and nothing of them is lost."""
+"""Observations that are stored once: lossless, readable by HDF5 alone, safe against strangers' files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMAGES = EnvironmentSpec(box(24, 32, 3, dtype="uint8", low=0, high=255), box(2, 
 
 
 def noisy_images(count):
-    """Columns of images that no filter makes smaller."""
+    """Return columns of images that no filter compresses."""
     columns = make_columns(IMAGES, count)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (sum(count) + len(count), 24, 32, 3)).astype(np.uint8)
@@ -52,7 +52,7 @@ def write(path, spec, columns, cuts=(), **options):
     float64=st.booleans(),
 )
 @settings(deadline=None, max_examples=60)
-def test_frames_stored_once_are_the_same_dataset(spec, lengths, seed, shuffled, cuts, float64):
+def test_shared_frames_round_trip(spec, lengths, seed, shuffled, cuts, float64):
     columns = make_columns(spec, lengths, seed)
     rows = np.random.default_rng(seed).permutation(sum(lengths)) if shuffled else np.arange(sum(lengths))
     columns = {path: values[rows] for path, values in columns.items()}
@@ -73,7 +73,7 @@ def test_frames_stored_once_are_the_same_dataset(spec, lengths, seed, shuffled, 
                 np.testing.assert_array_equal(fresh.columns.gather(path, some), plain.columns[path][some])
 
 
-def test_the_file_is_half_as_large_and_what_is_made_of_it_stays_right(tmp_path):
+def test_shared_frames_halve_the_file(tmp_path):
     columns = noisy_images([40, 7, 50])
     plain = write(tmp_path / "plain.h5", IMAGES, columns, frames="plain")
     once = write(tmp_path / "once.h5", IMAGES, columns)  # images are, unless told otherwise
@@ -88,7 +88,7 @@ def test_the_file_is_half_as_large_and_what_is_made_of_it_stays_right(tmp_path):
     assert both == Dataset.concatenate([plain, plain])
 
 
-def test_rows_that_do_not_follow_each_other_are_stored_plainly_by_default(tmp_path):
+def test_unordered_rows_are_stored_plainly(tmp_path):
     columns = noisy_images([1] * 30)
     with h5py.File(write(tmp_path / "d.h5", IMAGES, columns).path) as file:
         assert not file["observations"].is_virtual
@@ -97,8 +97,8 @@ def test_rows_that_do_not_follow_each_other_are_stored_plainly_by_default(tmp_pa
         assert not file["observations"].is_virtual
 
 
-def test_what_is_equal_and_not_the_same_is_kept_apart(tmp_path):
-    """Zeros of both signs are equal, and two NaN are not: bytes decide."""
+def test_equal_values_of_unlike_bytes_are_kept_apart(tmp_path):
+    """Bytes decide: zeros of unlike sign are not shared, and NaN of the same bits are."""
     spec = continuous_spec(1)
     columns = make_columns(spec, [4])
     columns["observations"][:, 0] = [0.0, -0.0, np.nan, 1.0]
@@ -119,7 +119,7 @@ def test_many_episodes_are_several_mappings(tmp_path):
     assert once == Dataset.from_columns(make_columns(spec, count), spec)
 
 
-def test_memory_stays_bounded_where_rows_are_left_out(tmp_path, monkeypatch):
+def test_reading_shared_frames_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("vinci_offline.data.hdf5.shared_frames._BLOCK_BYTES", 3 * 24 * 32 * 3)
     columns = noisy_images([2] * 20)
     once = write(tmp_path / "d.h5", IMAGES, columns, frames="once")
@@ -134,13 +134,13 @@ def test_memory_stays_bounded_where_rows_are_left_out(tmp_path, monkeypatch):
     assert max(map(len, read)) <= 6
 
 
-def test_an_unknown_way_to_store_frames(tmp_path):
+def test_unknown_frames_option_is_refused(tmp_path):
     with pytest.raises(UsageError, match="unknown frames 'twice'; there are: auto, once, plain"):
         DatasetWriter(tmp_path / "d.h5", IMAGES, frames="twice")
 
 
 def virtual(file, path, shape, mappings, source="metadata/frames/observations", name="."):
-    """Replace a column by a virtual one; mappings are pairs of slices of rows."""
+    """Replace a column by a virtual dataset; mappings are pairs of slices of rows."""
     del file[path]
     layout = h5py.VirtualLayout(shape, file[source].dtype)
     for rows, places in mappings:
@@ -159,7 +159,7 @@ def virtual(file, path, shape, mappings, source="metadata/frames/observations", 
         (10**12, [(slice(0, 12), slice(0, 12))]),
     ],
 )
-def test_columns_that_show_anything_else_are_refused(tmp_path, rows, mappings):
+def test_virtual_columns_in_another_order_are_refused(tmp_path, rows, mappings):
     spec = continuous_spec(2)
     path = write(tmp_path / "d.h5", spec, make_columns(spec, [4, 4, 4]), frames="once").path
     with h5py.File(path, "r+") as file:
@@ -169,7 +169,7 @@ def test_columns_that_show_anything_else_are_refused(tmp_path, rows, mappings):
 
 
 @pytest.mark.parametrize("kind", ["missing", "virtual", "soft", "external", "group", "narrow", "unbacked"])
-def test_frames_that_are_no_rows_of_this_file_are_refused(tmp_path, kind):
+def test_unreadable_frames_are_refused(tmp_path, kind):
     spec = continuous_spec(2)
     path = write(tmp_path / "d.h5", spec, make_columns(spec, [4, 4, 4]), frames="once").path
     write(tmp_path / "other.h5", spec, make_columns(spec, [15]), frames="plain")
@@ -195,8 +195,8 @@ def test_frames_that_are_no_rows_of_this_file_are_refused(tmp_path, kind):
         Dataset.open(path)
 
 
-def test_other_files_are_not_even_opened(tmp_path):
-    """HDF5 opens the sources of an unlimited virtual dataset to tell its shape: here that would never end."""
+def test_sources_in_other_files_are_not_opened(tmp_path):
+    """HDF5 opens the sources of an unlimited virtual dataset to find its shape; opening this pipe would never end."""
     spec = continuous_spec(2)
     path = write(tmp_path / "d.h5", spec, make_columns(spec, [4]), frames="plain").path
     os.mkfifo(tmp_path / "other.h5")

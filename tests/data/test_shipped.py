@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_name_stands_for_its_file(folder):
+def test_names_resolve_to_files(folder):
     assert shipped.shipped_datasets() == {"toy-mixed": folder / "datasets" / "toy-mixed.h5"}
     assert len(Dataset.open("toy-mixed")) == 3
     assert shipped.summary_line("toy-mixed") == "Three rows of nothing."
@@ -28,12 +28,12 @@ def test_an_existing_path_wins(folder):
     assert shipped.resolve("toy-mixed").read_text() == "mine"
 
 
-def test_a_name_that_is_neither_tells_the_shipped_ones(folder):
+def test_unknown_name_lists_shipped_datasets(folder):
     with pytest.raises(DatasetError, match=r"toy does not exist, and is no shipped dataset \(toy-mixed\)"):
         shipped.resolve("toy")
 
 
-def test_every_shipped_dataset_is_sound_small_and_has_a_card():
+def test_shipped_datasets_are_sound_and_small():
     from vinci_offline.quality.validation import validate
 
     for name, path in shipped.shipped_datasets().items():

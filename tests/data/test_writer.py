@@ -33,7 +33,7 @@ from vinci_offline.spec import DictSpace, DiscreteSpace
 
 
 def write(path, spec, columns, lengths=None, cuts=(), **options):
-    """Write columns, in several appends where cuts are given (then without episodes)."""
+    """Write columns; ``cuts`` split them into several appends, without episodes."""
     with DatasetWriter(path, spec, **options) as writer:
         bounds = [0, *sorted(cuts), len(columns["rewards"])]
         for first, last in pairwise(bounds):
@@ -54,7 +54,7 @@ def names_in(folder):
     float64=st.booleans(),
 )
 @settings(deadline=None, max_examples=60)
-def test_what_is_written_is_read(spec, lengths, seed, infos, float64):
+def test_write_read_round_trip(spec, lengths, seed, infos, float64):
     columns = make_columns(spec, lengths, seed, infos=infos)
     with tempfile.TemporaryDirectory() as folder:
         dataset = write(Path(folder) / "d.h5", spec, columns, lengths, float64=float64)
@@ -72,7 +72,7 @@ def test_what_is_written_is_read(spec, lengths, seed, infos, float64):
 
 @given(spec=specs, lengths=lengths, seed=seeds, data=st.data())
 @settings(deadline=None, max_examples=25)
-def test_the_hash_depends_on_contents_alone(spec, lengths, seed, data):
+def test_hash_depends_on_contents_alone(spec, lengths, seed, data):
     columns = make_columns(spec, lengths, seed)
     cuts = data.draw(st.sets(st.integers(1, sum(lengths) - 1), max_size=3)) if sum(lengths) > 1 else set()
     compress = data.draw(st.sampled_from(["auto", "none", "lzf", "gzip"]))
@@ -85,7 +85,7 @@ def test_the_hash_depends_on_contents_alone(spec, lengths, seed, data):
         assert write(Path(folder) / "other.h5", spec, columns, lengths).hash != whole.hash
 
 
-def test_columns_larger_than_a_chunk_come_back_whole(tmp_path):
+def test_columns_of_several_chunks(tmp_path):
     spec = continuous_spec(17, 6)
     columns = make_columns(spec, [1000] * 50)
     with DatasetWriter(tmp_path / "d.h5", spec) as writer:
@@ -125,7 +125,7 @@ def test_dict_observations_are_one_dataset_a_key(tmp_path):
         assert file["next_observations/car/gear"].dtype == np.int64
 
 
-def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_exception_keeps_the_old_file(tmp_path):
     spec = continuous_spec()
     old = write(tmp_path / "d.h5", spec, make_columns(spec, [3]), [3])
     content = (tmp_path / "d.h5").read_bytes()
@@ -145,7 +145,7 @@ def test_nothing_is_visible_before_the_end(tmp_path):
     assert names_in(tmp_path) == ["d.h5"]
 
 
-def test_an_existing_file_is_refused_before_any_work_and_at_the_end(tmp_path):
+def test_existing_file_is_refused_first_and_last(tmp_path):
     spec = continuous_spec()
     write(tmp_path / "d.h5", spec, make_columns(spec, [3]), [3])
     with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
@@ -225,7 +225,7 @@ def test_rows_without_episodes(tmp_path):
         writer.append(columns, {"length": [3]})
 
 
-def test_missing_episode_entries_are_filled_in(tmp_path):
+def test_missing_episode_entries_are_computed(tmp_path):
     spec = continuous_spec()
     columns = make_columns(spec, [2, 3], terminated=[True, False])
     with DatasetWriter(tmp_path / "d.h5", spec) as writer:
@@ -290,7 +290,7 @@ def test_unfit_episodes_are_refused(tmp_path, episodes, message):
         writer.append(make_columns(spec, [4]), episodes)
 
 
-def test_actions_that_are_no_whole_numbers_do_not_become_discrete_ones(tmp_path):
+def test_fractional_discrete_actions_are_refused(tmp_path):
     spec = discrete_spec()
     columns = make_columns(spec, [4])
     columns["actions"] = columns["actions"] + 0.5
@@ -299,7 +299,7 @@ def test_actions_that_are_no_whole_numbers_do_not_become_discrete_ones(tmp_path)
         writer.append(columns, {"length": [4]})
 
 
-def test_no_rows_is_no_dataset(tmp_path):
+def test_empty_dataset_is_refused(tmp_path):
     with (
         pytest.raises(DatasetError, match="no rows were appended"),
         DatasetWriter(tmp_path / "d.h5", continuous_spec()),
@@ -308,7 +308,7 @@ def test_no_rows_is_no_dataset(tmp_path):
     assert names_in(tmp_path) == []
 
 
-def test_attributes_come_back_as_they_were(tmp_path):
+def test_attributes_round_trip(tmp_path):
     spec = continuous_spec()
     attributes = {
         "policy": "random",
@@ -345,7 +345,7 @@ def test_unknown_compression(tmp_path):
         DatasetWriter(tmp_path / "d.h5", continuous_spec(), compress="zip")
 
 
-def test_blosc2_round_trip_or_what_to_install(tmp_path):
+def test_blosc2_round_trip_or_advice(tmp_path):
     spec = continuous_spec()
     columns = make_columns(spec, [500])
     if importlib.util.find_spec("hdf5plugin") is None:
@@ -356,7 +356,7 @@ def test_blosc2_round_trip_or_what_to_install(tmp_path):
     assert dataset == Dataset.from_columns(columns, spec)
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+def test_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "Can't write data (file write failed: No space left on device)")
 
@@ -370,8 +370,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     assert names_in(tmp_path) == []
 
 
-def test_a_process_on_a_really_full_disk_ends_cleanly(tmp_path):
-    """HDF5 left alone crashes the process at exit over what it could not write."""
+def test_process_on_a_full_disk_ends_cleanly(tmp_path):
+    """HDF5 by itself crashes the process at exit if it could not write its buffers."""
     (tmp_path / "script.py").write_text(
         textwrap.dedent(f"""
         import sys

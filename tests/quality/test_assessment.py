@@ -15,7 +15,7 @@ from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.suitability import suitable_agents
 
 
-def test_a_distribution_by_hand():
+def test_distribution_by_hand():
     found = distribution(np.array([0.0, 1, 2, 3, 12, np.nan, np.inf]))
     assert found["quantiles"]["0.5"] == 2
     assert found["edges"] == list(range(13))
@@ -26,14 +26,14 @@ def test_a_distribution_by_hand():
 
 
 @pytest.mark.parametrize("values", [[200, 200], [1, 24], [0, 12], [3, 507, 9], [5]])
-def test_whole_numbers_have_whole_edges(values):
+def test_integers_have_integer_edges(values):
     found = distribution(np.array(values))
     assert all(isinstance(edge, int) for edge in found["edges"])
     assert len(found["counts"]) <= 12
     assert sum(found["counts"]) == len(values)
 
 
-def test_quality_holds_the_summary_and_more():
+def test_quality_extends_the_summary():
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [5, 6, 7]), spec)
     found = quality(dataset, gamma=0.9)
@@ -46,7 +46,7 @@ def test_quality_holds_the_summary_and_more():
     json.dumps(found)
 
 
-def test_memory_stays_bounded(tmp_path, monkeypatch):
+def test_reads_are_bounded_by_blocks(tmp_path, monkeypatch):
     spec = continuous_spec()
     path = tmp_path / "d.h5"
     Dataset.from_columns(make_columns(spec, [100] * 20), spec).save(path)
@@ -72,7 +72,7 @@ def test_memory_stays_bounded(tmp_path, monkeypatch):
     assert not dataset.columns._loaded
 
 
-def test_a_picture_of_a_dict_an_image_and_numbers():
+def test_picture_of_dict_image_and_vector():
     spec = continuous_spec()
     rng = np.random.default_rng(0)
     line = np.outer(rng.normal(size=50), [1, -2, 0])
@@ -121,12 +121,12 @@ def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
         ({"discrete": True, "level": None}, {"dqn": "perhaps"}),
     ],
 )
-def test_each_rule_has_its_threshold(facts, expected):
+def test_thresholds_of_rules(facts, expected):
     found = verdicts(**facts)
     assert {agent: found[agent] for agent in expected} == expected
 
 
-def test_only_agents_that_exist_are_named_best_first():
+def test_named_agents_exist():
     found = verdicts()
     folder = Path(vinci_offline.__file__).parent / "agents"
     assert all((folder / f"{name}.py").is_file() for name in {*found, *verdicts(discrete=True)})

@@ -14,7 +14,7 @@ def made(spec, lengths, terminated=None, **changes):
     return Dataset.from_columns({**make_columns(spec, lengths, terminated=terminated), **changes}, spec)
 
 
-def test_the_behaviour_value_by_hand(monkeypatch):
+def test_behaviour_value_by_hand(monkeypatch):
     monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", 8)
     dataset = made(continuous_spec(), [3, 2], terminated=[False, True], rewards=np.array([1, 2, 4, 8, -8.0]))
     value = behaviour_value(dataset, 0.5)
@@ -27,7 +27,7 @@ def test_the_behaviour_value_by_hand(monkeypatch):
         behaviour_value(dataset, 1.5)
 
 
-def test_recorded_log_probs_tell_the_entropy():
+def test_entropy_from_log_probs():
     count = 50
     uniform = made(
         continuous_spec(), [count], **{"infos/action_log_probs": np.full(count, -2 * math.log(2), np.float32)}
@@ -46,7 +46,7 @@ def test_recorded_log_probs_tell_the_entropy():
 
 
 @pytest.mark.parametrize(("noise", "low", "high"), [(0.0, 0.0, 0.1), (0.3, 0.35, 0.55), (50.0, 0.9, 1.0)])
-def test_neighbours_tell_noise_from_policy(noise, low, high):
+def test_neighbours_measure_noise(noise, low, high):
     rng = np.random.default_rng(0)
     lengths = [100] * 40
     states = rng.uniform(-1, 1, (4000, 2))
@@ -71,13 +71,13 @@ def test_neighbours_of_discrete_actions_and_of_one_episode():
     assert stochasticity(made(discrete_spec(2), [3000], observations=states, actions=random))["level"] > 0.9
 
 
-def test_neighbours_that_are_far_give_an_upper_bound():
+def test_far_neighbours_give_an_upper_bound():
     found = stochasticity(made(continuous_spec(60, 1), [100] * 5))
     assert found["upper_bound"]
     assert found["distance"] > 0.3
 
 
-def test_what_cannot_be_told_is_none():
+def test_stochasticity_is_none_without_evidence():
     images = EnvironmentSpec(box(20, 20, dtype="uint8", low=0, high=255), box(1))
     assert stochasticity(made(images, [5])) is None
     constant = made(continuous_spec(), [9], actions=np.zeros((9, 2)))

@@ -27,14 +27,14 @@ def expected(values):
 
 
 def columns_of(values, spec=None):
-    """Rows that are equal where their numbers are."""
+    """Return rows that are equal if their numbers are."""
     _, kinds = np.unique(values, return_inverse=True)
     made = make_columns(spec or continuous_spec(), [len(values)])
     return {path: column[kinds] for path, column in made.items()}
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.sampled_from([1, 3, 2**22]))
-def test_rows_that_repeat_an_earlier_one(values, part):
+def test_repeated_rows_are_found(values, part):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PART_ROWS", part)
         assert found(columns_of(values)) == expected(values)
@@ -42,7 +42,7 @@ def test_rows_that_repeat_an_earlier_one(values, part):
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=20))
 def test_rows_of_equal_hash_are_compared(values):
-    """Were all hashes equal, the bytes would still tell the rows apart."""
+    """With all hashes equal, bytes still tell the rows apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RowHash, "__call__", lambda self, columns: np.zeros(len(columns["rewards"]), np.uint64))
         assert found(columns_of(values)) == expected(values)
@@ -57,7 +57,7 @@ def test_dict_observations_and_infos():
     assert found(columns) == {}
 
 
-def test_the_same_bytes_in_another_place_are_another_row():
+def test_same_bytes_in_another_column_differ():
     columns = columns_of([0, 1])
     columns["observations"] = np.array([[1, 2, 3], [2, 1, 3]], np.float32)
     for path in ("actions", "rewards", "next_observations", "terminals"):
@@ -65,7 +65,7 @@ def test_the_same_bytes_in_another_place_are_another_row():
     assert found(columns) == {}
 
 
-def test_a_note_tells_how_many_and_the_first(tmp_path):
+def test_note_counts_repeated_rows(tmp_path):
     columns = columns_of([0, 1, 2, 1, 2, 1])
     columns["timeouts"][:] = True
     report = check(Dataset.from_columns(columns, continuous_spec()).save(tmp_path / "d.h5").path)
@@ -77,7 +77,7 @@ def test_a_note_tells_how_many_and_the_first(tmp_path):
 
 
 def test_hashes_spread():
-    """64 bits of a million rows that differ in few bits: a repeated hash would come by chance once in 10^7 trials."""
+    """A million rows that differ in few bits: by chance, a hash repeats once in 10^7 trials."""
     rows = np.arange(10**6, dtype=np.float32).reshape(-1, 1)
     hashes = RowHash()({"x": rows})
     assert len(np.unique(hashes)) == 10**6

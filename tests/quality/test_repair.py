@@ -18,7 +18,7 @@ TABLE = {"length": LENGTHS, "seed": [10, 11, 12]}
 
 
 def save(folder, spec=None, table=TABLE, **changes):
-    """A file of three episodes, sound but for the changes; its stored table is that of the sound one."""
+    """Save three sound episodes with some changed values; the stored table is that of the sound file."""
     spec = spec or continuous_spec()
     columns = make_columns(spec, LENGTHS, terminated=[True, False, False], infos=["a"])
     for path, (index, value) in changes.items():
@@ -33,7 +33,7 @@ def edit(path, change):
 
 
 def mend(path, **options):
-    """The repaired dataset, sound; and what was done."""
+    """Repair a file, and return the sound dataset and the changes."""
     before = path.read_bytes()
     done = repair(path, path.with_name("out.h5"), **options)
     assert path.read_bytes() == before
@@ -42,13 +42,13 @@ def mend(path, **options):
 
 
 def rows_of(dataset, original):
-    """Which rows of the original each row is, by its reward."""
+    """Return the original's row of each row, found by its reward."""
     return [
         original.columns["rewards"].tolist().index(reward) for reward in dataset.columns["rewards"].tolist()
     ]
 
 
-def test_a_sound_file_is_copied(tmp_path):
+def test_sound_file_is_copied(tmp_path):
     path = save(tmp_path)
     original = Dataset.open(path)
     dataset, told = mend(path)
@@ -61,7 +61,7 @@ def test_a_sound_file_is_copied(tmp_path):
     assert dataset.attributes["policy"] == "random"
 
 
-def test_rows_that_are_not_finite_go_and_their_episode_ends_before(tmp_path):
+def test_non_finite_rows_are_dropped(tmp_path):
     path = save(tmp_path, observations=((5, 0), np.nan), rewards=(6, np.inf))
     sound = Dataset.open(save_in(tmp_path / "sound"))
     dataset, told = mend(path)
@@ -82,28 +82,28 @@ def save_in(folder, *arguments, **changes):
     return save(folder, *arguments, **changes)
 
 
-def test_a_terminal_row_that_goes_leaves_a_timeout(tmp_path):
-    """What was before it did not terminate: its value goes on, so that a bootstrap is right."""
+def test_dropped_terminal_leaves_a_timeout(tmp_path):
+    """The row before it did not terminate, so bootstrapping from it is right."""
     dataset, _ = mend(save(tmp_path, rewards=(3, np.nan)))
     assert dataset.episodes["length"].tolist() == [3, 3, 5]
     assert not dataset.columns["terminals"].any()
     assert dataset.columns["timeouts"].nonzero()[0].tolist() == [2, 5, 10]
 
 
-def test_an_info_that_is_rarely_finite_goes_alone(tmp_path):
+def test_rarely_finite_info_is_left_out(tmp_path):
     dataset, told = mend(save(tmp_path, infos__a=(slice(3, None), np.nan)))
     assert len(dataset) == 12
     assert "infos/a" not in dataset.columns
     assert told == ["infos/a: left out, as 9 rows of 12 have no finite value in it"]
 
 
-def test_an_info_that_is_mostly_finite_costs_a_row(tmp_path):
+def test_non_finite_info_drops_the_row(tmp_path):
     dataset, _ = mend(save(tmp_path, infos__a=(11, np.nan)))
     assert len(dataset) == 11
     assert "infos/a" in dataset.columns
 
 
-def test_actions_beyond_a_bound_by_rounding_are_clipped(tmp_path):
+def test_actions_near_a_bound_are_clipped(tmp_path):
     path = save(tmp_path, actions=([2, 7], [[1.0005, 0.5], [-1.0001, 0.25]]))
     dataset, told = mend(path)
     assert dataset.columns["actions"][[2, 7]].tolist() == [[1, 0.5], [-1, 0.25]]
@@ -113,7 +113,7 @@ def test_actions_beyond_a_bound_by_rounding_are_clipped(tmp_path):
 
 
 @pytest.mark.parametrize(("spec", "value"), [(continuous_spec(), 1.5), (discrete_spec(4), 6)])
-def test_actions_far_outside_are_left_and_listed(tmp_path, spec, value):
+def test_actions_far_outside_stay(tmp_path, spec, value):
     path = save(tmp_path, spec, actions=(7, value), timeouts=(3, True))
     done = repair(path, tmp_path / "out.h5")
     assert [problem.where for problem in done.report.problems] == ["actions row 7"]
@@ -121,14 +121,14 @@ def test_actions_far_outside_are_left_and_listed(tmp_path, spec, value):
     assert not Dataset.open(done.output).columns["timeouts"][3]
 
 
-def test_of_both_flags_the_terminal_stays(tmp_path):
+def test_terminal_wins_over_timeout(tmp_path):
     dataset, told = mend(save(tmp_path, timeouts=(3, True)))
     assert dataset.columns["terminals"].nonzero()[0].tolist() == [3]
     assert dataset.columns["timeouts"].nonzero()[0].tolist() == [6, 11]
     assert told[0] == "timeouts: 1 row cleared where the row is terminal, first row 3"
 
 
-def test_an_episode_that_does_not_continue_is_broken(tmp_path):
+def test_gap_ends_the_episode(tmp_path):
     dataset, told = mend(save(tmp_path, next_observations=((9, 0), 99)))
     assert dataset.episodes["length"].tolist() == [4, 3, 3, 2]
     assert dataset.episodes["seed"].tolist() == [10, 11, 12, 12]
@@ -147,7 +147,7 @@ def test_an_episode_that_does_not_continue_is_broken(tmp_path):
         ("length", [4, 8, 0], "rebuilt from the flags: 3 episodes; seed could not be kept"),
     ],
 )
-def test_a_table_that_is_wrong_is_rebuilt(tmp_path, name, values, says):
+def test_wrong_table_is_rebuilt(tmp_path, name, values, says):
     path = save(tmp_path)
     table = Dataset.open(path).episodes
     edit(path, lambda file: file[f"metadata/episodes/{name}"].write_direct(np.array(values)))
@@ -159,7 +159,7 @@ def test_a_table_that_is_wrong_is_rebuilt(tmp_path, name, values, says):
 @pytest.mark.parametrize(
     ("name", "values"), [("return", [1.0, np.nan, 3.0]), ("truncated", [True, False, False])]
 )
-def test_entries_that_are_wrong_are_computed_anew(tmp_path, name, values):
+def test_wrong_entries_are_recomputed(tmp_path, name, values):
     path = save(tmp_path)
     table = Dataset.open(path).episodes
     edit(path, lambda file: file[f"metadata/episodes/{name}"].write_direct(np.array(values)))
@@ -182,8 +182,8 @@ def test_a_table_of_nonsense_is_rebuilt(tmp_path, value):
     assert dataset.episodes["length"].tolist() == LENGTHS
 
 
-def test_attributes_that_are_no_text_are_kept(tmp_path):
-    """HDF5 holds any bytes as text, and h5py refuses to write what it read of them."""
+def test_attributes_are_kept(tmp_path):
+    """HDF5 holds any bytes as text, and h5py reads some that it refuses to write."""
     path = save(tmp_path)
     with h5py.File(path, "r+") as file:
         file.attrs["policy"] = np.bytes_(b"caf\xe9")
@@ -227,13 +227,13 @@ def test_unequal_columns_are_cut_to_whole_rows(tmp_path):
     assert told[-1].startswith("attribute 'content_hash': the columns hash to ")
 
 
-def test_an_info_without_rows_does_not_cost_the_others(tmp_path):
+def test_empty_info_is_left_out(tmp_path):
     dataset, told = mend(edit(save(tmp_path), lambda file: shorten(file, "infos/a", 0)))
     assert len(dataset) == 12
     assert told[0] == "infos/a: left out, as it has no rows"
 
 
-def test_a_changed_value_is_not_certified_silently(tmp_path):
+def test_hash_mismatch_is_reported(tmp_path):
     path = save(tmp_path)
     stored = Dataset.open(path).hash
     with h5py.File(path, "r+") as file:
@@ -248,7 +248,7 @@ def test_a_changed_value_is_not_certified_silently(tmp_path):
     assert dataset.attributes["repairs"][0]["what"] in line
 
 
-def test_repeated_rows_go_only_if_asked(tmp_path):
+def test_duplicates_are_dropped_on_request(tmp_path):
     spec = continuous_spec()
     once = Dataset.from_columns(make_columns(spec, LENGTHS), spec, TABLE)
     path = Dataset.concatenate([once, once.select_episodes([1])]).save(tmp_path / "d.h5").path
@@ -261,7 +261,7 @@ def test_repeated_rows_go_only_if_asked(tmp_path):
     assert check(dataset.path).notes == ()
 
 
-def test_a_repair_is_remembered_by_the_next(tmp_path):
+def test_repairs_accumulate(tmp_path):
     path = save(tmp_path, timeouts=(3, True))
     first = repair(path, tmp_path / "first.h5").output
     second = Dataset.open(repair(first, tmp_path / "second.h5").output)
@@ -271,7 +271,7 @@ def test_a_repair_is_remembered_by_the_next(tmp_path):
     assert second.attributes["parents"] == [Dataset.open(first).hash]
 
 
-def test_rows_that_are_no_episodes_stay_so(tmp_path):
+def test_rows_without_episodes_stay_so(tmp_path):
     columns = make_columns(continuous_spec(), [1] * 6)
     columns["timeouts"][:] = False
     columns["rewards"][2] = np.nan
@@ -284,7 +284,7 @@ def test_rows_that_are_no_episodes_stay_so(tmp_path):
 
 
 @pytest.mark.parametrize("timeouts", [True, False])
-def test_a_file_of_others(tmp_path, timeouts):
+def test_foreign_file_is_repaired(tmp_path, timeouts):
     columns = make_columns(continuous_spec(), LENGTHS, terminated=[True, False, False])
     columns["rewards"][8] = np.nan
     with h5py.File(tmp_path / "d.hdf5", "w") as file:
@@ -298,7 +298,7 @@ def test_a_file_of_others(tmp_path, timeouts):
     assert dataset.attributes["parents"] == [Dataset.open(tmp_path / "d.hdf5").hash]
 
 
-def test_what_is_beyond_repair_writes_nothing(tmp_path):
+def test_unrepairable_file_writes_nothing(tmp_path):
     path = edit(save(tmp_path), lambda file: (shorten(file, "rewards", 9), file.pop("actions")))
     done = repair(path, tmp_path / "out.h5")
     assert [problem.what.partition(" (")[0] for problem in done.report.problems] == ["missing actions"]
@@ -310,7 +310,7 @@ def test_what_is_beyond_repair_writes_nothing(tmp_path):
     assert sorted(found.name for found in tmp_path.iterdir()) == ["b", "c", "d.h5"]
 
 
-def test_the_file_itself_and_files_that_exist_are_refused(tmp_path):
+def test_existing_outputs_are_refused(tmp_path):
     path = save(tmp_path)
     (tmp_path / "link.h5").symlink_to(path)
     for target in (path, tmp_path / "link.h5"):
@@ -332,8 +332,8 @@ def test_dict_observations(tmp_path):
 
 @given(specs, lengths, seeds, st.data())
 @settings(max_examples=40)
-def test_any_damage_in_any_blocks(tmp_path_factory, spec, lengths, seed, data):
-    """Whatever rows are hit, what comes out is sound, the same in any blocks, and holds the rows that were not."""
+def test_random_damage_in_blocks_of_any_size(tmp_path_factory, spec, lengths, seed, data):
+    """The result is sound, does not depend on blocks, and holds all undamaged rows."""
     folder = tmp_path_factory.mktemp("repair")
     columns = make_columns(spec, [*lengths, 2], seed)
     columns["rewards"] = np.arange(len(columns["rewards"]), dtype=np.float32)
@@ -362,7 +362,7 @@ def test_bitmap(rows, start, stop):
     ]
 
 
-def test_a_table_given_at_the_end_must_fit(tmp_path):
+def test_described_episodes_must_fit(tmp_path):
     columns = make_columns(continuous_spec(), [3])
     table = {"length": [2], "return": [0.0], "terminated": [False], "truncated": [True]}
     with (

@@ -17,7 +17,7 @@ def with_columns(spec, lengths, episodes=None, attributes=None, **changes):
     return Dataset.from_columns(columns, spec, episodes, attributes, float64=True)
 
 
-def test_the_summary_of_a_small_dataset_by_hand():
+def test_summary_by_hand():
     rewards = np.array([1, 2, 3, -4, 0.5], np.float32)
     dataset = with_columns(
         continuous_spec(), [3, 2], rewards=rewards, attributes={"policy": "random", "seed": 4}
@@ -91,7 +91,7 @@ def test_action_saturation_of_asymmetric_and_half_bounded_spaces():
     assert action_saturation(with_columns(spec, [4], actions=actions)) == 2 / 4
 
 
-def test_discrete_actions_are_counted_from_the_spaces_start():
+def test_discrete_actions_are_counted():
     spec = discrete_spec(4, start=2)
     summary = summarize(with_columns(spec, [5], actions=np.array([2, 2, 4, 5, 2])))
     assert summary["action_counts"] == {2: 3, 3: 0, 4: 1, 5: 1}
@@ -99,7 +99,7 @@ def test_discrete_actions_are_counted_from_the_spaces_start():
     assert summary["action_shape"] == []
 
 
-def test_coverage_tells_a_few_situations_from_many():
+def test_coverage_of_few_and_many_situations():
     spec = continuous_spec(2, 1)
     rng = np.random.default_rng(0)
     wide = with_columns(

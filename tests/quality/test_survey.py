@@ -1,4 +1,4 @@
-"""One read tells moments, whether values are finite, samples and runs: the same as one read for each would."""
+"""One read gives moments, finite checks, samples and runs: the same as separate reads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stored_dataset(folder, spec, lengths=(20, 15, 8), **changes):
 
 
 @pytest.mark.parametrize("spec", [continuous_spec(), discrete_spec(), dict_spec(), IMAGES])
-def test_a_survey_equals_a_read_for_each_question(spec, tmp_path, small_blocks):
+def test_survey_equals_separate_reads(spec, tmp_path, small_blocks):
     dataset = stored_dataset(tmp_path, spec)
     rows = np.array([0, 7, 8, 41])
     found = survey(dataset, sample_rows=rows, runs=True)
@@ -116,7 +116,7 @@ def test_memory_stays_bounded(tmp_path, small_blocks, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["observations", "next_observations", "actions", "rewards", "infos/cost"])
-def test_values_that_are_not_finite_are_told_as_a_check_tells_them(path, tmp_path, small_blocks):
+def test_non_finite_error_is_that_of_check_finite(path, tmp_path, small_blocks):
     columns = make_columns(continuous_spec(), [43], infos=("cost",))
     columns[path][7] = np.nan
     columns[path][30] = np.inf

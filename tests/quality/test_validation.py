@@ -14,7 +14,7 @@ LENGTHS = [4, 3, 5]
 
 
 def save(folder, spec=None, **changes):
-    """A file of three episodes, sound but for the changes; its stored table is that of the sound one."""
+    """Save three sound episodes with some changed values; the stored table is that of the sound file."""
     spec = spec or continuous_spec()
     columns = make_columns(spec, LENGTHS, terminated=[True, False, False])
     for path, (index, value) in changes.items():
@@ -33,7 +33,7 @@ def told(path, **options):
 
 @given(spec=specs, lengths=lengths, seed=seeds)
 @settings(deadline=None, max_examples=30)
-def test_what_is_recorded_is_sound(tmp_path_factory, spec, lengths, seed):
+def test_recorded_files_are_sound(tmp_path_factory, spec, lengths, seed):
     path = tmp_path_factory.mktemp("sound") / "d.h5"
     Dataset.from_columns(make_columns(spec, lengths, seed), spec, {"length": lengths}).save(path)
     assert told(path) == []
@@ -48,7 +48,7 @@ def test_sound_files_and_their_views(tmp_path, spec):
     assert told(tmp_path / "rows.h5") == told(tmp_path / "episodes.h5") == []
 
 
-def test_rows_that_are_no_episodes_are_sound(tmp_path):
+def test_rows_without_episodes_are_sound(tmp_path):
     columns = make_columns(continuous_spec(), [1] * 6)
     columns["timeouts"][:] = False
     with DatasetWriter(tmp_path / "d.h5", continuous_spec()) as writer:
@@ -56,7 +56,7 @@ def test_rows_that_are_no_episodes_are_sound(tmp_path):
     assert told(tmp_path / "d.h5") == []
 
 
-def test_values_that_are_not_finite(tmp_path):
+def test_non_finite_values(tmp_path):
     path = save(tmp_path, rewards=([5, 6], np.nan))
     (text,) = told(path)
     assert text.startswith("rewards row 5: 2 rows with NaN or infinite values; ")
@@ -85,7 +85,7 @@ def test_both_flags(tmp_path):
     assert text.startswith("terminals, timeouts row 3: 1 row both terminal and timeout")
 
 
-def test_next_observations_that_do_not_continue(tmp_path, monkeypatch):
+def test_gap_in_an_episode(tmp_path, monkeypatch):
     path = save(tmp_path, next_observations=((5, 0), 99))
     for block in (2**24, 40):
         monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", block)
@@ -93,8 +93,8 @@ def test_next_observations_that_do_not_continue(tmp_path, monkeypatch):
         assert text.startswith("next_observations row 5: 1 row not followed by the observation they lead to")
 
 
-def test_a_truncated_rows_successor_is_another_episode(tmp_path):
-    """The last transition of a truncated episode is kept, and what follows it is not its continuation."""
+def test_row_after_a_timeout_is_another_episode(tmp_path):
+    """The last transition of a truncated episode is kept, and the next row does not continue it."""
     path = save(tmp_path)
     with h5py.File(path) as file:
         assert file["timeouts"][6]
@@ -102,7 +102,7 @@ def test_a_truncated_rows_successor_is_another_episode(tmp_path):
     assert told(path) == []
 
 
-def test_dict_observations_that_do_not_continue(tmp_path):
+def test_gap_in_dict_observations(tmp_path):
     path = save(tmp_path, dict_spec(), next_observations__car__gear=(1, -1))
     assert [text.partition(":")[0] for text in told(path)] == [
         "next_observations/car/gear row 1",
@@ -137,7 +137,7 @@ def test_dict_observations_that_do_not_continue(tmp_path):
         ),
     ],
 )
-def test_an_episode_table_that_is_wrong(tmp_path, name, values, message):
+def test_wrong_episode_table(tmp_path, name, values, message):
     path = save(tmp_path)
     with h5py.File(path, "r+") as file:
         file[f"metadata/episodes/{name}"][:] = values
@@ -162,7 +162,7 @@ def test_episodes_that_go_on_past_an_end(tmp_path):
     )
 
 
-def test_a_table_that_does_not_fit_is_not_used(tmp_path):
+def test_unfit_table_is_not_used(tmp_path):
     path = save(tmp_path)
     with h5py.File(path, "r+") as file:
         file["metadata/episodes/length"][:] = [4, 3, 6]
@@ -172,7 +172,7 @@ def test_a_table_that_does_not_fit_is_not_used(tmp_path):
         dataset.episodes
 
 
-def test_a_changed_value_does_not_match_the_hash(tmp_path):
+def test_hash_mismatch(tmp_path):
     path = save(tmp_path)
     with h5py.File(path, "r+") as file:
         file["observations"][0, 0] += 1
@@ -180,7 +180,7 @@ def test_a_changed_value_does_not_match_the_hash(tmp_path):
     assert text.startswith("attribute 'content_hash': the columns are not those that were written; ")
 
 
-def test_damage_that_only_reading_finds(tmp_path):
+def test_damage_found_by_reading(tmp_path):
     path = save(tmp_path)
     with h5py.File(path, "r+") as file:
         del file["terminals"]
@@ -205,7 +205,7 @@ def test_foreign_files(tmp_path):
     assert told(tmp_path / "e.hdf5", spec=discrete_spec()) == []
 
 
-def test_a_missing_file_is_an_error(tmp_path):
+def test_missing_file_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="does not exist"):
         validate(tmp_path / "nothing.h5")
 
@@ -233,7 +233,7 @@ def test_an_observation_beyond_a_bound_is_a_note(tmp_path):
     assert [note.where for note in report.notes] == ["observations row 3", "next_observations row 2"]
 
 
-def test_what_can_be_repaired_is_told(tmp_path):
+def test_repairable_problems_are_marked(tmp_path):
     slight, far = (
         save_in(tmp_path / name, actions=((7, 1), value)) for name, value in (("a", 1.0005), ("b", 1.5))
     )
@@ -242,7 +242,7 @@ def test_what_can_be_repaired_is_told(tmp_path):
     assert [problem.repairable for problem in validate(save_in(tmp_path / "c", timeouts=(3, True)))] == [True]
 
 
-def test_any_block_size_finds_the_same(tmp_path, monkeypatch):
+def test_findings_do_not_depend_on_blocks(tmp_path, monkeypatch):
     changes = {"rewards": ([2, 9], np.inf), "actions": ((7, 1), 1.5), "timeouts": (3, True)}
     path = save(tmp_path, **changes, next_observations=((5, 0), 99))
     with h5py.File(path, "r+") as file:
@@ -256,7 +256,7 @@ def test_any_block_size_finds_the_same(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_large_reward_is_finite(tmp_path, wide):
-    """Where a block's sum overflows, its rows are looked at one by one."""
+    """If a block's sum overflows, its rows are checked one by one."""
     columns = make_columns(continuous_spec(), LENGTHS)
     columns["rewards"] = np.full(12, 1e308 if wide else 3e38)
     Dataset.from_columns(columns, continuous_spec(), float64=wide).save(tmp_path / "d.h5")

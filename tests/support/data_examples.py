@@ -1,4 +1,4 @@
-"""Specs and columns for the tests of the data room."""
+"""Specs and columns for tests of datasets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def draw_space(space, count, rng):
 
 
 def make_columns(spec, lengths, seed=0, terminated=None, infos=()):
-    """Columns of whole episodes in which each next observation is the following row's observation."""
+    """Return columns of whole episodes in which each row continues the one before."""
     rng = np.random.default_rng(seed)
     count = sum(lengths)
     last = np.cumsum(lengths) - 1

@@ -1,4 +1,4 @@
-"""What to keep of datasets: the options of selecting."""
+"""The options of selecting rows."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ DERIVED = (START, LENGTH, RETURN, TERMINATED, TRUNCATED)
 """Columns that follow from the rows. Every other column is something that the recorder knew besides."""
 
 SEED = "seed"
-"""What the environment was reset with."""
+"""The seed with which the environment was reset."""
 POLICY = "policy"
 """The index of the policy that acted, among those of the collection."""
 RELABELLED = "relabelled"

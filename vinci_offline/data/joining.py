@@ -1,4 +1,4 @@
-"""What several datasets have in common: the environment and the attributes of their concatenation."""
+"""Join datasets: the environment and the attributes that all of them share."""
 
 from __future__ import annotations
 

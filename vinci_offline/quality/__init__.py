@@ -1,1 +1,1 @@
-"""How good a dataset is, what is wrong with it, and repairing it."""
+"""Assess, validate and repair datasets."""

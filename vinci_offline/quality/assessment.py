@@ -1,4 +1,4 @@
-"""A dataset's quality: how returns are spread, how its policy behaved, and which agents suit it."""
+"""A dataset's quality: the spread of its returns, its behaviour policy, and the agents that suit it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST_DIMENSIONS = 256
 
 @dataclass(frozen=True)
 class Picture:
-    """What a plot of a dataset shows; of many rows a sample at equal distances.
+    """Content of a plot of a dataset; of many rows a sample at equal distances.
 
     Attributes:
-        returns: ``[E]`` of the episodes in recorded order.
-        lengths: ``[E]`` rows of each.
-        actions: ``[M, A]`` entries of actions, one of Discrete ones.
-        plane: ``[M, 2]`` standardised observations on their two principal axes; None for images, and where they
-            have fewer than two dimensions that vary.
+        returns: ``[E]`` returns of the episodes in recorded order.
+        lengths: ``[E]`` rows of each episode.
+        actions: ``[M, A]`` entries of actions; one entry for Discrete actions.
+        plane: ``[M, 2]`` standardised observations on their two principal axes; None for images, and if fewer than
+            two dimensions vary.
         explained: the share of the variance that the two axes hold.
     """
 
@@ -43,7 +43,7 @@ class Picture:
 
 
 def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
-    """`vinci_offline.quality.statistics.summarize`, and what can be told of the data's quality, as JSON values.
+    """Summarize a dataset and assess its quality, as JSON values.
 
     Every column is read in blocks or as a sample of rows, so memory stays bounded.
 
@@ -52,10 +52,11 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         gamma: the discount a step of ``behaviour_value``.
 
     Returns:
-        Besides the summary ``returns`` and ``lengths``: see `distribution`; ``reward_mode_share``: the share of rows
-        that have the most frequent reward, among at most twenty thousand; ``stochasticity``: see
-        `vinci_offline.quality.behaviour.stochasticity`; ``behaviour_value``: see `behaviour_value`; ``agents``: those
-        that can learn from such actions, best first, each with ``agent, verdict, because, source``.
+        The result of `vinci_offline.quality.statistics.summarize`; ``returns`` and ``lengths``, see `distribution`;
+        ``reward_mode_share``, the share of rows that have the most frequent reward, among at most twenty thousand;
+        ``stochasticity`` and ``behaviour_value``, see the functions of these names in
+        `vinci_offline.quality.behaviour`; ``agents`` that can learn from such actions, best first, each with
+        ``agent, verdict, because, source``.
 
     Raises:
         UsageError: ``gamma`` is not in [0, 1].
@@ -75,7 +76,7 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
 
 
 def picture(dataset: Dataset) -> Picture:
-    """What a plot of the dataset shows."""
+    """Return the content of a plot of the dataset."""
     rows = _sampled_rows(dataset)
     table = dataset.episode_columns
     actions = dataset.columns.gather(layout.ACTIONS, rows)
@@ -89,7 +90,7 @@ def _mode_share(dataset: Dataset) -> float:
 
 
 def _sampled_rows(dataset: Dataset) -> Array:
-    """At most twenty thousand rows at equal distances."""
+    """Return the numbers of at most twenty thousand rows at equal distances."""
     return np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _ROWS)).astype(np.int64))
 
 

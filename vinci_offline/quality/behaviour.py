@@ -1,4 +1,4 @@
-"""What a dataset tells of the policy that recorded it: how random it was, and what it earned."""
+"""The behaviour policy that recorded a dataset: its value and its randomness."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _REFERENCES = 20_000
 _QUERIES = 1_000
 _FAR = 0.3
 _AT_ONCE = 50
-"""Queries compared with all references in one go: 8 MB of distances."""
+"""Queries compared with all references at once: 8 MB of distances."""
 
 
 def behaviour_value(dataset: Dataset, gamma: float) -> dict[str, float]:
-    """The behaviour policy's value at the starts of episodes: the mean discounted return, by Monte Carlo.
+    """Estimate the behaviour policy's value at the starts of episodes by the mean discounted return.
 
-    An episode that was cut off earned more than was recorded; ``unseen`` is the mean factor by which whatever came
-    after the end would have been discounted, 0 where all episodes terminated.
+    The rewards after the end of an episode that was cut off are unknown. ``unseen`` is the mean factor by which they
+    would be discounted; it is 0 if all episodes terminated.
 
     Args:
         dataset: whole episodes.
@@ -41,14 +41,14 @@ def behaviour_value(dataset: Dataset, gamma: float) -> dict[str, float]:
         UsageError: ``gamma`` is not in [0, 1].
     """
     if not 0 <= gamma <= 1:
-        raise UsageError(f"gamma {gamma:g}: a discount is between 0 and 1")
+        raise UsageError(f"gamma {gamma:g}: give a discount between 0 and 1")
     table = dataset.episode_columns
     start = table[START]
 
     def discounted() -> Iterator[tuple[int, Array]]:
         for first, rewards in dataset.columns.blocks(layout.REWARDS):
             rows = np.arange(first, first + len(rewards))
-            steps = rows - start[np.searchsorted(start, rows, "right") - 1]
+            steps = rows - start[episodes_of(table, rows)]
             yield first, rewards * np.power(gamma, steps, dtype=np.float64)
 
     earned = returns(discounted(), start)
@@ -61,23 +61,23 @@ def behaviour_value(dataset: Dataset, gamma: float) -> dict[str, float]:
 
 
 def stochasticity(dataset: Dataset) -> dict[str, Any] | None:
-    """How random the behaviour policy was, from 0 (a function of the observation) to 1.
+    """Estimate how random the behaviour policy was, from 0 (a function of the observation) to 1.
 
-    With recorded log-probabilities their negative mean is the policy's entropy H in nats. ``level`` is the share of
+    If log-probabilities were recorded, their negative mean is the policy's entropy H in nats. ``level`` is the share of
     the choices (of the range, in each of A bounded dimensions) over which a uniform policy would be as random:
     exp(H) / n for n Discrete actions, exp(H / A) over the geometric mean of the ranges otherwise.
 
-    Without them it is estimated from nearest neighbours in the standardised observations of other episodes, for a
-    thousand rows among twenty thousand. ``level`` is the standard deviation of the action that the observation does not
-    explain over that of all actions, the mean over dimensions: half the mean squared difference between neighbours
-    estimates the residual variance (Liitiäinen, Corona and Lendasse 2010, Journal of Multivariate Analysis 101(4)).
-    For Discrete actions: how often neighbours differ over how often any two rows do. ``distance`` is that of
-    neighbours over that of any two rows; above 0.3 neighbours are hardly alike, and ``level`` is an ``upper_bound``.
-    Policies that differ between episodes count as one random policy.
+    Otherwise the level is estimated from nearest neighbours among the standardised observations of other episodes, for
+    a thousand rows among twenty thousand. It is the residual standard deviation of the action given the observation,
+    over the standard deviation of all actions, averaged over dimensions. Half the mean squared difference between
+    neighbours estimates the residual variance (Liitiäinen, Corona and Lendasse 2010, Journal of Multivariate Analysis
+    101(4)). For Discrete actions it is the share of neighbours with unlike actions, over that share among any two rows.
+    ``distance`` is the mean distance of neighbours over that of any two rows. Above 0.3 neighbours are hardly alike,
+    and ``level`` is an ``upper_bound``. Policies that differ between episodes count as one random policy.
 
     Returns:
-        ``method`` (``log_probs`` or ``neighbours``), ``level``, ``upper_bound``, the ``rows`` looked at, and
-        ``entropy`` or ``distance``; None where neither can be told: images, few rows, constant actions.
+        ``method`` (``log_probs`` or ``neighbours``), ``level``, ``upper_bound``, the number of ``rows`` used, and
+        ``entropy`` or ``distance``; None if nothing can be estimated: images, few rows, constant actions.
     """
     return _from_log_probs(dataset) or _from_neighbours(dataset)
 
@@ -96,7 +96,7 @@ def _from_log_probs(dataset: Dataset) -> dict[str, Any] | None:
     if isinstance(space, DiscreteSpace):
         level = math.exp(min(entropy, math.log(space.n))) / space.n
     elif isinstance(space, BoxSpace) and space.dim and bool(space.bounded.all()):
-        # Of whole numbers, as many as there are to choose from.
+        # The range of integers is the number of choices.
         ranges = (space.high.astype(np.float64) - space.low + is_countable(space)).reshape(-1)
         level = math.exp(min(entropy / space.dim - float(np.log(ranges).mean()), 0.0))
     else:
@@ -120,7 +120,7 @@ def _from_neighbours(dataset: Dataset) -> dict[str, Any] | None:
     seen = (seen - seen.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     episodes = episodes_of(dataset.episode_columns, rows)
     if episodes[0] == episodes[-1]:
-        episodes = np.arange(len(rows))  # of one episode alone, every other row is a candidate
+        episodes = np.arange(len(rows))  # a single episode: every other row is a candidate
     queries = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _QUERIES)).astype(np.int64))
     nearest, near, far = _neighbours(seen, episodes, queries)
     if isinstance(dataset.spec.action_space, DiscreteSpace):
@@ -141,7 +141,7 @@ def _from_neighbours(dataset: Dataset) -> dict[str, Any] | None:
 
 
 def _neighbours(seen: FloatArray, episodes: Array, queries: Array) -> tuple[Array, float, float]:
-    """The nearest row of another episode for each query, its mean distance, and that of any two rows."""
+    """Return each query's nearest row of another episode, the mean distance to it, and that of any two rows."""
     squares = np.square(seen).sum(axis=1)
     nearest, near, far = np.empty(len(queries), np.int64), 0.0, 0.0
     for first in range(0, len(queries), _AT_ONCE):

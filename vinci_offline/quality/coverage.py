@@ -1,4 +1,4 @@
-"""How much of the state-action space a dataset visits, and how evenly."""
+"""Measure how much of the state-action space a dataset visits, and how evenly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers are spread: quantiles and a histogram, as JSON values."""
+"""Quantiles and histograms of numbers, as JSON values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _BINS = 12
 
 
 def distribution(values: Array) -> dict[str, Any] | None:
-    """Quantiles and a histogram of the finite values among ``[N]`` ones; None where there are none.
+    """Return quantiles and a histogram of the finite values among ``[N]``; None where there are none.
 
     Returns:
-        ``quantiles``: the value by ``"0.05", "0.25", "0.5", "0.75", "0.95"``; ``edges`` and ``counts`` of at most
+        ``quantiles``: values by ``"0.05", "0.25", "0.5", "0.75", "0.95"``; ``edges`` and ``counts`` of at most
         twelve bins of equal width, the last of which holds its upper edge. Whole numbers have whole edges.
     """
     finite = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""Repairing a file: a new one without the faults that can be put right without guessing, and an account of it."""
+"""Repair of a file: write a new file without the faults that can be mended without guessing, and list the changes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from vinci_offline.spec import EnvironmentSpec
 
 @dataclass(frozen=True)
 class Repaired:
-    """What became of a file.
+    """Result of a repair.
 
     Attributes:
-        source: the file; it was not touched.
-        output: the repaired one; None where nothing could be written.
-        repairs: what was done.
-        report: the problems that are left: those of ``output``, or those that kept it from being written.
+        source: the damaged file, which is never changed.
+        output: the repaired file; None if nothing could be written.
+        repairs: the changes.
+        report: the problems that are left in ``output``, or those that kept it from being written.
     """
 
     source: Path
@@ -41,7 +41,7 @@ class Repaired:
     report: Report
 
     def to_json(self) -> dict[str, Any]:
-        """``file, output, sound, problems, notes, repairs``."""
+        """Return ``file, output, sound, problems, notes, repairs``."""
         return {
             **self.report.to_json(),
             "file": str(self.source),
@@ -58,25 +58,25 @@ def repair(
     drop_duplicates: bool = False,
     overwrite: bool = False,
 ) -> Repaired:
-    """Write a file without the faults of another that can be put right safely, and check it.
+    """Write a copy of a file without the faults that can be mended safely, and check it. Works in blocks.
 
     Columns of unequal length are cut to whole rows. Rows with values that are not finite are dropped. Actions
-    beyond a bound by no more than rounding are clipped. A row that is terminal and timeout keeps the first: in
-    Gymnasium nothing is bootstrapped past ``terminated``. An episode whose following row is gone, or is not
-    where its next observation leads, ends there with a timeout. The episode table and its returns are made
-    anew; a piece keeps the seed of its episode. Everything else stays as it is. Works in blocks.
+    beyond a bound by no more than rounding are clipped. A row that is terminal and timeout keeps the terminal: in
+    Gymnasium nothing is bootstrapped past ``terminated``. An episode ends with a timeout where the following row was
+    dropped or does not continue it. The episode table and its returns are computed again; a piece keeps the seed of its
+    episode. Everything else stays as it is.
 
-    The new file's ``repairs`` attribute tells what was done, ``parents`` what it was made of.
+    The new file's attribute ``repairs`` lists the changes, ``parents`` the hashes of its sources.
 
     Args:
-        path: the file, or a shipped dataset's name; files that `Dataset.open` refuses too.
+        path: the file, or a shipped dataset's name. It may be a file that `Dataset.open` refuses.
         output: the file to write.
         spec: the environment, for a file that does not tell it.
-        drop_duplicates: leave out transitions that repeat an earlier one exactly.
+        drop_duplicates: leave out transitions that repeat an earlier transition exactly.
         overwrite: replace an existing ``output``.
 
     Raises:
-        DatasetError: the file is missing or cannot be read, or no row of it is left.
+        DatasetError: the file is missing or cannot be read, or no sound row is left.
         SpecError: the spaces of ``spec`` are not those of the file.
         UsageError: ``output`` exists, or is the file itself.
     """
@@ -121,7 +121,7 @@ def _write(
 
 
 def _lineage(source: DamagedFile) -> tuple[list[str], Iterator[Repair]]:
-    """The hashes of what the new file is made of, and what is to be said where the file does not match its own."""
+    """Return the hashes of the new file's sources, and a warning if the file does not match its own hash."""
     found, stored = source.compute_hash(), source.structure.content_hash
     if stored is None or stored == found:
         return [found], iter(())

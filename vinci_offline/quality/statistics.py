@@ -1,4 +1,4 @@
-"""What a dataset looks like in numbers; every column is read in blocks, so memory stays bounded."""
+"""A dataset in numbers. Every column is read in blocks, so memory stays bounded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscrete
 from vinci_offline.types import FloatArray
 
 _MOST_DIMENSIONS = 1024
-"""A wider row (an image) is told by one mean and deviation over its entries."""
+"""Wider rows (images) are summarized by one mean and deviation over all entries."""
 
 
 def observation_moments(dataset: Dataset) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of the observations over all rows, float32, computed in float64.
+    """Return mean and standard deviation of the observations over all rows, float32, computed in float64.
 
     Raises:
         SpecError: the observations are several columns.
@@ -40,7 +40,7 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
 
     Args:
         dataset: the rows.
-        survey: what a read of the dataset told already; then observations and rewards are not read again.
+        survey: the result of `vinci_offline.quality.survey.survey`; it spares a read of observations and rewards.
 
     Returns:
         ``rows, episodes, return_mean, return_std, return_min, return_max, terminals, timeouts,
@@ -57,7 +57,7 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
     rewards, acted = moments[layout.REWARDS], moments[layout.ACTIONS]
     space = dataset.spec.action_space
     discrete = isinstance(space, DiscreteSpace)
-    with np.errstate(invalid="ignore"):  # returns that are not finite are for validate to tell
+    with np.errstate(invalid="ignore"):  # validate reports returns that are not finite
         return_std = float(returns.std())
     return {
         "env": dataset.spec.id,
@@ -90,9 +90,9 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
 
 
 def action_saturation(dataset: Dataset) -> float | None:
-    """The share of action entries that lie at a bound of the action space, within a thousandth of its range.
+    """Return the share of action entries at a bound of the action space, within a thousandth of its range.
 
-    None where no dimension is bounded, and for choices. A clipped Gaussian policy that saturates has actions whose
+    It is None if no dimension is bounded, and for choices. A clipped Gaussian policy that saturates has actions whose
     log-probabilities and gradients are not those of the recorded value.
     """
     space = dataset.spec.action_space
@@ -108,7 +108,7 @@ def action_saturation(dataset: Dataset) -> float | None:
 
 
 def action_counts(dataset: Dataset) -> dict[int, int]:
-    """How often each action of a Discrete space occurs; actions outside the space are not counted."""
+    """Count how often each action of a Discrete space occurs; actions outside the space are not counted."""
     space = dataset.spec.action_space
     assert isinstance(space, DiscreteSpace)
     counts = np.zeros(space.n, dtype=np.int64)

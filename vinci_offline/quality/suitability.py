@@ -1,7 +1,7 @@
-"""Which agents suit a dataset: rules of one threshold each, and the papers that give the direction.
+"""Rules that tell which agents suit a dataset. Each rule compares one number with one threshold.
 
-The papers say which way an agent's success depends on the data. The thresholds are this project's own, chosen to part
-the extremes; whether the recorded returns are good at all no dataset can tell by itself.
+The papers tell in which direction an agent's success depends on the data. The thresholds are this project's own and
+separate the extremes. No dataset can tell by itself whether its returns are good.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Literal, TypeAlias
 Verdict: TypeAlias = Literal["well", "perhaps", "poorly"]
 
 ALIKE = 0.1
-"""Episodes are alike where their returns deviate by less than this share of the mean."""
+"""Episodes are alike if their returns deviate by less than this share of the mean."""
 NARROW = 0.1
-"""Below this `stochasticity` level next to no alternatives to the recorded actions were tried."""
+"""Below this level of `stochasticity` hardly any alternative to the recorded actions was tried."""
 NOISY = 0.5
 BROAD = 0.9
-"""From this level on almost any action was tried anywhere."""
+"""From this level on almost every action was tried everywhere."""
 SPARSE = 0.95
-"""Rewards are sparse where this share of the rows has one and the same."""
+"""Rewards are sparse if this share of the rows has the same reward."""
 
 _KUMAR = "Kumar et al. 2022, arXiv 2204.05618"
 _SCHWEIGHOFER = "Schweighofer et al. 2022, arXiv 2111.04714"
@@ -32,13 +32,13 @@ _REM = "Agarwal et al. 2020, arXiv 1907.04543"
 
 @dataclass(frozen=True)
 class Suitability:
-    """How an agent suits a dataset.
+    """Verdict on an agent and a dataset.
 
     Attributes:
-        agent: its name.
-        verdict: how well.
-        because: the number that decided, and what it means.
-        source: the paper that the rule's direction is from.
+        agent: the agent's name.
+        verdict: how well it suits the dataset.
+        because: the number that decided, and its meaning.
+        source: the paper that gives the rule's direction.
     """
 
     agent: str
@@ -47,7 +47,7 @@ class Suitability:
     source: str
 
     def to_json(self) -> dict[str, str]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "agent": self.agent,
             "verdict": self.verdict,
@@ -57,15 +57,15 @@ class Suitability:
 
 
 def suitable_agents(summary: Mapping[str, Any]) -> list[Suitability]:
-    """The agents that can learn from such actions, best first.
+    """Return the agents that can learn from such actions, best first.
 
     Args:
-        summary: what `vinci_offline.quality.statistics.summarize` found: ``episodes, return_mean, return_std,
-            reward_std, action_counts``; ``stochasticity`` and ``reward_mode_share`` of `quality`.
+        summary: the result of `vinci_offline.quality.statistics.summarize`: ``episodes, return_mean, return_std,
+            reward_std, action_counts``, with ``stochasticity`` and ``reward_mode_share`` of `quality`.
     """
     told = summary["stochasticity"]
     level = None if told is None or told["upper_bound"] else float(told["level"])
-    # A reward that never changes is not sparse: the end of the episode is what it tells.
+    # A constant reward is not sparse: it tells by where the episode ends.
     sparse = summary["reward_mode_share"] >= SPARSE and summary["reward_std"] > 0
     found = [_cloning(summary, level)]
     if summary["action_counts"] is not None:

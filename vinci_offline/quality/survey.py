@@ -1,4 +1,4 @@
-"""One read of a dataset that tells all that training needs to know before its first step."""
+"""One read of a dataset for everything that training needs to know before its first step."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ _MEASURED = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS)
 
 @dataclass(frozen=True)
 class Survey:
-    """What one read of a dataset told.
+    """Result of one read of a dataset.
 
     Attributes:
-        moments: of observations, actions and rewards, by column path.
-        non_finite: the first row with NaN or infinite values and how many such rows, of columns that have some.
-        sample: the observations of the rows that were asked for, by column path.
-        spaced: the rows that `vinci_offline.quality.coverage.coverage` looks at, by column path.
+        moments: moments of observations, actions and rewards, by column path.
+        non_finite: for each column with NaN or infinite values, the first such row and the number of such rows.
+        sample: the observations of the rows asked for, by column path.
+        spaced: the rows for `vinci_offline.quality.coverage.coverage`, by column path.
         runs: first rows and lengths of the runs of rows that continue each other, as
-            `vinci_offline.data.continuity.runs` finds them; None where they were not asked for.
+            `vinci_offline.data.continuity.runs` returns them; None if they were not asked for.
+        where: the file, for messages.
     """
 
     moments: Mapping[str, Moments]
@@ -59,9 +60,9 @@ def survey(
 ) -> Survey:
     """Read every column of a dataset once, in blocks of about 4 MiB.
 
-    A column in ``keep`` is loaded whole in one read and stays in memory, so that whoever looks at it afterwards reads
-    nothing. Of the others nothing stays but the rows asked for and those of `coverage`, at most 100,000.
-    The moments have the same bits as those of `column_moments`.
+    A column in ``keep`` is loaded whole in one read and stays in memory, so later accesses read nothing. Of the other
+    columns only the rows asked for stay, and the rows for `coverage`, at most 100,000. The moments have the same bits
+    as those of `column_moments`.
 
     Args:
         dataset: N rows.
@@ -80,7 +81,7 @@ def survey(
 
 
 class _Reading:
-    """What was found in the columns read so far."""
+    """Results of the columns read so far."""
 
     def __init__(self, dataset: Dataset, sample_rows: Array, *, runs: bool) -> None:
         self._dataset, self._columns = dataset, dataset.columns
@@ -94,7 +95,7 @@ class _Reading:
         self._continues = np.ones(len(dataset), np.bool_) if runs else None
 
     def read(self, path: str) -> None:
-        """Read a column; with a column of observations, that of the next ones."""
+        """Read a column; with a column of observations, its next observations too."""
         root = path.partition("/")[0]
         sums = MomentSums(self._columns.shape(path)[1:]) if root in _MEASURED else None
         blocks = self._pairs(path) if root == layout.OBSERVATIONS else self._columns.blocks(path)

@@ -1,4 +1,4 @@
-"""Whether a file is sound: its structure, its values, and what they say of each other."""
+"""Validation of a file: its structure, its values, and whether they agree."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _Check = Callable[[Dataset, Structure], Iterator[Finding]]
 
 @dataclass(frozen=True)
 class Report:
-    """What is to be said of a file.
+    """All findings in a file.
 
     Attributes:
         path: the file.
-        problems: its faults.
-        notes: what is worth a look and may be as it should be.
+        problems: the faults.
+        notes: findings that are worth a look and may be right.
     """
 
     path: Path
@@ -39,11 +39,11 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether there are no problems; notes do not count."""
+        """True if there are no problems; notes do not count."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
-        """``file, sound, problems, notes``."""
+        """Return ``file, sound, problems, notes``."""
         return {
             "file": str(self.path),
             "sound": self.sound,
@@ -53,9 +53,9 @@ class Report:
 
 
 def check(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> Report:
-    """Look at all of a file, in blocks: memory does not grow with its rows.
+    """Check a whole file in blocks; memory does not grow with its rows.
 
-    Structural problems are all told; values are looked at only where there are none.
+    Values are checked only if there are no structural problems.
 
     Args:
         path: the file, or a shipped dataset's name.
@@ -75,7 +75,7 @@ def check(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> 
         else:
             with files_kept_open():
                 findings = list(_value_findings(dataset, structure))
-    # Damage that only reading finds ends each check that reads it, and is told once.
+    # Damage that only reading finds ends each check that reads it; it is reported once.
     findings = list(dict.fromkeys(findings))
     return Report(
         path=structure.path,
@@ -85,7 +85,7 @@ def check(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> 
 
 
 def validate(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> list[Problem]:
-    """Every problem of a file; an empty list says that it is sound. `check` tells notes as well.
+    """Return every problem of a file; an empty list means that it is sound. `check` returns notes as well.
 
     Args:
         path: the file, or a shipped dataset's name.
@@ -102,7 +102,7 @@ def _value_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]
     yield from column_findings(dataset, structure.content_hash)
     checks: tuple[_Check, ...] = (flag_findings, table_findings, continuity_findings, duplicate_findings)
     for each in checks:
-        # Each reads the file anew: damage ends the one, not the others.
+        # Each check reads the file anew: damage ends one check and not the others.
         try:
             yield from each(dataset, structure)
         except DatasetError as error:

@@ -1,1 +1,1 @@
-"""What can be wrong with a dataset's values, one kind a file; none holds more than blocks of rows in memory."""
+"""Checks of a dataset's values, one kind of fault a file. None holds more than blocks of rows in memory."""

@@ -1,4 +1,4 @@
-"""Whether values lie in their space."""
+"""Check that values lie in their space."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from vinci_offline.spec import BoxSpace, DiscreteSpace
 from vinci_offline.types import Array
 
 ROUNDING = 1e-6
-"""What float32 may put between a value and the bound that it was, as a part of the bound; one near zero counts as 1."""
+"""Relative tolerance for float32 rounding at a bound; a bound near zero counts as 1."""
 
 
 NEAR = 1e-3
-"""As far from a bound, as a part of it, a value may still be the bound after arithmetic in half precision or a print
-of three decimals: clipping it there guesses nothing."""
+"""Relative distance from a bound within which clipping guesses nothing: the value may be the bound after arithmetic in
+half precision, or after printing three decimals."""
 
 
 class Bounds:
-    """The bounds of a space, widened by a part of their size.
+    """The bounds of a space, widened by a share of their size.
 
     Args:
         space: the space.
-        slack: how far beyond a bound of a Box still counts as inside, as a part of the bound, or of 1 where that
-            is more.
+        slack: the distance beyond a bound of a Box that still counts as inside, as a share of the bound, or of 1 if
+            that is more.
     """
 
     def __init__(self, space: BoxSpace | DiscreteSpace, slack: float = ROUNDING) -> None:
@@ -37,15 +37,15 @@ class Bounds:
         self.low, self.high = low, high
 
     def cover(self, dtype: np.dtype[np.generic]) -> bool:
-        """Whether every finite number of ``dtype`` lies inside, so that none needs to be looked at."""
+        """Return whether every finite number of ``dtype`` lies inside, so that no value needs a check."""
         if dtype.kind in "iu":
             limits = np.iinfo(dtype.name)
             return bool((self.low <= limits.min).all() and (self.high >= limits.max).all())
         return bool(np.isneginf(self.low).all() and np.isposinf(self.high).all())
 
     def outside(self, block: Array) -> Array:
-        """``[B]``: the rows of ``[B, …]`` with an entry beyond a bound; NaN is beyond none."""
-        # Two numbers a dimension tell for the whole block, and almost all blocks are sound.
+        """Return ``[B]``: whether each row of ``[B, …]`` has an entry beyond a bound; NaN is beyond none."""
+        # Two numbers a dimension decide for the whole block, and almost all blocks are sound.
         with np.errstate(invalid="ignore"):
             if (block.min(axis=0) >= self.low).all() and (block.max(axis=0) <= self.high).all():
                 return np.zeros(len(block), np.bool_)

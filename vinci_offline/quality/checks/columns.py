@@ -1,4 +1,4 @@
-"""What each column tells by itself, in one read of it: finite, inside its space, ever changing; and the hash of all."""
+"""Check each column by itself in one read: finite, inside its space, not constant; and the hash of all columns."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from vinci_offline.spec import DiscreteSpace
 from vinci_offline.types import Array
 
 _MAY_BE_CONSTANT = (layout.NEXT_OBSERVATIONS, layout.TERMINALS, layout.TIMEOUTS, layout.INFOS)
-"""Next observations are those of the next row, flags are often all false, and infos may be a setting."""
+"""Columns that may be constant: next observations repeat observations, flags are often false, infos may be settings."""
 
 
 def column_findings(dataset: Dataset, stored_hash: str | None) -> Iterator[Finding]:
-    """What the columns tell one by one; each is read once, in blocks.
+    """Find faults of the columns one by one. Each column is read once, in blocks.
 
     A column that cannot be read is a problem of its own, and leaves the hash unknown.
 
     Args:
-        dataset: the rows to look at.
-        stored_hash: what the columns should hash to; None where the file does not say.
+        dataset: the rows to check.
+        stored_hash: the hash stored in the file; None if there is none.
     """
     slots = layout.spec_slots(dataset.spec)
     scans: list[_Scan] = []
@@ -42,7 +42,7 @@ def column_findings(dataset: Dataset, stored_hash: str | None) -> Iterator[Findi
             damage.append(Problem("file", str(error), "restore the file from a copy"))
         else:
             scans.append(scan)
-    # All findings of a kind together: what is not finite explains what else is wrong.
+    # All findings of a kind together: values that are not finite explain other findings.
     for scan in scans:
         yield from scan.non_finite()
     for scan in scans:
@@ -59,7 +59,7 @@ def column_findings(dataset: Dataset, stored_hash: str | None) -> Iterator[Findi
 
 
 class _Scan:
-    """One column, looked at block by block."""
+    """Findings in one column, read block by block."""
 
     def __init__(self, dataset: Dataset, path: str, slot: Slot | None) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class _Scan:
         self._near = None if space is None else Bounds(space, NEAR)
         if self._bounds is not None and self._bounds.cover(dataset.columns.dtype(path)):
             self._bounds = None
-        # A Box observation's bounds are often only nominal; actions and choices are what they are said to be.
+        # Bounds of Box observations are often nominal; bounds of actions and choices are meant.
         self._strict = path == layout.ACTIONS or isinstance(space, DiscreteSpace)
         self._non_finite, self._outside, self._far = Marks(), Marks(), Marks()
         self._digest = ColumnDigest()
@@ -120,7 +120,7 @@ class _Scan:
             yield Note(self.path, what, advice)
 
     def _compare(self, block: Array) -> None:
-        """Note which entries still are what they were in the first row; ``block`` is ``[B, D]``."""
+        """Track the entries that equal those of the first row in all rows; ``block`` is ``[B, D]``."""
         if self.path.partition("/")[0] in _MAY_BE_CONSTANT:
             return
         if self._first is None or self._same is None:

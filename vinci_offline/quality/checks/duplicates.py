@@ -1,7 +1,7 @@
-"""Rows that repeat an earlier one exactly, found among any number of rows in bounded memory.
+"""Find rows that repeat an earlier row exactly, among any number of rows in bounded memory.
 
-Rows are hashed to 64 bits in one read. The hashes, in a temporary file where they are many, are then searched part by
-part, a part being those with the same last bits; rows of equal hashes are compared byte by byte.
+Rows are hashed to 64 bits in one read. Many hashes go to a temporary file. They are searched part by part; a part holds
+the hashes with the same last bits. Rows of equal hashes are compared byte by byte.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from vinci_offline.quality.checks.row_hash import RowHash, row_bytes
 from vinci_offline.types import Array
 
 PART_ROWS = 2**21
-"""How many hashes are searched at a time: about 60 MB at the peak, and 200 where all rows are repeated."""
+"""Hashes searched at a time: about 60 MB at the peak, and 200 MB if all rows are repeated."""
 _HASH_BYTES = 8
 
 
 def duplicate_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
-    """Transitions that the file holds more than once."""
+    """Find transitions that the file holds more than once."""
     count, first, earlier = 0, -1, -1
     for rows, originals in duplicates(dataset.columns):
         lowest = int(np.argmin(rows))
@@ -42,15 +42,15 @@ def duplicate_findings(dataset: Dataset, structure: Structure) -> Iterator[Findi
 
 
 def duplicates(columns: LazyColumns) -> Iterator[tuple[Array, Array]]:
-    """Rows whose transition stands in an earlier row already, and those earlier rows.
+    """Find rows that repeat the transition of an earlier row, and those earlier rows.
 
-    A transition is ``(s, a, r, s', terminal)``, compared by its bytes: timeouts and infos may differ.
+    A transition is ``(s, a, r, s', terminal)``, compared by its bytes; timeouts and infos may differ.
 
     Args:
-        columns: of any number of rows.
+        columns: any number of rows.
 
     Yields:
-        ``[M]`` rows and ``[M]`` the first row that each of them equals, a part of all at a time.
+        ``[M]`` rows and ``[M]`` the first row that each of them equals, part by part.
     """
     paths = [path for path in columns if path.partition("/")[0] not in {layout.TIMEOUTS, layout.INFOS}]
     count = columns.shape(layout.REWARDS)[0]
@@ -67,7 +67,7 @@ def duplicates(columns: LazyColumns) -> Iterator[tuple[Array, Array]]:
 def _part(
     file: tempfile.SpooledTemporaryFile[bytes], count: int, part: int, parts: int
 ) -> tuple[Array, Array]:
-    """The rows with a hash that others of the part have too, in the order of their hashes, and these."""
+    """Return the rows whose hash occurs more than once in the part, and their hashes, in the order of the hashes."""
     rows, hashes = [], []
     file.seek(0)
     for start in range(0, count, BLOCK_BYTES // _HASH_BYTES):
@@ -88,7 +88,7 @@ def _part(
 def _equal_rows(
     columns: LazyColumns, paths: list[str], rows: Array, hashes: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Compare each row with the first of its hash; those that differ from it, with the first of them, and so on."""
+    """Compare each row with the first row of its hash; then the rows that differ with the first of them, and so on."""
     while len(rows):
         begins = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1]))
         first = np.repeat(rows[begins], np.diff(begins, append=len(rows)))
@@ -101,7 +101,7 @@ def _equal_rows(
 
 
 def _equal(columns: LazyColumns, paths: list[str], rows: Array, others: Array) -> Array:
-    """``[M]``: whether two rows hold the same bytes; gathered in blocks of neighbours."""
+    """Return ``[M]``: whether two rows hold the same bytes. Gathers rows in blocks of neighbours."""
     equal = np.ones(len(rows), np.bool_)
     order = np.argsort(rows)
     for path in paths:

@@ -1,4 +1,4 @@
-"""Where episodes end: what the flags and the episode table say of it, and of each other."""
+"""Check that the flags and the episode table agree on where episodes end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ADVICE = f"remove {layout.EPISODES}: it can be derived from the flags"
 
 
 def flag_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
-    """No row is both terminal and timeout."""
+    """Find rows that are both terminal and timeout."""
     both = Marks()
     for start, flags in dataset.columns.together(FLAGS):
         both.add(start, flags[layout.TERMINALS] & flags[layout.TIMEOUTS])
@@ -32,7 +32,7 @@ def flag_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
 
 
 def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
-    """The stored episode table covers the rows in order, ends where the flags do, and sums the rewards right."""
+    """Find faults of the stored episode table: its order, its ends, and its returns."""
     table = structure.episodes
     if not table:
         return
@@ -62,7 +62,7 @@ def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
 
 
 def table_ends(structure: Structure, rows: int) -> Array:
-    """The last rows of the stored table's episodes; none where it does not describe ``rows``."""
+    """Return the last rows of the stored table's episodes; none if the table does not describe ``rows`` rows."""
     table = structure.episodes
     if not table or inconsistencies(table, rows):
         return np.zeros(0, np.int64)

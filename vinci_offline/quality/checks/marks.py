@@ -1,4 +1,4 @@
-"""Which rows a check marked: the first, and how many."""
+"""Rows that a check marked: the first one, and their number."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vinci_offline.types import Array
 
 
 class Marks:
-    """Counts marked rows, fed block by block in row order.
+    """Count of marked rows, fed block by block in row order.
 
     Attributes:
-        first: the first row that is marked; -1 as long as there is none.
-        count: how many are.
+        first: the first marked row; -1 while there is none.
+        count: the number of marked rows.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Marks:
         self.count = 0
 
     def add(self, start: int, marks: Array) -> None:
-        """Add a block of marks, ``[B]``, the first of which is row ``start``."""
+        """Add the marks of a block, ``[B]``; its first row is ``start``."""
         found = int(np.count_nonzero(marks))
         if found and self.first < 0:
             self.first = start + int(np.argmax(marks))
@@ -31,10 +31,10 @@ class Marks:
 
 
 def any_in_row(marks: Array) -> Array:
-    """``[B]``: which rows of ``[B, …]`` hold a mark."""
+    """Return ``[B]``: whether each row of ``[B, …]`` holds a mark."""
     return np.asarray(marks.any(axis=tuple(range(1, marks.ndim))))
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and what it counts, as ``1 row`` or ``3,000 rows``."""
+    """Return a number with its noun, as ``1 row`` or ``3,000 rows``."""
     return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,4 +1,4 @@
-"""64-bit hashes of rows, many at a time."""
+"""64-bit hashes of many rows at a time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HALF = np.uint64(32)
 
 
 class RowHash:
-    """Hashes rows by their bytes: equal rows have equal hashes, others almost never.
+    """Hash of rows by their bytes: equal rows have equal hashes, other rows almost never.
 
-    The key is drawn anew for each instance, so that no file can be made whose rows collide.
+    Each instance draws a new key, so nobody can make a file whose rows collide.
     """
 
     def __init__(self) -> None:
@@ -25,12 +25,12 @@ class RowHash:
         self._column_keys: dict[str, Array] = {}
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
-        """``[B]`` uint64 hashes of rows that lie in several columns, the same ones at each call."""
+        """Return ``[B]`` uint64 hashes of rows. Each call takes the same columns."""
         parts = [self._words(path, row_bytes(block)) for path, block in columns.items()]
         return np.asarray(sum(parts[1:], start=parts[0]))
 
     def _words(self, path: str, block: Array) -> Array:
-        """The sum of a column's mixed words, eight bytes each; a key a word keeps their places apart."""
+        """Return the sum of a column's mixed words of eight bytes; a key for each word tells their places apart."""
         count, size = block.shape
         width = max(1, -(-size // 8))
         if path not in self._column_keys:
@@ -46,6 +46,6 @@ class RowHash:
 
 
 def row_bytes(block: Array) -> Array:
-    """``[B, bytes]``: the rows of ``[B, …]`` as they lie in memory."""
+    """Return ``[B, bytes]``: the bytes of the rows of ``[B, …]``."""
     flat = np.ascontiguousarray(block).reshape(len(block), -1)
     return flat.view(np.uint8)

@@ -1,1 +1,1 @@
-"""Repairing a dataset: what is read of a damaged file, how rows are mended, and the account of it."""
+"""Parts of a repair: the damaged file, mended rows, repaired episodes, and the account."""

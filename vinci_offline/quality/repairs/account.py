@@ -1,4 +1,4 @@
-"""What a repair did, in words and numbers."""
+"""The account of a repair, in words and numbers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vinci_offline.data.problem import printable
 
 @dataclass(frozen=True)
 class Repair:
-    """One kind of change that a repair made; its text is one line.
+    """One kind of change that a repair made. Its text is one line.
 
     Attributes:
         where: the columns or the part of the file.
-        what: what was done there.
-        count: the rows, episodes or columns that it concerned.
+        what: the change.
+        count: the number of rows, episodes or columns changed.
     """
 
     where: str
@@ -26,5 +26,5 @@ class Repair:
         return printable(f"{self.where}: {self.what}")
 
     def to_json(self) -> dict[str, Any]:
-        """Its attributes by name."""
+        """Return the attributes by name."""
         return asdict(self)

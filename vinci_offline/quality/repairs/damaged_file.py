@@ -1,4 +1,4 @@
-"""What is read of a file that is to be repaired, also of one that cannot be opened as a dataset."""
+"""The readable rows of a damaged file, also of a file that `Dataset.open` refuses."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
 _MOSTLY = 0.1
-"""An info that is not finite in more than this part of the rows says so by intent: the rows are sound, it goes."""
+"""An info column that is not finite in a larger share of the rows is left out, and the rows are kept."""
 
 _MOST_ROWS = 2**53
 
 
 @dataclass(frozen=True)
 class DamagedFile:
-    """The rows of a file that all its columns have.
+    """The rows that all columns of a damaged file have.
 
     Attributes:
-        structure: the file.
-        columns: cut to whole rows; infos that cannot be kept are left out.
+        structure: the file's structure.
+        columns: the columns, cut to whole rows, without infos that cannot be kept.
         spec: the environment.
-        table: the stored episodes, cut to the rows; empty where they do not describe them.
-        repairs: what was left out so far.
+        table: the stored episodes, cut to the rows; empty if they do not describe the rows.
+        repairs: the changes so far.
     """
 
     structure: Structure
@@ -50,17 +50,17 @@ class DamagedFile:
 
     @property
     def rows(self) -> int:
-        """How many whole rows there are."""
+        """The number of whole rows."""
         return self.columns.shape(layout.REWARDS)[0]
 
     @property
     def ordered(self) -> bool:
-        """Whether anything in the file says that one row follows from the one before."""
+        """True if anything in the file says that one row follows from the one before."""
         return ordered(self.structure)
 
     @property
     def goes_on(self) -> bool:
-        """Whether there were more rows, so that the last one may lie within an episode."""
+        """True if there were more rows, so that the last row may lie within an episode."""
         longest = max(column.shape[0] for column in self.structure.columns.values())
         stored = self.structure.episodes.get(LENGTH)
         return longest > self.rows or (bool(self.table) and stored is not None and stored.sum() > self.rows)
@@ -73,12 +73,12 @@ class DamagedFile:
         return np.asarray(last_rows(self.table))
 
     def compute_hash(self) -> str:
-        """The content hash of the columns as they stand in the file; reads them all in blocks."""
+        """Compute the content hash of the columns in the file. Reads them all in blocks."""
         return hash_of(LazyColumns(stored_columns(self.structure)))
 
 
 def unrepairable(structure: Structure) -> list[Problem]:
-    """The structural problems that no repair can put right without guessing."""
+    """Return the structural problems that cannot be mended without guessing."""
     left = [problem for problem in structure.problems if not problem.repairable]
     if not left and not _whole_rows(structure):
         left.append(Problem("columns", "no row that all columns have", "record the data again"))
@@ -86,7 +86,7 @@ def unrepairable(structure: Structure) -> list[Problem]:
 
 
 def open_damaged(structure: Structure, spec: EnvironmentSpec | None) -> DamagedFile:
-    """The whole rows of a file without unrepairable problems.
+    """Return the whole rows of a file without unrepairable problems.
 
     Raises:
         DatasetError: the file does not tell its spaces, and ``spec`` is None.
@@ -141,7 +141,7 @@ def _cuts(structure: Structure, rows: int) -> list[Repair]:
 
 
 def _usable_table(stored: Columns, rows: int) -> Columns:
-    """The episodes of the first ``rows`` rows, where the stored table covers at least these in order."""
+    """Return the episodes of the first ``rows`` rows; empty if the stored table does not cover them in order."""
     if not {START, LENGTH} <= set(stored) or not whole(stored[START]) or not whole(stored[LENGTH]):
         return {}
     if np.abs(stored[LENGTH].astype(np.float64)).sum() > _MOST_ROWS:

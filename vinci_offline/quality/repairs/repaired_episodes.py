@@ -1,4 +1,4 @@
-"""The episode table of rows that come in blocks, whatever blocks the episodes lie across."""
+"""The episode table of mended rows that come in blocks. Episodes may lie across blocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from vinci_offline.types import Array, Columns
 
 
 class RepairedEpisodes:
-    """Gathers episodes, and what the source's table knew of the ones that they are pieces of."""
+    """Episodes of the mended rows, with what the stored table knew of them.
+
+    Args:
+        source: the damaged file.
+    """
 
     def __init__(self, source: DamagedFile) -> None:
         self._source = source
@@ -48,7 +52,7 @@ class RepairedEpisodes:
         self._last = block
 
     def table(self) -> Columns:
-        """The whole table; what is left at the end is an episode that no flag ends."""
+        """Return the whole table. Rows after the last end are an episode that no flag ends."""
         if self._length:
             index = np.array([len(self._last.rows) - 1])
             self._keep(self._last, index, np.array([self._length]), np.array([self._return]))
@@ -58,7 +62,7 @@ class RepairedEpisodes:
         return ordered(table)
 
     def repairs(self, table: Columns) -> Iterator[Repair]:
-        """How the table differs from the stored one."""
+        """Yield the differences between the table and the stored one."""
         stored, usable = self._source.structure.episodes, self._source.table
         count = len(table[LENGTH])
         if not usable and self._source.structure.native:

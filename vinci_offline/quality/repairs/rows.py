@@ -1,4 +1,4 @@
-"""Mending rows: which are kept, actions clipped, flags that agree, and where episodes end for it."""
+"""Mend rows: drop unsound rows, clip actions, correct flags, and end episodes at gaps."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from vinci_offline.types import Array, Columns
 
 @dataclass(frozen=True)
 class Mended:
-    """Some rows that follow each other.
+    """Consecutive rows, mended.
 
     Attributes:
-        columns: their values.
-        ended: ``[B]`` where an episode ends, by a flag or by the episode table.
-        rows: ``[B]`` which rows of the source they are.
+        columns: values by path.
+        ended: ``[B]`` whether an episode ends there, by a flag or by the episode table.
+        rows: ``[B]`` their numbers in the source.
     """
 
     columns: Columns
@@ -35,11 +35,11 @@ class Mended:
 
 
 class Mender:
-    """Goes through a source's rows once, in blocks, and counts what it changes.
+    """Mender of a file's rows. It reads them once, in blocks, and counts its changes.
 
     Args:
-        source: the file's whole rows.
-        repeated: rows to leave out because an earlier one equals them.
+        source: the damaged file.
+        repeated: rows to leave out because an earlier row equals them.
     """
 
     def __init__(self, source: DamagedFile, repeated: Bitmap | None = None) -> None:
@@ -54,19 +54,19 @@ class Mender:
         self._both, self._before_gap, self._broken = Marks(), Marks(), Marks()
 
     def blocks(self) -> Iterator[Mended]:
-        """The rows that are left, mended; a block may be empty."""
+        """Yield the rows that are kept, mended; a block may be empty."""
         columns = self._source.columns
         for start, block in columns.together(self._paths):
             size = len(block[layout.REWARDS])
             after = slice(start + size, min(start + size + 1, self._source.rows))
-            # Whether an episode goes on past the block shows in the row that follows it.
+            # The row after the block tells whether its last episode goes on.
             wider = {
                 path: np.concatenate([values, columns.read(path, after)]) for path, values in block.items()
             }
             yield self._mend(start, size, wider)
 
     def repairs(self) -> Iterator[Repair]:
-        """What was changed in the blocks so far."""
+        """Yield the changes made in the blocks so far."""
         if self._dropped.count:
             listed = ", ".join(
                 f"{path} {marks.count:,}" for path, marks in self._non_finite.items() if marks.count
@@ -107,7 +107,7 @@ class Mender:
         return Mended(columns, ended[chosen], start + chosen)
 
     def _keep(self, start: int, size: int, wider: Columns) -> Array:
-        """Which rows of a block, and of the row after it, are left; that one is counted in the next block."""
+        """Return which rows of a block, and of the row after it, are kept. That row is counted in the next block."""
         count = len(wider[layout.REWARDS])
         finite = np.ones(count, np.bool_)
         for path, values in wider.items():
@@ -133,7 +133,7 @@ class Mender:
         return np.where(wrong, np.clip(actions, low, high), actions).astype(actions.dtype)
 
     def _end(self, start: int, size: int, wider: Columns, keep: Array) -> tuple[Array, Array]:
-        """The block's timeouts as they should be, and where episodes end."""
+        """Return the block's corrected timeouts, and where episodes end."""
         terminals, timeouts = wider[layout.TERMINALS][:size], wider[layout.TIMEOUTS][:size]
         kept = keep[:size]
         self._both.add(start, terminals & timeouts & kept)
@@ -142,7 +142,7 @@ class Mender:
         ended = continuity.ended(flags, self._source.ends, start)
         last_of_all = start + size == self._source.rows
         if last_of_all and self._source.goes_on and not terminals[-1] | timeouts[-1]:
-            ended[-1] = False  # that is where the table was cut, not where the episode ended
+            ended[-1] = False  # the table was cut there, the episode did not end
         followed = np.append(keep[1:], not self._source.goes_on) if last_of_all else keep[1:]
         gap = kept & ~ended & ~followed
         broken = kept & ~ended & ~gap & self._breaks(size, wider)
@@ -151,7 +151,7 @@ class Mender:
         return timeouts | gap | broken, ended | gap | broken
 
     def _breaks(self, size: int, wider: Columns) -> Array:
-        """Rows that do not lead to the following one, where the rows are in order at all."""
+        """Return rows that the following row does not continue; none if the rows are in no order."""
         marks = np.zeros(size, np.bool_)
         if self._source.ordered:
             breaks = ~observations_continue(wider)
