@@ -1,4 +1,4 @@
-"""From logged rows to a dataset: one number a row has the shape that the environment's spaces say."""
+"""Assembly of logged rows: scalars per row get the shape of the environment's spaces."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def assembled(logged, spec):
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1)], ids=["numbers", "column"])
 @pytest.mark.parametrize("space", SPACES)
-def test_integer_actions_keep_or_get_the_shape_of_their_space(space, shape):
+def test_integer_actions_get_the_shape_of_the_space(space, shape):
     action_space, wanted = SPACES[space]
     choices = np.array([3, 0, 2, 1])
     found = assembled(rows(choices.reshape(shape)), EnvironmentSpec(box(3), action_space))
@@ -38,12 +38,12 @@ def test_integer_actions_keep_or_get_the_shape_of_their_space(space, shape):
     np.testing.assert_array_equal(found.columns["actions"].reshape(-1), choices)
 
 
-def test_several_choices_a_row_are_no_discrete_action():
+def test_several_choices_per_row_are_not_a_discrete_action():
     with pytest.raises(DatasetError, match=r"rows: .*actions"):
         assembled(rows(np.zeros((4, 2), np.int64)), EnvironmentSpec(box(3), DiscreteSpace(4)))
 
 
-def test_one_number_a_row_is_observed_as_the_space_has_it():
+def test_scalar_observations_get_the_shape_of_the_space():
     logged = rows(np.zeros((4, 2), np.float32))
     columns = dict(logged.columns) | {"observations": held(np.arange(4, dtype=np.float32))}
     found = assembled(Logged(columns, logged.lengths, logged.terminated), EnvironmentSpec(box(1), box(2)))

@@ -44,7 +44,7 @@ def recorded():
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Make all blocks small, so that a whole column stands out."""
+    """Make all blocks small: a whole column then exceeds the budget."""
     monkeypatch.setattr(column_blocks, "BLOCK_BYTES", BLOCK)
     monkeypatch.setattr(writer, "_COPY_BYTES", BLOCK)
     monkeypatch.setattr(spool, "HELD_BYTES", BLOCK)
@@ -75,7 +75,7 @@ FILES = {name: file for name, (file, _) in FORMATS.items()}
 
 
 def to_and_fro(dataset, kind, folder, settings):
-    """Export and import; returns the peak of memory of each."""
+    """Export and import; return the peak of memory of each."""
     folder.mkdir()
     path = folder / FILES[kind]
     exporting = peak(lambda: conversion.write(dataset, path, kind=kind, settings=settings))

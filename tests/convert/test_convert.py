@@ -1,4 +1,4 @@
-"""The command: what it says of a conversion, and what it asks for."""
+"""The convert command: its output and its options."""
 
 import json
 from functools import wraps
@@ -40,7 +40,7 @@ def own(dataset, tmp_path):
     return dataset.save(tmp_path / "own.h5").path
 
 
-def test_as_json_it_is_one_object_and_nothing_else(run, own, tmp_path):
+def test_json_output_is_one_object(run, own, tmp_path):
     result = run(own, tmp_path / "dump.h5", "--to", "d3rlpy", "--json")
     content = json.loads(result.stdout)
     assert (content["file"], content["rows"], content["episodes"]) == (str(tmp_path / "dump.h5"), 8, 2)
@@ -48,7 +48,7 @@ def test_as_json_it_is_one_object_and_nothing_else(run, own, tmp_path):
     assert content["lost"][0] == "infos/cost"
 
 
-def test_what_was_decided_and_dropped_is_told(run, own, tmp_path):
+def test_output_lists_decisions_and_dropped_rows(run, own, tmp_path):
     run(own, tmp_path / "flat.hdf5")
     with h5py.File(tmp_path / "flat.hdf5", "r+") as file:
         del file["next_observations"]
@@ -61,13 +61,13 @@ def test_what_was_decided_and_dropped_is_told(run, own, tmp_path):
     assert "decided" in told
 
 
-def test_settings_of_the_target_begin_with_to(run, own, dataset, tmp_path):
+def test_target_settings_begin_with_to(run, own, dataset, tmp_path):
     run(own, tmp_path / "flat.hdf5", "--set", "to.final_rows=yes")
     back = run(tmp_path / "flat.hdf5", tmp_path / "back.h5", "--json")
     assert json.loads(back.stdout)["rows"] == len(dataset)
 
 
-def test_the_environment_says_how_many_choices_there_are(run, tmp_path):
+def test_environment_gives_number_of_choices(run, tmp_path):
     columns = make_columns(discrete_spec(2), [3], terminated=[True])
     for path in ("observations", "next_observations"):
         columns[path] = np.pad(columns[path], ((0, 0), (0, 1)))
@@ -90,14 +90,14 @@ def test_the_environment_says_how_many_choices_there_are(run, tmp_path):
         (["--to", "vinci", "--set", "to.colour=blue"], "has no setting colour"),
     ],
 )
-def test_wrong_options_exit_with_two_and_write_nothing(run, own, tmp_path, words, message):
+def test_wrong_options_exit_with_two(run, own, tmp_path, words, message):
     refused = run(own, tmp_path / "new.h5", *words)
     assert refused.exit_code == 2
     assert message in refused.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.h5"]
 
 
-def test_a_target_that_is_there_is_kept_until_overwrite(run, own, tmp_path):
+def test_existing_target_needs_overwrite(run, own, tmp_path):
     target = tmp_path / "flat.hdf5"
     target.write_text("mine")
     assert run(own, target).exit_code == 2
@@ -117,7 +117,7 @@ def test_source_is_never_the_target(run, own, tmp_path, way):
     assert own.read_bytes() == before
 
 
-def test_columns_of_a_table_are_mapped(run, tmp_path):
+def test_map_option_maps_table_columns(run, tmp_path):
     (tmp_path / "log.csv").write_text("age,item,click,pscore\n0.5,a,1,0.5\n1.5,b,0,0.25\n")
     mapping = [
         f"--map={pair}" for pair in ("observation=age", "action=item", "reward=click", "propensity=pscore")

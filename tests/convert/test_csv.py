@@ -1,4 +1,4 @@
-"""Comma-separated values: cells, compression, and what strangers' files hold."""
+"""CSV: cells, compression, and files of other tools."""
 
 import bz2
 import gzip
@@ -28,14 +28,14 @@ def small(rows=("0.5,0.1,1", "1.5,0.2,2")):
     return "".join(f"{row}\n" for row in ("observation_0,action_0,reward", *rows))
 
 
-def test_a_plain_table_is_read(tmp_path):
+def test_plain_table(tmp_path):
     found = read(table(tmp_path, small()), options=OPTIONS).dataset
     assert found.columns["observations"].tolist() == [[0.5], [1.5]]
     assert found.columns["rewards"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
-def test_what_is_compressed_is_told_by_its_content(tmp_path, pack):
+def test_compression_is_told_by_content(tmp_path, pack):
     path = table(tmp_path, pack(small().encode()))
     assert recognise(path).name == "csv"
     assert len(read(path, options=OPTIONS).dataset) == 2
@@ -50,11 +50,11 @@ def test_what_is_compressed_is_told_by_its_content(tmp_path, pack):
         small() + "\n\n",
     ],
 )
-def test_other_tools_ways_of_writing_are_read(tmp_path, content):
+def test_dialects_of_other_tools(tmp_path, content):
     assert len(read(table(tmp_path, content), options=OPTIONS).dataset) == 2
 
 
-def test_other_delimiters_are_named(tmp_path):
+def test_delimiter_setting(tmp_path):
     path = table(tmp_path, small().replace(",", "\t"))
     options = ImportOptions(ends="terminal", settings={"delimiter": "tab"})
     assert len(read(path, kind="csv", options=options).dataset) == 2
@@ -74,7 +74,7 @@ def test_other_delimiters_are_named(tmp_path):
         ('0.5,"0.1,1', "check its quotes"),
     ],
 )
-def test_a_wrong_cell_is_named_with_its_line(tmp_path, row, message):
+def test_error_names_column_and_line(tmp_path, row, message):
     path = table(tmp_path, small(("0.5,0.1,1", row)))
     with pytest.raises(DatasetError, match=message) as caught:
         read(path, kind="csv", options=OPTIONS)
@@ -82,7 +82,7 @@ def test_a_wrong_cell_is_named_with_its_line(tmp_path, row, message):
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_is_what_missing_says(tmp_path):
+def test_missing_fills_empty_cells(tmp_path):
     path = table(tmp_path, small(("0.5,,1", "NA,0.2,2")))
     found = read(path, options=ImportOptions(ends="terminal", settings={"missing": "nan"})).dataset
     np.testing.assert_array_equal(found.columns["observations"], [[0.5], [np.nan]])
@@ -91,7 +91,7 @@ def test_nothing_is_what_missing_says(tmp_path):
         read(path, options=ImportOptions(settings={"missing": "low"}))
 
 
-def test_texts_become_choices_where_that_is_said(tmp_path):
+def test_categories_number_texts(tmp_path):
     path = table(tmp_path, small(("0.5,up,1", "0.5,down,1", "0.5,up,0")).replace("action_0", "action"))
     options = ImportOptions(ends="terminal", settings={"categories": "action", "actions": "3"})
     found = read(path, options=options)
@@ -102,14 +102,14 @@ def test_texts_become_choices_where_that_is_said(tmp_path):
         read(path, options=ImportOptions(settings={"categories": "act"}))
 
 
-def test_a_column_that_is_no_whole_number_until_late_is_floats(tmp_path):
+def test_late_fraction_makes_column_float(tmp_path):
     rows = [f"{index},0.1,1" for index in range(9000)]
     rows[-1] = "0.25,0.1,1"
     found = read(table(tmp_path, small(rows)), options=OPTIONS).dataset
     assert found.columns["observations"][-1, 0] == 0.25
 
 
-def test_a_file_without_a_last_line_end_is_told(tmp_path):
+def test_missing_last_line_end_is_noted(tmp_path):
     found = read(table(tmp_path, small().rstrip("\n")), options=OPTIONS)
     assert "the last line has no end, as where a file was cut short" in found.decisions
 
@@ -125,7 +125,7 @@ def test_a_file_without_a_last_line_end_is_told(tmp_path):
         ("reward,reward\n1,2\n", "several columns named reward"),
     ],
 )
-def test_what_is_no_table_is_one_line(tmp_path, content, message):
+def test_error_for_other_content_is_one_line(tmp_path, content, message):
     path = table(tmp_path, content)
     with pytest.raises(DatasetError, match=message) as caught:
         read(path, kind="csv", options=OPTIONS)
@@ -133,20 +133,20 @@ def test_what_is_no_table_is_one_line(tmp_path, content, message):
     assert path.name in str(caught.value)
 
 
-def test_what_unfolds_without_end_is_refused(tmp_path, monkeypatch):
+def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "_FREE_BYTES", 2**12)
     path = table(tmp_path, bz2.compress(small().encode() + b"\n" * 2**18))
     with pytest.raises(DatasetError, match="unfolds to more than 1100 times its size"):
         read(path, kind="csv", options=OPTIONS)
 
 
-def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+def test_endless_line_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "_LINE_CHARACTERS", 100)
     with pytest.raises(DatasetError, match="line 2 has more than 100 characters"):
         read(table(tmp_path, small(("1" * 200,))), kind="csv", options=OPTIONS)
 
 
-def test_the_header_is_that_of_a_frame_and_bytes_are_the_same_each_time(tmp_path):
+def test_export_has_frame_header_and_same_bytes(tmp_path):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3, 2], infos=["cost"]), spec)
     for name in ("a.csv.gz", "b.csv.gz"):
@@ -156,7 +156,7 @@ def test_the_header_is_that_of_a_frame_and_bytes_are_the_same_each_time(tmp_path
     assert header.split(",") == list(dataset.to_pandas().columns)
 
 
-def test_images_are_refused_with_advice(tmp_path):
+def test_images_are_refused(tmp_path):
     spec = dict_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec)
     with pytest.raises(
@@ -166,7 +166,7 @@ def test_images_are_refused_with_advice(tmp_path):
     assert not (tmp_path / "d.csv").exists()
 
 
-def test_the_open_bandit_dataset_is_what_its_readme_says():
+def test_open_bandit_dataset():
     columns = {
         "observation": "user-item_affinity_*",
         "action": "item_id",

@@ -1,4 +1,4 @@
-"""d3rlpy's dumps: what its own loader makes of ours, and what we make of its own."""
+"""d3rlpy's dumps: its loader reads ours, and we read its own."""
 
 import h5py
 import numpy as np
@@ -27,7 +27,7 @@ def load(path):
 
 
 def dump(path, lengths, terminated, actions, observations):
-    """A dump by d3rlpy's own classes."""
+    """Write a dump with d3rlpy's own classes."""
     d3rlpy = pytest.importorskip("d3rlpy")
     rng = np.random.default_rng(0)
     episodes = [
@@ -46,7 +46,7 @@ def dump(path, lengths, terminated, actions, observations):
 
 
 def assert_same(dataset, buffer):
-    """Every transition that d3rlpy makes of its episodes is the dataset's row; those of a terminal lead nowhere."""
+    """Check that each of d3rlpy's transitions is a row of the dataset; terminal ones have no next observation."""
     found = [
         buffer.transition_picker(episode, index)
         for episode in buffer.episodes
@@ -75,7 +75,7 @@ def assert_same(dataset, buffer):
 @pytest.mark.parametrize(
     "spec", [continuous_spec(), discrete_spec(), dict_spec()], ids=["continuous", "discrete", "dict"]
 )
-def test_d3rlpy_has_each_of_our_transitions_and_returns(spec, tmp_path):
+def test_d3rlpy_loads_our_transitions_and_returns(spec, tmp_path):
     dataset = example(spec)
     write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
     buffer = load(tmp_path / "dump.h5")
@@ -85,7 +85,7 @@ def test_d3rlpy_has_each_of_our_transitions_and_returns(spec, tmp_path):
 
 
 @peers
-def test_d3rlpy_loads_named_observations_as_tuples_and_they_come_back(tmp_path):
+def test_dict_observations_are_tuples_in_d3rlpy(tmp_path):
     dataset = example(dict_spec())
     exported = write(dataset, tmp_path / "dump.h5", kind="d3rlpy")
     assert any("car/gear, car/speed, picture, position" in decision for decision in exported.decisions)
@@ -103,7 +103,7 @@ VECTORS = {
 
 
 @peers
-def test_of_its_own_dumps_each_transition_is_read_and_last_rows_of_cut_episodes_are_counted(tmp_path):
+def test_import_matches_d3rlpy_transitions(tmp_path):
     buffer = dump(tmp_path / "own.h5", [5, 3, 2, 4], TERMINATED, **VECTORS)
     imported = read(tmp_path / "own.h5")
     assert imported.dropped == {CUT: 2}
@@ -117,7 +117,7 @@ def test_of_its_own_dumps_each_transition_is_read_and_last_rows_of_cut_episodes_
 
 
 @peers
-def test_of_its_own_dumps_tuples_are_named_by_number_or_as_the_environment_has_them(tmp_path):
+def test_tuple_parts_get_names_of_environment(tmp_path):
     buffer = dump(
         tmp_path / "own.h5",
         [3, 2],
@@ -133,7 +133,7 @@ def test_of_its_own_dumps_tuples_are_named_by_number_or_as_the_environment_has_t
 
 
 @peers
-def test_of_its_own_dumps_choices_need_the_environment(tmp_path):
+def test_discrete_actions_need_environment(tmp_path):
     buffer = dump(
         tmp_path / "own.h5", [4], [True], lambda rng, n: rng.integers(0, 4, (n, 1)), VECTORS["observations"]
     )
@@ -174,14 +174,14 @@ def replace(name, value):
         (replace("num_episodes", 0), r"holds no rows"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path, change, message):
+def test_damage_is_one_line(tmp_path, change, message):
     path = damaged(tmp_path, change)
     with pytest.raises(DatasetError, match=message) as caught:
         read(path)
     assert "\n" not in str(caught.value)
 
 
-def test_rows_that_were_left_out_and_infos_are_said(tmp_path):
+def test_export_notes_gaps_and_lost_infos(tmp_path):
     whole = example(continuous_spec(), infos=["cost"])
     columns = {path: np.delete(values, 2, axis=0) for path, values in whole.columns.items()}
     exported = write(Dataset.from_columns(columns, whole.spec), tmp_path / "dump.h5", kind="d3rlpy")
@@ -190,7 +190,7 @@ def test_rows_that_were_left_out_and_infos_are_said(tmp_path):
     assert len(read(tmp_path / "dump.h5").dataset) == 12
 
 
-def test_actions_that_it_has_not_are_refused(tmp_path):
+def test_unsupported_actions_are_refused(tmp_path):
     spec = EnvironmentSpec(box(3), box(2, dtype="int32", low=0, high=100))
     with pytest.raises(SpecError, match=r"not int32 of shape \[2\]"):
         write(example(spec), tmp_path / "dump.h5", kind="d3rlpy")

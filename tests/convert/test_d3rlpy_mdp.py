@@ -1,4 +1,4 @@
-"""Dumps of d3rlpy 1.1 and older, written by hand in their layout, and d3rlpy's own loader of them."""
+"""Dumps of d3rlpy 1.1 and older, written by hand, against d3rlpy's loader."""
 
 import h5py
 import numpy as np
@@ -17,7 +17,7 @@ NEXT = ImportOptions(settings={"rewards": "next"})
 
 
 def dump(path, *, version="1.0", discrete=False, drop=(), **changes):
-    """A file as `MDPDataset.dump` has it; 1.1 wrote the version, 0.x and 1.0 none."""
+    """Write a file as `MDPDataset.dump` does; 1.1 wrote the version, 0.x and 1.0 none."""
     rng, count = np.random.default_rng(0), sum(LENGTHS)
     last = np.cumsum(LENGTHS) - 1
     terminals, ends = np.zeros(count, np.float32), np.zeros(count, np.float32)
@@ -41,7 +41,7 @@ def dump(path, *, version="1.0", discrete=False, drop=(), **changes):
 
 
 @pytest.mark.parametrize("discrete", [False, True], ids=["vectors", "choices"])
-def test_a_row_is_a_transition_but_the_last_of_a_cut_episode(tmp_path, discrete):
+def test_last_row_of_cut_episode_is_dropped(tmp_path, discrete):
     path, columns = dump(tmp_path / "mdp.h5", discrete=discrete)
     assert recognise(path).name == "d3rlpy"
     imported = read(path, options=ImportOptions(discrete_spec() if discrete else None))
@@ -57,7 +57,7 @@ def test_a_row_is_a_transition_but_the_last_of_a_cut_episode(tmp_path, discrete)
 
 @pytest.mark.peers
 @pytest.mark.parametrize("discrete", [False, True], ids=["vectors", "choices"])
-def test_its_own_loader_has_the_same_transitions(tmp_path, discrete):
+def test_import_matches_d3rlpy_loader(tmp_path, discrete):
     d3rlpy = pytest.importorskip("d3rlpy")
     path, _ = dump(tmp_path / "mdp.h5", discrete=discrete)
     with path.open("rb") as file:
@@ -66,7 +66,7 @@ def test_its_own_loader_has_the_same_transitions(tmp_path, discrete):
     assert_same(read(path, options=ImportOptions(discrete_spec() if discrete else None)).dataset, buffer)
 
 
-def test_before_the_version_rewards_and_next_observations_may_lie_a_row_later(tmp_path):
+def test_unversioned_dump_asks_for_row_of_rewards(tmp_path):
     path, columns = dump(tmp_path / "old.h5", version=None, create_mask=False, mask_size=1)
     with pytest.raises(UsageError, match=r"before 1\.1.*--set rewards=next .*, or rewards=same"):
         read(path)
@@ -85,7 +85,7 @@ def test_before_the_version_rewards_and_next_observations_may_lie_a_row_later(tm
     np.testing.assert_array_equal(same.columns["rewards"][:5], columns["rewards"][:5])
 
 
-def test_without_episode_terminals_terminals_end_episodes_and_the_rest_is_cut(tmp_path):
+def test_terminals_end_episodes_without_episode_terminals(tmp_path):
     path, _ = dump(tmp_path / "mdp.h5", drop=["episode_terminals"])
     imported = read(path)
     assert imported.dataset.episode_columns["length"].tolist() == [5, 4, 3]
@@ -93,7 +93,7 @@ def test_without_episode_terminals_terminals_end_episodes_and_the_rest_is_cut(tm
     assert any("not finished" in line for line in imported.decisions)
 
 
-def test_a_terminal_within_an_episode_ends_it_and_is_said(tmp_path):
+def test_terminal_within_episode_ends_it(tmp_path):
     terminals = np.zeros(13, np.float32)
     terminals[[1, 4]] = 1
     path, _ = dump(tmp_path / "mdp.h5", terminals=terminals)
@@ -114,14 +114,14 @@ def test_a_terminal_within_an_episode_ends_it_and_is_said(tmp_path):
          DatasetError, r"holds no rows"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_one_line(tmp_path, changes, error, message):
+def test_damage_is_one_line(tmp_path, changes, error, message):
     path, _ = dump(tmp_path / "mdp.h5", **changes)
     with pytest.raises(error, match=message) as caught:
         read(path)
     assert "\n" not in str(caught.value)
 
 
-def test_settings_that_it_has_not_are_refused(tmp_path):
+def test_unknown_settings_are_refused(tmp_path):
     path, _ = dump(tmp_path / "mdp.h5")
     with pytest.raises(UsageError, match="it is same or next"):
         read(path, options=ImportOptions(settings={"rewards": "first"}))

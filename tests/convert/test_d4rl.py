@@ -1,4 +1,4 @@
-"""D4RL's flat layout: what is told of ends, and what D4RL's own loader makes of our files."""
+"""D4RL's flat layout: ends of episodes, and D4RL's loader on our files."""
 
 import h5py
 import numpy as np
@@ -35,7 +35,7 @@ def without(path, *names):
     return edit(path, lambda file: [file.pop(name) for name in names])
 
 
-def test_without_next_observations_the_following_row_has_them_and_cut_rows_are_counted(dataset, flat):
+def test_next_observations_come_from_following_row(dataset, flat):
     imported = read(without(flat, "next_observations"))
     assert imported.dropped == {CUT: 2}
     kept = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]
@@ -46,13 +46,13 @@ def test_without_next_observations_the_following_row_has_them_and_cut_rows_are_c
     assert imported.dataset.episode_columns["terminated"].tolist() == [True, False, False]
 
 
-def test_without_timeouts_an_episode_ends_where_next_observations_do_not_continue(dataset, flat):
+def test_timeouts_come_from_breaks_in_next_observations(dataset, flat):
     imported = read(without(flat, "timeouts"))
     assert imported.dataset == Dataset.from_columns(dict(dataset.columns), imported.dataset.spec)
     assert any("do not continue" in decision for decision in imported.decisions)
 
 
-def test_without_both_the_ends_must_be_said(flat):
+def test_ends_option_without_timeouts_and_next_observations(flat):
     without(flat, "timeouts", "next_observations")
     with pytest.raises(UsageError, match=r"--ends terminal .*--ends limit --time-limit N"):
         read(flat)
@@ -63,7 +63,7 @@ def test_without_both_the_ends_must_be_said(flat):
     assert limited.dataset.episode_columns["terminated"].tolist() == [False, True, False, False]
 
 
-def test_a_row_that_is_both_counts_as_terminal(flat):
+def test_terminal_wins_over_timeout(flat):
     def both(file):
         file["timeouts"][4] = True
 
@@ -72,7 +72,7 @@ def test_a_row_that_is_both_counts_as_terminal(flat):
     assert any("1 rows are both" in decision for decision in imported.decisions)
 
 
-def test_flags_may_be_floats_and_rewards_a_column(dataset, flat):
+def test_float_flags_and_column_rewards(dataset, flat):
     def change(file):
         for name in ("terminals", "rewards"):
             values = file[name][()].astype("f4")[:, None]
@@ -82,7 +82,7 @@ def test_flags_may_be_floats_and_rewards_a_column(dataset, flat):
     assert read(edit(flat, change)).dataset.columns["rewards"].shape == (12,)
 
 
-def test_metadata_and_infos_are_kept_and_what_does_not_fit_is_said(flat):
+def test_metadata_and_infos_are_kept(flat):
     def change(file):
         file["metadata/algorithm"] = "SAC"
         file["infos/qpos"] = np.ones((12, 2))
@@ -95,7 +95,7 @@ def test_metadata_and_infos_are_kept_and_what_does_not_fit_is_said(flat):
 
 
 def qlearning_dataset(path):
-    """Transitions as D4RL's own function of this name takes them from a file."""
+    """Return the transitions that D4RL's function of this name takes from a file."""
     with h5py.File(path) as file:
         data = {
             name: file[name][()] for name in ("observations", "actions", "rewards", "terminals", "timeouts")
@@ -105,19 +105,19 @@ def qlearning_dataset(path):
     return {name: values[rows] for name, values in data.items()} | {"next_observations": following}
 
 
-def test_with_final_rows_the_loader_of_d4rl_loses_no_transition(dataset, tmp_path):
+def test_final_rows_keep_all_transitions_for_d4rl(dataset, tmp_path):
     write(dataset, tmp_path / "data.hdf5", settings={"final_rows": "yes"})
     found = qlearning_dataset(tmp_path / "data.hdf5")
     for path in ("observations", "actions", "rewards", "terminals", "next_observations"):
         np.testing.assert_array_equal(found[path], dataset.columns[path], err_msg=path)
 
 
-def test_a_plain_file_has_the_rows_and_flags_of_the_dataset(dataset, flat):
+def test_plain_export_has_rows_and_flags(dataset, flat):
     found = qlearning_dataset(flat)
     np.testing.assert_array_equal(found["rewards"], dataset.columns["rewards"][~dataset.columns["timeouts"]])
 
 
-def test_the_robosoccer_file_has_ten_terminated_episodes():
+def test_robosoccer_file():
     imported = read(real("guda_robosoccer_d4rl_flat.hdf5"))
     assert not imported.dropped
     table = imported.dataset.episode_columns
@@ -125,6 +125,6 @@ def test_the_robosoccer_file_has_ten_terminated_episodes():
     assert table["terminated"].all()
 
 
-def test_the_empty_file_is_refused_in_one_line():
+def test_empty_file_is_refused():
     with pytest.raises(DatasetError, match=r"holds no rows"):
         read(real("guda_empty_d4rl_flat.hdf5"))

@@ -1,4 +1,4 @@
-"""Loaders of D4RL's files, restated: they have what is written, and what theirs reads is read alike."""
+"""Loaders of D4RL's files, restated here: they read our exports, and our importer agrees with them."""
 
 import gymnasium
 import h5py
@@ -20,7 +20,7 @@ def arrays(path):
 
 
 def qlearning_dataset(data):
-    """Transitions as D4RL's function of this name has them, and CORL's: from the following row, none at timeouts.
+    """Return transitions as D4RL's and CORL's function of this name: from the following row, none at timeouts.
 
     The last row of the file is no transition to it, even where it is a terminal.
     """
@@ -30,13 +30,13 @@ def qlearning_dataset(data):
 
 
 def sequence_dataset(data):
-    """Rewards of each episode as D4RL's function of this name cuts them, at terminals and at timeouts."""
+    """Return each episode's rewards as D4RL's function of this name: cut at terminals and timeouts."""
     ends = np.flatnonzero(data["terminals"] | data["timeouts"]) + 1
     return np.split(data["rewards"], ends[:-1] if len(ends) and ends[-1] == len(data["rewards"]) else ends)
 
 
 def record(path, episodes, limit):
-    """A file as D4RL's scripts record it: a row is what was seen, done and gained there, with flags and infos."""
+    """Write a file as D4RL's scripts record it: a row has observation, action, reward, flags and infos."""
     env = gymnasium.make("Pendulum-v1").unwrapped
     env.action_space.seed(0)
     data = {name: [] for name in (*NAMES, "infos/qpos")}
@@ -74,7 +74,7 @@ def assert_rows(columns, theirs, rows=slice(None)):
         np.testing.assert_array_equal(columns[name][rows][kept], values[kept], err_msg=name)
 
 
-def test_their_transitions_and_returns_are_ours(dataset, tmp_path):
+def test_loaders_return_our_transitions_and_returns(dataset, tmp_path):
     write(dataset, tmp_path / "data.hdf5", settings={"final_rows": "yes"})
     data = arrays(tmp_path / "data.hdf5")
     found = qlearning_dataset(data)
@@ -85,14 +85,14 @@ def test_their_transitions_and_returns_are_ours(dataset, tmp_path):
     np.testing.assert_allclose(returns, dataset.episode_columns["return"], rtol=1e-5)
 
 
-def test_without_final_rows_episodes_and_returns_are_the_same(dataset, tmp_path):
+def test_loaders_return_our_episodes_without_final_rows(dataset, tmp_path):
     write(dataset, tmp_path / "data.hdf5")
     parts = sequence_dataset(arrays(tmp_path / "data.hdf5"))
     assert [len(part) for part in parts] == dataset.episode_columns["length"].tolist()
     np.testing.assert_allclose([part.sum() for part in parts], dataset.episode_columns["return"], rtol=1e-5)
 
 
-def test_what_scripts_like_theirs_record_is_read_as_their_loader_reads_it(tmp_path):
+def test_import_matches_d4rl_loader(tmp_path):
     record(tmp_path / "walk.hdf5", episodes=12, limit=15)
     data = arrays(tmp_path / "walk.hdf5")
     ended, late = int(data["terminals"].sum()), int(data["timeouts"].sum())
@@ -111,13 +111,13 @@ def test_what_scripts_like_theirs_record_is_read_as_their_loader_reads_it(tmp_pa
 
 
 def cuts(data):
-    """How many rows of each episode have no next observation: the one that timed out."""
+    """Return the rows of each episode without a next observation: the one that timed out."""
     return data["timeouts"][data["terminals"] | data["timeouts"]].astype(int)
 
 
 @pytest.mark.peers
 @pytest.mark.parametrize("final_rows", ["no", "yes"])
-def test_d3rlpy_makes_the_same_transitions_of_the_columns(dataset, tmp_path, final_rows):
+def test_d3rlpy_makes_same_transitions_of_columns(dataset, tmp_path, final_rows):
     d3rlpy = pytest.importorskip("d3rlpy")
     write(dataset, tmp_path / "data.hdf5", settings={"final_rows": final_rows})
     data = arrays(tmp_path / "data.hdf5")

@@ -1,4 +1,4 @@
-"""Every format against the contract: a line each."""
+"""Every format against the contract."""
 
 import pytest
 

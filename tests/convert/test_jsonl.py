@@ -1,4 +1,4 @@
-"""JSON Lines: objects and lists as columns, and what is no row."""
+"""JSON Lines: objects and lists as columns, and lines that are no rows."""
 
 import json
 
@@ -51,7 +51,7 @@ def sparse(*states):
     return [{"state": state, "action": [0.1], "reward": 0} for state in states]
 
 
-def test_sparse_features_are_what_missing_says(tmp_path):
+def test_missing_fills_sparse_features(tmp_path):
     path = lines(tmp_path, *sparse({"0": 1.0, "10": 2.0}, {"2": 3}))
     columns = {"observation": "state/*", "action": "action_*"}
     with pytest.raises(
@@ -62,7 +62,7 @@ def test_sparse_features_are_what_missing_says(tmp_path):
     assert read(path, options=options).dataset.columns["observations"].tolist() == [[1, 0, 2], [0, 3, 0]]
 
 
-def test_what_is_not_mapped_may_be_anything(tmp_path):
+def test_unmapped_values_are_ignored(tmp_path):
     rows = [{**row, "note": ["a", None, {"b": "c"}]} for row in sparse({"0": 1.5})]
     columns = {"observation": "state/*", "action": "action_*"}
     found = read(lines(tmp_path, *rows), options=ImportOptions(ends="terminal", columns=columns))
@@ -88,7 +88,7 @@ def test_what_is_not_mapped_may_be_anything(tmp_path):
         ('{"observation_0": 1.5, "action_0": 1' + "0" * 30 + '1, "reward": 1}', "line 2: action_0 is '1000"),
     ],
 )
-def test_a_wrong_row_is_named(tmp_path, row, message):
+def test_error_names_line(tmp_path, row, message):
     path = lines(tmp_path, {"observation_0": 0.5, "action_0": 0.5, "reward": 1}, row)
     with pytest.raises(DatasetError, match=message) as caught:
         read(path, options=ImportOptions(ends="terminal"))
@@ -96,13 +96,13 @@ def test_a_wrong_row_is_named(tmp_path, row, message):
     assert len(str(caught.value)) < 500
 
 
-def test_names_without_end_are_refused(tmp_path):
+def test_too_many_names_are_refused(tmp_path):
     path = lines(tmp_path, {str(number): 0 for number in range(2**16 + 1)})
     with pytest.raises(DatasetError, match="line 1: more than 65,536 different names"):
         read(path, options=ImportOptions(ends="terminal"))
 
 
-def test_a_row_is_an_object_that_pandas_reads(tmp_path):
+def test_pandas_reads_export(tmp_path):
     spec = continuous_spec()
     columns = make_columns(spec, [3, 2], infos=["cost"])
     columns["infos/cost"][:3] = [np.nan, np.inf, -np.inf]
@@ -115,7 +115,7 @@ def test_a_row_is_an_object_that_pandas_reads(tmp_path):
     np.testing.assert_array_equal(found.columns["infos/cost"], columns["infos/cost"])
 
 
-def test_reagents_pendulum_is_what_its_readme_says():
+def test_reagent_pendulum_dataset():
     path = real("reagent_pendulum.jsonl.bz2")
     found = read(path, options=ImportOptions(ends="timeout", columns=REAGENT))
     columns = found.dataset.columns

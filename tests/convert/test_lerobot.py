@@ -1,4 +1,4 @@
-"""LeRobot's folders: features to columns, ends that are told and ends that are not, and what is damaged."""
+"""LeRobot's folders: features as columns, ends of episodes, damage."""
 
 import json
 
@@ -42,7 +42,7 @@ def describe(folder, **entries):
 
 
 def rewrite(folder, change):
-    """The frames, changed; features that are gone are not described."""
+    """Change the frames; descriptions of removed features go too."""
     path = folder / "data" / "chunk-000" / "file-000.parquet"
     table = change(pq.read_table(path))
     pq.write_table(table, path)
@@ -57,7 +57,7 @@ def without(folder, *names):
 
 
 def foreign(folder, *names):
-    """As LeRobot's own datasets are: no next observations, and no word of truncations."""
+    """Make a dataset like LeRobot's own: without next observations and truncations."""
     return without(folder, "next.observation.state", "next.truncated", *names)
 
 
@@ -65,7 +65,7 @@ def replaced(table, name, values):
     return table.set_column(table.column_names.index(name), name, pa.array(values))
 
 
-def test_every_column_comes_back(dataset, folder):
+def test_roundtrip_of_columns(dataset, folder):
     imported = read(folder)
     assert not imported.dropped
     assert set(imported.dataset.columns) == set(dataset.columns)
@@ -74,7 +74,7 @@ def test_every_column_comes_back(dataset, folder):
     assert imported.dataset.attributes["lerobot"] == {"tasks": ["walk"], "fps": 20, "robot_type": None}
 
 
-def test_without_next_observations_the_next_frame_has_them_and_cut_frames_are_counted(dataset, folder):
+def test_next_observations_come_from_next_frame(dataset, folder):
     imported = read(without(folder, "next.observation.state"))
     assert imported.dropped == {CUT: 2}
     kept = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]
@@ -83,7 +83,7 @@ def test_without_next_observations_the_next_frame_has_them_and_cut_frames_are_co
     np.testing.assert_array_equal(imported.dataset.columns["rewards"], dataset.columns["rewards"][kept])
 
 
-def test_done_alone_is_a_terminal_and_other_ends_must_be_said(folder):
+def test_done_alone_is_a_terminal(folder):
     foreign(folder)
     with pytest.raises(UsageError, match=r"--ends terminal, timeout, or limit"):
         read(folder)
@@ -101,14 +101,14 @@ def test_done_alone_is_a_terminal_and_other_ends_must_be_said(folder):
     assert any("next.done is a terminal" in decision for decision in imported.decisions)
 
 
-def test_without_done_all_ends_must_be_said(folder):
+def test_ends_option_without_done(folder):
     with pytest.raises(UsageError, match="--ends"):
         read(foreign(folder, "next.done"))
     limited = read(folder, options=ImportOptions(ends="limit", time_limit=5))
     assert limited.dataset.episode_columns["terminated"].tolist() == [False, True, True]
 
 
-def test_an_episode_that_goes_on_after_its_end_is_cut_there(dataset, folder):
+def test_episode_is_cut_after_its_end(dataset, folder):
     def change(table):
         done = table.column("next.done").to_pylist()
         return replaced(table, "next.done", [row == 1 or value for row, value in enumerate(done)])
@@ -121,7 +121,7 @@ def test_an_episode_that_goes_on_after_its_end_is_cut_there(dataset, folder):
     assert any("were cut there (1)" in decision for decision in imported.decisions)
 
 
-def test_rewards_are_never_guessed(folder):
+def test_missing_rewards_need_setting(folder):
     without(folder, "next.reward")
     with pytest.raises(UsageError, match=r"no rewards .*--set reward=zero"):
         read(folder)
@@ -129,12 +129,12 @@ def test_rewards_are_never_guessed(folder):
     assert not read(folder, options=zero).dataset.columns["rewards"].any()
 
 
-def test_rewards_that_are_there_are_not_set(folder):
+def test_reward_setting_is_refused_if_rewards_exist(folder):
     with pytest.raises(UsageError, match="leave --set reward out"):
         read(folder, options=ImportOptions(settings={"reward": "zero"}))
 
 
-def test_videos_images_and_texts_are_left_out_aloud(folder):
+def test_videos_images_and_texts_are_left_out(folder):
     features = info(folder)["features"]
     described = {"observation.images.top": "video", "observation.images.wrist": "image", "note": "string"}
     for name, dtype in described.items():
@@ -144,7 +144,7 @@ def test_videos_images_and_texts_are_left_out_aloud(folder):
     assert any("observation.images.top (video), " in decision for decision in imported.decisions)
 
 
-def test_several_tasks_are_kept_as_infos(folder):
+def test_several_tasks_become_infos(folder):
     tasks = pa.table({"task_index": [1, 0], "__index_level_0__": ["run", "walk"]})
     pq.write_table(tasks, folder / "meta" / "tasks.parquet")
     imported = read(rewrite(folder, lambda table: replaced(table, "task_index", [0] * 5 + [1] * 7)))
@@ -152,13 +152,13 @@ def test_several_tasks_are_kept_as_infos(folder):
     assert imported.dataset.columns["infos/task_index"].tolist() == [0] * 5 + [1] * 7
 
 
-def test_frames_are_put_in_order(dataset, folder):
+def test_frames_are_sorted(dataset, folder):
     order = np.random.default_rng(0).permutation(12)
     found = read(rewrite(folder, lambda table: table.take(order))).dataset
     np.testing.assert_array_equal(found.columns["rewards"], dataset.columns["rewards"])
 
 
-def test_several_observations_are_a_dict(tmp_path):
+def test_several_observations_become_a_dict(tmp_path):
     spec = dict_spec()
     written = Dataset.from_columns(make_columns(spec, [3, 2]), spec)
     write(written, tmp_path / "car", kind="lerobot")
@@ -168,7 +168,7 @@ def test_several_observations_are_a_dict(tmp_path):
     assert "observation.car.gear" in info(tmp_path / "car")["features"]
 
 
-def test_the_environment_must_have_the_features(folder):
+def test_environment_must_match_features(folder):
     spec = EnvironmentSpec(box(7), SPEC.action_space)
     with pytest.raises(
         SpecError, match=r"observations of shape \(7,\), and the feature observation.state is of"
@@ -181,14 +181,14 @@ def test_the_environment_must_have_the_features(folder):
         )
 
 
-def test_the_number_of_choices_is_asked_for(tmp_path):
+def test_discrete_actions_need_environment(tmp_path):
     spec = discrete_spec()
     write(Dataset.from_columns(make_columns(spec, [4]), spec), tmp_path / "count", kind="lerobot")
     with pytest.raises(DatasetError, match="number of discrete actions"):
         read(tmp_path / "count")
 
 
-def test_large_datasets_are_several_files_of_whole_episodes(dataset, tmp_path, monkeypatch):
+def test_large_export_has_several_files(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(lerobot_writer, "_ROWS_A_GROUP", 6)
     monkeypatch.setattr(lerobot_writer, "_FILE_MIB", 0)
     write(dataset, tmp_path / "walk", kind="lerobot")
@@ -202,7 +202,7 @@ def test_large_datasets_are_several_files_of_whole_episodes(dataset, tmp_path, m
     )
 
 
-def test_statistics_are_those_of_the_columns(dataset, folder):
+def test_statistics_match_columns(dataset, folder):
     stats = json.loads((folder / "meta" / "stats.json").read_text())
     observations = dataset.columns["observations"].astype(np.float64)
     np.testing.assert_allclose(stats["observation.state"]["mean"], observations.mean(axis=0))
@@ -223,7 +223,7 @@ def test_statistics_are_those_of_the_columns(dataset, folder):
         ),
     ],
 )
-def test_descriptions_that_cannot_be_used_are_one_line(folder, entries, message):
+def test_bad_description_is_one_line(folder, entries, message):
     with pytest.raises(DatasetError, match=message):
         read(describe(folder, **entries))
 
@@ -242,12 +242,12 @@ def test_descriptions_that_cannot_be_used_are_one_line(folder, entries, message)
         ),
     ],
 )
-def test_frames_that_do_not_fit_are_one_line(folder, change, message):
+def test_bad_frames_are_one_line(folder, change, message):
     with pytest.raises(DatasetError, match=message):
         read(rewrite(folder, change))
 
 
-def test_names_that_would_be_one_are_refused(tmp_path):
+def test_clashing_names_are_refused(tmp_path):
     columns = make_columns(SPEC, [3])
     columns |= {"infos/a/b": np.zeros(3, np.float32), "infos/a.b": np.zeros(3, np.float32)}
     with pytest.raises(SpecError, match=r"differ only in / and \."):
@@ -256,12 +256,12 @@ def test_names_that_would_be_one_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("fps", ["0", "12.5", "fast"])
-def test_fps_is_a_whole_number(dataset, tmp_path, fps):
+def test_fps_must_be_whole(dataset, tmp_path, fps):
     with pytest.raises(UsageError, match="whole number of steps a second"):
         write(dataset, tmp_path / "walk", kind="lerobot", settings={"fps": fps})
 
 
-def test_a_folder_that_holds_something_else_is_never_replaced(dataset, folder):
+def test_other_folder_is_never_replaced(dataset, folder):
     (folder / "videos").mkdir()
     with pytest.raises(UsageError, match="is not a LeRobot dataset alone"):
         write(dataset, folder, kind="lerobot", overwrite=True)

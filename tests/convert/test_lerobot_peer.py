@@ -1,4 +1,4 @@
-"""The real LeRobot: what it records we read frame for frame, and what we write its dataset class loads."""
+"""The real LeRobot: we read its recordings frame for frame, and its dataset class loads our exports."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ IMAGE = EnvironmentSpec(box(6, 4, 3, dtype="uint8", low=0, high=255), SPEC.actio
 
 
 @pytest.mark.parametrize("spec", [SPEC, dict_spec(), IMAGE], ids=["box", "dict", "image"])
-def test_lerobot_loads_what_is_written(tmp_path, spec):
+def test_lerobot_loads_our_export(tmp_path, spec):
     columns = make_columns(spec, [5, 3, 4], terminated=[True, False, False])
     dataset = Dataset.from_columns(columns, spec)
     write(dataset, tmp_path / "walk", kind="lerobot", settings={"fps": "20", "task": "walk"})
@@ -49,7 +49,7 @@ def test_lerobot_loads_what_is_written(tmp_path, spec):
     assert [frame["episode_index"].item() for frame in frames] == [0] * 5 + [1] * 3 + [2] * 4
 
 
-def test_frames_a_step_ahead_are_found(tmp_path):
+def test_lerobot_finds_frames_one_step_ahead(tmp_path):
     dataset = Dataset.from_columns(make_columns(SPEC, [5, 3]), SPEC)
     write(dataset, tmp_path / "walk", kind="lerobot", settings={"fps": "20"})
     loaded = lerobot.LeRobotDataset(
@@ -61,7 +61,7 @@ def test_frames_a_step_ahead_are_found(tmp_path):
         )
 
 
-def test_what_lerobot_records_is_read_frame_for_frame(tmp_path):
+def test_import_matches_lerobot_frames(tmp_path):
     features = {
         "observation.state": {"dtype": "float32", "shape": (3,), "names": None},
         "observation.environment_state": {"dtype": "float64", "shape": (2, 2), "names": None},

@@ -1,4 +1,4 @@
-"""Minari's folders: what its own files are read as, what is refused, and what is cut."""
+"""Minari's folders: import, refusals, and cut episodes."""
 
 import json
 
@@ -45,7 +45,7 @@ def describe(folder, **entries):
     return folder
 
 
-def test_infos_seeds_and_returns_come_back(dataset, folder):
+def test_roundtrip_of_infos_seeds_and_returns(dataset, folder):
     found = read(folder).dataset
     for path in ("infos/height", "infos/speed"):
         np.testing.assert_array_equal(found.columns[path], dataset.columns[path])
@@ -53,7 +53,7 @@ def test_infos_seeds_and_returns_come_back(dataset, folder):
     np.testing.assert_array_equal(found.episode_columns["return"], dataset.episode_columns["return"])
 
 
-def test_infos_have_a_row_before_the_first_step(dataset, folder):
+def test_infos_begin_with_a_reset_row(dataset, folder):
     with h5py.File(folder / "data" / "main_data.hdf5") as file:
         assert file["episode_1/infos/height"][0] == 0
         np.testing.assert_array_equal(
@@ -61,7 +61,7 @@ def test_infos_have_a_row_before_the_first_step(dataset, folder):
         )
 
 
-def test_infos_that_not_every_step_has_are_left_out_aloud(folder):
+def test_infos_of_some_steps_are_left_out(folder):
     def change(file):
         del file["episode_1/infos/height"]
         file["episode_0/infos/word"] = ["text"] * 6
@@ -72,7 +72,7 @@ def test_infos_that_not_every_step_has_are_left_out_aloud(folder):
     assert any("infos height, speed were left out" in decision for decision in imported.decisions)
 
 
-def test_an_end_that_nobody_told_must_be_said(folder):
+def test_unknown_end_needs_ends_option(folder):
     edit(folder, lambda file: replace_array(file, "episode_1/truncations", np.zeros(3, bool)))
     with pytest.raises(UsageError, match=r"episode_1\) does not say.*--ends"):
         read(folder)
@@ -82,14 +82,14 @@ def test_an_end_that_nobody_told_must_be_said(folder):
     assert limited.episode_columns["truncated"].tolist() == [False, True, True]
 
 
-def test_a_step_that_did_both_is_a_terminal(folder):
+def test_terminal_wins_over_timeout(folder):
     imported = read(edit(folder, lambda file: replace_array(file, "episode_0/truncations", [0, 0, 0, 0, 1])))
     assert imported.dataset.columns["terminals"][4]
     assert not imported.dataset.columns["timeouts"][4]
     assert any("1 steps both terminated" in decision for decision in imported.decisions)
 
 
-def test_an_episode_that_goes_on_after_its_end_is_cut_and_loses_nothing(dataset, folder):
+def test_episode_is_cut_after_its_end(dataset, folder):
     imported = read(edit(folder, lambda file: replace_array(file, "episode_0/terminations", [0, 1, 0, 0, 1])))
     table = imported.dataset.episode_columns
     assert table["length"].tolist() == [2, 3, 3, 4]
@@ -100,7 +100,7 @@ def test_an_episode_that_goes_on_after_its_end_is_cut_and_loses_nothing(dataset,
     assert any("were cut there (1)" in decision for decision in imported.decisions)
 
 
-def test_episodes_from_which_rows_were_left_out_come_in_pieces(dataset, tmp_path):
+def test_episodes_with_gaps_are_written_in_pieces(dataset, tmp_path):
     exported = write(dataset.rows([0, 1, 3, 4, 5, 6, 7]), tmp_path / "part-v0", kind="minari")
     found = read(tmp_path / "part-v0").dataset
     assert found.episode_columns["length"].tolist() == [2, 2, 3]
@@ -138,12 +138,12 @@ def test_episodes_without_a_step_are_counted(folder):
         (lambda file: file["episode_0"].pop("rewards"), "episode_0/rewards is missing"),
     ],
 )
-def test_what_does_not_fit_names_the_episode(folder, change, message):
+def test_error_names_episode(folder, change, message):
     with pytest.raises(DatasetError, match=message):
         read(edit(folder, change))
 
 
-def test_episodes_that_the_metadata_do_not_count_are_left_out_aloud(folder):
+def test_uncounted_episodes_are_left_out(folder):
     imported = read(describe(folder, total_episodes=2))
     assert imported.dataset.episode_columns["length"].tolist() == [5, 3]
     assert any("1 episodes were left out" in decision for decision in imported.decisions)
@@ -162,25 +162,25 @@ def test_episodes_that_the_metadata_do_not_count_are_left_out_aloud(folder):
         ({"data_format": "cassette"}, DatasetError, "cassette cannot be read"),
     ],
 )
-def test_damaged_metadata_are_one_line(folder, entries, error, message):
+def test_damaged_metadata_is_one_line(folder, entries, error, message):
     with pytest.raises(error, match=message) as caught:
         read(describe(folder, **entries))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
-def test_metadata_that_are_no_json_object_are_refused(folder, text):
+def test_metadata_must_be_a_json_object(folder, text):
     (folder / "data" / "metadata.json").write_text(text)
     with pytest.raises(DatasetError, match="the file is damaged"):
         read(folder, kind="minari")
 
 
-def test_the_environment_given_must_have_the_spaces(folder):
+def test_environment_must_match_spaces(folder):
     with pytest.raises(SpecError, match="action_space given is not the dataset's"):
         read(folder, options=ImportOptions(spec=EnvironmentSpec(SPEC.observation_space, DiscreteSpace(2))))
 
 
-def test_the_environment_its_arguments_and_its_limit_are_remembered(tmp_path):
+def test_environment_is_kept(tmp_path):
     spec = EnvironmentSpec(box(3, low=-8, high=8), box(1, low=-2, high=2), "Pendulum-v1", {"g": 9.0}, 50)
     written = Dataset.from_columns(make_columns(spec, [4]), spec)
     exported = write(written, tmp_path / "pendulum-v0", kind="minari")
@@ -188,13 +188,13 @@ def test_the_environment_its_arguments_and_its_limit_are_remembered(tmp_path):
     assert read(tmp_path / "pendulum-v0").dataset.spec == spec
 
 
-def test_an_environment_that_is_not_registered_is_said_to_be_lost(dataset, tmp_path):
+def test_unregistered_environment_is_lost(dataset, tmp_path):
     exported = write(dataset, tmp_path / "walk-v0", kind="minari")
     assert any("the environment Test-v0" in line for line in exported.lost)
     assert read(tmp_path / "walk-v0").dataset.spec.id is None
 
 
-def test_nested_dict_observations_come_back(tmp_path):
+def test_roundtrip_of_nested_dict_observations(tmp_path):
     spec = dict_spec()
     written = Dataset.from_columns(make_columns(spec, [3, 2]), spec)
     write(written, tmp_path / "car-v0", kind="minari")
@@ -205,7 +205,7 @@ def test_nested_dict_observations_come_back(tmp_path):
     )
 
 
-def test_spaces_come_back():
+def test_roundtrip_of_spaces():
     space = DictSpace(
         {"a": box(2, 2, dtype="float64", low=-1), "b": DiscreteSpace(3, -1), "c": DictSpace({"d": box()})}
     )
@@ -213,13 +213,13 @@ def test_spaces_come_back():
 
 
 @pytest.mark.parametrize("name", ["walk", "wa lk-v0", "walk-v", "walk.v0"])
-def test_a_name_that_minari_does_not_take_is_refused(dataset, tmp_path, name):
+def test_invalid_id_is_refused(dataset, tmp_path, name):
     with pytest.raises(UsageError, match="is no Minari id"):
         write(dataset, tmp_path / name, kind="minari")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_id_is_the_path_below_the_root_or_what_is_given(dataset, tmp_path, monkeypatch):
+def test_id_is_path_below_root_or_given(dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "root"))
     write(dataset, tmp_path / "root" / "ab" / "walk-v0", kind="minari")
     entries = json.loads((tmp_path / "root" / "ab" / "walk-v0" / "data" / "metadata.json").read_text())
@@ -231,14 +231,14 @@ def test_the_id_is_the_path_below_the_root_or_what_is_given(dataset, tmp_path, m
         write(dataset, tmp_path / "walk-v0", kind="minari", settings={"dataset_id": "bc/walk-v0"})
 
 
-def test_a_folder_that_holds_something_else_is_never_replaced(dataset, folder):
+def test_other_folder_is_never_replaced(dataset, folder):
     (folder / "thesis.tex").write_text("ten years of work")
     with pytest.raises(UsageError, match="is not a Minari dataset alone"):
         write(dataset, folder, kind="minari", overwrite=True)
     assert (folder / "thesis.tex").read_text() == "ten years of work"
 
 
-def test_remarks_go_there_and_back(folder, tmp_path):
+def test_roundtrip_of_remarks(folder, tmp_path):
     imported = read(describe(folder, algorithm_name="SAC", author=["A", "B"]))
     assert imported.dataset.attributes["minari"]["author"] == ["A", "B"]
     write(imported.dataset, tmp_path / "again-v0", kind="minari")
@@ -246,6 +246,6 @@ def test_remarks_go_there_and_back(folder, tmp_path):
     assert (entries["algorithm_name"], entries["dataset_id"]) == ("SAC", "again-v0")
 
 
-def test_a_storage_that_there_is_not_is_refused(dataset, tmp_path):
+def test_unknown_storage_is_refused(dataset, tmp_path):
     with pytest.raises(UsageError, match="storage=tape: there are hdf5, arrow, parquet"):
         write(dataset, tmp_path / "walk-v0", kind="minari", settings={"storage": "tape"})

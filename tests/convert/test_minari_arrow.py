@@ -1,4 +1,4 @@
-"""Minari's Arrow storage: what comes back, and what is damaged."""
+"""Minari's Arrow storage: round trips and damage."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def save(path, table):
 
 
 def rewrite(folder, change):
-    """The first episode's table, changed."""
+    """Change the first episode's table."""
     path = folder / "data" / "0" / "part-0.arrow"
     table = change(ipc.open_file(path.read_bytes()).read_all())
     save(path, table)
@@ -45,14 +45,14 @@ def replaced(table, name, values):
     return table.set_column(table.column_names.index(name), name, values)
 
 
-def test_infos_and_seeds_come_back(dataset, folder):
+def test_roundtrip_of_infos_and_seeds(dataset, folder):
     found = read(folder).dataset
     for path in ("infos/height", "infos/speed"):
         np.testing.assert_array_equal(found.columns[path], dataset.columns[path])
     assert found.episode_columns["seed"].tolist() == [7, 8]
 
 
-def test_an_episode_in_several_files_is_one(dataset, folder):
+def test_episode_in_several_files(dataset, folder):
     path = folder / "data" / "0" / "part-0.arrow"
     table = ipc.open_file(path.read_bytes()).read_all()
     for number, piece in enumerate([table[:2], table[2:]]):
@@ -80,18 +80,18 @@ def test_an_episode_in_several_files_is_one(dataset, folder):
         ),
     ],
 )
-def test_what_does_not_fit_names_the_file(folder, change, message):
+def test_error_names_file(folder, change, message):
     with pytest.raises(DatasetError, match=message) as caught:
         read(rewrite(folder, change))
     assert "part-0.arrow" in str(caught.value)
 
 
-def test_a_table_that_was_cut_has_an_end_that_nobody_told(folder):
+def test_cut_table_needs_ends_option(folder):
     with pytest.raises(UsageError, match="does not say whether its episodes terminated"):
         read(rewrite(folder, lambda table: table[:4]))
 
 
-def test_an_episode_that_is_not_there_is_told(folder):
+def test_missing_episode_is_named(folder):
     path = folder / "data" / "metadata.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "total_episodes": 10**12}))
     with pytest.raises(DatasetError, match="has no episode 2"):
@@ -102,7 +102,7 @@ def test_an_episode_that_is_not_there_is_told(folder):
         read(folder)
 
 
-def test_without_pyarrow_it_says_what_to_install(folder, monkeypatch):
+def test_missing_pyarrow_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.ipc", None)
     with pytest.raises(UsageError, match=r"pip install 'vinci-offline\[arrow\]'"):
         read(folder)

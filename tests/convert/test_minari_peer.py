@@ -1,4 +1,4 @@
-"""The real Minari: what it writes we read step for step, and what we write it reads."""
+"""The real Minari: we read its files step for step, and it reads ours."""
 
 import warnings
 
@@ -19,7 +19,7 @@ spaces = gymnasium.spaces
 
 
 class Robot(gymnasium.Env):
-    """Every step's observation and info is drawn anew; the third step terminates every second episode."""
+    """An environment of random observations and infos; the third step terminates every second episode."""
 
     def __init__(self, observation_space, action_space):
         self.observation_space, self.action_space = observation_space, action_space
@@ -87,7 +87,7 @@ def root(tmp_path, monkeypatch):
 
 
 def record(name, **options):
-    """A dataset that Minari wrote."""
+    """Record a dataset with Minari."""
     env = ENVIRONMENTS[name]()
     buffers = [episode(env, seed) for seed in range(4)]
     known = {"env": env.spec} if env.spec else {}
@@ -112,7 +112,7 @@ def leaves(value, path):
 
 
 def assert_same(dataset, episodes):
-    """Every step of Minari's episodes is the dataset's row."""
+    """Check that each step of Minari's episodes is a row of the dataset."""
     first = 0
     for each in episodes:
         rows = slice(first, first + len(each.rewards))
@@ -140,7 +140,7 @@ def storage(request):
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_what_minari_writes_is_read_step_for_step(root, name, storage):
+def test_import_matches_minari_steps(root, name, storage):
     written = record(name, data_format=storage)
     assert recognise(root / "ours" / "test-v0").name == "minari"
     imported = read(root / "ours" / "test-v0")
@@ -149,7 +149,7 @@ def test_what_minari_writes_is_read_step_for_step(root, name, storage):
     assert imported.dataset.episode_columns["seed"].tolist() == [0, 1, 2, 3]
 
 
-def test_the_environment_is_recovered(root):
+def test_minari_recovers_environment(root):
     record("pendulum")
     found = read(root / "ours" / "test-v0").dataset.spec
     made = EnvWrapper(found)
@@ -157,19 +157,19 @@ def test_the_environment_is_recovered(root):
     assert (made.unwrapped.g, made.spec.max_episode_steps) == (9.0, 7)
 
 
-def test_infos_are_those_of_the_steps(root, storage):
+def test_infos_are_of_steps(root, storage):
     record("mixed", data_format=storage)
     found = read(root / "ours" / "test-v0").dataset
     assert found.columns["infos/height"].tolist() == [1, 2, 3, 4, 1, 2, 3] * 2
 
 
-def test_images_that_are_not_jpeg_are_read_too(root, storage):
+def test_plain_images_are_read(root, storage):
     written = record("image", jpeg_encoding=False, data_format=storage)
     assert_same(read(root / "ours" / "test-v0").dataset, written.iterate_episodes())
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_what_minari_collects_is_read(root):
+def test_import_of_minari_collection(root):
     pytest.importorskip("jax")
     env = minari.DataCollector(gymnasium.make("CartPole-v1"), record_infos=True)
     for seed in range(3):
@@ -188,7 +188,7 @@ def test_what_minari_collects_is_read(root):
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_minari_loads_what_is_written(root, name, storage):
+def test_minari_loads_our_export(root, name, storage):
     env = ENVIRONMENTS[name]()
     record(name)
     dataset = read(root / "ours" / "test-v0").dataset
@@ -211,7 +211,7 @@ def test_minari_loads_what_is_written(root, name, storage):
         assert recovered.spec.kwargs == env.spec.kwargs
 
 
-def test_minari_appends_to_what_is_written(root, storage):
+def test_minari_appends_to_our_export(root, storage):
     spec = EnvWrapper("Pendulum-v1").environment_spec
     dataset = Dataset.from_columns(make_columns(spec, [5, 3]), spec)
     write(dataset, root / "pendulum-v0", kind="minari", settings={"storage": storage})

@@ -1,4 +1,4 @@
-"""NumPy archives: each layout row for row, and what is not said is asked for."""
+"""NumPy archives: each layout row for row, and the settings that they need."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def told(**settings):
     return ImportOptions(settings=settings)
 
 
-def test_ogbench_rewards_must_be_said_and_the_last_action_led_nowhere(tmp_path):
+def test_ogbench_needs_reward_setting(tmp_path):
     observations, actions = RNG.random((7, 3), np.float32), RNG.random((7, 2), np.float32)
     ends = np.array([0, 0, 0, 1, 0, 0, 1.0])
     path = archive(tmp_path, observations=observations, actions=actions, terminals=ends, qpos=np.ones((7, 4)))
@@ -39,7 +39,7 @@ def test_ogbench_rewards_must_be_said_and_the_last_action_led_nowhere(tmp_path):
     assert imported.dropped == {CUT: 2}
 
 
-def test_imitation_trajectories_lose_nothing(tmp_path):
+def test_imitation_trajectories(tmp_path):
     observations, actions = RNG.random((7, 3), np.float32), RNG.random((5, 2), np.float32)
     infos = np.array([{}] * 5, dtype=object)
     rewards, terminal = np.arange(5.0), np.array([True, False])
@@ -55,7 +55,7 @@ def test_imitation_trajectories_lose_nothing(tmp_path):
     assert any("infos was left out: it is pickled" in decision for decision in imported.decisions)
 
 
-def test_imitation_transitions_are_cut_where_they_do_not_continue(tmp_path):
+def test_imitation_transitions(tmp_path):
     observations, following = RNG.random((4, 3), np.float32), RNG.random((4, 3), np.float32)
     following[0], following[2] = observations[1], observations[3]
     path = archive(
@@ -72,13 +72,13 @@ def test_imitation_transitions_are_cut_where_they_do_not_continue(tmp_path):
     assert dataset.columns["terminals"].tolist() == [False, False, False, True]
 
 
-def test_indices_that_do_not_fit_are_refused(tmp_path):
+def test_wrong_indices_are_refused(tmp_path):
     path = archive(tmp_path, obs=np.zeros((7, 3)), acts=np.zeros((5, 2)), terminal=[True, True], indices=[9])
     with pytest.raises(DatasetError, match="do not cut obs, acts and terminal"):
         read(path, options=told(reward="zero"))
 
 
-def test_an_unknown_layout_names_the_known_ones(tmp_path):
+def test_unknown_layout_lists_known_ones(tmp_path):
     with pytest.raises(DatasetError, match=r"has apples: known layouts have .*OGBench"):
         read(archive(tmp_path, apples=np.zeros(3)))
 
@@ -93,7 +93,7 @@ def test_nothing_is_unpickled(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_cartpole_of_stable_baselines_needs_its_ends_and_its_choices():
+def test_stable_baselines_cartpole():
     path = real("sb2_expert_cartpole.npz")
     with pytest.raises(UsageError, match=r"--ends terminal, timeout, or limit"):
         read(path)
@@ -109,7 +109,7 @@ def test_cartpole_of_stable_baselines_needs_its_ends_and_its_choices():
     assert read(path, options=counted).dataset.spec.action_space.n == 2
 
 
-def test_pendulum_of_stable_baselines_has_a_hundred_timeouts():
+def test_stable_baselines_pendulum():
     imported = read(real("sb2_expert_pendulum.npz"), options=ImportOptions(ends="limit", time_limit=200))
     assert imported.dropped == {CUT: 100}
     assert imported.dataset.episode_columns["length"].tolist() == [199] * 100

@@ -1,4 +1,4 @@
-"""Parquet tables: flat and nested columns, those with nothing in some rows, and what strangers' files hold."""
+"""Parquet tables: flat and nested columns, empty cells, and files of other tools."""
 
 import sys
 
@@ -28,7 +28,7 @@ def table(tmp_path, name="t.parquet", **columns):
     return tmp_path / name
 
 
-def test_pandas_reads_what_is_written_and_what_pandas_writes_is_read(tmp_path):
+def test_exchange_with_pandas(tmp_path):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3, 2], terminated=[True, False], infos=["cost"]), spec)
     write(dataset, tmp_path / "ours.parquet")
@@ -56,13 +56,13 @@ def test_lists_are_vectors_and_structs_are_dicts(tmp_path):
     assert found.columns["actions"].shape == (2, 1)
 
 
-def test_a_vector_is_mapped_by_its_name(tmp_path):
+def test_vector_is_mapped_by_name(tmp_path):
     path = table(tmp_path, state=[[1.0, 2.0], [3.0, 4.0]], observation_0=None)
     options = ImportOptions(ends="terminal", columns={"observation": "state"})
     assert read(path, options=options).dataset.columns["observations"].tolist() == [[1, 2], [3, 4]]
 
 
-def test_what_is_not_mapped_may_be_anything(tmp_path):
+def test_unmapped_columns_are_ignored(tmp_path):
     path = table(tmp_path, note=["a", None], when=pa.array([0, 1], pa.timestamp("s")), ragged=[[1], [1, 2]])
     found = read(path, options=ImportOptions(ends="terminal", columns={"reward": "reward"}))
     assert "left out, since nothing is mapped to them: note, when, ragged" in found.decisions
@@ -81,7 +81,7 @@ def test_what_is_not_mapped_may_be_anything(tmp_path):
         ({"cost_0": [1, 2], "cost": [[1], [2]]}, "several columns named cost_0"),
     ],
 )
-def test_what_is_no_number_is_named(tmp_path, columns, message):
+def test_error_names_column(tmp_path, columns, message):
     path = table(tmp_path, **columns)
     with pytest.raises(DatasetError, match=message) as caught:
         read(path, options=OPTIONS)
@@ -89,7 +89,7 @@ def test_what_is_no_number_is_named(tmp_path, columns, message):
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_is_what_missing_says(tmp_path):
+def test_missing_fills_empty_cells(tmp_path):
     path = table(tmp_path, cost=[0.5, None], count=[None, 7], done=[True, None])
     found = read(path, options=ImportOptions(ends="terminal", settings={"missing": "0"})).dataset
     assert found.columns["infos/cost"].tolist() == [0.5, 0]
@@ -98,7 +98,7 @@ def test_nothing_is_what_missing_says(tmp_path):
     assert found.columns["infos/done"].tolist() == [1, 0]
 
 
-def test_texts_are_choices_and_episodes(tmp_path):
+def test_texts_as_choices_and_episodes(tmp_path):
     path = table(
         tmp_path,
         action_0=None,
@@ -115,14 +115,14 @@ def test_texts_are_choices_and_episodes(tmp_path):
     assert found.episode_columns["length"].tolist() == [1, 1]
 
 
-def test_a_table_without_rows_is_refused(tmp_path):
+def test_empty_table_is_refused(tmp_path):
     nothing = pa.array([], pa.float64())
     path = table(tmp_path, observation_0=nothing, action_0=nothing, reward=nothing)
     with pytest.raises(DatasetError, match="holds no rows"):
         read(path, options=OPTIONS)
 
 
-def test_a_table_that_unfolds_without_end_is_refused(tmp_path, monkeypatch):
+def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "_FREE_VALUES", 10**5)
     monkeypatch.setattr(parquet, "_BEST_RATIO", 100)
     path = table(tmp_path, **dict.fromkeys(("observation_0", "action_0", "reward"), np.zeros(10**5)))
@@ -130,7 +130,7 @@ def test_a_table_that_unfolds_without_end_is_refused(tmp_path, monkeypatch):
         read(path, options=OPTIONS)
 
 
-def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_pyarrow_is_named(tmp_path, monkeypatch):
     path = table(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert recognise(path).name == "parquet"

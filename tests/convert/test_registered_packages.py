@@ -10,7 +10,7 @@ from packages import AGENT, FORMAT, make_package
 
 from vinci_offline.agents.registry import agent_class, agents
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.registry import NAMES, find_format, format_for, recognise
+from vinci_offline.convert.registry import find_format, format_for, recognise
 from vinci_offline.errors import UsageError, VinciWarning
 
 
@@ -139,7 +139,3 @@ def test_command_line_finds_registered_packages(sums, tmp_path):
     trained = cli("train", tmp_path / "data.h5", "--agent", "copycat", *small, site=site)
     assert trained.returncode == 0, trained.stderr
     assert json.loads((run / "config.json").read_text())["agent"] == "copycat"
-
-
-def test_built_in_formats_have_no_entry_point():
-    assert find_format(NAMES[0]).name == NAMES[0]

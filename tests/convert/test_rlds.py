@@ -1,4 +1,4 @@
-"""RLDS: what a step's features become, the last step, and what TFDS and its users' files have."""
+"""RLDS: features of steps, the last step, and files like those of TFDS and its users."""
 
 import json
 import zlib
@@ -31,7 +31,7 @@ def features_dict(parts):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A writer of what TFDS would have written."""
+    """Return a writer of folders as TFDS writes them."""
     import tensorflow as tf
 
     def feature(values):
@@ -69,7 +69,7 @@ def episode(count=3, terminal=True, last=0.0):
     }
 
 
-def test_the_last_step_is_the_observation_that_the_last_action_led_to(folder):
+def test_last_step_is_final_observation(folder):
     path = folder(STEP, [episode(3), episode(2, terminal=False)])
     assert recognise(path).name == "rlds"
     found = read(path)
@@ -82,7 +82,7 @@ def test_the_last_step_is_the_observation_that_the_last_action_led_to(folder):
     assert not found.dropped
 
 
-def test_a_last_step_that_says_something_is_told_and_taken_if_asked(folder):
+def test_last_step_with_action_is_noted_or_taken(folder):
     path = folder(STEP, [episode(3, last=7.0), episode(3, terminal=False)])
     found = read(path)
     assert any("1 episodes have an action or a reward in their last step" in text for text in found.decisions)
@@ -92,14 +92,14 @@ def test_a_last_step_that_says_something_is_told_and_taken_if_asked(folder):
     assert list(whole.dropped.values()) == [1]
 
 
-def test_an_episode_of_one_step_has_no_action(folder):
+def test_one_step_episode_is_left_out(folder):
     path = folder(STEP, [episode(1), episode(2)])
     found = read(path)
     assert len(found.dataset) == 1
     assert "1 episodes of one step, and so of no action, were left out" in found.decisions
 
 
-def test_without_is_terminal_the_ends_are_asked_for(folder):
+def test_ends_option_without_is_terminal(folder):
     steps = {name: part for name, part in STEP.items() if name != "is_terminal"}
     path = folder(steps, [episode(3)])
     with pytest.raises(UsageError, match="say --ends"):
@@ -147,7 +147,7 @@ def test_encodings_nested_observations_and_infos(folder):
     assert found.dataset.episode_columns["seed"].tolist() == [5]
 
 
-def test_an_action_of_parts_is_put_together_as_asked(folder):
+def test_action_setting_joins_parts(folder):
     steps = STEP | {"action": features_dict({"turn": ("float32", (1,)), "move": ("float32", (2,))})}
     content = {name: part for name, part in episode(2).items() if name != "steps/action"}
     content |= {
@@ -163,7 +163,7 @@ def test_an_action_of_parts_is_put_together_as_asked(folder):
         read(path, options=ImportOptions(settings={"action": "stop"}))
 
 
-def test_rewards_that_are_not_there_are_said(folder):
+def test_missing_rewards_need_setting(folder):
     path = folder({name: part for name, part in STEP.items() if name != "reward"}, [episode(3)])
     with pytest.raises(UsageError, match="has no rewards: say --set reward=zero"):
         read(path)
@@ -171,7 +171,7 @@ def test_rewards_that_are_not_there_are_said(folder):
     assert found.columns["rewards"].tolist() == [0, 0]
 
 
-def test_of_several_splits_one_is_chosen(folder):
+def test_split_setting(folder):
     folder(STEP, [episode(3)])
     path = folder(STEP, [episode(5), episode(5)], split="test")
     with pytest.raises(UsageError, match="has the splits test, train: choose one with --set split=NAME"):
@@ -193,7 +193,7 @@ def test_of_several_splits_one_is_chosen(folder):
         ({"steps/is_terminal": [0, 0, 7]}, "steps/is_terminal holds other numbers than bool"),
     ],
 )
-def test_what_does_not_fit_its_description_is_named(folder, change, message):
+def test_error_names_feature(folder, change, message):
     path = folder(STEP, [episode(3), episode(3) | change])
     if message is None:
         assert len(read(path).dataset) == 4
@@ -204,14 +204,14 @@ def test_what_does_not_fit_its_description_is_named(folder, change, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_feature_that_is_missing_is_named(folder):
+def test_missing_feature_is_named(folder):
     content = episode(3)
     del content["steps/action"]
     with pytest.raises(DatasetError, match="episode 0: steps/action is missing"):
         read(folder(STEP, [content]))
 
 
-def test_files_copied_in_part_are_refused(folder):
+def test_partial_copy_is_refused(folder):
     with pytest.raises(DatasetError, match="has 1 episodes of the split train, and 3 are listed"):
         read(folder(STEP, [episode(3)], lengths=["2", "1"]))
 
@@ -219,14 +219,14 @@ def test_files_copied_in_part_are_refused(folder):
 @pytest.mark.parametrize(
     "content", ["{}", '{"featuresDict": {"features": {"steps": {"sequence": 1}}}}', "[1]"]
 )
-def test_other_descriptions_are_refused(folder, content):
+def test_unknown_description_is_refused(folder, content):
     path = folder(STEP, [episode(3)])
     (path / "features.json").write_text(content)
     with pytest.raises(DatasetError, match=r"features\.json"):
         read(path, kind="rlds")
 
 
-def test_what_a_list_could_not_hold_is_packed(tmp_path):
+def test_float64_and_images_are_packed(tmp_path):
     spec = EnvironmentSpec(box(2, 2, dtype="uint8", low=0, high=255), box(2, low=-1, high=1), id="Test-v0")
     columns = make_columns(spec, [3, 2], terminated=[True, False], infos=["cost"])
     columns["infos/wide"] = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
@@ -243,7 +243,7 @@ def test_what_a_list_could_not_hold_is_packed(tmp_path):
         )
 
 
-def test_episodes_go_into_several_files(tmp_path, monkeypatch):
+def test_export_has_several_files(tmp_path, monkeypatch):
     monkeypatch.setattr(rlds_records, "_SHARD_BYTES", 1000)
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [20] * 5), spec)
@@ -258,7 +258,7 @@ def test_episodes_go_into_several_files(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.columns["observations"], dataset.columns["observations"])
 
 
-def test_a_folder_with_something_else_in_it_is_kept(tmp_path):
+def test_other_folder_is_never_replaced(tmp_path):
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [3]), spec)
     write(dataset, tmp_path / "toy", kind="rlds")

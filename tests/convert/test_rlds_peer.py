@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 tfds = pytest.importorskip("tensorflow_datasets")
 
 
-def test_tfds_reads_what_is_written(tmp_path):
+def test_tfds_loads_our_export(tmp_path):
     spec = EnvironmentSpec(
         DictSpace({"camera": box(4, 5, 3, dtype="uint8", low=0, high=255), "state": box(2)}),
         box(2, low=-1, high=1),
@@ -37,7 +37,7 @@ def test_tfds_reads_what_is_written(tmp_path):
     )
 
 
-def test_what_tfds_writes_is_read(tmp_path):
+def test_import_of_tfds_dataset(tmp_path):
     kinds = tfds.features
     observation = {"image": kinds.Image(shape=(4, 5, 3)), "state": kinds.Tensor(shape=(2,), dtype=np.float32)}
     step = {

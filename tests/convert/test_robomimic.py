@@ -1,4 +1,4 @@
-"""robomimic's demonstrations: files like its own, and what is written in their layout."""
+"""robomimic's demonstrations: import of files like its own, and export."""
 
 import json
 
@@ -25,7 +25,7 @@ def example(spec, infos=()):
 
 @pytest.fixture
 def demos(tmp_path):
-    """A file as robomimic's scripts write it: float64, states, env_args, two demonstrations of three in a mask."""
+    """Write a file as robomimic's scripts do: float64, states, env_args, two demonstrations of three in a mask."""
     path, rng = tmp_path / "demos.hdf5", np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         file["mask/train"] = np.array(["demo_10", "demo_2"], "S")
@@ -52,7 +52,7 @@ def without(path, name):
     return edit(path, lambda file: [file["data"][demo].pop(name) for demo in file["data"]])
 
 
-def test_the_environment_is_written_as_robomimic_has_it(tmp_path):
+def test_export_has_env_args(tmp_path):
     write(example(continuous_spec()), tmp_path / "demos.hdf5", kind="robomimic")
     with h5py.File(tmp_path / "demos.hdf5") as file:
         told = json.loads(file["data"].attrs["env_args"])
@@ -61,7 +61,7 @@ def test_the_environment_is_written_as_robomimic_has_it(tmp_path):
     assert read(tmp_path / "demos.hdf5").dataset.spec.id == "Test-v0"
 
 
-def test_flat_observations_choices_among_named_ones_and_infos_come_back(tmp_path):
+def test_roundtrip_of_observations_and_infos(tmp_path):
     for spec in (continuous_spec(), dict_spec()):
         dataset = example(spec, infos=["cost"])
         write(dataset, tmp_path / "demos.hdf5", kind="robomimic", overwrite=True)
@@ -70,7 +70,7 @@ def test_flat_observations_choices_among_named_ones_and_infos_come_back(tmp_path
             np.testing.assert_array_equal(found.columns[path], dataset.columns[path], err_msg=path)
 
 
-def test_of_its_own_files_each_transition_is_read_in_the_order_of_the_numbers(demos):
+def test_import_of_robomimic_file(demos):
     imported = read(demos)
     assert not imported.dropped
     found = imported.dataset
@@ -91,7 +91,7 @@ def test_of_its_own_files_each_transition_is_read_in_the_order_of_the_numbers(de
     assert any("states were left out" in decision for decision in imported.decisions)
 
 
-def test_a_mask_and_some_observations_can_be_chosen(demos):
+def test_mask_and_observations_settings(demos):
     settings = {"mask": "train", "observations": "object"}
     found = read(demos, options=ImportOptions(settings=settings)).dataset
     assert found.episode_columns["length"].tolist() == [2, 4]
@@ -102,7 +102,7 @@ def test_a_mask_and_some_observations_can_be_chosen(demos):
         read(demos, options=ImportOptions(settings={"observations": "image"}))
 
 
-def test_of_a_spec_the_observations_are_taken_and_others_are_left_out(demos):
+def test_spec_chooses_observations(demos):
     one = EnvironmentSpec(DictSpace({"eef": box(3)}), box(2, low=-1, high=1))
     imported = read(demos, options=ImportOptions(one))
     assert not any(path.startswith("observations/object") for path in imported.dataset.columns)
@@ -113,7 +113,7 @@ def test_of_a_spec_the_observations_are_taken_and_others_are_left_out(demos):
         read(demos, options=ImportOptions(continuous_spec()))
 
 
-def test_dones_before_the_end_begin_an_episode_unless_ends_are_said(demos):
+def test_inner_dones_end_episodes_without_ends_option(demos):
     def succeed(file):
         file["data/demo_10/dones"][2] = True
         file["data/demo_0/dones"][2] = False
@@ -129,7 +129,7 @@ def test_dones_before_the_end_begin_an_episode_unless_ends_are_said(demos):
     assert whole.decisions[-1].endswith("dones are passed over")
 
 
-def test_without_dones_or_rewards_options_must_say(demos):
+def test_missing_dones_and_rewards_need_options(demos):
     with pytest.raises(UsageError, match="--ends terminal"):
         read(without(demos, "dones"))
     with pytest.raises(UsageError, match="--set reward=zero"):
@@ -140,7 +140,7 @@ def test_without_dones_or_rewards_options_must_say(demos):
     assert not found.columns["rewards"].any()
 
 
-def test_without_next_observations_the_following_row_has_them(demos):
+def test_next_observations_come_from_following_row(demos):
     without(demos, "next_obs")
     edit(demos, lambda file: file["data/demo_0/dones"].write_direct(np.zeros(3, bool)))
     imported = read(demos)
@@ -160,7 +160,7 @@ def test_without_next_observations_the_following_row_has_them(demos):
         ("rewards", np.ones((2, 2)), r"data/demo_2/rewards have shape \(2, 2\)"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(demos, name, value, message):
+def test_damage_is_one_line(demos, name, value, message):
     def change(file):
         del file[f"data/demo_2/{name}"]
         if value is not None:
@@ -172,13 +172,13 @@ def test_what_is_wrong_is_said_in_one_line(demos, name, value, message):
     assert "\n" not in str(caught.value)
 
 
-def test_choices_are_refused(tmp_path):
+def test_discrete_actions_are_refused(tmp_path):
     with pytest.raises(SpecError, match="vectors of floats"):
         write(example(discrete_spec()), tmp_path / "demos.hdf5", kind="robomimic")
     assert not list(tmp_path.iterdir())
 
 
-def test_raw_demonstrations_of_robosuite_are_no_transitions():
+def test_raw_robosuite_demonstrations_are_refused():
     with pytest.raises(
         DatasetError, match=r"demo_1 has actions, states, but no obs: .*dataset_states_to_obs"
     ):

@@ -1,4 +1,4 @@
-"""The real robomimic: what its scripts write is read transition for transition, and what is written its loader has."""
+"""The real robomimic: we read its files transition for transition, and its loader reads ours."""
 
 import runpy
 import sys
@@ -30,7 +30,7 @@ def example(spec):
 
 
 def load(path, keys, mask=None):
-    """robomimic's own dataset of the file, whole."""
+    """Load robomimic's own dataset of the file."""
     from robomimic.utils import obs_utils
     from robomimic.utils.dataset import SequenceDataset
 
@@ -46,7 +46,7 @@ def load(path, keys, mask=None):
 
 
 def assert_same(dataset, found, keys):
-    """Every transition of robomimic's dataset is the dataset's row, and a demonstration is an episode."""
+    """Check that each transition of robomimic's dataset is a row, and each demonstration an episode."""
     columns = dataset.columns
     assert len(found) == len(dataset)
     for row in range(len(found)):
@@ -62,7 +62,7 @@ def assert_same(dataset, found, keys):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_robomimic_has_each_of_our_transitions(name, tmp_path):
+def test_robomimic_loads_our_transitions(name, tmp_path):
     dataset = example(SPECS[name])
     write(dataset, tmp_path / "demos.hdf5", kind="robomimic")
     found = load(tmp_path / "demos.hdf5", list(KEYS[name]))
@@ -70,7 +70,7 @@ def test_robomimic_has_each_of_our_transitions(name, tmp_path):
     assert_same(dataset, found, KEYS[name])
 
 
-def test_its_masks_choose_the_same_demonstrations(tmp_path):
+def test_masks_match_robomimic(tmp_path):
     from robomimic.scripts.split_train_val import split_train_val_from_hdf5
 
     path = tmp_path / "demos.hdf5"
@@ -82,8 +82,8 @@ def test_its_masks_choose_the_same_demonstrations(tmp_path):
         assert_same(imported.dataset, load(path, list(KEYS["named"]), mask), KEYS["named"])
 
 
-def test_what_its_converter_of_d4rl_writes_is_read(tmp_path, monkeypatch):
-    """It leaves out the last row, marks every end as done, and gives ends their own observation for the next one."""
+def test_import_of_robomimic_d4rl_conversion(tmp_path, monkeypatch):
+    """Read a file that lacks the last row, marks every end as done, and repeats the observation at ends."""
     import gym
 
     dataset = example(SPECS["flat"])

@@ -1,4 +1,4 @@
-"""From a table's columns to a dataset, as frames of any layout: order, episodes, ends, spaces."""
+"""Frames of any layout to datasets: order, episodes, ends, spaces."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from vinci_offline.errors import DatasetError, SpecError, UsageError
 
 
 def visits(**changed):
-    """Two users' visits, in no order."""
+    """Return two users' visits, in no order."""
     content = {
         "user": ["b", "a", "b", "a", "a"],
         "visit": [1, 0, 0, 2, 1],
@@ -36,7 +36,7 @@ def decisions(dataset):
     return " / ".join(dataset.attributes["conversion"]["decisions"])
 
 
-def test_rows_are_sorted_by_episode_and_step_and_it_is_said():
+def test_rows_are_sorted_by_episode_and_step():
     found = taken(visits(), ends="terminal")
     assert found.columns["observations"][:, 0].tolist() == [0, 1, 2, 10, 11]
     assert found.columns["rewards"].tolist() == [2, 5, 4, 3, 1]
@@ -44,57 +44,57 @@ def test_rows_are_sorted_by_episode_and_step_and_it_is_said():
     assert "rows were sorted by episode and step" in decisions(found)
 
 
-def test_rows_in_order_stay_as_they_are():
+def test_rows_in_order_are_kept():
     frame = visits().sort_values(["user", "visit"], ascending=[False, True])
     found = taken(frame, ends="terminal")
     assert found.columns["observations"][:, 0].tolist() == [10, 11, 0, 1, 2]
     assert "sorted" not in decisions(found)
 
 
-def test_the_next_observation_is_the_next_rows_and_a_terminals_own_stands_in():
+def test_next_observations_come_from_following_row():
     found = taken(visits(), ends="terminal")
     assert found.columns["next_observations"][:, 0].tolist() == [1, 2, 2, 11, 11]
     assert found.columns["terminals"].tolist() == [False, False, True, False, True]
     assert "its own stands in" in decisions(found)
 
 
-def test_a_last_row_whose_next_observation_nobody_saw_is_dropped_and_counted():
+def test_last_row_of_timeout_is_dropped():
     found = taken(visits(), ends="timeout")
     assert found.columns["observations"][:, 0].tolist() == [0, 1, 10]
     assert found.columns["timeouts"].tolist() == [False, True, True]
     assert list(found.attributes["conversion"]["dropped"].values()) == [2]
 
 
-def test_how_episodes_ended_is_asked_for():
+def test_unknown_ends_need_option():
     with pytest.raises(UsageError, match="the frame does not say whether its episodes terminated"):
         taken(visits())
 
 
-def test_a_terminal_column_says_it():
+def test_terminal_column_tells_ends():
     frame = visits(gone=[0, 0, 0, 1, 0])
     found = taken(frame, NAMES | {"terminal": "gone"})
     assert found.columns["terminals"].tolist() == [False, False, True, False]
     assert "1 episodes end in a row without a flag" in decisions(found)
 
 
-def test_a_missing_step_cuts_the_episode():
+def test_missing_step_cuts_episode():
     frame = visits(visit=[1, 0, 0, 3, 1])
     found = taken(frame, ends="terminal")
     assert found.episodes["length"].tolist() == [2, 1, 2]
     assert "1 episodes are cut where steps are missing" in decisions(found)
 
 
-def test_times_order_rows_and_cut_nothing():
+def test_times_only_order_rows():
     found = taken(visits(visit=[7.5, 0.0, 1.0, 3.25, 0.5]), ends="terminal")
     assert found.episodes["length"].tolist() == [3, 2]
 
 
-def test_a_step_that_comes_twice_is_refused():
+def test_repeated_step_is_refused():
     with pytest.raises(DatasetError, match="step 0 comes twice in one episode"):
         taken(visits(visit=[1, 0, 0, 0, 1]), ends="terminal")
 
 
-def test_without_episodes_the_steps_tell_where_one_begins():
+def test_steps_tell_episodes():
     frame = visits().sort_values(["user", "visit"])
     names = {name: source for name, source in NAMES.items() if name != "episode"}
     found = taken(frame, names, ends="terminal")
@@ -102,7 +102,7 @@ def test_without_episodes_the_steps_tell_where_one_begins():
     assert "left out, since nothing is mapped to them: user" in decisions(found)
 
 
-def test_with_nothing_to_tell_episodes_each_row_is_one_if_that_is_said():
+def test_each_row_is_an_episode_of_a_bandit():
     names = {name: NAMES[name] for name in ("observation", "action", "reward")}
     with pytest.raises(UsageError, match="--ends terminal if each row is an episode of its own"):
         taken(visits(), names)
@@ -111,7 +111,7 @@ def test_with_nothing_to_tell_episodes_each_row_is_one_if_that_is_said():
     assert found.columns["terminals"].all()
 
 
-def test_a_propensity_becomes_the_log_probability():
+def test_propensity_becomes_log_probability():
     frame = visits(p=[1.0, 0.5, 0.25, 0.125, 1.0])
     found = taken(frame, NAMES | {"propensity": "p"}, ends="terminal")
     np.testing.assert_allclose(
@@ -120,12 +120,12 @@ def test_a_propensity_becomes_the_log_probability():
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.5, -0.1, np.nan])
-def test_what_is_no_propensity_is_refused(wrong):
+def test_invalid_propensity_is_refused(wrong):
     with pytest.raises(DatasetError, match=rf"propensity of row 2 is {wrong}, not in \(0, 1\]"):
         taken(visits(p=[1, 1, wrong, 1, 1]), NAMES | {"propensity": "p"}, ends="terminal")
 
 
-def test_choices_are_those_of_the_spec_and_never_counted():
+def test_number_of_choices_comes_from_spec():
     frame = visits(dose=[0, 1, 2, 3, 1], age=np.zeros((5,)), more=0.0, most=0.0)
     names = NAMES | {"observation": "age,more,most"}
     with pytest.raises(UsageError, match="the largest seen need not be the last"):
@@ -155,13 +155,13 @@ def test_choices_are_those_of_the_spec_and_never_counted():
         ),
     ],
 )
-def test_unfit_frames_are_refused_in_one_line(frame, columns, message):
+def test_bad_frame_is_one_line(frame, columns, message):
     with pytest.raises(DatasetError, match=message) as caught:
         taken(frame, columns, ends="terminal")
     assert "\n" not in str(caught.value)
 
 
-def test_a_frame_with_both_flags_and_next_observations_is_taken_as_it_is():
+def test_complete_frame_is_taken_as_it_is():
     spec = continuous_spec()
     dataset = Dataset.from_columns(make_columns(spec, [4, 2, 3], terminated=[True, False, True]), spec)
     frame = dataset.to_pandas().rename(columns={"reward": "gain"})
@@ -174,8 +174,8 @@ def test_a_frame_with_both_flags_and_next_observations_is_taken_as_it_is():
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 @given(specs, lengths, seeds, st.data())
 @settings(max_examples=40)
-def test_what_a_table_can_hold_comes_back(tmp_path_factory, kind, spec, lengths, seed, data):
-    """Any spaces: refused when written, or the same columns, dtypes and episodes when read."""
+def test_roundtrip_of_any_spaces(tmp_path_factory, kind, spec, lengths, seed, data):
+    """Refuse spaces at export, or import the same columns, dtypes and episodes."""
     ended = data.draw(st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths)))
     columns = make_columns(spec, lengths, seed, ended, infos=["cost", "force"])
     columns["infos/cost"][0] = data.draw(st.floats(width=32))

@@ -153,7 +153,7 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
 
 
 def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[str, str]:
-    """Settings of the target begin with ``to.``; all others are the source's."""
+    """Return the settings of the target, which begin with ``to.``, or those of the source, which do not."""
     return {
         key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix) == inside
     }

@@ -1,1 +1,1 @@
-"""Datasets of other tools, both ways: one format a file, families of formats in rooms of their own."""
+"""Import and export of other tools' datasets. A format is a file; a family of formats is a folder."""

@@ -1,4 +1,4 @@
-"""From any format to any other, by way of a dataset."""
+"""Read a dataset of any format, and write one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the importer and exporter of one format are, what they are told, and what they must say of what they did."""
+"""The contract of a format: its importer, its exporter, and what each returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vinci_offline.errors import SpecError, UsageError
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Wishes of the user for a target.
+    """Options of an export.
 
     Attributes:
         overwrite: replace what is there.
@@ -30,7 +30,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """A dataset, and how it came to be.
+    """An imported dataset, and the decisions behind it.
 
     Attributes:
         dataset: the rows.
@@ -54,7 +54,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what the format could not hold.
+    """A written file or folder, and the facts that the format has no place for.
 
     Attributes:
         path: the file or folder.
@@ -68,21 +68,21 @@ class Exported:
 
 
 class Format(ABC):
-    """One format: its importer, and its exporter where it has one.
+    """A format: an importer, and perhaps an exporter.
 
     Subclasses are stateless. Everything that a source can have wrong is a `DatasetError` that names the file, the
     part and the row, and says what to do; nothing from outside is unpickled or executed.
     """
 
     name: ClassVar[str]
-    """What ``--from`` and ``--to`` call it."""
+    """The name for ``--from`` and ``--to``."""
     title: ClassVar[str]
-    """What it is, in a few words."""
+    """A description in a few words."""
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Endings of its files; the first is what an exporter would choose. Empty for a folder, and where
-    another format has the usual ending."""
+    """Endings of its files, the exporter's choice first. Empty for a folder, and if another format has the usual
+    ending."""
     writes: ClassVar[bool] = True
-    """Whether it can be exported to."""
+    """True if it has an exporter."""
 
     def check_settings(self, settings: Mapping[str, str], known: Iterable[str] = ()) -> None:
         """Refuse settings that this format does not have.
@@ -96,7 +96,7 @@ class Format(ABC):
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Whether an existing file or folder looks like this format; cheap, and never raises."""
+        """Tell whether an existing file or folder looks like this format. Cheap; never raises."""
 
     @abstractmethod
     def read(self, path: Path, options: ImportOptions) -> Imported:

@@ -1,4 +1,4 @@
-"""Episodes as most tools keep them: one more observation than actions."""
+"""Episodes with one more observation than actions, as most tools keep them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vinci_offline.types import Array, Columns
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One episode of T steps.
+    """An episode of T steps.
 
     Attributes:
         observations: ``[T + 1, …]`` by column path (``observations``, or ``observations/KEY``): the last is the one
@@ -39,7 +39,7 @@ class Trajectory:
 
 
 class EpisodeSpool:
-    """Rows of episodes on their way: each episode is checked against the first one.
+    """Collector of the rows of episodes. Each episode is checked against the first one.
 
     Attributes:
         spool: the rows.
@@ -59,7 +59,7 @@ class EpisodeSpool:
         """Add the rows of an episode.
 
         Args:
-            name: what the source calls it, for messages.
+            name: the source's name for it, for messages.
             columns: its rows by path.
 
         Raises:

@@ -1,4 +1,4 @@
-"""This project's own file: nothing is decided, dropped or lost."""
+"""Our own file. Nothing is decided, dropped or lost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vinci_offline.errors import DatasetError
 
 
 class VinciFormat(Format):
-    """What `Dataset.save` writes and `Dataset.open` reads."""
+    """The file that `Dataset.save` writes and `Dataset.open` reads."""
 
     name = "vinci"
     title = "a vinci-offline dataset"
     suffixes = (".h5",)
 
     def recognises(self, path: Path) -> bool:
-        """Whether the file says so itself."""
+        """Tell whether the file says that it is ours."""
         try:
             with hdf5_tree(path) as tree:
                 return tree.attributes("/").get(layout.ATTRIBUTE_FORMAT) == layout.FORMAT
@@ -33,7 +33,7 @@ class VinciFormat(Format):
         return Imported(Dataset.open(path, spec=options.spec))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
-        """Save it."""
+        """Save the dataset."""
         self.check_settings(options.settings)
         dataset.save(path, overwrite=options.overwrite)
         return Exported(path)

@@ -1,4 +1,4 @@
-"""What every dataset format must do, as a pytest suite: a line of parametrisation a format.
+"""A pytest suite that every dataset format passes; a format takes one line of parametrisation.
 
 Subclass it::
 
@@ -61,14 +61,14 @@ TUPLE = EnvironmentSpec(
 
 @dataclass(frozen=True)
 class FormatCase:
-    """A format with data that it can hold.
+    """A format, and data that it can hold.
 
     Attributes:
         kind: the format's name.
-        file: what its file or folder is called.
+        file: the name of its file or folder.
         spec: the environment of the data; it is given to the importer too.
-        settings: what its importer asks for.
-        writing: what its exporter asks for.
+        settings: settings of its importer.
+        writing: settings of its exporter.
     """
 
     kind: str
@@ -83,12 +83,12 @@ class FormatCase:
 
     @property
     def options(self) -> ImportOptions:
-        """What the importer is told."""
+        """Options for the importer."""
         return ImportOptions(spec=self.spec, settings=self.settings)
 
 
 def example(spec: EnvironmentSpec) -> Dataset:
-    """Four episodes of which two terminated; each next observation is the following row's observation."""
+    """Return four episodes, of which two terminated; each next observation is the following row's observation."""
     rng, count = np.random.default_rng(0), sum(LENGTHS)
     last = np.cumsum(LENGTHS) - 1
     columns: Columns = {layout.REWARDS: rng.normal(size=count).astype(np.float32)}
@@ -118,14 +118,14 @@ class FormatContract:
 
     @pytest.fixture
     def written(self, case: FormatCase, tmp_path: Path) -> Path:
-        """The example in the format."""
+        """Write the example in the format."""
         path = tmp_path / case.file
         exported = write(example(case.spec), path, kind=case.kind, settings=case.writing)
         assert exported.path == path
         return path
 
-    def test_what_was_written_comes_back(self, case: FormatCase, written: Path) -> None:
-        """Every column and the spaces, and nothing is dropped."""
+    def test_columns_come_back(self, case: FormatCase, written: Path) -> None:
+        """Import what was exported: every column and the spaces, and no row is dropped."""
         expected, imported = example(case.spec), read(written, kind=case.kind, options=case.options)
         found = imported.dataset
         assert not imported.dropped
@@ -135,19 +135,19 @@ class FormatContract:
         assert found.spec.observation_space == case.spec.observation_space
         assert found.spec.action_space == case.spec.action_space
 
-    def test_episodes_and_how_they_ended_come_back(self, case: FormatCase, written: Path) -> None:
-        """Terminals and timeouts are kept apart."""
+    def test_episodes_come_back(self, case: FormatCase, written: Path) -> None:
+        """Import the lengths of episodes; terminals and timeouts are kept apart."""
         table = read(written, kind=case.kind, options=case.options).dataset.episode_columns
         assert table[episode_columns.LENGTH].tolist() == list(LENGTHS)
         assert table[episode_columns.TERMINATED].tolist() == list(TERMINATED)
         assert table[episode_columns.TRUNCATED].tolist() == [not ended for ended in TERMINATED]
 
-    def test_it_is_recognised(self, case: FormatCase, written: Path) -> None:
-        """No format before it in the registry takes the file for its own."""
+    def test_file_is_recognised(self, case: FormatCase, written: Path) -> None:
+        """Recognise the file, before any other format does."""
         assert recognise(written).name == case.kind
 
-    def test_nothing_is_overwritten_unasked(self, case: FormatCase, written: Path) -> None:
-        """What is there stays as it is, until ``overwrite``."""
+    def test_existing_target_needs_overwrite(self, case: FormatCase, written: Path) -> None:
+        """Keep an existing target, unless ``overwrite`` is set."""
         before = _content(written)
         with pytest.raises(UsageError, match="exists already"):
             write(example(case.spec), written, kind=case.kind, settings=case.writing)
@@ -160,8 +160,8 @@ class FormatContract:
             == 13
         )
 
-    def test_a_failure_leaves_nothing(self, case: FormatCase, tmp_path: Path) -> None:
-        """No half file and no temporary one."""
+    def test_failed_export_leaves_nothing(self, case: FormatCase, tmp_path: Path) -> None:
+        """Leave neither half a file nor a temporary one after an error."""
 
         def fail(rows: slice) -> Array:
             raise DatasetError("the source went away")
@@ -179,8 +179,8 @@ class FormatContract:
             write(broken, tmp_path / case.file, kind=case.kind, settings=case.writing)
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
-    def test_settings_that_it_does_not_have_are_refused(self, case: FormatCase, written: Path) -> None:
-        """By the importer and by the exporter."""
+    def test_unknown_settings_are_refused(self, case: FormatCase, written: Path) -> None:
+        """Refuse an unknown setting, in the importer and in the exporter."""
         options = ImportOptions(case.spec, settings={**case.settings, "colour": "blue"})
         with pytest.raises(UsageError, match="colour"):
             read(written, kind=case.kind, options=options)
@@ -189,23 +189,21 @@ class FormatContract:
             write(example(case.spec), target, kind=case.kind, settings={**case.writing, "colour": "blue"})
         assert not target.exists()
 
-    def test_what_is_missing_is_one_line(self, case: FormatCase, tmp_path: Path) -> None:
-        """An error names the file."""
+    def test_missing_source_is_one_line(self, case: FormatCase, tmp_path: Path) -> None:
+        """Name a missing file in the error."""
         self._refused(case, tmp_path / case.file)
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\0\0", b"PK\x03\x04\0\0"])
-    def test_what_is_something_else_is_one_line(
-        self, case: FormatCase, tmp_path: Path, content: bytes
-    ) -> None:
-        """Neither recognised nor read."""
+    def test_other_content_is_one_line(self, case: FormatCase, tmp_path: Path, content: bytes) -> None:
+        """Neither recognise nor read other content."""
         path = tmp_path / case.file
         path.write_bytes(content)
         assert not find_format(case.kind).recognises(path)
         self._refused(case, path)
 
     @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-    def test_what_was_cut_short_is_one_line(self, case: FormatCase, written: Path, share: float) -> None:
-        """Its largest file, wherever it ends."""
+    def test_truncated_source_is_one_line(self, case: FormatCase, written: Path, share: float) -> None:
+        """Refuse a source whose largest file ends too early."""
         files = [
             path
             for path in ([written] if written.is_file() else sorted(written.rglob("*")))

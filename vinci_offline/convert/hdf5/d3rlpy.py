@@ -1,4 +1,4 @@
-"""What d3rlpy's ``ReplayBuffer.dump`` writes (https://d3rlpy.readthedocs.io, ``d3rlpy/dataset/io.py``)."""
+"""d3rlpy's ``ReplayBuffer.dump`` (https://d3rlpy.readthedocs.io, ``d3rlpy/dataset/io.py``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VERSION = "2.1"
 _TERMINATED = "terminated"
 _COLUMNS = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS, _TERMINATED)
 _FINAL = "vinci_final_observations"
-"""Beside d3rlpy's arrays, which its loader passes over: ``[E, …]`` what each episode's last action led to."""
+"""``[E, …]`` the final observation of each episode. d3rlpy's loader ignores it."""
 
 
 class D3rlpyFormat(Format):
@@ -34,7 +34,7 @@ class D3rlpyFormat(Format):
     title = "a d3rlpy ReplayBuffer dump"
 
     def recognises(self, path: Path) -> bool:
-        """Whether the file has d3rlpy's counters at the root, or the columns of its first versions."""
+        """Tell whether the file has d3rlpy's counters at the root, or the columns of its first versions."""
         try:
             with hdf5_tree(path) as tree:
                 return {"columns", "num_episodes", "version"} <= set(tree.names()) or is_mdp_dump(tree)
@@ -42,7 +42,7 @@ class D3rlpyFormat(Format):
             return False
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import; a cut episode's last row has no next observation in d3rlpy either, and goes.
+        """Import. d3rlpy has no next observation for the last row of a cut episode: the row is dropped.
 
         ``rewards=same`` or ``next`` says in which row of a dump by d3rlpy 1.0 or older the reward of an action lies.
         """
@@ -72,7 +72,7 @@ class D3rlpyFormat(Format):
         return Imported.of(assemble(logged, options.spec, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
-        """Export; a cut episode ends in a row more, so that d3rlpy has all of its transitions."""
+        """Export. A cut episode gets one more row, so that d3rlpy has all of its transitions."""
         self.check_settings(options.settings)
         _refuse_actions(dataset.spec, path)
         finals: dict[str, list[Array]] = {}
@@ -95,7 +95,7 @@ class D3rlpyFormat(Format):
 
 
 def _terminated(tree: Hdf5Tree) -> Array:
-    """``[E]`` each episode's flag; it tells the number of episodes, too."""
+    """Return ``[E]`` whether each episode terminated."""
     facts = tree.scalars("/")
     version, count = facts.get("version"), facts.get("num_episodes")
     if not isinstance(count, int) or not 0 <= count <= len(facts):
@@ -114,7 +114,7 @@ def _terminated(tree: Hdf5Tree) -> Array:
 
 
 def _episode(tree: Hdf5Tree, names: frozenset[str], number: int) -> Columns:
-    """One episode's columns; those of a tuple are ``observations/0``, ``observations/1`` and so on."""
+    """Return one episode's columns. Parts of a tuple are ``observations/0``, ``observations/1`` and so on."""
     columns = {layout.ACTIONS: tree.array(f"{layout.ACTIONS}_{number}")}
     columns[layout.REWARDS] = tree.numbers(f"{layout.REWARDS}_{number}")
     name, part = f"{layout.OBSERVATIONS}_{number}", 0
@@ -174,7 +174,7 @@ def _refuse_actions(spec: EnvironmentSpec, path: Path) -> None:
 
 
 def _keyed(episode: Trajectory) -> Columns:
-    """``[T + 1, …]`` observations by part of the tuple, or under the empty key where they are no Dict."""
+    """Return ``[T + 1, …]`` observations by part of the tuple; the key of a single array is empty."""
     paths = sorted(episode.observations)
     return {
         "" if path == layout.OBSERVATIONS else str(part): _vectors(episode.observations[path])
@@ -183,7 +183,7 @@ def _keyed(episode: Trajectory) -> Columns:
 
 
 def _columns_of(episode: Trajectory) -> Columns:
-    """An episode's arrays as d3rlpy has them.
+    """Return an episode's arrays under d3rlpy's names.
 
     d3rlpy makes no transition of a cut episode's last row. So the final observation becomes a row of its own, with
     the last action again, since nothing else surely lies in the action space, and a reward of zero.
@@ -197,7 +197,7 @@ def _columns_of(episode: Trajectory) -> Columns:
 
 
 def _vectors(values: Array) -> Array:
-    """``[N, 1]`` of one number a row: d3rlpy has no scalars."""
+    """Return ``[N, 1]`` if a row is one number: d3rlpy has no scalars."""
     return values[:, None] if values.ndim == 1 else values
 
 

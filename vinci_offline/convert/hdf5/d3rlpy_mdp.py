@@ -1,4 +1,4 @@
-"""What d3rlpy's ``MDPDataset.dump`` wrote up to 1.1 (https://github.com/takuseno/d3rlpy, v1.1.1, ``dataset.pyx``)."""
+"""d3rlpy's ``MDPDataset.dump`` up to version 1.1 (https://github.com/takuseno/d3rlpy, v1.1.1, ``dataset.pyx``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
 REWARDS = "rewards"
-"""The setting that says in which row the reward of an action lies: ``same``, or ``next``."""
+"""The setting for the row that holds the reward of an action: ``same``, or ``next``."""
 
 _COLUMNS = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS, layout.TERMINALS)
 _ENDS = "episode_terminals"
@@ -25,7 +25,7 @@ _VERSION = "1.0"
 
 
 def is_mdp_dump(tree: Hdf5Tree) -> bool:
-    """Whether the file has the columns, and the flag that tells them from D4RL's."""
+    """Tell whether the file has the columns of a dump, and the flag that D4RL's files lack."""
     return {*_COLUMNS, _MARK} <= set(tree.names())
 
 

@@ -1,4 +1,4 @@
-"""D4RL's flat HDF5 (Fu et al., 2020, https://arxiv.org/abs/2004.07219), as its tasks and many others' files have it."""
+"""D4RL's flat HDF5 (Fu et al., 2020, https://arxiv.org/abs/2004.07219)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PADDED = "vinci_final_rows"
 
 
 class D4rlFormat(Format):
-    """Columns of one length at the root, episodes told by ``terminals`` and ``timeouts`` alone."""
+    """Columns of one length at the root. ``terminals`` and ``timeouts`` end episodes."""
 
     name = "d4rl"
     title = "a D4RL flat HDF5 file"

@@ -27,13 +27,13 @@ _GYM = 2
 
 
 class RobomimicFormat(Format):
-    """A group a demonstration under ``data``, with ``obs``, ``next_obs``, ``actions``, ``rewards`` and ``dones``."""
+    """A group for each demonstration in ``data``:  ``obs``, ``next_obs``, ``actions``, ``rewards`` and ``dones``."""
 
     name = "robomimic"
     title = "robomimic demonstrations"
 
     def recognises(self, path: Path) -> bool:
-        """Whether there are demonstrations, whatever is in them."""
+        """Tell whether there are demonstrations."""
         try:
             with hdf5_tree(path) as tree:
                 return any(name.startswith("demo_") for name in tree.names("data"))
@@ -119,7 +119,7 @@ def _ends(lengths: Array, dones: Array | None, context: ImportContext) -> tuple[
 
 
 def _gym(environment: Any) -> tuple[str | None, Mapping[str, Any]]:
-    """The Gymnasium id and keyword arguments that ``env_args`` say, if they are of such an environment."""
+    """Return the Gymnasium id and keyword arguments in ``env_args``, if they describe a Gym environment."""
     if not isinstance(environment, Mapping) or environment.get("type") != _GYM:
         return None, {}
     name, kwargs = environment.get("env_name"), environment.get("env_kwargs")

@@ -1,4 +1,4 @@
-"""The demonstrations of a robomimic file: which there are, what they observe, and their columns."""
+"""The demonstrations of a robomimic file: their names, observations and columns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vinci_offline.types import Columns
 
 DONES = "dones"
 FLAT = "flat"
-"""What robomimic calls the observations of an environment that has but one."""
+"""robomimic's name for the only observation of an environment."""
 
 
 class Demos:
-    """The demonstrations that are asked for.
+    """The chosen demonstrations.
 
     Attributes:
         names: of their groups, in robomimic's order.
@@ -57,7 +57,7 @@ class Demos:
             context.decide(f"{', '.join(map(printable, left))} were left out: they are no observations")
 
     def columns(self, name: str, paths: Mapping[str, str]) -> Columns:
-        """The columns of one of them.
+        """Return the columns of a demonstration.
 
         Args:
             name: of its group.

@@ -19,7 +19,7 @@ _ROLES = {ACTION: layout.ACTIONS, REWARD: layout.REWARDS, DONE: layout.TERMINALS
 
 
 def feature_of(path: str) -> str:
-    """The feature that holds a column."""
+    """Return the feature that holds a column."""
     known = {column: name for name, column in _ROLES.items()}
     if path in known:
         return known[path]
@@ -32,12 +32,12 @@ def feature_of(path: str) -> str:
 
 
 def is_vector(name: str) -> bool:
-    """Whether a feature of shape ``(1,)`` is a vector of one number, rather than a number."""
+    """Tell whether a feature of shape ``(1,)`` is a vector of one number; otherwise it is a number."""
     return name.startswith((_OBSERVATION, NEXT + _OBSERVATION, ACTION))
 
 
 def observation_columns(features: list[str]) -> dict[str, str]:
-    """Columns of the features that are observations: a single state, or a Dict of all of them."""
+    """Return the features of observations by column: a single state, or a Dict of all of them."""
     found = sorted(name for name in features if name.startswith(_OBSERVATION))
     if found == [_ALONE]:
         return {layout.OBSERVATIONS: _ALONE}
@@ -45,7 +45,7 @@ def observation_columns(features: list[str]) -> dict[str, str]:
 
 
 def info_columns(features: list[str]) -> dict[str, str]:
-    """Columns of the features that are neither observations nor what a transition has besides."""
+    """Return the features of infos by column: all that are no other part of a transition."""
     others = [
         name
         for name in features

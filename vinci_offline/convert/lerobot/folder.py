@@ -23,13 +23,13 @@ _INFO = Path("meta", "info.json")
 
 
 class LerobotFormat(Format):
-    """A folder with ``meta/info.json`` and frames in ``data``; a frame a step."""
+    """A folder with ``meta/info.json`` and frames in ``data``. A frame is a step."""
 
     name = "lerobot"
     title = "a LeRobot dataset"
 
     def recognises(self, path: Path) -> bool:
-        """Whether ``meta/info.json`` describes features."""
+        """Tell whether ``meta/info.json`` describes features."""
         try:
             return {"codebase_version", "features"} <= set(read_json(path / _INFO))
         except DatasetError:

@@ -1,4 +1,4 @@
-"""LeRobot's frames as rows: which features are columns, in which order, and where episodes end."""
+"""LeRobot's frames as rows: the features that are columns, the order of frames, and the ends of episodes."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def _shape(name: str, feature: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _given(frames: Frames, spec: EnvironmentSpec) -> dict[str, str]:
-    """The features that the spec's spaces ask for."""
+    """Return the features that the spec's spaces ask for, by column."""
     asked = {
         column: feature_of(column)
         for column in layout.spec_slots(spec)
@@ -294,7 +294,7 @@ def _ends(frames: Frames, context: ImportContext) -> tuple[Array, Array]:
 
 
 def _tasks(path: Path) -> list[str]:
-    """What is done, by ``task_index``; empty where nobody says."""
+    """Return the tasks by ``task_index``; empty if the dataset lists none."""
     if not (path / _TASKS).is_file():
         return []
     table = read_table(path / _TASKS)

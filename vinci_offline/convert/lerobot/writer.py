@@ -1,4 +1,4 @@
-"""Writing LeRobot's folder: frames in files of bounded size, and what ``meta`` must tell of them."""
+"""Writer of LeRobot's folder: frames in files of bounded size, and their description in ``meta``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 
 class LerobotWriter:
-    """Takes episode after episode; use it as a context, then `describe` the whole.
+    """Writer of episodes, used as a context; `describe` comes last.
 
     Raises:
         SpecError: two columns have the same name in LeRobot.
@@ -139,7 +139,7 @@ class LerobotWriter:
         return {**found, "episode_index": np.full_like(frame, number)}
 
     def _flush(self) -> None:
-        """Write what waits as a group of rows; a file that is large enough is the last of its name."""
+        """Write the waiting episodes as a group of rows; begin a new file if this one is large enough."""
         if not self._waiting:
             return
         pa = pyarrow()
@@ -169,7 +169,7 @@ class LerobotWriter:
 
 
 def statistics(values: Array) -> dict[str, list[float]]:
-    """LeRobot's statistics of a feature, ``[dim]`` each; none of one whose frames have several axes."""
+    """Return LeRobot's statistics of a feature, ``[dim]`` each; none if its frames have several axes."""
     if values.ndim > 2:
         return {}
     rows = values.reshape(len(values), -1).astype(np.float64)
@@ -209,7 +209,7 @@ def _feature(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _array(values: Array) -> Any:
-    """A feature's frames: single numbers, lists of one length, or lists of lists."""
+    """Return a feature's frames for Arrow: single numbers, lists of one length, or lists of lists."""
     pa = pyarrow()
     if values[0].size == 1 and values.ndim <= 2:
         return pa.array(values.reshape(-1))

@@ -1,4 +1,4 @@
-"""Minari's Arrow and Parquet storages: a folder an episode, named by its number."""
+"""Minari's Arrow and Parquet storages: a folder for each episode, named by its number."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _column(table: Any, name: str, where: str) -> Any:
 
 
 def _infos(values: Any, where: str, depth: int = 0) -> Columns:
-    """Arrays of numbers by path; what else there is is left out."""
+    """Return arrays of numbers by path; leave all else out."""
     found: Columns = {}
     if depth >= _DEEPEST or not pyarrow().types.is_struct(values.type):
         return found
@@ -141,7 +141,7 @@ def _infos(values: Any, where: str, depth: int = 0) -> Columns:
 
 
 def _seed(path: Path) -> int | None:
-    """The episode's seed; None where it is not told."""
+    """Return the episode's seed; None if there is none."""
     try:
         seed = json.loads(path.read_text(encoding="utf-8")).get("seed")
     except (OSError, ValueError, AttributeError, RecursionError):
@@ -150,7 +150,7 @@ def _seed(path: Path) -> int | None:
 
 
 def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
-    """Write a dataset's episodes; returns how many.
+    """Write a dataset's episodes, and return their number.
 
     Args:
         dataset: the rows.
@@ -179,7 +179,7 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
 
 
 def _batch(columns: Mapping[str, Array], steps: int, spec: EnvironmentSpec) -> Any:
-    """An episode as a batch of T + 1 rows: what steps have ends in a row of zeros, as Minari's."""
+    """Return an episode as a batch of T + 1 rows. Columns of T rows end in a row of zeros, as in Minari."""
     slots, pa = layout.spec_slots(spec), pyarrow()
     tree: dict[str, Any] = {}
     for path, rows in columns.items():

@@ -27,7 +27,7 @@ EMPTY = "episodes without a step"
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode of T steps as a storage holds it.
+    """An episode of T steps, as a storage holds it.
 
     Attributes:
         where: the file and the episode, for messages.
@@ -36,7 +36,7 @@ class Episode:
         terminations: ``[T]`` zeros and ones.
         truncations: ``[T]`` zeros and ones.
         infos: ``[T + 1, …]`` or ``[T, …]`` by key; with one row more, the first is what reset returned.
-        seed: of its reset.
+        seed: that the environment was reset with.
     """
 
     where: str
@@ -53,7 +53,7 @@ class Episode:
 
 
 class MinariRows:
-    """The rows of Minari's episodes on their way, cut where one goes on after its end.
+    """Collector of rows. An episode that goes on after its end is cut there.
 
     Args:
         spec: the environment.

@@ -34,7 +34,7 @@ _ID = "dataset_id"
 _STORAGE = "storage"
 _STORAGES = ("hdf5", *arrow.STORAGES)
 _VALID_ID = re.compile(r"(?:[-\w][-\w/]*[-\w]/)?[-\w]+-v\d+")
-"""``namespace/name-vN``, as Minari asks for."""
+"""``namespace/name-vN``, the form that Minari asks for."""
 
 
 class MinariFormat(Format):
@@ -44,7 +44,7 @@ class MinariFormat(Format):
     title = "a Minari dataset"
 
     def recognises(self, path: Path) -> bool:
-        """Whether metadata with a ``data_format`` lie there."""
+        """Tell whether there are metadata with a ``data_format``."""
         try:
             return "data_format" in read_metadata(path).entries
         except (DatasetError, OSError):
@@ -97,7 +97,7 @@ def _storage(name: str) -> ModuleType:
 
 
 def _identity(path: Path, given: str | None) -> str:
-    """The dataset's id: the path below Minari's root, or the folder's name, unless it is given."""
+    """Return the dataset's id: the one given, or the path below Minari's root, or the folder's name."""
     absolute = path.absolute()
     root = Path(os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets").expanduser().absolute()
     found = given or (

@@ -1,4 +1,4 @@
-"""Minari's HDF5 storage: a group an episode in ``main_data.hdf5``."""
+"""Minari's HDF5 storage: a group for each episode in ``main_data.hdf5``."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def _episode(
 
 
 def _is_encoded(tree: Hdf5Tree, path: str, space: BoxSpace) -> bool:
-    """Whether images lie there as rows of bytes, which Minari does from 32 x 32 pixels on."""
+    """Tell whether images are stored as rows of bytes; Minari does so from 32 x 32 pixels on."""
     return space.dtype == "uint8" and len(space.shape) in {2, 3} and len(tree.shape(path)) in {1, 2}
 
 
 def _infos(tree: Hdf5Tree, group: str, depth: int = 0) -> Columns:
-    """Arrays of numbers by path; texts are left out."""
+    """Return arrays of numbers by path; leave texts out."""
     found: Columns = {}
     for name in tree.names(group) if depth < _DEEPEST else ():
         path = f"{group}/{name}"
@@ -97,7 +97,7 @@ def _infos(tree: Hdf5Tree, group: str, depth: int = 0) -> Columns:
 
 
 def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
-    """Write a dataset's episodes; returns how many. ``storage`` is this one, as `minari_arrow` is told which of two.
+    """Write a dataset's episodes, and return their number. ``storage`` is always ``hdf5``; see `arrow.write_episodes`.
 
     Raises:
         VinciError: the disk is full or fails.

@@ -1,4 +1,4 @@
-"""What ``metadata.json`` tells of a Minari dataset: its spaces, its environment, who made it."""
+"""The metadata of a Minari dataset: its spaces, its environment, its author."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vinci_offline.spec import EnvironmentSpec
 
 METADATA = "metadata.json"
 VERSION = "0.5.4"
-"""The version of Minari whose layout is written."""
+"""The layout of this version of Minari is written."""
 
 _REMARKS = (
     "dataset_id",
@@ -59,11 +59,11 @@ class Metadata:
         return {name: self.entries[name] for name in _REMARKS if name in self.entries}
 
     def space(self, name: str) -> str:
-        """The description of ``observations`` or ``actions``' space, JSON text."""
+        """Return the description of the space of ``observations`` or ``actions``, JSON text."""
         return str(self.entries[f"{name.removesuffix('s')}_space"])
 
     def count(self, name: str) -> int:
-        """``total_episodes`` or ``total_steps``.
+        """Return ``total_episodes`` or ``total_steps``.
 
         Raises:
             DatasetError: it is no count.
@@ -75,12 +75,12 @@ class Metadata:
 
 
 def data_folder(path: Path) -> Path | None:
-    """The folder of the episodes, of a dataset's folder or itself; None where there is none."""
+    """Return the folder of the episodes, given it or the dataset's folder; None if there is none."""
     return next((each for each in (path / "data", path) if (each / METADATA).is_file()), None)
 
 
 def read_metadata(path: Path) -> Metadata:
-    """The metadata of a dataset's folder.
+    """Read the metadata of a dataset's folder.
 
     Raises:
         DatasetError: there is no such dataset, or the file is damaged.
@@ -135,7 +135,7 @@ def environment(metadata: Metadata, context: ImportContext) -> EnvironmentSpec:
 
 
 def _environment_entries(metadata: Metadata) -> dict[str, Any]:
-    """Gymnasium's ``EnvSpec.to_json``; empty where it is not told."""
+    """Return Gymnasium's ``EnvSpec.to_json``; empty if there is none."""
     text = metadata.entries.get("env_spec")
     try:
         told = json.loads(text) if isinstance(text, str) else {}
@@ -147,14 +147,14 @@ def _environment_entries(metadata: Metadata) -> dict[str, Any]:
 def new_metadata(
     dataset: Dataset, identity: str, storage: str, counts: tuple[int, int], lost: list[str]
 ) -> dict[str, Any]:
-    """The entries for a dataset.
+    """Return the entries of a dataset that is written.
 
     Args:
         dataset: what was written.
         identity: the dataset's id.
         storage: the ``data_format``.
         counts: episodes and steps.
-        lost: what there is no place for goes here.
+        lost: facts that the format has no place for are added here.
     """
     spec = dataset.spec
     remarks = dataset.attributes.get("minari")
@@ -183,7 +183,7 @@ def new_metadata(
 
 
 def _gymnasium_spec(spec: EnvironmentSpec) -> str | None:
-    """What Gymnasium has registered of the environment, with its keyword arguments; nothing is imported for it."""
+    """Return Gymnasium's own description of the environment, with its keyword arguments. Nothing is imported for it."""
     import gymnasium
 
     known = gymnasium.registry.get((spec.id or "").rpartition(":")[2])

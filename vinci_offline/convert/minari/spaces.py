@@ -1,4 +1,4 @@
-"""Spaces as Minari's metadata describes them, to and from ours."""
+"""Spaces in Minari's metadata, to and from ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vinci_offline.types import Array
 
 
 def space_from_minari(text: Any, where: str, *, actions: bool = False) -> Space:
-    """The space that a metadata entry describes.
+    """Return the space that a metadata entry describes.
 
     MultiBinary and MultiDiscrete observations are the Box of integers with the same elements.
     The description is that of https://github.com/Farama-Foundation/Minari/blob/main/minari/serialization.py.
@@ -41,16 +41,16 @@ def space_from_minari(text: Any, where: str, *, actions: bool = False) -> Space:
 
 
 def space_to_minari(space: Space) -> str:
-    """JSON text from which Minari makes the Gymnasium space."""
+    """Return the JSON text from which Minari makes the Gymnasium space."""
     return json.dumps(_description(space))
 
 
 def leaves(text: str, index: str) -> dict[str, str]:
-    """Where a storage keeps the parts of a space that `space_from_minari` could read.
+    """Return the paths of a space's parts in a storage.
 
     Args:
         text: JSON text.
-        index: how it names the part ``{}`` of a Tuple.
+        index: the storage's name for the part ``{}`` of a Tuple.
 
     Returns:
         Their paths by ours, both below the root; a single one is ``""``.

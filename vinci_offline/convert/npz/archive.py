@@ -1,4 +1,4 @@
-"""NumPy archives in the layouts that offline RL knows: OGBench's, imitation's, Stable-Baselines', and D4RL's names."""
+"""NumPy archives in the layouts of OGBench, imitation and Stable-Baselines, or under D4RL's names."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from vinci_offline.types import Array
 
 _BLOCK_BYTES = 2**20
 _BEST_RATIO = 1100
-"""Deflate cannot do better; a member that claims to is not unfolded."""
+"""Deflate cannot do better. A member that claims more is not unfolded."""
 
 
 class NpzFormat(Format):
-    """One archive of arrays; nothing in it is unpickled."""
+    """An archive of arrays. Nothing in it is unpickled."""
 
     name = "npz"
     title = "a NumPy archive"
     suffixes = (".npz",)
 
     def recognises(self, path: Path) -> bool:
-        """Whether it is a zip of arrays."""
+        """Tell whether it is a zip of arrays."""
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
@@ -100,7 +100,7 @@ def _write_arrays(dataset: Dataset, path: Path) -> None:
 
 
 def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:
-    """Return the archive's arrays of numbers, unfolded to a spool; what would have to be unpickled is left out."""
+    """Return the archive's arrays of numbers, unfolded to a spool. Pickled arrays are left out."""
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     found: dict[str, Column] = {}

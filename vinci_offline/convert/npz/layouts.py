@@ -1,4 +1,4 @@
-"""The layouts of NumPy archives that are read."""
+"""Layouts of NumPy archives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vinci_offline.errors import DatasetError, UsageError
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout: its name in words, the arrays that it needs, and its reader."""
+    """A layout: its title, the arrays that it needs, and its reader."""
 
     title: str
     names: frozenset[str]

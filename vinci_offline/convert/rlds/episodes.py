@@ -1,4 +1,4 @@
-"""The rows of RLDS episodes."""
+"""Rows of RLDS episodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _METADATA = "episode_metadata"
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is taken of a step.
+    """The features that are taken of a step.
 
     Attributes:
         features: by path.
@@ -81,7 +81,7 @@ def logged(path: Path, content: Mapping[str, Any], info: Mapping[str, Any], cont
 
 
 class _Rows:
-    """The rows of records on their way.
+    """Collector of the rows of records.
 
     Attributes:
         spool: the rows.
@@ -123,7 +123,7 @@ class _Rows:
         return {name: np.concatenate([each[name] for each in self._known]) for name in names}
 
     def tell(self) -> None:
-        """Say what was passed over."""
+        """Note the steps that were left out."""
         if self._spoken:
             self._context.decide(
                 f"{self._spoken} episodes have an action or a reward in their last step, which RLDS gives no meaning: "
@@ -158,7 +158,7 @@ def _plan(path: Path, content: Mapping[str, Any], context: ImportContext) -> _Pl
 
 
 def _column(name: str) -> str | None:
-    """What a feature becomes; None for actions, and for what is no column of its own."""
+    """Return the column that a feature becomes; None for actions, and for features that are no columns."""
     root, _, rest = name.partition("/")
     if root == "observation":
         return f"{layout.OBSERVATIONS}/{rest}" if rest else layout.OBSERVATIONS
@@ -189,7 +189,7 @@ def _actions(features: Mapping[str, Feature], context: ImportContext, where: str
 
 
 def _terminal(flags: Array, where: str) -> bool:
-    """Whether the last step is terminal."""
+    """Tell whether the last step is terminal."""
     if flags[:-1].any():
         raise DatasetError(
             f"{where}: step {int(np.argmax(flags))} is terminal and not the last: it is damaged"
@@ -198,21 +198,21 @@ def _terminal(flags: Array, where: str) -> bool:
 
 
 def _joined(steps: Columns, names: list[str]) -> Array:
-    """``[T, …]`` of one feature, ``[T, A]`` of the parts of an action."""
+    """Return ``[T, …]`` of one feature, or ``[T, A]`` of the parts of an action."""
     if len(names) == 1:
         return steps[names[0]]
     return np.concatenate([steps[name].reshape(len(steps[name]), -1) for name in names], axis=1)
 
 
 def _transitions(rows: Columns) -> Columns:
-    """The rows of all steps but the last, which is the observation that follows them."""
+    """Return the rows of all steps but the last, which holds the final observation."""
     found = {column: values[:-1] for column, values in rows.items()}
     observed = [column for column in rows if column.partition("/")[0] == layout.OBSERVATIONS]
     return found | {f"next_{column}": rows[column][1:] for column in observed}
 
 
 def _check_count(path: Path, files: list[Path], info: Mapping[str, Any], count: int) -> None:
-    """Files that were copied in part are told by the lengths that ``dataset_info.json`` has."""
+    """Refuse a folder that has other episodes than ``dataset_info.json`` counts."""
     expected = dict(_expected(info))
     for split, lengths in expected.items():
         if all(f"-{split}.tfrecord" in file.name for file in files) and sum(lengths) != count:

@@ -1,4 +1,4 @@
-"""What TFDS says of the features of steps, and how each one's values lie in a ``tf.train.Example``.
+"""The features of steps in TFDS' description, and their values in a ``tf.train.Example``.
 
 The description is ``features.json``, the JSON of TFDS' ``feature.proto``
 (https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/proto/feature.proto).
@@ -25,7 +25,7 @@ _ENCODINGS = {"none", "bytes", "zlib"}
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature that is numbers.
+    """A feature of numbers.
 
     Attributes:
         shape: of one value.
@@ -39,12 +39,12 @@ class Feature:
 
     @classmethod
     def holding(cls, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Feature:
-        """The one that holds such values exactly: lists hold numbers of 32 bits with a point, and whole ones of 64."""
+        """Return the feature that holds such values exactly. Lists hold float32 and int64."""
         is_plain = len(shape) < 2 and dtype not in {np.dtype(np.float64), np.dtype(np.uint64)}
         return cls(shape, dtype, "none" if is_plain else "zlib")
 
     def described(self) -> dict[str, Any]:
-        """Its part of ``features.json``."""
+        """Return its part of ``features.json``."""
         dimensions = {"dimensions": [str(size) for size in self.shape]} if self.shape else {}
         return {
             "pythonClassName": f"{_CLASSES}.tensor_feature.Tensor",
@@ -52,7 +52,7 @@ class Feature:
         }
 
     def pack(self, values: Array, tensorflow: Any) -> Any:
-        """``[T, …]`` values as a ``tf.train.Feature``."""
+        """Return ``[T, …]`` values as a ``tf.train.Feature``."""
         train = tensorflow.train
         if self.encoding == "zlib":
             packed = [zlib.compress(np.ascontiguousarray(value).tobytes(), 1) for value in values]
@@ -63,7 +63,7 @@ class Feature:
         return train.Feature(int64_list=train.Int64List(value=flat.astype(np.int64).tolist()))
 
     def unpack(self, packed: Any, where: str) -> Array:
-        """``[T, …]`` values of a ``tf.train.Feature``.
+        """Return the ``[T, …]`` values of a ``tf.train.Feature``.
 
         Raises:
             DatasetError: they are of another kind or size.
@@ -86,7 +86,7 @@ class Feature:
         return found.reshape(-1, *self.shape)
 
     def _listed(self, packed: Any, kind: str | None) -> Array | None:
-        """The numbers of a list; None where the dtype cannot hold them."""
+        """Return the numbers of a list; None if the dtype cannot hold them."""
         if kind == "float_list":
             return (
                 np.array(packed.float_list.value, np.float32).astype(self.dtype)
@@ -115,7 +115,7 @@ class Feature:
 
 
 def described(content: Mapping[str, Any], part: str, where: str) -> tuple[dict[str, Feature], list[str]]:
-    """The features below ``steps`` or another part, by path, and the paths of those that are no numbers.
+    """Return the features of numbers below ``steps`` or another part, by path, and the paths of the others.
 
     Args:
         content: of ``features.json``.
@@ -144,7 +144,7 @@ def described(content: Mapping[str, Any], part: str, where: str) -> tuple[dict[s
 
 
 def described_whole(steps: Mapping[str, Feature], facts: Mapping[str, Feature]) -> dict[str, Any]:
-    """``features.json`` of episodes."""
+    """Return ``features.json`` of episodes."""
     parts: dict[str, Any] = {
         "steps": {
             "pythonClassName": f"{_CLASSES}.dataset_feature.Dataset",
@@ -182,7 +182,7 @@ def _leaves(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[s
 
 
 def _feature(node: Mapping[str, Any]) -> Feature | None:
-    """None where it is no array of numbers whose shape is known."""
+    """Return the feature; None if it is no array of numbers of a known shape."""
     if "classLabel" in node:
         return Feature((), np.dtype(np.int64))
     content = node.get("tensor", node.get("image"))

@@ -1,4 +1,4 @@
-"""RLDS episodes as TensorFlow Datasets keeps them (https://github.com/google-research/rlds#dataset-format).
+"""RLDS episodes in the files of TensorFlow Datasets (https://github.com/google-research/rlds#dataset-format).
 
 The last step of an episode holds the final observation alone: its action and reward mean nothing.
 """
@@ -42,7 +42,7 @@ class RldsFormat(Format):
     title = "an RLDS dataset"
 
     def recognises(self, path: Path) -> bool:
-        """Whether ``features.json`` describes steps."""
+        """Tell whether ``features.json`` describes steps."""
         try:
             return "steps" in read_json(path / FEATURES)["featuresDict"]["features"]
         except (DatasetError, KeyError, TypeError):
@@ -65,7 +65,7 @@ class RldsFormat(Format):
         return Imported.of(assemble(found, options.spec, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
-        """Export; ``name=NAME`` is what TFDS calls the dataset, otherwise the folder's name."""
+        """Export; ``name=NAME`` is TFDS' name of the dataset, otherwise the folder's name is."""
         self.check_settings(options.settings, ("name",))
         path = path if path.name else path.resolve()
         name, version = _identity(path, options.settings.get("name"))
@@ -96,7 +96,7 @@ class RldsFormat(Format):
 
 
 def _identity(path: Path, name: str | None) -> tuple[str, str]:
-    """What TFDS calls the dataset, and its version: as the folders are called, ``NAME/1.0.0`` or ``NAME``."""
+    """Return TFDS' name of the dataset and its version, from the folders ``NAME/1.0.0`` or ``NAME``."""
     is_version = re.fullmatch(r"\d+\.\d+\.\d+", path.name) is not None
     version, folder = (path.name, path.resolve().parent.name) if is_version else ("1.0.0", path.name)
     found = re.sub(r"\W+", "_", folder, flags=re.ASCII).strip("_") if name is None else name
@@ -108,7 +108,7 @@ def _identity(path: Path, name: str | None) -> tuple[str, str]:
 
 
 def _features(dataset: Dataset) -> tuple[dict[str, Feature], dict[str, Feature]]:
-    """What a step holds, and what an episode does."""
+    """Return the features of a step, and those of an episode."""
     steps = dict.fromkeys(_FLAGS, Feature((), np.dtype(np.bool_)))
     steps["discount"] = Feature((), np.dtype(np.float32))
     for path in dataset.columns:
@@ -130,7 +130,7 @@ def _step_name(path: str) -> str:
 
 
 def _steps(each: Trajectory) -> Columns:
-    """``[T + 1, …]``: the last step is the final observation."""
+    """Return ``[T + 1, …]`` steps; the last one holds the final observation."""
     count = len(each)
     found: dict[str, Array] = {_step_name(path): values for path, values in each.observations.items()}
     for path, values in each.steps.items():

@@ -1,4 +1,4 @@
-"""Episodes in TFRecord files, one ``tf.train.Example`` each, as TFDS writes them; TensorFlow does the reading."""
+"""Episodes in TFRecord files, one ``tf.train.Example`` each, as TFDS writes them. TensorFlow reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHARD_BYTES = 2**27
 
 
 def record_files(folder: Path, split: str | None) -> list[Path]:
-    """The files of a split in order; of the only one where ``split`` is None.
+    """Return the files of a split, in order; None is the only split.
 
     Raises:
         DatasetError: there are none.
@@ -43,7 +43,7 @@ def record_files(folder: Path, split: str | None) -> list[Path]:
 
 
 def read_records(files: list[Path]) -> Iterator[tuple[str, Any]]:
-    """Each record's place in words, and its features by name.
+    """Yield each record's place in words, and its features by name.
 
     Raises:
         DatasetError: a record is damaged, or no Example.
@@ -69,7 +69,7 @@ def read_records(files: list[Path]) -> Iterator[tuple[str, Any]]:
 
 
 def unpack(record: Any, part: str, features: Mapping[str, Feature], where: str) -> Columns:
-    """The values of some features of a record, ``[T, …]`` by path.
+    """Return the values of some features of a record, ``[T, …]`` by path.
 
     Raises:
         DatasetError: one is missing, damaged, or has more or fewer values than the others.
@@ -87,7 +87,7 @@ def unpack(record: Any, part: str, features: Mapping[str, Feature], where: str) 
 
 
 class RecordWriter:
-    """Takes episode after episode; use it as a context, in a folder of its own.
+    """Writer of episodes, used as a context, in a folder of its own.
 
     Raises:
         OSError: the disk is full.

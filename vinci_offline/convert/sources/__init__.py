@@ -1,1 +1,1 @@
-"""Files from outside, read within bounds: Arrow, HDF5, images, text, folders."""
+"""Readers of untrusted files: Arrow, HDF5, images, text, folders; and the spool for their rows."""

@@ -1,4 +1,4 @@
-"""Strangers' Arrow and Parquet files: tables whose every offset is checked before anything is read of them."""
+"""Untrusted Arrow and Parquet files. Every offset of a table is checked before it is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BUFFER_BYTES = 2**16
 
 
 def pyarrow() -> Any:
-    """The package.
+    """Return the package.
 
     Raises:
         UsageError: it is not installed.
@@ -34,7 +34,7 @@ def pyarrow() -> Any:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> Any:
-    """The table of an Arrow (``.arrow``) or Parquet file; of a Parquet file, those of ``columns`` that it has.
+    """Read the table of an Arrow (``.arrow``) or Parquet file; of a Parquet file, those of ``columns`` that it has.
 
     Raises:
         DatasetError: it is missing, none, or damaged.
@@ -80,7 +80,7 @@ def read_blocks(path: Path, columns: list[str]) -> Iterator[Any]:
 
 @contextmanager
 def arrow_errors(path: Path) -> Iterator[None]:
-    """What pyarrow stumbles over is a DatasetError.
+    """Turn pyarrow's errors into a DatasetError.
 
     Raises:
         DatasetError: the file is damaged.
@@ -93,7 +93,7 @@ def arrow_errors(path: Path) -> Iterator[None]:
 
 
 def single(column: Any) -> Any:
-    """A column's chunks as one array; of an extension type, which another package may have registered, its storage."""
+    """Return a column's chunks as one array; of an extension type, its storage."""
     pa = pyarrow()
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
@@ -102,7 +102,7 @@ def single(column: Any) -> Any:
 
 
 def part(values: Any, name: str) -> Any | None:
-    """A named part of structs; None where there is none."""
+    """Return a named part of structs; None if there is none."""
     pa = pyarrow()
     if not pa.types.is_struct(values.type) or values.type.get_field_index(name) < 0:
         return None
@@ -110,12 +110,12 @@ def part(values: Any, name: str) -> Any | None:
 
 
 def numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> Array:
-    """Rows of numbers: single ones, or lists of them as long in each row.
+    """Return rows of numbers: single ones, or lists of one length.
 
     Args:
         values: an Arrow array.
         where: what it is, for messages.
-        shape: of a row; by default what the lists' lengths say.
+        shape: of a row; by default the lengths of the lists.
 
     Raises:
         DatasetError: it holds something else, or nothing in some row.
@@ -150,7 +150,7 @@ def numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> Ar
 
 
 def lists(values: Array) -> Any:
-    """Rows as fixed-size lists, whatever their shape."""
+    """Return rows of any shape as fixed-size lists."""
     pa = pyarrow()
     flat = np.ascontiguousarray(values).reshape(len(values), -1)
     kind = pa.list_(pa.from_numpy_dtype(flat.dtype), flat.shape[1])

@@ -1,4 +1,4 @@
-"""Formats that are folders: what of them may be read, and what may be replaced."""
+"""Formats that are folders: their descriptions, and when a folder may be replaced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LARGEST = 2**26
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object of a file that describes a dataset.
+    """Read the JSON object of a file that describes a dataset.
 
     Raises:
         DatasetError: it is missing, damaged, or larger than any description.
@@ -30,11 +30,11 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def refuse_replacing(path: Path, parts: Collection[str], what: str, *, there: bool, overwrite: bool) -> None:
-    """Only a whole dataset is ever replaced, never a folder with something else in it.
+    """Refuse to replace anything but a whole dataset.
 
     Args:
         path: where to write.
-        parts: what a dataset that is written consists of.
+        parts: the names in the folder of a dataset.
         what: the kind of dataset, in words.
         there: whether ``path`` is one.
         overwrite: whether it may be replaced.

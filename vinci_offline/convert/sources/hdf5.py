@@ -1,4 +1,4 @@
-"""Strangers' HDF5 files: arrays and attributes by path, over hard links alone, and no size believed unseen."""
+"""Untrusted HDF5 files: arrays and attributes by path, over hard links alone. Sizes are checked first."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ class Hdf5Tree:
         self._last: tuple[str, Any] = ("", file)
 
     def names(self, group: str = "/") -> list[str]:
-        """What a group holds, sorted; nothing where there is no such group of this file."""
+        """Return the names in a group, sorted; none if there is no such group in this file."""
         node = self._node(group)
         return sorted(node) if isinstance(node, h5py.Group) and len(node) <= _MOST_NAMES else []
 
     def has(self, path: str) -> bool:
-        """Whether an array lies there."""
+        """Tell whether there is an array."""
         return isinstance(self._node(path), h5py.Dataset)
 
     def shape(self, path: str) -> tuple[int, ...]:
-        """The shape of an array; ``()`` where there is none."""
+        """Return the shape of an array; ``()`` if there is none."""
         node = self._node(path)
         return (node.shape or ()) if isinstance(node, h5py.Dataset) else ()
 
     def is_numbers(self, path: str) -> bool:
-        """Whether an array of numbers with at least one axis lies there."""
+        """Tell whether there is an array of numbers with at least one axis."""
         node = self._node(path)
         return isinstance(node, h5py.Dataset) and bool(node.shape) and node.dtype.kind in "biuf"
 
     def array(self, path: str) -> Array:
-        """An array of numbers with at least one axis, in native byte order.
+        """Read an array of numbers with at least one axis, in native byte order.
 
         Raises:
             DatasetError: there is none, or it cannot be had from this file.
@@ -113,7 +113,7 @@ class Hdf5Tree:
         return node
 
     def paths(self, group: str) -> list[str]:
-        """The path of every array below a group, from there; of a group that is itself an array, ``""``.
+        """Return the path of every array below a group, from there; ``""`` if the group is itself an array.
 
         Raises:
             DatasetError: one of them lies in another file, or too deep.
@@ -128,7 +128,7 @@ class Hdf5Tree:
         return paths
 
     def blobs(self, path: str) -> list[bytes]:
-        """Rows of bytes, equally long or each of its own length.
+        """Read rows of bytes, equally long or each of its own length.
 
         Raises:
             DatasetError: there are none, or they cannot be had from this file.
@@ -142,7 +142,7 @@ class Hdf5Tree:
         return [bytes(row) for row in node[()].reshape(-1)]
 
     def arrays(self, group: str) -> dict[str, Array]:
-        """Every array below a group, by its path from there; a group that is itself an array is the path ``""``.
+        """Read every array below a group, by its path from there, as `paths` names it.
 
         Raises:
             DatasetError: one of them cannot be had from this file.
@@ -150,7 +150,7 @@ class Hdf5Tree:
         return {path: self.array(f"{group}/{path}") for path in self.paths(group)}
 
     def scalars(self, group: str) -> dict[str, Any]:
-        """Texts and single numbers below a group; whatever else lies there is left out."""
+        """Read the texts and single numbers of a group; leave all else out."""
         found = {}
         for name in self.names(group):
             node = self._node(f"{group}/{name}")
@@ -163,7 +163,7 @@ class Hdf5Tree:
         return found
 
     def texts(self, path: str) -> list[str]:
-        """A list of texts; nothing where there is none.
+        """Read a list of texts; empty if there is none.
 
         Raises:
             DatasetError: it is too long to be one.
@@ -177,7 +177,7 @@ class Hdf5Tree:
         return [each.decode("utf-8", "replace") for each in values if isinstance(each, bytes)]
 
     def attributes(self, path: str) -> dict[str, Any]:
-        """The attributes of a group or array that are texts, numbers or JSON."""
+        """Read the attributes of a group or array that are texts, numbers or JSON."""
         node = self._node(path)
         found: dict[str, Any] = {}
         if node is None:
@@ -206,7 +206,7 @@ class Hdf5Tree:
 
 @contextmanager
 def hdf5_tree(path: Path) -> Iterator[Hdf5Tree]:
-    """Open a stranger's file.
+    """Open an untrusted file.
 
     Raises:
         DatasetError: it is missing, no HDF5 file, or damaged.
@@ -217,7 +217,7 @@ def hdf5_tree(path: Path) -> Iterator[Hdf5Tree]:
 
 @contextmanager
 def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
-    """A new HDF5 file to write; it appears under its name whole, when the block ends without an error.
+    """Open a new HDF5 file for writing. It appears under its name whole, when the block ends without an error.
 
     Raises:
         UsageError: the target exists and ``overwrite`` is not set.
@@ -239,7 +239,7 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
 
 
 def put(group: h5py.Group, name: str, values: Array, **options: Any) -> None:
-    """Write an array; one that is large enough to gain by it is compressed, without loss.
+    """Write an array. A large one is compressed, without loss.
 
     Args:
         group: where to.

@@ -1,4 +1,4 @@
-"""Images that others keep as JPEG or PNG."""
+"""JPEG and PNG images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vinci_offline.types import Array
 def frames(
     images: Iterable[bytes], shape: tuple[int, ...], where: str, kinds: Sequence[str] = ("JPEG",)
 ) -> Array:
-    """Images as ``[N, height, width]`` or ``[N, height, width, channels]`` bytes.
+    """Return images as ``[N, height, width]`` or ``[N, height, width, channels]`` bytes.
 
     Args:
         images: one a row.
-        shape: what each must have; none is unfolded before it says so.
+        shape: of each image; one that says otherwise is not decoded.
         where: the array, for messages.
-        kinds: what they may be kept as.
+        kinds: formats of images that are accepted.
 
     Raises:
         DatasetError: a row is no such image.

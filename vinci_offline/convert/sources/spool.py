@@ -1,4 +1,4 @@
-"""Rows on their way: appended piece by piece, read back in any block, in a temporary file once they are many."""
+"""A temporary store of rows: appended piece by piece, read back in any block. Many rows lie in a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIECE_BYTES = 2**22
 
 @dataclass
 class _Piece:
-    """Some rows: arrays by path, or where they lie in the file."""
+    """Some rows: arrays by path, or their places in the file."""
 
     first: int
     count: int
@@ -35,7 +35,7 @@ class _Piece:
 
 
 class Spool:
-    """Columns that grow; `columns` returns them when all rows are there.
+    """Columns that grow; `columns` returns them once all rows are there.
 
     The file has no name, so that it vanishes with the last column that reads it. It lies in ``TMPDIR``, else in
     ``/var/tmp``, since ``/tmp`` is memory on many machines.
@@ -96,7 +96,7 @@ class Spool:
         }
 
     def _settle(self) -> None:
-        """Join what waits to a piece, in memory or in the file."""
+        """Join the waiting rows to a piece, in memory or in the file."""
         if not self._waiting:
             return
         joined = {path: np.concatenate([each[path] for each in self._waiting]) for path in self._shapes}

@@ -1,4 +1,4 @@
-"""Text files, plain or compressed by gzip or bzip2: read line by line within bounds, written whole or not at all."""
+"""Text files, plain or compressed by gzip or bzip2. Reading is bounded; a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINE_ENDS = ("\n", "\r")
 
 @contextmanager
 def text_lines(path: Path, context: ImportContext | None = None) -> Iterator[Iterator[str]]:
-    """The lines of a file with their ends; how it is compressed is told by its first bytes.
+    """Yield the lines of a file with their ends. Its first bytes tell how it is compressed.
 
     Args:
         path: the file.
@@ -52,7 +52,7 @@ def text_lines(path: Path, context: ImportContext | None = None) -> Iterator[Ite
 
 @contextmanager
 def new_text(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
-    """A new text file, compressed if its name ends in ``.gz`` or ``.bz2``; the same text gives the same bytes.
+    """Open a new text file, compressed if its name ends in ``.gz`` or ``.bz2``. The same text gives the same bytes.
 
     Raises:
         UsageError: it exists and ``overwrite`` is not set.
@@ -72,7 +72,7 @@ def new_text(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
 
 
 def first_lines(path: Path, count: int) -> list[str]:
-    """The first lines of a file, fewer where it has fewer or is no text; never raises."""
+    """Return the first lines of a file, fewer if it has fewer or is no text. Never raises."""
     try:
         with text_lines(path) as lines:
             found = [line for _, line in zip(range(count), lines, strict=False)]
@@ -82,7 +82,7 @@ def first_lines(path: Path, count: int) -> list[str]:
 
 
 class _Bounded(io.RawIOBase):
-    """What a compressed file unfolds to, up to what a table could."""
+    """Stream of an unfolded file, bounded by a ratio that no table reaches."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self._stream, self._path = stream, path

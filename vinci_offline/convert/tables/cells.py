@@ -1,4 +1,4 @@
-"""A column of a text file, gathered in pieces: numbers, texts that stand for choices, and cells with nothing in."""
+"""The columns of a table, gathered in pieces: numbers, texts that stand for choices, and empty cells."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
 SETTINGS = ("actions", "categories", "missing", "reward")
-"""What every table's importer is asked for with ``--set``."""
+"""Settings of every table's importer."""
 
 _NOTHING = {"", "NA", "N/A", "null", "NULL", "None"}
 _TRUTH = {"true": True, "false": False}
 
 
 Piece: TypeAlias = tuple[Mapping[str, Sequence[object] | Array], Sequence[int]]
-"""Some rows' columns by name, and the line of each row; numbers may be an array already."""
+"""Columns of some rows by name, and the line of each row. Numbers may be an array already."""
 
 
 class Cells:
-    """One column.
+    """Converter of one column's cells.
 
     Args:
-        name: what the source calls it.
+        name: the source's name for the column.
         where: the source, for messages.
-        is_text: texts are taken as they are: they tell episodes apart, or stand for choices.
-        missing: what stands in where there is nothing, as text; None refuses it.
+        is_text: keep texts: they tell episodes apart, or stand for choices.
+        missing: the text that fills an empty cell; None refuses empty cells.
     """
 
     def __init__(self, name: str, where: str, *, is_text: bool = False, missing: str | None = None) -> None:
@@ -91,7 +91,7 @@ class Cells:
 
 
 def numbers(cells: Sequence[object]) -> Array:
-    """Cells as booleans if all are, else whole numbers if all are, else floats.
+    """Return cells as booleans if all are, else as whole numbers if all are, else as floats.
 
     Raises:
         ValueError: one is no number.
@@ -132,12 +132,12 @@ def _number(text: str) -> float | bool:
 
 
 class TableRows:
-    """The chosen columns of a table on their way.
+    """Collector of the chosen columns of a table.
 
     Numbers go to a spool. Texts are numbered: each different one is in memory once.
 
     Attributes:
-        names: of the columns, as the source calls them.
+        names: of the columns in the source.
         texts: those of them that are texts.
 
     Args:
@@ -184,7 +184,7 @@ class TableRows:
 
 
 def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) -> dict[str, Column | Texts]:
-    """Return the chosen columns, by what the source calls them.
+    """Return the chosen columns, by their names in the source.
 
     Args:
         pieces: the rows; a column may be missing from a piece.
@@ -212,7 +212,7 @@ def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) ->
 
 
 def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:
-    """The source's columns whose texts are taken: those of ``categories``, and what tells episodes apart.
+    """Return the source's columns whose texts are kept: those of ``categories``, and the one that tells episodes apart.
 
     Raises:
         UsageError: ``categories`` names a column that is not taken.
@@ -224,7 +224,7 @@ def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:
 
 
 def stand_in(settings: Mapping[str, str]) -> str | None:
-    """What ``missing`` says stands where there is nothing.
+    """Return the number that ``missing`` puts into empty cells; None if it is not set.
 
     Raises:
         UsageError: it is no number.

@@ -1,4 +1,4 @@
-"""Comma-separated values: a header, and numbers alone below it (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180)."""
+"""Comma-separated values: a header, and rows of numbers below it (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ROWS = 2**13
 
 
 class CsvFormat(Format):
-    """One row a line, plain or as ``.gz`` or ``.bz2``."""
+    """A file of one row on each line, plain or as ``.gz`` or ``.bz2``."""
 
     name = "csv"
     title = "comma-separated values"
     suffixes = (".csv", ".csv.gz", ".csv.bz2")
 
     def recognises(self, path: Path) -> bool:
-        """Whether two lines have as many cells, more than one, and the first one is no JSON."""
+        """Tell whether two lines have equally many cells, more than one, and the first is no JSON."""
         try:
             rows = list(csv.reader(first_lines(path, 2), strict=True))
         except csv.Error:
@@ -43,7 +43,7 @@ class CsvFormat(Format):
         return len(rows) == 2 and len(rows[0]) == len(rows[1]) > 1 and not rows[0][0].startswith(("{", "["))
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import; ``options.columns`` says which column is which, ``delimiter`` what stands between them."""
+        """Import; ``options.columns`` says which column is which, ``delimiter`` what separates cells."""
         self.check_settings(options.settings, (*SETTINGS, "delimiter"))
         context = ImportContext(path, options)
         with text_lines(path, context) as lines, _csv_errors(path):
@@ -75,7 +75,7 @@ class CsvFormat(Format):
 def _rows(
     reader: Reader, header: list[str], where: str
 ) -> Iterator[tuple[Mapping[str, Sequence[str]], list[int]]]:
-    """The columns by name in pieces, and the lines that they are from."""
+    """Yield the columns by name in pieces, and the line of each row."""
     numbered = ((row, reader.line_num) for row in reader if row)
     while piece := list(islice(numbered, _ROWS)):
         for row, line in piece:

@@ -1,4 +1,4 @@
-"""JSON Lines (https://jsonlines.org): an object a line, whose numbers may lie in objects and lists."""
+"""JSON Lines (https://jsonlines.org): an object on each line. Its numbers may lie in objects and lists."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ _TRUTH = {"True": "true", "False": "false"}
 
 
 class JsonLinesFormat(Format):
-    """One row a line, plain or as ``.gz`` or ``.bz2``; what an object or list holds is ``NAME/KEY`` or ``NAME_0 …``."""
+    """A file of one row on each line, plain or as ``.gz`` or ``.bz2``.
+
+    Parts of objects and lists are the columns ``NAME/KEY`` and ``NAME_0 …``.
+    """
 
     name = "jsonl"
     title = "JSON Lines"
     suffixes = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".ndjson")
 
     def recognises(self, path: Path) -> bool:
-        """Whether the first line is an object."""
+        """Tell whether the first line is an object."""
         try:
             return all(_object(line) for line in first_lines(path, 1) or [""])
         except ValueError:

@@ -31,14 +31,14 @@ _INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ParquetFormat(Format):
-    """One file; what an object or list holds is ``NAME/KEY`` or ``NAME_0 …``."""
+    """A file of one table; parts of objects and lists are ``NAME/KEY`` or ``NAME_0 …``."""
 
     name = "parquet"
     title = "a Parquet table"
     suffixes = (".parquet",)
 
     def recognises(self, path: Path) -> bool:
-        """Whether it begins and ends as such a file."""
+        """Tell whether it begins and ends as such a file."""
         try:
             with path.open("rb") as file:
                 begins = file.read(4) == _MAGIC
@@ -100,7 +100,7 @@ def _writer(path: Path, schema: Any) -> Any:
 
 
 def _kind(dtype: np.dtype[Any]) -> Any:
-    """What a column is in the file; half precision, which few tools read, as single."""
+    """Return a column's type in the file. Half precision becomes single: few tools read it."""
     pa = pyarrow()
     return pa.float32() if dtype == np.float16 else pa.from_numpy_dtype(dtype)
 
@@ -158,7 +158,7 @@ def _may_be_wanted(name: str, kind: Any, is_wanted: Callable[[str], bool]) -> bo
 def _spread(
     name: str, values: Any, is_wanted: Callable[[str], bool], where: str
 ) -> Iterator[tuple[str, Any]]:
-    """Single columns: Arrow arrays, and arrays of numbers that were entries of lists."""
+    """Yield single columns: Arrow arrays, and arrays of numbers that were entries of lists."""
     if not _may_be_wanted(name, values.type, is_wanted):
         return
     if pyarrow().types.is_struct(values.type):

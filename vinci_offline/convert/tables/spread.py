@@ -1,4 +1,4 @@
-"""A dataset as columns of single numbers, named as in its frame: what a table of others can hold."""
+"""A dataset as columns of single numbers, named as in its frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOST = ("the environment's spaces and id, dtypes, what else is known of episodes
 
 
 def spread_names(dataset: Dataset, what: str) -> dict[str, list[str]]:
-    """The table's columns of each of the dataset's: one, or one for every entry of a vector.
+    """Return the table's columns for each of the dataset's: one, or one for every entry of a vector.
 
     Args:
         dataset: the rows.
@@ -48,7 +48,7 @@ def spread_names(dataset: Dataset, what: str) -> dict[str, list[str]]:
 
 
 def spread_blocks(dataset: Dataset, names: dict[str, list[str]]) -> Iterator[Columns]:
-    """The rows in blocks, ``[B]`` by the table's name, ``episode`` and ``step`` first; memory stays bounded."""
+    """Yield the rows in blocks, ``[B]`` by the table's name, ``episode`` and ``step`` first; memory stays bounded."""
     start = dataset.episode_columns[START]
     for first, block in dataset.columns.together(list(names)):
         rows = np.arange(first, first + len(next(iter(block.values()))))
@@ -61,7 +61,7 @@ def spread_blocks(dataset: Dataset, names: dict[str, list[str]]) -> Iterator[Col
 
 
 def number_texts(values: Array) -> list[str]:
-    """``[B]`` numbers as the shortest texts that are read as the same ones again."""
+    """Return ``[B]`` numbers as the shortest texts that read back as the same numbers."""
     if values.dtype.kind != "f" or values.dtype.itemsize > 4:
         return list(map(str, values.tolist()))
     texts = values.astype(np.str_)

@@ -1,1 +1,1 @@
-"""From the rows of any source to a dataset: their order, where episodes end, what follows what."""
+"""The way from a source's rows to a dataset: their order, the ends of episodes, next observations."""

@@ -1,4 +1,4 @@
-"""One import under way: its source, what the user says of it, and what was decided."""
+"""The context of an import: the source, the user's options, and the decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an episode ended where its source does not say: the user says, and it is never guessed."""
+"""The ends of episodes, if the source does not tell their kind. The user says it; it is never guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of one length in which flags, and nothing else, tell where episodes end."""
+"""The ends of episodes in columns of one length, by their flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a source holds of its rows to a dataset: next observations, flags, and what had to be dropped."""
+"""From logged rows to a dataset: next observations, flags, and dropped rows."""
 
 from __future__ import annotations
 

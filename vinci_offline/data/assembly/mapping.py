@@ -1,4 +1,4 @@
-"""Which column of a table is which of a dataset: by its name, or as the user says."""
+"""The columns of a table that become columns of a dataset, by name or by the user's mapping."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 
 PROPENSITY = "propensity"
-"""What the probability of the action under the behaviour policy is mapped to; never a column's own name."""
+"""The target for the probability of the action under the behaviour policy; never a column's own name."""
 
 _SINGLE = {"reward", "terminal", "timeout", "episode", "step", PROPENSITY}
 _OWN = re.compile(r"(observation|action|next_observation)(_\d+|/.*)?|reward|terminal|timeout|episode|step")
@@ -20,7 +20,7 @@ _LISTED = 30
 
 @dataclass(frozen=True)
 class Choice:
-    """What is taken of a table.
+    """The chosen columns of a table.
 
     Attributes:
         sources: the table's columns by the names that `Dataset.to_pandas` would give them.
@@ -32,7 +32,7 @@ class Choice:
 
 
 def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choice:
-    """The columns of a table by what they are in a frame.
+    """Choose the columns of a table by their names in a frame.
 
     Without a mapping every column has its own name, as `Dataset.to_pandas` writes it. With one, what it names is
     taken, and so are columns that are called as in a frame and are not mapped; all others are left out.
@@ -67,7 +67,7 @@ def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choi
 
 
 def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
-    """Whether `choose` may take a column, before it is known which there are."""
+    """Return a test of names: whether `choose` may take such a column."""
     parts = [part.strip() for text in columns.values() for part in (text, *text.split(","))]
     patterns = [make(part) for part in parts for make in (_pattern, _entries)]
 
@@ -82,7 +82,7 @@ def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
 
 
 def listed(names: Collection[str]) -> str:
-    """The names of a table, as many as a message can hold."""
+    """Return the names of a table, as many as a message can hold."""
     shown = ", ".join(printable(name) or "one without a name" for name in list(names)[:_LISTED])
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
@@ -111,13 +111,13 @@ def _matching(text: str, names: Sequence[str], where: str) -> list[str]:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """A name in which the first ``*`` stands for anything."""
+    """Return a pattern for a name in which the first ``*`` stands for anything."""
     head, star, tail = text.partition("*")
     return re.compile(re.escape(head) + ("(.*)" if star else "") + re.escape(tail), re.DOTALL)
 
 
 def _entries(text: str) -> re.Pattern[str]:
-    """The entries of the vector of that name."""
+    """Return a pattern for the entries of the vector of that name."""
     return re.compile(re.escape(text) + r"_(\d+)")
 
 

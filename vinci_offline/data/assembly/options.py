@@ -1,4 +1,4 @@
-"""What a user says of a source that the source does not say itself."""
+"""Options of an import: facts that the source does not tell."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Literal, TypeAlias
 from vinci_offline.spec import EnvironmentSpec
 
 Ends: TypeAlias = Literal["terminal", "timeout", "limit"]
-"""How the end of an episode is read where the source does not say: see `ImportOptions`."""
+"""The kind of an episode's end, if the source does not tell it: see `ImportOptions`."""
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Facts that a source cannot tell by itself, given by the user.
+    """Facts that the user tells of a source.
 
     Attributes:
-        spec: the environment, where the source does not hold it, or instead of what it holds.
-        ends: what the end of an episode is where the source does not say: ``terminal`` (nothing is bootstrapped
+        spec: the environment, if the source does not hold it, or in its place.
+        ends: the kind of an episode's end, if the source does not tell it: ``terminal`` (nothing is bootstrapped
             past it), ``timeout`` (it goes on unseen), or ``limit``: an episode as long as ``time_limit`` timed
             out, a shorter one terminated. None refuses what is ambiguous.
         time_limit: steps; None takes the environment's own.
         columns: of a table: the dataset's column by frame name (``observation_0``, ``action``, ``reward`` …) to
             the source's name.
-        settings: whatever else one format asks for, by name; a format refuses names that it does not know.
+        settings: options of one format, by name; a format refuses unknown names.
     """
 
     spec: EnvironmentSpec | None = None

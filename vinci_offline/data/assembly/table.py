@@ -1,4 +1,4 @@
-"""From a table's columns to a dataset: rows in order, episodes, how they ended, and the spaces."""
+"""From a table's columns to a dataset: the order of rows, episodes and their ends, and the spaces."""
 
 from __future__ import annotations
 
