@@ -1,4 +1,4 @@
-"""An environment whose episodes are as long as their seed says, and whose return is their length."""
+"""An environment with episode lengths drawn from the seed. The return of an episode is its length."""
 
 import gymnasium
 import numpy as np
@@ -6,7 +6,7 @@ from gymnasium.spaces import Box
 
 
 class SeededLength(gymnasium.Env):
-    """Each step pays one plus the action; the length is drawn from 1 to 40 at reset."""
+    """Environment that pays one plus the action a step. Reset draws the length: 1, 2 or 40."""
 
     def __init__(self, render_mode=None, dims=2):
         self.observation_space = Box(-np.inf, np.inf, (dims,), np.float32)
@@ -28,7 +28,7 @@ class SeededLength(gymnasium.Env):
 
 
 class Batched:
-    """A policy that checks that its batch never changes its shape."""
+    """Policy that notes the shapes of its batches."""
 
     def __init__(self):
         self.shapes = set()
@@ -39,5 +39,5 @@ class Batched:
 
 
 def noisy(observation, rng):
-    """Draws its action."""
+    """Draw an action."""
     return rng.uniform(-0.25, 0.25, 1)

@@ -12,7 +12,7 @@ def invoke(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_it_records_and_says_what(tmp_path):
+def test_command_records_and_reports(tmp_path):
     path = tmp_path / "data.h5"
     result = invoke(
         "Pendulum-v1",
@@ -34,7 +34,7 @@ def test_it_records_and_says_what(tmp_path):
     assert data.attributes["policy"] == "random"
 
 
-def test_several_policies_and_infos(toys, tmp_path):
+def test_command_takes_several_policies_and_infos(toys, tmp_path):
     path = tmp_path / "data.h5"
     options = ("--policy", "random", "--policy", "vinci_toys:follow", "--record-infos", "count, pair")
     result = invoke("vinci_toys:Counter", "-o", path, "--episodes", 4, *options)
@@ -44,7 +44,7 @@ def test_several_policies_and_infos(toys, tmp_path):
     assert {"infos/count", "infos/pair"} <= set(data.columns)
 
 
-def test_bad_options_name_themselves(tmp_path):
+def test_bad_options_are_named(tmp_path):
     path = tmp_path / "data.h5"
     for options, says in (
         (("--steps", 5, "--engine", "spark"), "--engine must be local or ray, not 'spark'"),
@@ -56,7 +56,7 @@ def test_bad_options_name_themselves(tmp_path):
         assert not path.exists()
 
 
-def test_frames_are_stored_as_asked(tmp_path):
+def test_frames_option_sets_storage(tmp_path):
     for frames in ("once", "plain"):
         invoke("Pendulum-v1", "-o", tmp_path / f"{frames}.h5", "--steps", 20, "--frames", frames)
     with h5py.File(tmp_path / "once.h5") as once, h5py.File(tmp_path / "plain.h5") as plain:

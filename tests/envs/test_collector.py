@@ -21,7 +21,7 @@ def path(tmp_path):
     return tmp_path / "data.h5"
 
 
-def test_multi_observations_are_recorded_as_integers(toys, path):
+def test_multi_discrete_observations_are_integers(toys, path):
     data = collect("vinci_toys:Digits", path, episodes=2, env_kwargs={"length": 3}, progress=False)
     assert data.columns["observations/bits"].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]] * 2
     assert data.columns["next_observations/digits"].tolist() == [[0, 1], [0, 2], [0, 3]] * 2
@@ -30,7 +30,7 @@ def test_multi_observations_are_recorded_as_integers(toys, path):
     assert validate(path) == []
 
 
-def test_tuples_and_several_choices_are_recorded(toys, path):
+def test_tuple_observations_and_multi_discrete_actions_are_recorded(toys, path):
     data = collect("vinci_toys:Desk", path, episodes=40, env_kwargs={"length": 5}, progress=False)
     assert data.columns["observations/0"].tolist() == [0, 1, 2, 3, 4] * 40
     assert data.columns["next_observations/1"][:3, 0, 0].tolist() == [1, 2, 3]
@@ -52,23 +52,23 @@ def test_tuples_and_several_choices_are_recorded(toys, path):
     ]
 
 
-def test_a_function_gets_the_tuple_and_gives_the_choices(toys, path):
+def test_function_gets_tuple_and_gives_multi_discrete_action(toys, path):
     data = collect(
         "vinci_toys:Desk", path, episodes=4, policy="vinci_toys:dim", lanes=2, workers=2, progress=False
     )
     assert data.columns["actions"].tolist() == [[1, 1, 0], [2, 1, 1], [3, 1, 0], [4, 1, 1], [1, 1, 0]] * 4
-    # It chooses by the observation alone: what it did was certain.
+    # The function is deterministic: log probability 0.
     assert not data.columns["infos/action_log_probs"].any()
 
 
-def test_binary_actions_are_bytes(toys, path):
+def test_multi_binary_actions_are_bytes(toys, path):
     data = collect(toys.Switches, path, episodes=20, progress=False)
     assert data.columns["actions"].dtype == np.int8
     assert set(data.columns["actions"].reshape(-1).tolist()) == {0, 1}
     assert data.columns["infos/action_log_probs"] == pytest.approx(3 * np.log(0.5))
 
 
-def test_rows_are_what_happened(toys, path):
+def test_rows_match_the_environment(toys, path):
     data = collect("vinci_toys:Counter", path, episodes=3, env_kwargs={"length": 4}, progress=False)
     assert data.columns["observations"][:, 0].tolist() == [0, 1, 2, 3] * 3
     # The true last observation, not the next episode's first.
@@ -84,7 +84,7 @@ def test_rows_are_what_happened(toys, path):
     assert data.spec.kwargs == {"length": 4}
 
 
-def test_truncation_is_not_termination_and_keeps_its_last_row(toys, path):
+def test_truncation_sets_timeouts_and_keeps_last_row(toys, path):
     data = collect(
         toys.Counter, path, episodes=2, env_kwargs={"length": 3, "truncates": True}, progress=False
     )
@@ -95,7 +95,7 @@ def test_truncation_is_not_termination_and_keeps_its_last_row(toys, path):
 
 
 @pytest.mark.parametrize("policy", ["random", "vinci_toys:follow"])
-def test_steps_are_cut_exactly_and_the_cut_is_a_timeout(toys, path, policy):
+def test_steps_cut_the_last_episode_as_timeout(toys, path, policy):
     kwargs = {"length": 4, "max_episode_steps": 50}
     data = collect("vinci_toys:Counter", path, steps=10, policy=policy, env_kwargs=kwargs, progress=False)
     assert len(data) == 10
@@ -105,13 +105,13 @@ def test_steps_are_cut_exactly_and_the_cut_is_a_timeout(toys, path, policy):
     assert data.episodes["terminated"].tolist() == [True, True, False]
 
 
-def test_a_cut_at_a_terminal_row_is_no_timeout(toys, path):
+def test_cut_at_a_terminal_row_is_no_timeout(toys, path):
     data = collect(toys.Counter, path, steps=8, env_kwargs={"length": 4}, progress=False)
     assert data.columns["terminals"][-1]
     assert not data.columns["timeouts"].any()
 
 
-def test_an_endless_episode_is_recorded_up_to_the_steps(toys, path):
+def test_endless_episode_is_cut_at_steps(toys, path):
     endless = {"length": 10**9}
     data = collect(toys.Counter, path, steps=3000, policy=toys.follow, env_kwargs=endless, progress=False)
     assert data.columns["next_observations"][:, 0].tolist() == list(range(1, 3001))
@@ -130,8 +130,8 @@ def test_episodes_depend_on_seed_and_number_alone(toys, path, tmp_path):
     assert set(other.episodes["seed"]).isdisjoint(few.episodes["seed"])
 
 
-def test_every_episode_counts_once_however_short(toys, path):
-    # Were finished lanes refilled without a quota, short episodes would crowd out the long ones.
+def test_short_episodes_count_once(toys, path):
+    # Stopping at the first 200 episodes to end would count too many short ones.
     data = collect(
         toys.Counter, path, episodes=200, policy=toys.follow, env_kwargs={"varied": True}, progress=False
     )
@@ -145,7 +145,7 @@ def test_every_episode_counts_once_however_short(toys, path):
 @pytest.mark.parametrize(
     "policy", ["random", "vinci_toys:draw", ["random", "vinci_toys:draw", "vinci_toys:follow"]]
 )
-def test_workers_do_not_change_a_byte(toys, path, tmp_path, policy, options):
+def test_workers_do_not_change_data(toys, path, tmp_path, policy, options):
     options = {
         **options,
         "policy": policy,
@@ -156,14 +156,14 @@ def test_workers_do_not_change_a_byte(toys, path, tmp_path, policy, options):
     same(alone, collect("vinci_toys:Counter", tmp_path / "two.h5", lanes=4, workers=2, **options))
 
 
-def test_hopper_is_the_same_for_any_number_of_workers(path, tmp_path):
+def test_workers_do_not_change_hopper_data(path, tmp_path):
     pytest.importorskip("mujoco")
     alone = collect("Hopper-v5", path, steps=1500, progress=False)
     same(alone, collect("Hopper-v5", tmp_path / "two.h5", steps=1500, workers=2, progress=False))
     assert alone.columns["observations"].dtype == np.float32
 
 
-def test_a_keras_policy_is_the_same_for_any_number_of_workers(path, tmp_path, pendulum_actor):
+def test_workers_do_not_change_keras_policy_data(path, tmp_path, pendulum_actor):
     pendulum_actor[1].save(tmp_path / "policy.keras")
     options = {"policy": str(tmp_path / "policy.keras"), "noise": "sample", "steps": 900, "progress": False}
     alone = collect("Pendulum-v1", path, **options)
@@ -179,7 +179,7 @@ def test_policies_take_turns_by_episode(toys, path):
     assert followed.reshape(7, 5).all(axis=1).tolist() == [True, False, True, True, False, True, True]
 
 
-def test_log_probabilities_are_there_only_where_every_row_has_one(toys, path, tmp_path):
+def test_log_probs_need_a_density_in_every_row(toys, path, tmp_path):
     column = "infos/action_log_probs"
     random = collect(toys.Counter, path, episodes=2, progress=False)
     assert random.columns[column] == pytest.approx(-np.log(4))
@@ -191,7 +191,7 @@ def test_log_probabilities_are_there_only_where_every_row_has_one(toys, path, tm
     assert (batched.columns[column] == -1.5).all()
 
 
-def test_the_batch_keeps_its_shape_to_the_last_episode(toys, path):
+def test_batch_shape_stays_to_the_last_episode(toys, path):
     policy = toys.Batched()
     collect(
         toys.Counter, path, episodes=5, policy=policy, lanes=3, env_kwargs={"varied": True}, progress=False
@@ -199,7 +199,7 @@ def test_the_batch_keeps_its_shape_to_the_last_episode(toys, path):
     assert policy.shapes == {(3, 2)}
 
 
-def test_annealed_noise_ends_where_it_should(toys, path, tmp_path):
+def test_annealed_noise_reaches_its_final_level(toys, path, tmp_path):
     options = {"policy": toys.follow, "noise": "gaussian:0.4->0", "env_kwargs": {"max_episode_steps": 5}}
     by_episode = collect(toys.Counter, path, episodes=200, progress=False, **options)
     added = by_episode.columns["actions"] - (by_episode.columns["observations"][:, :1] * 0.1 - 0.5)
@@ -211,7 +211,7 @@ def test_annealed_noise_ends_where_it_should(toys, path, tmp_path):
     )
 
 
-def test_dict_observations_are_one_column_a_key(toys, path):
+def test_dict_observations_have_a_column_per_key(toys, path):
     data = collect(
         toys.Keyed, path, episodes=2, policy=lambda observation: observation["count"][:1], progress=False
     )
@@ -221,7 +221,7 @@ def test_dict_observations_are_one_column_a_key(toys, path):
     assert data.columns["actions"][:5, 0].tolist() == [0, 1, 2, 3, 3]  # the fifth is clipped to the bound
 
 
-def test_discrete_spaces_keep_their_integers(toys, path):
+def test_discrete_values_are_stored_unchanged(toys, path):
     data = collect(
         toys.Chooser, path, episodes=3, policy=lambda observation: 2 + observation % 3, progress=False
     )
@@ -231,7 +231,7 @@ def test_discrete_spaces_keep_their_integers(toys, path):
     assert (data.columns["infos/action_log_probs"] == 0).all()
 
 
-def test_float64_is_kept_on_request(toys, path, tmp_path):
+def test_float64_option_keeps_float64(toys, path, tmp_path):
     kwargs = {"dtype": "float64"}
     narrow = collect(toys.Counter, path, episodes=1, env_kwargs=kwargs, progress=False)
     wide = collect(
@@ -245,7 +245,7 @@ def test_float64_is_kept_on_request(toys, path, tmp_path):
     )
 
 
-def test_infos_are_recorded_by_name(toys, path):
+def test_record_infos_adds_columns(toys, path):
     data = collect(toys.Counter, path, episodes=2, record_infos=["count", "pair"], progress=False)
     assert data.columns["infos/count"].tolist() == [1, 2, 3, 4, 5] * 2
     assert data.columns["infos/pair"].shape == (10, 2)
@@ -261,13 +261,13 @@ def test_infos_are_recorded_by_name(toys, path):
         (["action_log_probs"], "by itself"),
     ],
 )
-def test_infos_that_cannot_be_recorded_say_why(toys, path, keys, says):
+def test_bad_infos_are_refused(toys, path, keys, says):
     with pytest.raises(UsageError, match=says):
         collect(toys.Counter, path, episodes=1, record_infos=keys, progress=False)
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_environment_that_is_made_is_the_only_lane(toys, path):
+def test_made_environment_has_one_lane(toys, path):
     env = toys.Counter(length=3)
     data = collect(env, path, episodes=4, policy=toys.follow, lanes=8, progress=False)
     assert data.episodes["length"].tolist() == [3] * 4
@@ -296,20 +296,20 @@ def test_an_environment_that_is_made_is_the_only_lane(toys, path):
     ],
     ids=str,
 )
-def test_bad_options_say_what_to_do_and_leave_nothing(toys, path, options, says):
+def test_bad_options_leave_no_files(toys, path, options, says):
     with pytest.raises(UsageError, match=says):
         collect(toys.Counter, path, progress=False, **options)
     assert list(path.parent.iterdir()) == []
 
 
-def test_continuous_noise_on_choices_is_refused(toys, path):
+def test_gaussian_noise_on_discrete_actions_is_refused(toys, path):
     with pytest.raises(UsageError, match="discrete"):
         collect(
             toys.Chooser, path, steps=5, policy=lambda observation: 2, noise="gaussian:0.1", progress=False
         )
 
 
-def test_an_existing_file_is_kept_unless_told_otherwise(toys, path):
+def test_existing_file_needs_overwrite(toys, path):
     path.write_text("precious")
     with pytest.raises(UsageError, match="exists already"):
         collect(toys.Counter, path, steps=5, progress=False)
@@ -317,12 +317,12 @@ def test_an_existing_file_is_kept_unless_told_otherwise(toys, path):
     assert len(collect(toys.Counter, path, steps=5, overwrite=True, progress=False)) == 5
 
 
-def test_a_policy_of_another_environment_is_refused(path, pendulum_actor):
+def test_policy_of_another_environment_is_refused(path, pendulum_actor):
     with pytest.raises(SpecError, match="CartPole-v1"):
         collect("CartPole-v1", path, steps=5, policy=pendulum_actor[0], progress=False)
 
 
-def test_what_a_worker_cannot_do_is_an_error_here(toys, path):
+def test_worker_errors_reach_the_caller(toys, path):
     with pytest.raises(UsageError, match="--workers 1"):
         collect(toys.Counter, path, episodes=2, workers=2, policy=lambda observation: [0.0], progress=False)
     with pytest.raises(VinciError, match="RuntimeError: no idea what to do"):
@@ -330,7 +330,7 @@ def test_what_a_worker_cannot_do_is_an_error_here(toys, path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_observation_of_the_wrong_shape_is_refused(toys, path):
+def test_wrong_observation_shape_is_refused(toys, path):
     class Wrong(toys.Counter):
         def _observation(self):
             return np.zeros(1, np.float32)
@@ -339,7 +339,7 @@ def test_an_observation_of_the_wrong_shape_is_refused(toys, path):
         collect(Wrong, path, episodes=1, progress=False)
 
 
-def test_workers_of_a_script_without_a_guard_touch_nothing(tmp_path):
+def test_script_without_main_guard_fails_in_one_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import vinci_offline\n"

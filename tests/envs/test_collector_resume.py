@@ -40,7 +40,7 @@ def wait_for_shards(folder, process, count=2):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, workers):
+def test_resume_after_kill_gives_the_same_data(tmp_path, workers):
     process = start(tmp_path, workers)
     folder = tmp_path / "data.h5.shards"
     wait_for_shards(folder, process)
@@ -48,7 +48,7 @@ def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, workers):
     process.wait()
     process.stderr.close()
     assert not (tmp_path / "data.h5").exists()
-    # A shard that a power cut left behind cannot be read, and is recorded again.
+    # A damaged shard, as after a power cut, is recorded again.
     (folder / "shard-000001.npz").write_bytes(b"PK torn")
     resumed = collect("Pendulum-v1", tmp_path / "data.h5", resume=True, **OPTIONS)
     whole = collect("Pendulum-v1", tmp_path / "whole.h5", **OPTIONS)
@@ -57,7 +57,7 @@ def test_killed_and_resumed_is_the_same_as_never_killed(tmp_path, workers):
     assert not folder.exists()
 
 
-def test_ctrl_c_keeps_the_finished_shards_and_says_how_to_go_on(tmp_path):
+def test_ctrl_c_keeps_finished_shards(tmp_path):
     process = start(tmp_path, 2)
     wait_for_shards(tmp_path / "data.h5.shards", process)
     os.killpg(process.pid, signal.SIGINT)
@@ -68,7 +68,7 @@ def test_ctrl_c_keeps_the_finished_shards_and_says_how_to_go_on(tmp_path):
 
 
 def interrupted(tmp_path, **options):
-    """A folder as an interrupted collection leaves it."""
+    """Folder of an interrupted collection."""
     path = tmp_path / "data.h5"
     collect("Pendulum-v1", path, steps=500, progress=False, **options)
     configuration = Dataset.open(path).attributes["collection"]
@@ -80,7 +80,7 @@ def interrupted(tmp_path, **options):
     return path
 
 
-def test_another_configuration_is_not_resumed(tmp_path):
+def test_resume_refuses_another_configuration(tmp_path):
     path = interrupted(tmp_path)
     with pytest.raises(UsageError, match=r"seed was 0, now 7.*--overwrite"):
         collect("Pendulum-v1", path, steps=500, seed=7, resume=True, progress=False)
@@ -88,7 +88,7 @@ def test_another_configuration_is_not_resumed(tmp_path):
         collect("Pendulum-v1", path, steps=400, resume=True, progress=False)
 
 
-def test_a_policy_file_that_changed_is_another_configuration(tmp_path):
+def test_resume_refuses_a_changed_policy_file(tmp_path):
     policy = tmp_path / "policy.py"
     policy.write_text("def act(observation):\n    return [0.0]\n")
     path = interrupted(tmp_path, policy=f"{policy}:act")
@@ -97,14 +97,14 @@ def test_a_policy_file_that_changed_is_another_configuration(tmp_path):
         collect("Pendulum-v1", path, steps=500, policy=f"{policy}:act", resume=True, progress=False)
 
 
-def test_an_interrupted_collection_is_not_started_again_by_accident(tmp_path):
+def test_interrupted_collection_needs_resume_or_overwrite(tmp_path):
     path = interrupted(tmp_path)
     with pytest.raises(UsageError, match=r"--resume.*--overwrite"):
         collect("Pendulum-v1", path, steps=500, progress=False)
     assert len(collect("Pendulum-v1", path, steps=500, overwrite=True, progress=False)) == 500
 
 
-def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+def test_resume_removes_only_unfinished_files(tmp_path):
     path = interrupted(tmp_path)
     left, other = tmp_path / f".{path.name}.0a1b2c3d.tmp", tmp_path / ".other.h5.0a1b2c3d.tmp"
     for file in (left, other):
@@ -114,7 +114,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     assert other.exists()
 
 
-def test_resuming_what_is_done_does_nothing(tmp_path):
+def test_resume_of_a_finished_collection_does_nothing(tmp_path):
     path = tmp_path / "data.h5"
     collect("Pendulum-v1", path, steps=300, progress=False)
     before = path.stat()
@@ -124,7 +124,7 @@ def test_resuming_what_is_done_does_nothing(tmp_path):
         collect("Pendulum-v1", path, steps=301, resume=True, progress=False)
 
 
-def test_a_folder_of_others_is_not_deleted(tmp_path):
+def test_foreign_folder_is_not_deleted(tmp_path):
     folder = tmp_path / "data.h5.shards"
     folder.mkdir()
     (folder / "thesis.tex").write_text("precious")
@@ -133,7 +133,7 @@ def test_a_folder_of_others_is_not_deleted(tmp_path):
     assert (folder / "thesis.tex").exists()
 
 
-def test_a_dying_worker_is_an_error_that_keeps_the_rest(toys, tmp_path):
+def test_dead_worker_keeps_finished_shards(toys, tmp_path):
     path = tmp_path / "data.h5"
     with pytest.raises(VinciError, match=r"worker process died.*--resume"):
         collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, progress=False)

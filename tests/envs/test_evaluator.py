@@ -41,46 +41,46 @@ def test_short_episodes_are_not_favoured():
     lanes = [evaluate(still, ENV, episodes=60, lanes=count, seed=5).lengths for count in (3, 16, 64)]
     assert all(found == alone[0] for found in lanes)
     assert set(alone[0]) == {1, 2, 40}
-    # The first 60 episodes to end in lanes that never wait would be short ones nearly all.
+    # Stopping at the first 60 episodes to end would count short ones almost alone.
     assert np.mean(alone[0]) == pytest.approx(0.5 * 1 + 0.3 * 2 + 0.2 * 40, abs=5)
 
 
-def test_batch_keeps_its_shape_to_the_end():
+def test_batch_shape_stays_to_the_last_episode():
     batched = load_object(f"{HERE}:Batched")()
     evaluate(batched, ENV, episodes=5, lanes=4)
     evaluate(batched, ENV, episodes=2, lanes=4)
     assert batched.shapes == {((4, 2), 4)}
 
 
-def test_workers_do_not_change_the_returns():
+def test_workers_do_not_change_returns():
     one, two = (evaluate(NOISY, ENV, episodes=11, lanes=4, workers=count, seed=1) for count in (1, 2))
     assert one == two
     assert len(set(one.returns)) == 11
 
 
-def test_an_episode_is_the_same_whatever_else_is_run():
+def test_episodes_depend_on_seed_and_number_alone():
     few, many = (evaluate(NOISY, ENV, episodes=count, lanes=4).returns for count in (3, 30))
     assert few == many[:3]
     assert evaluate(NOISY, ENV, episodes=3, lanes=4, seed=1).returns != few
 
 
-def test_keras_model_in_pendulum(model):
+def test_keras_model_is_evaluated(model):
     result = evaluate(model, "Pendulum-v1", episodes=3, env_kwargs={"max_episode_steps": 5})
     assert result.env == "Pendulum-v1"
     assert result.lengths == (5, 5, 5)
     env = gymnasium.make("Pendulum-v1", max_episode_steps=5)
     assert evaluate(model, env, episodes=3).returns == pytest.approx(result.returns, rel=1e-4)
-    env.reset()  # still open: it is the caller's
+    env.reset()  # still open, for it belongs to the caller
     env.close()
 
 
-def test_run_directory_knows_its_environment(run_directory):
+def test_run_directory_gives_the_environment(run_directory):
     result = evaluate(run_directory, episodes=2)
     assert result.env == "Pendulum-v1"
     assert result.lengths == (7, 7)
 
 
-def test_spaces_that_differ_are_told(run_directory):
+def test_different_spaces_are_refused(run_directory):
     with pytest.raises(
         SpecError, match=r"CartPole-v1 does not fit Pendulum-v1: .*Box\(3,\) against Box\(4,\)"
     ):
@@ -108,7 +108,7 @@ class Louder(gymnasium.Wrapper):
         (lambda _: None, "type"),
     ],
 )
-def test_actions_that_do_not_fit_are_refused(policy, message):
+def test_bad_actions_are_refused(policy, message):
     with pytest.raises(VinciError, match=message):
         evaluate(policy, ENV, episodes=1)
 
@@ -126,12 +126,12 @@ def test_actions_that_do_not_fit_are_refused(policy, message):
         ({"stochastic": True}, "sample"),
     ],
 )
-def test_bad_options_say_what_to_do(options, message):
+def test_bad_options_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         evaluate(lambda _: np.zeros(1), **({"env": ENV, "episodes": 4} | options))
 
 
-def test_one_environment_is_not_shared():
+def test_workers_cannot_share_one_environment():
     with pytest.raises(UsageError, match="share one environment"):
         evaluate("random", gymnasium.make("Pendulum-v1"), workers=2)
 
@@ -142,7 +142,7 @@ def test_recording_only_policies_are_refused(name):
         evaluate(name, ENV, episodes=1)
 
 
-def test_a_run_directory_must_be_one(tmp_path):
+def test_folder_without_run_is_refused(tmp_path):
     with pytest.raises(VinciError, match="not a run directory"):
         evaluate(tmp_path)
     (tmp_path / "config.json").write_text('{"environment": 3}')
@@ -150,13 +150,13 @@ def test_a_run_directory_must_be_one(tmp_path):
         evaluate(tmp_path)
 
 
-def test_video_without_moviepy_says_what_to_install(tmp_path, monkeypatch):
+def test_video_needs_moviepy(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"vinci-offline\[video\]"):
         evaluate(still, ENV, episodes=1, video=tmp_path / "films")
 
 
-def test_video_needs_a_new_folder_and_an_environment_that_draws(tmp_path, monkeypatch):
+def test_video_needs_empty_folder_and_rendering(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     (tmp_path / "mine.mp4").touch()
     with pytest.raises(UsageError, match="exists"):
@@ -170,7 +170,7 @@ class Undrawn(load_object(ENV)):
         return None
 
 
-def test_normalized_score_is_d4rls():
+def test_normalized_score_matches_d4rl():
     assert normalized_score("Hopper-v5", -20.272305) == 0
     assert normalized_score("HalfCheetah-v4", 12135.0) == 100
     assert normalized_score("module:Walker2d-v5", (4592.3 + 1.629008) / 2) == pytest.approx(50)
@@ -228,15 +228,15 @@ def test_command_prints_a_summary(command, run_directory):
 
 
 @pytest.mark.parametrize("text", ["{", "[1]"])
-def test_command_refuses_arguments_that_are_not_an_object(command, text):
+def test_command_refuses_bad_env_kwargs(command, text):
     assert "--env-kwargs" in str(command("random", "--env", "Pendulum-v1", "--env-kwargs", text))
 
 
-def test_observations_that_are_tuples_reach_a_function_as_they_are():
+def test_function_gets_tuple_observations():
     found = evaluate(
         lambda seen: int(seen[0] < 12 and not seen[2]), "Blackjack-v1", episodes=60, lanes=4, seed=1
     )
-    # Without a draw beyond 21 the player loses less often than half the time that drawing on would.
+    # Always drawing loses every game; this policy loses fewer.
     drawing = evaluate(lambda seen: 1, "Blackjack-v1", episodes=60, lanes=4, seed=1)
     assert drawing.return_mean == -1
     assert found.return_mean > -0.5

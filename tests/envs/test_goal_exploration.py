@@ -19,7 +19,7 @@ def car():
 
 
 def episode(outcome):
-    """Columns of one step whose descriptor is `outcome`."""
+    """Make columns of one step with this outcome."""
     observation = np.array([outcome], np.float32)
     return {"observations": observation, "next_observations": observation, "actions": np.zeros((1, 1))}
 
@@ -29,12 +29,12 @@ def columns(data):
 
 
 def reached(data):
-    """The share of episodes that end at the goal."""
+    """Return the share of episodes that end at the goal."""
     ends = (data.episodes["start"] + data.episodes["length"] - 1).to_numpy()
     return data.columns["terminals"][ends].mean()
 
 
-def test_a_policy_is_the_nearest_known_one_perturbed(car):
+def test_draw_perturbs_the_nearest_policy(car):
     explorer = GoalExploration(car, lambda observations: observations[-1])
     outcomes = [(i / 10, (i % 3) / 100) for i in range(10)]
     explorer.learn((np.random.default_rng(i), episode(outcome)) for i, outcome in enumerate(outcomes))
@@ -47,13 +47,13 @@ def test_a_policy_is_the_nearest_known_one_perturbed(car):
     assert explorer.draw(np.random.default_rng(99)) == pytest.approx(expected)
 
 
-def test_the_first_policies_are_uniform(car):
+def test_first_policies_are_uniform(car):
     drawn = np.array([GoalExploration(car).draw(np.random.default_rng(i)) for i in range(500)])
     assert drawn.mean() == pytest.approx(0, abs=0.06)
     assert np.abs(drawn).max() == pytest.approx(1, abs=0.01)
 
 
-def test_actions_are_a_linear_map_squashed_to_the_bounds(car):
+def test_actions_are_linear_and_squashed(car):
     explorer = GoalExploration(car)
     explorer.reset(range(2))
     rngs = [np.random.default_rng(i) for i in range(2)]
@@ -65,13 +65,13 @@ def test_actions_are_a_linear_map_squashed_to_the_bounds(car):
         assert actions[lane, 0] == pytest.approx(np.tanh(x @ w[:2] + w[2]), abs=1e-6)
 
 
-def test_the_default_outcome_by_hand(car):
+def test_default_outcome_by_hand(car):
     observations = np.array([[0.0, 1.0], [-0.5, 0.0], [0.2, 3.0]])
     outcome = default_outcome(observations, np.array([[0.5], [-1.0]]), car.action_space)
     assert outcome == pytest.approx([0.2, 3.0, 0.7, 3.0, 1.25])
 
 
-def test_it_reaches_the_goal_where_random_actions_do_not(tmp_path):
+def test_gep_reaches_goals_that_random_actions_miss(tmp_path):
     shares = {
         policy: [
             reached(
@@ -85,7 +85,7 @@ def test_it_reaches_the_goal_where_random_actions_do_not(tmp_path):
     assert min(shares["gep"]) >= 0.08
 
 
-def test_workers_do_not_change_the_data_and_lanes_share_a_shard(tmp_path):
+def test_workers_do_not_change_gep_data(tmp_path):
     options = {"episodes": 40, "policy": ["gep", "random"], "lanes": 8, **SHORT}
     one = collect(CAR, tmp_path / "one.h5", **options)
     two = collect(CAR, tmp_path / "two.h5", workers=2, **options)
@@ -93,7 +93,7 @@ def test_workers_do_not_change_the_data_and_lanes_share_a_shard(tmp_path):
     assert one.episodes["policy"].tolist() == [0, 1] * 20
 
 
-def test_interrupted_and_resumed_it_explores_as_if_nothing_had_happened(tmp_path, monkeypatch):
+def test_resume_gives_the_same_gep_data(tmp_path, monkeypatch):
     import vinci_offline.envs.collect.collector as collector
 
     options = {"episodes": 40, "policy": "gep", "lanes": 8, **SHORT}
@@ -116,7 +116,7 @@ def test_interrupted_and_resumed_it_explores_as_if_nothing_had_happened(tmp_path
     assert columns(resumed) == columns(whole)
 
 
-def test_descriptors_of_one_and_two_arguments(tmp_path):
+def test_descriptors_take_one_or_two_arguments(tmp_path):
     script = tmp_path / "goals.py"
     script.write_text(
         "def height(observations):\n    return observations[:, 0].max()\n\n"
@@ -133,7 +133,7 @@ def test_descriptors_of_one_and_two_arguments(tmp_path):
         collect(CAR, tmp_path / "bad.h5", policy=f"gep:{script}:number", **options)
 
 
-def test_discrete_actions_and_goals_of_dict_observations(toys, tmp_path):
+def test_discrete_actions_and_achieved_goals(toys, tmp_path):
     chosen = collect("vinci_toys:Chooser", tmp_path / "chosen.h5", episodes=20, policy="gep", progress=False)
     assert set(chosen.columns["actions"].tolist()) <= {2, 3, 4}
     low, high = np.full(2, -1.0), np.full(2, 1.0)
@@ -148,7 +148,7 @@ def test_discrete_actions_and_goals_of_dict_observations(toys, tmp_path):
     assert explorer.outcomes.tolist() == [[0.5, 0.6]]
 
 
-def test_images_are_refused():
+def test_image_observations_are_refused():
     image = BoxSpace((64, 64, 3), "uint8", np.zeros((64, 64, 3)), np.full((64, 64, 3), 255))
     action = BoxSpace((1,), "float32", np.array([-1.0]), np.array([1.0]))
     with pytest.raises(SpecError, match="at most 1024 numbers, not 12288"):

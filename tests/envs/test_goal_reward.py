@@ -19,7 +19,7 @@ class Reach(gym.Env):
 
 
 class Ending(Reach):
-    """Works out single goals alone: of a batch it would make one number."""
+    """Goal environment whose compute_reward takes one goal: a batch would give one number."""
 
     def compute_reward(self, achieved, desired, info):
         return -float(np.linalg.norm(achieved - desired))
@@ -42,21 +42,21 @@ def goals():
 
 
 @pytest.mark.parametrize("made", [Reach, Ending])
-def test_rewards_are_the_environments_in_batches_or_one_by_one(goals, made):
+def test_rewards_match_environment_in_batches_and_rows(goals, made):
     reward = EnvironmentReward(EnvWrapper(made()))
     expected = -np.linalg.norm(goals[0] - goals[1], axis=1)
     np.testing.assert_allclose(reward.rewards(*goals), expected, rtol=1e-6)
     np.testing.assert_allclose(reward.rewards(goals[0][:1], goals[1][:1]), expected[:1], rtol=1e-6)
 
 
-def test_terminals_are_told_by_environments_that_know(goals):
+def test_terminals_need_compute_terminated(goals):
     assert EnvironmentReward(EnvWrapper(Reach())).terminals(*goals) is None
     reward = EnvironmentReward(EnvWrapper(Ending()))
     desired = np.where(np.arange(20)[:, None] % 2 == 0, goals[0], goals[1])
     np.testing.assert_array_equal(reward.terminals(goals[0], desired), np.arange(20) % 2 == 0)
 
 
-def test_environments_without_goals_and_broken_ones(goals):
+def test_bad_goal_environments_are_refused(goals):
     with pytest.raises(UsageError, match="Pendulum-v1 has no compute_reward: give --reward-threshold"):
         EnvironmentReward(EnvWrapper("Pendulum-v1"))
     with pytest.raises(UsageError, match=r"compute_reward of .* failed: KeyError"):

@@ -9,7 +9,7 @@ from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec, check_fits, describe_space, environment_spec
 
 
-def test_the_time_limit_and_the_arguments_survive_a_spec():
+def test_spec_keeps_time_limit_and_arguments():
     spec = environment_spec(make_env("Pendulum-v1", {"g": 5.0, "max_episode_steps": 30}), None, {"g": 5.0})
     again = make_env(EnvironmentSpec.from_json(spec.to_json()))
     assert environment_spec(again) == spec
@@ -17,7 +17,7 @@ def test_the_time_limit_and_the_arguments_survive_a_spec():
     assert spec.max_episode_steps == 30
 
 
-def test_the_passive_checker_is_off_and_old_versions_do_not_warn():
+def test_no_passive_checker_and_no_version_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = make_env("Hopper-v4")
@@ -26,7 +26,7 @@ def test_the_passive_checker_is_off_and_old_versions_do_not_warn():
     assert "TimeLimit" in layers
 
 
-def test_classes_and_functions_are_named_by_module(toys):
+def test_module_names_make_classes_and_functions(toys):
     env = make_env("vinci_toys:Counter", {"length": 3, "max_episode_steps": 2})
     env.reset(seed=0)
     env.step(np.zeros(1))
@@ -35,7 +35,7 @@ def test_classes_and_functions_are_named_by_module(toys):
     assert make_env(toys.Counter, {"length": 7}).length == 7
 
 
-def test_importing_the_module_registers_an_id(tmp_path, monkeypatch):
+def test_module_import_registers_id(tmp_path, monkeypatch):
     (tmp_path / "vinci_registers.py").write_text(
         "import gymnasium\n"
         "from gymnasium.envs.classic_control import CartPoleEnv\n"
@@ -46,7 +46,7 @@ def test_importing_the_module_registers_an_id(tmp_path, monkeypatch):
     gymnasium.registry.pop("VinciPole-v0")
 
 
-def test_describing_never_touches_the_spaces():
+def test_describing_leaves_spaces_unchanged():
     env = make_env("Pendulum-v1")
     low = env.action_space.low
     before = low.copy()
@@ -69,12 +69,12 @@ def test_describing_never_touches_the_spaces():
     ],
 )
 @pytest.mark.usefixtures("toys")
-def test_what_cannot_be_made_says_why(name, kwargs, says):
+def test_unknown_environments_are_refused(name, kwargs, says):
     with pytest.raises(UsageError, match=says):
         make_env(name, kwargs)
 
 
-def test_missing_mujoco_says_what_to_install(monkeypatch):
+def test_missing_mujoco_names_the_extra(monkeypatch):
     def make(*_, **__):
         raise gymnasium.error.DependencyNotInstalled(
             'MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`'
@@ -85,7 +85,7 @@ def test_missing_mujoco_says_what_to_install(monkeypatch):
         make_env("Hopper-v5")
 
 
-def test_spaces_that_a_file_cannot_hold_are_refused():
+def test_unsupported_spaces_are_refused():
     env = make_env("CartPole-v1")
     env.observation_space = gymnasium.spaces.Graph(gymnasium.spaces.Discrete(2), None)
     with pytest.raises(SpecError, match="Graph spaces are not supported"):
@@ -95,7 +95,7 @@ def test_spaces_that_a_file_cannot_hold_are_refused():
         environment_spec(env)
 
 
-def test_several_choices_are_told_from_a_box():
+def test_multi_discrete_differs_from_box():
     env = make_env("CartPole-v1")
     env.action_space = gymnasium.spaces.MultiDiscrete([2, 5], start=[0, 1])
     spec = environment_spec(env)
@@ -110,14 +110,14 @@ def test_several_choices_are_told_from_a_box():
 @pytest.mark.parametrize(
     "space", [gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)]), gymnasium.spaces.Dict()]
 )
-def test_structured_action_spaces_are_refused(space):
+def test_dict_and_tuple_actions_are_refused(space):
     env = make_env("CartPole-v1")
     env.action_space = space
     with pytest.raises(SpecError, match=f"{type(space).__name__} action spaces are not supported"):
         environment_spec(env)
 
 
-def test_fits_says_how_spaces_differ():
+def test_check_fits_names_the_differences():
     pendulum, pole = (environment_spec(make_env(name)) for name in ("Pendulum-v1", "CartPole-v1"))
     stronger = EnvironmentSpec(
         pendulum.observation_space, environment_spec(make_env("MountainCarContinuous-v0")).action_space

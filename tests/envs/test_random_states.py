@@ -13,11 +13,11 @@ CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulu
 
 
 @pytest.mark.parametrize("name", CLASSIC)
-def test_each_row_is_one_step_of_the_environment(name, tmp_path):
+def test_rows_are_single_steps(name, tmp_path):
     data = collect(name, tmp_path / "data.h5", steps=200, **OPTIONS)
     columns = data.columns
     assert len(data) == 200
-    # A row is followed by a state that it does not lead to: nothing may be summed or bootstrapped across.
+    # The next row starts from another state: returns must not continue across rows.
     assert (columns["terminals"] ^ columns["timeouts"]).all()
     env = make_env(name).unwrapped
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def test_each_row_is_one_step_of_the_environment(name, tmp_path):
     assert env.observation_space.contains(observation)
 
 
-def test_pendulum_states_fill_their_range_and_follow_the_physics(tmp_path):
+def test_pendulum_states_fill_their_range(tmp_path):
     columns = collect("Pendulum-v1", tmp_path / "data.h5", steps=4000, **OPTIONS).columns
     cosine, sine, speed = columns["observations"].T
     angle = np.arctan2(sine, cosine)
@@ -41,7 +41,7 @@ def test_pendulum_states_fill_their_range_and_follow_the_physics(tmp_path):
     assert columns["infos/action_log_probs"] == pytest.approx(-np.log(4))
 
 
-def test_no_row_starts_in_a_terminal_state(tmp_path):
+def test_no_row_starts_terminal(tmp_path):
     for name in ("MountainCar-v0", "CartPole-v1"):
         columns = collect(name, tmp_path / f"{name}.h5", steps=500, **OPTIONS).columns
         position = columns["observations"][:, 0]
@@ -54,7 +54,7 @@ def test_no_row_starts_in_a_terminal_state(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Hopper-v5", "Ant-v4", "InvertedPendulum-v5"])
-def test_mujoco_joints_stay_in_their_limits(name):
+def test_mujoco_joints_stay_in_limits(name):
     pytest.importorskip("mujoco")
     env = make_env(name).unwrapped
     env.reset(seed=0)
@@ -83,7 +83,7 @@ def test_blocks_depend_on_seed_and_number_alone():
     assert fresh.sample(2, 40)["actions"].tobytes() != second["actions"].tobytes()
 
 
-def test_workers_do_not_change_a_byte(tmp_path):
+def test_workers_do_not_change_data(tmp_path):
     one = collect("Pendulum-v1", tmp_path / "one.h5", steps=9000, **OPTIONS)
     two = collect("Pendulum-v1", tmp_path / "two.h5", steps=9000, workers=2, **OPTIONS)
     for path, values in one.columns.items():
@@ -100,12 +100,12 @@ def test_workers_do_not_change_a_byte(tmp_path):
     ],
     ids=str,
 )
-def test_options_of_episodes_are_refused(tmp_path, options, says):
+def test_episode_options_are_refused(tmp_path, options, says):
     with pytest.raises(UsageError, match=says):
         collect("Pendulum-v1", tmp_path / "data.h5", **{**OPTIONS, **options})
 
 
-def test_other_environments_are_refused(toys, tmp_path):
+def test_unknown_environments_are_refused(toys, tmp_path):
     with pytest.raises(UsageError, match="cannot set the state of Counter"):
         collect(toys.Counter, tmp_path / "data.h5", steps=3, **OPTIONS)
     wrapped = gymnasium.wrappers.ClipAction(make_env("Pendulum-v1"))

@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine: the same bytes as local processes, and a worker that dies costs nothing."""
+"""Collection on a Ray cluster of this machine gives the same bytes as local processes, even if a worker dies."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def columns(data):
     return {path: values.tobytes() for path, values in data.columns.items()}
 
 
-def test_two_ray_workers_record_what_this_process_does(cluster, tmp_path):
+def test_ray_workers_record_the_same_data(cluster, tmp_path):
     options = {"steps": 3000, "lanes": 2, "progress": False}
     here = collect("Pendulum-v1", tmp_path / "here.h5", **options)
     there = collect("Pendulum-v1", tmp_path / "there.h5", workers=2, engine="ray", **options)
@@ -36,7 +36,7 @@ def test_two_ray_workers_record_what_this_process_does(cluster, tmp_path):
 
 
 def ray_workers():
-    """The processes that are at a shard."""
+    """Return the processes that record a shard."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -47,7 +47,7 @@ def ray_workers():
     return found
 
 
-def test_a_worker_that_is_killed_midway_costs_nothing(cluster, tmp_path):
+def test_killed_ray_worker_is_restarted(cluster, tmp_path):
     options = {"steps": 150_000, "lanes": 2, "progress": False}
     here = collect("Pendulum-v1", tmp_path / "here.h5", **options)
     killed = []
@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_midway_costs_nothing(cluster, tmp_path):
     assert columns(here) == columns(there)
 
 
-def test_what_fails_in_a_worker_is_one_line_and_keeps_the_rest(cluster, tmp_path):
+def test_ray_worker_errors_keep_finished_shards(cluster, tmp_path):
     policy = tmp_path / "acting.py"
     policy.write_text("def act(observation):\n    raise ValueError('no idea')\n")
     with pytest.raises(VinciError, match="recording failed: ValueError: no idea") as caught:

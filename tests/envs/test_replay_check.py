@@ -23,7 +23,7 @@ def record(name, folder, steps=400, **options):
 
 
 def changed(dataset, **changes):
-    """The dataset with some columns changed by a function of their values."""
+    """Return the dataset with some columns changed by functions of their values."""
     columns = dict(dataset.columns)
     for path, change in changes.items():
         columns[path] = change(columns[path].copy())
@@ -39,7 +39,7 @@ def shift(values):
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_a_true_recording_passes_and_a_shifted_one_does_not(name, tmp_path):
+def test_replay_finds_shifted_actions(name, tmp_path):
     data = record(name, tmp_path)
     found = replay(data, rows=150)
     assert found.problems == ()
@@ -50,19 +50,19 @@ def test_a_true_recording_passes_and_a_shifted_one_does_not(name, tmp_path):
     assert "next_observations" in places(replay(changed(data, actions=shift), rows=150))
 
 
-def test_states_of_random_sampling_replay(tmp_path):
+def test_random_states_replay(tmp_path):
     data = record("Pendulum-v1", tmp_path, policy="random-state")
     assert replay(data).problems == ()
 
 
 @pytest.mark.parametrize("name", ["Pendulum-v1", "Hopper-v5"])
-def test_rewards_that_are_shifted_or_scaled_are_caught(name, tmp_path):
+def test_replay_finds_changed_rewards(name, tmp_path):
     data = record(name, tmp_path)
     assert places(replay(changed(data, rewards=shift))) == ["rewards"]
     assert places(replay(changed(data, rewards=lambda values: values * 1.1))) == ["rewards"]
 
 
-def test_terminals_that_are_lost_or_added_are_caught(tmp_path):
+def test_replay_finds_changed_terminals(tmp_path):
     data = record("CartPole-v1", tmp_path)
     lost = replay(changed(data, terminals=np.zeros_like))
     assert places(lost) == ["terminals"]
@@ -75,7 +75,7 @@ def test_terminals_that_are_lost_or_added_are_caught(tmp_path):
     assert places(replay(changed(data, terminals=one_more), rows=60)) == ["terminals"]
 
 
-def test_one_row_is_enough_where_the_physics_are_exact(tmp_path):
+def test_one_bad_row_is_found_in_classic_control(tmp_path):
     data = record("Pendulum-v1", tmp_path)
 
     def one(values):
@@ -88,13 +88,13 @@ def test_one_row_is_enough_where_the_physics_are_exact(tmp_path):
     assert replay(changed(data, next_observations=one), tolerance=0.1).problems == ()
 
 
-def test_the_environments_arguments_count(tmp_path):
+def test_replay_uses_environment_arguments(tmp_path):
     data = record("Pendulum-v1", tmp_path, env_kwargs={"g": 5.0})
     assert replay(data, "Pendulum-v1").problems == ()
     assert places(replay(data, make_env("Pendulum-v1"))) == ["next_observations"]
 
 
-def test_rows_at_the_limit_of_a_speed_do_not_tell_it(tmp_path):
+def test_clipped_speeds_are_skipped(tmp_path):
     data = record("Walker2d-v5", tmp_path)
     found = replay(data)
     clipped = (np.abs(data.columns["observations"][:, 8:]) >= 10).any(axis=1)
@@ -104,8 +104,8 @@ def test_rows_at_the_limit_of_a_speed_do_not_tell_it(tmp_path):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_recorded_positions_and_speeds_come_first(before, tmp_path):
-    """Reacher's observation does not begin with them; D4RL keeps those before a step, an info those after it."""
+def test_recorded_qpos_and_qvel_come_first(before, tmp_path):
+    """Reacher's observation does not begin with them. D4RL keeps them before a step, an info after it."""
     pytest.importorskip("mujoco")
     env = make_env("Reacher-v5")
     rows = []
@@ -135,13 +135,13 @@ def test_recorded_positions_and_speeds_come_first(before, tmp_path):
         replay(Dataset.from_columns({path: columns[path] for path in names}, dataset.spec))
 
 
-def test_rows_that_the_environment_would_refuse_are_skipped(tmp_path):
+def test_invalid_actions_are_skipped(tmp_path):
     data = record("CartPole-v1", tmp_path, steps=50)
     found = replay(changed(data, actions=lambda values: np.where(np.arange(50) < 5, 7, values)))
     assert found.skipped == 5
 
 
-def test_what_cannot_be_replayed_is_refused(toys, tmp_path):
+def test_replay_refuses_unknown_environments(toys, tmp_path):
     data = record("Pendulum-v1", tmp_path, steps=20)
     with pytest.raises(UsageError, match="at least one row"):
         replay(data, rows=0)

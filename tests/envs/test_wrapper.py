@@ -6,14 +6,14 @@ from vinci_offline import EnvironmentSpec, EnvWrapper, collect
 from vinci_offline.errors import UsageError
 
 
-def test_it_steps_as_the_environment_does():
+def test_wrapper_steps_like_the_environment():
     env, plain = EnvWrapper("Pendulum-v1"), gymnasium.make("Pendulum-v1")
     assert (env.reset(seed=3)[0] == plain.reset(seed=3)[0]).all()
     action = np.array([0.5], np.float32)
     assert env.step(action)[1] == plain.step(action)[1]
 
 
-def test_inputs_are_the_same_object_at_each_access():
+def test_inputs_are_made_once():
     env = EnvWrapper("Pendulum-v1", g=5.0)
     assert env.state is env.state
     assert env.action is env.action
@@ -24,7 +24,7 @@ def test_inputs_are_the_same_object_at_each_access():
     assert env.environment_spec.kwargs == {"g": 5.0}
 
 
-def test_both_styles_of_network():
+def test_functional_and_sequential_networks():
     import keras
 
     env = EnvWrapper("MountainCarContinuous-v0")
@@ -37,7 +37,7 @@ def test_both_styles_of_network():
     assert critic.predict_on_batch([states, actor.predict_on_batch(states)]).shape == (4, 1)
 
 
-def test_unbounded_asymmetric_discrete_and_float64_spaces_stay_untouched(toys):
+def test_wrapper_leaves_spaces_unchanged(toys):
     for env in (toys.Counter(dtype="float64"), toys.Chooser(), gymnasium.make("CartPole-v1")):
         observation_space, action_space = str(env.observation_space), str(env.action_space)
         wrapped = EnvWrapper(env)
@@ -48,12 +48,12 @@ def test_unbounded_asymmetric_discrete_and_float64_spaces_stay_untouched(toys):
     assert EnvWrapper(toys.Chooser()).state_space_dim == 100
 
 
-def test_it_can_be_recorded(tmp_path):
+def test_wrapper_can_be_collected(tmp_path):
     env = EnvWrapper("Pendulum-v1")
     data = collect(env, tmp_path / "data.h5", episodes=1, progress=False)
     assert data.spec == env.environment_spec
 
 
-def test_an_unknown_environment_is_refused():
+def test_unknown_environment_is_refused():
     with pytest.raises(UsageError, match="no environment"):
         EnvWrapper("Pendulm-v1")

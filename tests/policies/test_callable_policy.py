@@ -26,7 +26,7 @@ class Clock:
 
 
 class Counted:
-    '''Counts its calls, which no lane owns: only a new object a shard keeps that apart.'''
+    '''Counts its calls over all lanes. Only a new object a shard makes the count repeat.'''
 
     calls = 0
 
@@ -47,7 +47,7 @@ def columns(data):
     return {path: values.tobytes() for path, values in data.columns.items()}
 
 
-def test_reset_tells_where_episodes_start(policies, toys, tmp_path):
+def test_reset_names_lanes_of_new_episodes(policies, toys, tmp_path):
     options = {
         "policy": f"{policies}:Clock",
         "episodes": 24,
@@ -62,13 +62,13 @@ def test_reset_tells_where_episodes_start(policies, toys, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Clock", "Counted"])
-def test_workers_do_not_change_what_a_class_does(policies, toys, tmp_path, name):
+def test_workers_do_not_change_a_class_policy(policies, toys, tmp_path, name):
     options = {"policy": f"{policies}:{name}", "episodes": 24, "lanes": 3, "progress": False}
     one = collect("vinci_toys:Counter", tmp_path / "one.h5", **options)
     two = collect("vinci_toys:Counter", tmp_path / "two.h5", workers=2, **options)
     assert columns(one) == columns(two)
 
 
-def test_evaluation_resets_it_too(policies, toys):
+def test_evaluation_calls_reset(policies, toys):
     wide = evaluate(f"{policies}:Clock", "vinci_toys:Counter", episodes=9, lanes=4)
     assert wide.returns == pytest.approx([0.01 * (1 + 2 + 3 + 4 + 5)] * 9)

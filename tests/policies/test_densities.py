@@ -11,7 +11,7 @@ from vinci_offline.policies.densities import (
 )
 
 
-def test_inside_the_bounds_it_is_the_gaussian_density():
+def test_clipped_gaussian_inside_bounds():
     log_prob = clipped_gaussian_log_prob(
         np.array([[0.5, -0.2]]),
         np.array([[0.0, 0.1]]),
@@ -24,14 +24,14 @@ def test_inside_the_bounds_it_is_the_gaussian_density():
     assert log_prob == pytest.approx([expected])
 
 
-def test_at_a_bound_it_is_the_log_of_the_tail():
+def test_clipped_gaussian_at_a_bound_is_the_tail():
     # P(X > 1) and P(X < -1) of a standard normal.
     actions, zeros, ones = np.array([[1.0], [-1.0]]), np.zeros((2, 1)), np.ones((2, 1))
     log_prob = clipped_gaussian_log_prob(actions, zeros, ones, np.array([-1.0]), np.array([1.0]))
     assert log_prob == pytest.approx([math.log(0.15865525393145707)] * 2)
 
 
-def test_interior_density_and_both_atoms_add_up_to_one():
+def test_clipped_gaussian_integrates_to_one():
     grid = np.linspace(-1, 2, 20001)[1:-1, None]
     low, high, mean, std = np.array([-1.0]), np.array([2.0]), np.full((1, 1), 1.5), np.full((1, 1), 0.8)
     inside = np.exp(clipped_gaussian_log_prob(grid, mean, std, low, high)).sum() * 3 / 20000
@@ -39,12 +39,12 @@ def test_interior_density_and_both_atoms_add_up_to_one():
     assert inside + atoms == pytest.approx(1, abs=1e-4)
 
 
-def test_a_dimension_without_width_is_certain():
+def test_equal_bounds_have_probability_one():
     same = np.array([0.5])
     assert clipped_gaussian_log_prob(np.array([[0.5]]), np.zeros((1, 1)), np.ones((1, 1)), same, same) == 0
 
 
-def test_the_log_tail_goes_on_where_erfc_underflows():
+def test_log_tail_beyond_erfc_underflow():
     # log Q(z) at 10 and 40 from the continued fraction of Mills' ratio, 40 digits.
     assert log_tail(np.array([0.0, 10.0, 40.0])) == pytest.approx(
         [math.log(0.5), -53.2312851505124, -804.608442013754], rel=1e-12
@@ -54,11 +54,11 @@ def test_the_log_tail_goes_on_where_erfc_underflows():
     assert log_tail(np.array([-40.0])) == 0
 
 
-def test_log_softmax_survives_large_scores():
+def test_log_softmax_of_large_scores():
     assert log_softmax(np.array([[1000.0, 1000.0]])) == pytest.approx(np.full((1, 2), -math.log(2)))
 
 
-def test_a_squashed_gaussian_s_density_integrates_to_one_between_its_bounds():
+def test_squashed_gaussian_integrates_to_one():
     raw = np.linspace(-12, 12, 20_001)[:, None]
     low, high = np.array([-1.0]), np.array([3.0])
     actions = low + (np.tanh(raw) + 1) * (high - low) / 2
@@ -67,7 +67,7 @@ def test_a_squashed_gaussian_s_density_integrates_to_one_between_its_bounds():
     assert np.trapezoid(density, actions[:, 0]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_squashed_gaussian_s_density_is_finite_where_tanh_saturates():
+def test_squashed_gaussian_is_finite_where_tanh_saturates():
     far, zero, one = np.array([[30.0]]), np.zeros((1, 1)), np.ones((1, 1))
     log_prob = squashed_gaussian_log_prob(far, zero, one, np.array([-1.0]), np.array([1.0]))
     # log(1 - tanh(30)^2) = 2 log 2 - 60 to double precision.

@@ -86,7 +86,7 @@ def test_lanes_and_workers_do_not_change_returns(momentum, toys, options):
 
 
 class Told:
-    """Writes down the order of its calls."""
+    """Policy that notes its calls in order."""
 
     def __init__(self):
         self.calls = []

@@ -29,7 +29,7 @@ def disturbed(text, spec, actions, progress=0.0, steps=1, deterministic=True):
     return [noise.apply(Decision(actions, None), rngs, deterministic) for _ in range(steps)]
 
 
-def test_sigma_counts_in_half_ranges_and_the_density_is_the_clipped_gaussian(counter):
+def test_gaussian_noise_has_clipped_gaussian_density(counter):
     means = np.ones((LANES, 1), np.float32)
     (actions, log_probs) = disturbed("gaussian:0.1", counter, means)[0]
     assert actions.dtype == np.float32
@@ -38,14 +38,14 @@ def test_sigma_counts_in_half_ranges_and_the_density_is_the_clipped_gaussian(cou
     assert log_probs[7] == pytest.approx(-0.5 * z * z - math.log(0.2) - 0.5 * math.log(2 * math.pi), abs=1e-4)
 
 
-def test_a_clipped_action_has_the_mass_of_its_tail(counter):
+def test_clipped_action_has_tail_mass(counter):
     actions, log_probs = disturbed("gaussian:0.5", counter, np.full((LANES, 1), 3, np.float32))[0]
     at_bound = actions[:, 0] == 3
     assert at_bound.mean() == pytest.approx(0.5, abs=0.04)
     assert log_probs[at_bound] == pytest.approx(math.log(0.5))
 
 
-def test_noise_on_a_policy_that_draws_has_no_density(counter):
+def test_noise_on_stochastic_policy_has_no_density(counter):
     assert disturbed("gaussian:0.1", counter, np.ones((LANES, 1)), deterministic=False)[0].log_probs is None
 
 
@@ -76,7 +76,7 @@ def test_ornstein_uhlenbeck_is_correlated_and_stationary(counter):
     assert steps[0].log_probs is None
 
 
-def test_ornstein_uhlenbeck_starts_again_with_each_episode(counter):
+def test_ornstein_uhlenbeck_restarts_each_episode(counter):
     noise = LaneNoise(Noise.parse("ou:0.1:0.5"), counter, 2)
     means = np.ones((2, 1), np.float32)
 
@@ -92,13 +92,13 @@ def test_ornstein_uhlenbeck_starts_again_with_each_episode(counter):
     assert second[1] != first[1]
 
 
-def test_epsilon_over_choices_is_the_exact_mixture(chooser):
+def test_epsilon_on_discrete_is_the_mixture(chooser):
     actions, log_probs = disturbed("epsilon:0.3", chooser, np.full(LANES, 3))[0]
     assert (actions == 3).mean() == pytest.approx(0.7 + 0.1, abs=0.03)
     assert np.exp(log_probs) == pytest.approx(np.where(actions == 3, 0.8, 0.1))
 
 
-def test_epsilon_over_several_choices_is_the_exact_mixture(toys):
+def test_epsilon_on_multi_discrete_is_the_mixture(toys):
     spec = environment_spec(toys.Desk())
     actions, log_probs = disturbed("epsilon:0.4", spec, np.full((LANES, 3), [2, 1, 0]))[0]
     greedy = (actions == [2, 1, 0]).all(axis=1)
@@ -108,7 +108,7 @@ def test_epsilon_over_several_choices_is_the_exact_mixture(toys):
         LaneNoise(Noise.parse("gaussian:0.1"), spec, 1)
 
 
-def test_epsilon_over_a_box_mixes_an_atom_with_a_uniform_density(counter):
+def test_epsilon_on_box_is_atom_and_uniform(counter):
     actions, log_probs = disturbed("epsilon:0.25", counter, np.ones((LANES, 1), np.float32))[0]
     greedy = actions[:, 0] == 1
     assert greedy.mean() == pytest.approx(0.75, abs=0.03)
@@ -116,12 +116,12 @@ def test_epsilon_over_a_box_mixes_an_atom_with_a_uniform_density(counter):
 
 
 @pytest.mark.parametrize("level", ["0", "1"])
-def test_epsilon_at_its_ends_is_finite(chooser, level):
+def test_epsilon_of_zero_and_one_is_finite(chooser, level):
     assert np.isfinite(disturbed(f"epsilon:{level}", chooser, np.full(LANES, 3))[0].log_probs).all()
 
 
 @pytest.mark.parametrize("text", ["none", "sample", "gaussian:0.1", "ou:0.15:0.3->0.1", "epsilon:1.0->0.05"])
-def test_what_is_read_is_said(text):
+def test_parse_round_trip(text):
     assert str(Noise.parse(text)) == text
 
 
@@ -142,12 +142,12 @@ def test_what_is_read_is_said(text):
         "none:1",
     ],
 )
-def test_what_is_not_noise_is_refused(text):
+def test_bad_noise_is_refused(text):
     with pytest.raises(UsageError, match="noise"):
         Noise.parse(text)
 
 
 @pytest.mark.parametrize("text", ["gaussian:0.1", "ou:0.1:0.1"])
-def test_continuous_noise_does_not_fit_choices(chooser, text):
+def test_gaussian_noise_needs_continuous_actions(chooser, text):
     with pytest.raises(UsageError, match="discrete"):
         LaneNoise(Noise.parse(text), chooser, 1)

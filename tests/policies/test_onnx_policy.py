@@ -39,7 +39,7 @@ def export(path, weights, batch="batch"):
 
 @pytest.mark.peers
 @pytest.mark.parametrize("batch", ["batch", 1])
-def test_it_acts_for_all_lanes_whatever_its_batch_size(tmp_path, batch):
+def test_fixed_and_free_batch_sizes(tmp_path, batch):
     policy = OnnxPolicy(export(tmp_path / "policy.onnx", WEIGHTS, batch), spec_of("Pendulum-v1"))
     decision = policy.act(OBSERVATIONS, generators())
     assert decision.actions == pytest.approx(np.clip(OBSERVATIONS @ WEIGHTS, -2, 2), abs=1e-6)
@@ -47,7 +47,7 @@ def test_it_acts_for_all_lanes_whatever_its_batch_size(tmp_path, batch):
 
 
 @pytest.mark.peers
-def test_scores_become_the_best_choice(tmp_path):
+def test_largest_score_is_chosen(tmp_path):
     weights = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
     policy = OnnxPolicy(export(tmp_path / "policy.onnx", weights), spec_of("CartPole-v1"))
     observations = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
@@ -57,7 +57,7 @@ def test_scores_become_the_best_choice(tmp_path):
 
 
 @pytest.mark.peers
-def test_what_does_not_fit_names_both_sides(tmp_path):
+def test_misfit_names_model_and_environment(tmp_path):
     path = export(tmp_path / "policy.onnx", WEIGHTS)
     with pytest.raises(SpecError, match=r"takes x tensor\(float\).*CartPole-v1 has observations Box\(4,\)"):
         OnnxPolicy(path, spec_of("CartPole-v1"))
@@ -70,7 +70,7 @@ def test_what_does_not_fit_names_both_sides(tmp_path):
 
 
 @pytest.mark.peers
-def test_files_that_are_no_models_and_sampling_are_refused(tmp_path):
+def test_bad_files_and_sampling_are_refused(tmp_path):
     path = export(tmp_path / "policy.onnx", WEIGHTS)
     with pytest.raises(UsageError, match="not a distribution"):
         load_policy(str(path), spec_of("Pendulum-v1"), stochastic=True)
@@ -79,7 +79,7 @@ def test_files_that_are_no_models_and_sampling_are_refused(tmp_path):
         load_policy(str(tmp_path / "bad.onnx"), spec_of("Pendulum-v1"))
 
 
-def test_a_missing_runtime_is_named(tmp_path, monkeypatch):
+def test_missing_onnxruntime_is_named(tmp_path, monkeypatch):
     (tmp_path / "policy.onnx").write_bytes(b"")
     monkeypatch.setattr("vinci_offline.policies.onnx_policy.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'vinci-offline\[onnx\]'"):

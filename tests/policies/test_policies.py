@@ -29,7 +29,7 @@ def pendulum():
     return environment_spec(make_env("Pendulum-v1"))
 
 
-def test_random_actions_fill_asymmetric_bounds_and_know_their_density():
+def test_random_actions_fill_bounds_with_density():
     actions, log_probs = RandomPolicy(box([-1, 0], [3, 0.5])).block(np.random.default_rng(0), 4000)
     assert actions.dtype == np.float32
     assert actions.min(axis=0) == pytest.approx([-1, 0], abs=0.01)
@@ -54,14 +54,14 @@ def test_random_integers_reach_both_bounds():
     assert log_probs == pytest.approx(-math.log(6))
 
 
-def test_random_choices_start_where_the_space_does(toys):
+def test_random_choices_respect_start(toys):
     spec = environment_spec(toys.Chooser())
     actions, log_probs = RandomPolicy(spec).act(None, generators(50))
     assert set(actions.tolist()) == {2, 3, 4}
     assert log_probs == pytest.approx(-math.log(3))
 
 
-def test_a_keras_policy_acts_as_the_model_and_stays_in_bounds(pendulum, pendulum_actor):
+def test_keras_policy_clips_to_bounds(pendulum, pendulum_actor):
     actor, _ = pendulum_actor
     decision = KerasPolicy(actor, pendulum).act(OBSERVATIONS * 10, generators())
     expected = np.clip(actor.predict_on_batch(OBSERVATIONS * 10), -2, 2)
@@ -69,7 +69,7 @@ def test_a_keras_policy_acts_as_the_model_and_stays_in_bounds(pendulum, pendulum
     assert decision.log_probs is None
 
 
-def test_a_distribution_is_sampled_from_each_lane_s_own_generator(pendulum, pendulum_actor):
+def test_gaussian_samples_use_lane_generators(pendulum, pendulum_actor):
     _, model = pendulum_actor
     policy = KerasPolicy(model, pendulum, stochastic=True)
     actions, log_probs = policy.act(OBSERVATIONS, generators())
@@ -85,7 +85,7 @@ def test_a_distribution_is_sampled_from_each_lane_s_own_generator(pendulum, pend
     assert deterministic.actions == pytest.approx(np.clip(output["mean"], -2, 2))
 
 
-def test_logits_are_sampled_with_their_probabilities():
+def test_categorical_samples_match_probabilities():
     import keras
 
     spec = EnvironmentSpec(
@@ -103,7 +103,7 @@ def test_logits_are_sampled_with_their_probabilities():
     assert greedy.log_probs.tolist() == [0, 0, 0]
 
 
-def test_a_model_that_does_not_fit_names_both_sides(pendulum):
+def test_misfit_names_model_and_environment(pendulum):
     import keras
 
     wide = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -119,7 +119,7 @@ def test_sampling_needs_a_distribution(pendulum, pendulum_actor):
         KerasPolicy(pendulum_actor[0], pendulum, stochastic=True)
 
 
-def test_callables_of_either_form_and_batched_ones(pendulum):
+def test_functions_and_objects_act(pendulum):
     def batched(observations, rngs):
         return observations[:, :1], np.arange(len(rngs))
 
@@ -147,7 +147,7 @@ def test_callables_of_either_form_and_batched_ones(pendulum):
     ("action", "says"),
     [([1.0, 2.0], r"shape \(2,\)"), ([np.nan], "NaN"), ("left", "type <U4"), (None, "type object")],
 )
-def test_actions_that_do_not_fit_are_refused(pendulum, action, says):
+def test_bad_actions_are_refused(pendulum, action, says):
     with pytest.raises(SpecError, match=says):
         own_policy(lambda observation: action, pendulum).act(OBSERVATIONS, generators())
 
@@ -173,12 +173,12 @@ def test_choices_outside_the_space_are_refused(toys, action):
         (3, UsageError, "3 is not a policy"),
     ],
 )
-def test_unknown_policies_say_what_there_is(pendulum, reference, error, says):
+def test_unknown_policies_are_refused(pendulum, reference, error, says):
     with pytest.raises(error, match=says):
         load_policy(reference, pendulum)
 
 
-def test_a_broken_or_unsafe_file_is_refused(pendulum, tmp_path, pendulum_actor):
+def test_damaged_or_unsafe_file_is_refused(pendulum, tmp_path, pendulum_actor):
     import keras
 
     path = tmp_path / "policy.keras"
@@ -193,7 +193,7 @@ def test_a_broken_or_unsafe_file_is_refused(pendulum, tmp_path, pendulum_actor):
         load_policy(tmp_path / "unsafe.keras", pendulum)
 
 
-def test_a_run_directory_has_a_policy_and_perhaps_a_stochastic_one(pendulum, tmp_path, pendulum_actor):
+def test_run_directory_gives_policy_and_distribution(pendulum, tmp_path, pendulum_actor):
     actor, model = pendulum_actor
     with pytest.raises(VinciError, match=r"has no policy\.keras"):
         load_policy(tmp_path, pendulum)

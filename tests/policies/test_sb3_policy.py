@@ -13,7 +13,7 @@ from vinci_offline.spec import environment_spec
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
-# What Stable-Baselines3 and PyTorch say of themselves is not ours to mend.
+# Warnings of Stable-Baselines3 and PyTorch about themselves do not count.
 pytestmark = [
     pytest.mark.peers,
     pytest.mark.filterwarnings("default", "error::vinci_offline.VinciWarning"),
@@ -55,7 +55,7 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
-def test_it_acts_as_stable_baselines_does(saved, algorithm):
+def test_actions_match_stable_baselines(saved, algorithm):
     folder, models = saved
     policy = load(f"sb3:{algorithm}:{folder / algorithm}.zip")
     decision = policy.act(OBSERVATIONS, generators())
@@ -66,7 +66,7 @@ def test_it_acts_as_stable_baselines_does(saved, algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
-def test_sampled_actions_have_the_density_that_stable_baselines_says(saved, algorithm):
+def test_sample_densities_match_stable_baselines(saved, algorithm):
     folder, models = saved
     policy = load(f"sb3:{algorithm}:{folder / algorithm}.zip", stochastic=True)
     actions, log_probs = policy.act(OBSERVATIONS, generators())
@@ -85,7 +85,7 @@ def test_sampled_actions_have_the_density_that_stable_baselines_says(saved, algo
     assert not policy.deterministic
 
 
-def test_choices_are_drawn_from_each_lane_s_own_generator(saved):
+def test_categorical_samples_use_lane_generators(saved):
     folder, models = saved
     policy = load(f"sb3:a2c:{folder}/a2c.zip", "CartPole-v1", stochastic=True)
     observations = np.zeros((2000, 4), np.float32)
@@ -99,13 +99,13 @@ def test_choices_are_drawn_from_each_lane_s_own_generator(saved):
     assert (again == actions).all()
 
 
-def test_a_policy_without_a_distribution_is_not_sampled(saved):
+def test_sampling_needs_a_distribution(saved):
     folder, _ = saved
     with pytest.raises(UsageError, match=r"dqn learns no distribution.*epsilon"):
         load(f"sb3:dqn:{folder}/dqn.zip", "CartPole-v1", stochastic=True)
 
 
-def test_observations_are_normalised_as_vecnormalize_does(saved, tmp_path):
+def test_normalization_matches_vecnormalize(saved, tmp_path):
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
 
@@ -119,7 +119,7 @@ def test_observations_are_normalised_as_vecnormalize_does(saved, tmp_path):
     assert policy.act(OBSERVATIONS, generators()).actions == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_does_not_fit_or_is_damaged_says_so(saved, tmp_path):
+def test_misfit_and_damaged_files_are_refused(saved, tmp_path):
     folder, _ = saved
     with pytest.raises(SpecError, match=r"CartPole-v1 does not fit .*ppo\.zip.*Box\(3,\) against Box\(4,\)"):
         load(f"sb3:ppo:{folder}/ppo.zip", "CartPole-v1")
@@ -132,18 +132,18 @@ def test_what_does_not_fit_or_is_damaged_says_so(saved, tmp_path):
         archive.writestr("readme.txt", "hello")
     with pytest.raises(VinciError, match=r"other\.zip cannot be loaded"):
         load(f"sb3:ppo:{tmp_path}/other.zip")
-    with pytest.raises(VinciError, match=r"give what VecNormalize\.save wrote"):
+    with pytest.raises(VinciError, match=r"give the file that VecNormalize\.save wrote"):
         load(f"sb3:ppo:{folder}/ppo.zip:{tmp_path}/cut.zip")
 
 
-def test_a_missing_package_is_named_before_any_work(saved, monkeypatch):
+def test_missing_package_is_named(saved, monkeypatch):
     folder, _ = saved
     monkeypatch.setattr("vinci_offline.policies.sb3_files.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'vinci-offline\[sb3\]'"):
         check_policy_name(f"sb3:ppo:{folder}/ppo.zip")
 
 
-def test_an_unknown_algorithm_lists_those_that_there_are(saved):
+def test_unknown_algorithm_lists_known_ones(saved):
     folder, _ = saved
     with pytest.raises(
         UsageError, match=r"one of a2c, .*td3, or with pip install sb3-contrib ars, .*, trpo$"
@@ -151,7 +151,7 @@ def test_an_unknown_algorithm_lists_those_that_there_are(saved):
         check_policy_name(f"sb3:reinforce:{folder}/ppo.zip")
 
 
-def test_a_missing_sb3_contrib_is_named(saved, monkeypatch):
+def test_missing_sb3_contrib_is_named(saved, monkeypatch):
     folder, _ = saved
     found = {"stable_baselines3": True, "sb3_contrib": None}
     monkeypatch.setattr("vinci_offline.policies.sb3_files.find_spec", found.get)
@@ -169,7 +169,7 @@ def test_a_missing_sb3_contrib_is_named(saved, monkeypatch):
         ("CrossQ", "Pendulum-v1", {"buffer_size": 100}),
     ],
 )
-def test_algorithms_of_sb3_contrib_act_as_they_do_there(tmp_path, name, env, options):
+def test_sb3_contrib_actions_match(tmp_path, name, env, options):
     contrib = pytest.importorskip("sb3_contrib")
     import gymnasium
 
@@ -185,7 +185,7 @@ def test_algorithms_of_sb3_contrib_act_as_they_do_there(tmp_path, name, env, opt
     assert actions == pytest.approx(expected.reshape(actions.shape), abs=1e-6)
 
 
-def test_lanes_and_mixtures_record_the_same_sampled_data(saved, tmp_path):
+def test_lanes_and_mixtures_keep_sampled_data(saved, tmp_path):
     folder, _ = saved
     name = f"sb3:ppo:{folder}/ppo.zip"
     options = {
@@ -204,7 +204,7 @@ def test_lanes_and_mixtures_record_the_same_sampled_data(saved, tmp_path):
     assert four.columns["actions"] == pytest.approx(one.columns["actions"], abs=1e-5)
 
 
-def test_a_recurrent_policy_forgets_when_an_episode_starts(tmp_path):
+def test_recurrent_state_resets_with_each_episode(tmp_path):
     contrib = pytest.importorskip("sb3_contrib")
     import gymnasium
 
@@ -233,7 +233,7 @@ def test_a_recurrent_policy_forgets_when_an_episode_starts(tmp_path):
         ("ppo", "ppo_MountainCarContinuous-v0", "MountainCarContinuous-v0", 87.2),
     ],
 )
-def test_policies_by_others_earn_what_their_page_says(algorithm, stem, env, mean):
+def test_published_policies_reach_published_returns(algorithm, stem, env, mean):
     name = f"sb3:{algorithm}:{REAL / stem}.zip"
     if (REAL / f"{stem}.vecnormalize.pkl").exists():
         name += f":{REAL / stem}.vecnormalize.pkl"

@@ -1,4 +1,4 @@
-"""Checkpoints survive what kills their writer."""
+"""Checkpoints survive a killed writer, damage and a full disk."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_round_trip_keeps_the_newest_two(tmp_path):
     np.testing.assert_array_equal(latest.state["networks/critic/0"], np.full(3, 3000, np.float32))
 
 
-def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path):
+def test_damaged_checkpoint_falls_back_to_the_previous(tmp_path):
     save_checkpoint(tmp_path, checkpoint(1))
     path = save_checkpoint(tmp_path, checkpoint(2))
     path.write_bytes(path.read_bytes()[:100])
@@ -33,7 +33,7 @@ def test_a_damaged_last_checkpoint_leaves_the_one_before(tmp_path):
         latest_checkpoint(tmp_path)
 
 
-def test_a_failed_save_leaves_the_last_one_and_no_litter(tmp_path, monkeypatch):
+def test_failed_save_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, checkpoint(1))
 
     def full_disk(path, **_):
@@ -47,11 +47,11 @@ def test_a_failed_save_leaves_the_last_one_and_no_litter(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_none_where_there_is_none(tmp_path):
+def test_no_checkpoint_is_none(tmp_path):
     assert latest_checkpoint(tmp_path / "nowhere") is None
 
 
-def test_what_a_killed_save_left_is_dropped_when_the_run_goes_on_and_nothing_else(tmp_path):
+def test_drop_unfinished_removes_only_unfinished_files(tmp_path):
     save_checkpoint(tmp_path, checkpoint(1))
     left = (tmp_path / ".step-2.npz.0a1b2c3d.tmp.npz", tmp_path / ".policy.keras.4d5e6f70.tmp.keras")
     kept = (

@@ -59,7 +59,7 @@ def test_json_round_trip(observations, actions, name, kwargs, limit):
         (np.float32([-0.1, -2]), np.float32([0.3, 5])),
     ],
 )
-def test_bounds_of_each_dimension_survive(bounds):
+def test_bounds_survive_json(bounds):
     box = BoxSpace((2,), "float32", *bounds)
     again = EnvironmentSpec.from_json(EnvironmentSpec(box, box).to_json()).action_space
     np.testing.assert_array_equal(again.low, bounds[0])
@@ -68,7 +68,7 @@ def test_bounds_of_each_dimension_survive(bounds):
     assert again.bounded.tolist() == (np.isfinite(bounds[0]) & np.isfinite(bounds[1])).tolist()
 
 
-def test_boxes_differ_in_shape_dtype_and_bounds():
+def test_box_equality():
     def box(size=2, dtype="float32", low=-1):
         return BoxSpace((size,), dtype, np.full(size, low, dtype), np.ones(size, dtype))
 
@@ -77,7 +77,7 @@ def test_boxes_differ_in_shape_dtype_and_bounds():
     assert box() not in (box(3), box(dtype="float64"), box(low=-2), "box")
 
 
-def test_gymnasium_spaces_are_described_and_not_touched():
+def test_gymnasium_spaces_stay_unchanged():
     space = gym.spaces.Dict(
         {"x": gym.spaces.Box(-2, np.inf, (3,), np.float64), "n": gym.spaces.Discrete(4, start=2)}
     )
@@ -89,7 +89,7 @@ def test_gymnasium_spaces_are_described_and_not_touched():
         space_from_gymnasium(gym.spaces.Text(3))
 
 
-def test_a_tuple_is_a_dict_of_places_and_yet_another_space():
+def test_tuple_space_differs_from_dict_space():
     space = space_from_gymnasium(gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(3)]))
     alike = DictSpace({"0": DiscreteSpace(2), "1": DiscreteSpace(3)})
     assert space.spaces == alike.spaces
@@ -107,7 +107,7 @@ def test_a_tuple_is_a_dict_of_places_and_yet_another_space():
         gym.spaces.MultiDiscrete([[2, 5], [3, 4]], start=[[1, -2], [0, 7]]),
     ],
 )
-def test_multi_spaces_are_boxes_of_the_same_elements(space):
+def test_multi_spaces_become_integer_boxes(space):
     described = space_from_gymnasium(space)
     box = gym.spaces.Box(described.low, described.high, described.shape, np.dtype(described.dtype).type)
     drawn = [space.sample() for _ in range(200)]
@@ -150,19 +150,19 @@ def described(**changes):
         json.dumps(described(action_space={**described()["action_space"], "shape": [2**40, 2**40]})),
     ],
 )
-def test_descriptions_that_are_none(text):
+def test_bad_descriptions_are_refused(text):
     with pytest.raises(SpecError, match="not valid JSON of this format"):
         EnvironmentSpec.from_json(text)
 
 
-def test_a_shape_from_a_stranger_allocates_nothing():
+def test_declared_shape_allocates_nothing():
     text = json.dumps(described(action_space={**described()["action_space"], "shape": [10**6, 10**6]}))
     assert (
         EnvironmentSpec.from_json(text).action_space.low.nbytes == 4 * 10**12
     )  # broadcast: four bytes in memory
 
 
-def test_what_tells_spaces_apart():
+def test_difference_of_spaces():
     small = BoxSpace((2,), "float32", np.zeros(2, np.float32), np.ones(2, np.float32))
     large = BoxSpace((3,), "float32", np.zeros(3, np.float32), np.ones(3, np.float32))
     assert difference(small, large) == "Box float32 (2,) against float32 (3,)"

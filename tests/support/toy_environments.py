@@ -1,4 +1,4 @@
-"""Environments small enough to count on fingers, and a module that worker processes can import."""
+"""Small environments and policies in a module that worker processes can import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODULE = textwrap.dedent(
 
 
     class Counter(gymnasium.Env):
-        """Counts steps; ends after `length` steps by terminating, or by truncating where `truncates`."""
+        """Environment that counts steps. It terminates after `length` steps, or truncates with `truncates`."""
 
         def __init__(self, length=5, truncates=False, dtype="float32", varied=False):
             self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.dtype(dtype).type)
@@ -112,7 +112,7 @@ MODULE = textwrap.dedent(
 
 
     class Fatal(Counter):
-        """Kills its process in the tenth episode, as running out of memory does."""
+        """Environment that kills its process in the tenth episode, like a lack of memory."""
 
         def reset(self, *, seed=None, options=None):
             self.resets = getattr(self, "resets", 0) + 1
@@ -152,7 +152,7 @@ MODULE = textwrap.dedent(
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory):
-    """The module of toy environments and policies, importable here and in spawned workers."""
+    """Give the module of toy environments and policies, importable here and in spawned workers."""
     folder = tmp_path_factory.mktemp("toys")
     (folder / "vinci_toys.py").write_text(MODULE)
     patch = pytest.MonkeyPatch()
@@ -167,7 +167,7 @@ def toys(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pendulum_actor():
-    """A small Keras policy for Pendulum-v1, and one with a distribution."""
+    """Give a small Keras policy for Pendulum-v1, and one with a distribution."""
     import keras
 
     keras.utils.set_random_seed(0)

@@ -1,5 +1,0 @@
-"""A small agent on made-up transitions."""
-
-from training_fixtures import make_engine, make_learner, toy_agent, transitions
-
-__all__ = ["make_engine", "make_learner", "toy_agent", "transitions"]
