@@ -24,9 +24,9 @@ from contenders.task import ACTIONS, OBSERVATIONS, Task
 from tables import keep, made_by, table
 
 from vinci_offline import Dataset, EnvironmentSpec
-from vinci_offline.batches.stream import Stream, open_source
+from vinci_offline.batches.opening import open_source
+from vinci_offline.batches.stream import Stream
 from vinci_offline.data.hdf5.writer import DatasetWriter
-from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import make_engine
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import Learner
@@ -41,10 +41,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path, task = Path(folder) / "rows.h5", Task(rows=options.rows)
         write(path, task)
-        learners, engines, config = {}, {}, TrainingConfig(memory_budget=budget)
+        learners, engines = {}, {}
         for memory in ("device", "stream"):
-            source = open_source(Dataset.open(path), replace(config, memory=memory))
-            learners[memory] = make_learner(task, source.example(10_000).observation)
+            source = open_source(
+                Dataset.open(path), gamma=0.99, memory=memory, budget=budget, batch_size=task.batch_size
+            )
+            learners[memory] = make_learner(task, source.example(10_000)["observation"])
             engines[memory] = make_engine(
                 learners[memory], source, batch_size=task.batch_size, seed=0, jit="on"
             )

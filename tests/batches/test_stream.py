@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError, VinciError, train
+from vinci_offline.batches.opening import choose_memory
+from vinci_offline.batches.reader import ColumnReader, load_columns
 from vinci_offline.batches.shuffle import Shuffle
-from vinci_offline.batches.stream import Stream, choose_memory
-from vinci_offline.batches.transitions import TransitionReader, load_transitions
+from vinci_offline.batches.source import Resident
+from vinci_offline.batches.stream import Stream
+from vinci_offline.batches.transitions import as_transitions
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.spec import BoxSpace
@@ -63,7 +66,7 @@ def opened(files):
 
 
 def made_stream(dataset, budget=200 * ROW_BYTES, batch_size=20, **options):
-    return Stream(TransitionReader(dataset, **options), budget=budget, batch_size=batch_size)
+    return Stream(ColumnReader(dataset, **options), budget=budget, batch_size=batch_size)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def test_what_is_no_size_is_refused(size):
 )
 def test_auto_streams_only_over_the_budget(files, memory, budget, chosen):
     datasets = [Dataset.open(path) for path in files]
-    assert choose_memory(datasets, TrainingConfig(memory=memory, memory_budget=budget)) == chosen
+    assert choose_memory(datasets, memory=memory, budget=budget) == chosen
 
 
 @pytest.mark.parametrize("n_step", [1, 5])
@@ -105,14 +108,19 @@ def test_rows_read_in_parts_are_those_read_at_once(files, view, n_step):
             return dataset.rows(slice(11, 930))
         return dataset.rows(np.random.default_rng(0).permutation(700)) if view == "shuffled" else dataset
 
-    whole = load_transitions(select(), 0.9, n_step)
-    reader = TransitionReader(select(), 0.9, n_step)
+    whole = load_columns(select(), gamma=0.9, n_step=n_step)
+    reader = ColumnReader(select(), gamma=0.9, n_step=n_step)
     cuts = [0, 1, 2, 150, 151, *range(160, len(reader) - 1, 97), len(reader) - 1, len(reader)]
     parts = [reader.read(start, stop) for start, stop in pairwise(cuts)]
-    for name, column in whole._asdict().items():
-        joined = np.concatenate([getattr(part, name) for part in parts])
+    for name, column in whole.items():
+        joined = np.concatenate([part[name] for part in parts])
         assert joined.dtype == column.dtype
         np.testing.assert_array_equal(joined, column, err_msg=name)
+
+
+def pool_of(shuffle, generation):
+    """The rows of a pool in order."""
+    return np.concatenate([np.arange(*piece) for piece in shuffle.pieces(generation)])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ def test_rows_read_in_parts_are_those_read_at_once(files, view, n_step):
 )
 def test_every_row_is_in_the_pools_once_an_epoch(rows, pool_rows):
     shuffle = Shuffle(rows, pool_rows)
-    pools = [shuffle.pool(generation) for generation in range(3 * -(-rows // pool_rows))]
+    pools = [pool_of(shuffle, generation) for generation in range(3 * -(-rows // pool_rows))]
     assert {len(pool) for pool in pools} == {pool_rows}
     if rows % pool_rows == 0:
         sequence = np.concatenate(pools)
@@ -128,12 +136,12 @@ def test_every_row_is_in_the_pools_once_an_epoch(rows, pool_rows):
             assert np.array_equal(np.sort(sequence[epoch * rows : (epoch + 1) * rows]), np.arange(rows))
     counts = np.bincount(np.concatenate(pools), minlength=rows)
     assert counts.max() - counts.min() <= 1  # the last epoch may be a part of one
-    assert np.array_equal(pools[1], Shuffle(rows, pool_rows).pool(1))
+    assert np.array_equal(pools[1], pool_of(Shuffle(rows, pool_rows), 1))
 
 
 def test_pools_are_of_many_places_and_epochs_differ():
     shuffle = Shuffle(1_000_000, 100_000)
-    first, later = shuffle.pool(0), shuffle.pool(10)
+    first, later = pool_of(shuffle, 0), pool_of(shuffle, 10)
     assert len(shuffle.pieces(0)) > 50
     assert np.histogram(first, 10, (0, 1_000_000))[0].min() > 1_000
     overlap = len(np.intersect1d(first, later)) / 100_000
@@ -142,13 +150,13 @@ def test_pools_are_of_many_places_and_epochs_differ():
 
 def test_a_pool_is_the_dataset_rows_that_it_says(files):
     dataset = opened(files)
-    whole = load_transitions(opened(files), 0.9, 3)
+    whole = load_columns(opened(files), gamma=0.9, n_step=3)
     stream = made_stream(dataset, gamma=0.9, n_step=3)
     assert stream.span == stream.pool_rows // 20
     for generation in (0, 1, 13, 2):  # 13 straddles an epoch's end; 2 was not prepared
         rows = stream.dataset_rows(generation)
-        for column, expected in zip(stream.pool(generation), whole, strict=True):
-            np.testing.assert_array_equal(column, expected[rows])
+        for name, column in stream.pool(generation).items():
+            np.testing.assert_array_equal(column, whole[name][rows])
         stream.prepare(generation + 1)
     stream.close()
 
@@ -224,7 +232,7 @@ def test_a_batch_is_of_the_rows_that_the_stream_says(files, make_learner):
 
     learner = make_learner()
     engine = streamed_engine(files, learner)
-    whole = load_transitions(opened(files))
+    whole = as_transitions(load_columns(opened(files)))
     for start in (0, 4, 5, 61):
         engine.run(learner.select(None), start, 1)
         rows = engine._source.dataset_rows(start // 5)
@@ -237,7 +245,7 @@ def test_a_budget_that_holds_everything_gives_what_memory_gives(files, make_lear
 
     streamed, resident = make_learner(), make_learner()
     left, _ = trained(streamed, streamed_engine(files, streamed, 2**20), (12,))
-    engine = make_engine(resident, load_transitions(opened(files)), batch_size=20, seed=0, jit="off")
+    engine = make_engine(resident, Resident(load_columns(opened(files))), batch_size=20, seed=0, jit="off")
     assert_equal(left, trained(resident, engine, (12,))[0])
 
 
@@ -274,7 +282,7 @@ def test_a_budget_too_small_for_batches_is_refused(files, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-class Broken(TransitionReader):
+class Broken(ColumnReader):
     """Reads until it is broken."""
 
     error = None
@@ -322,7 +330,7 @@ def test_a_file_that_changes_under_a_run_is_told(files, tmp_path, make_learner):
 def test_closing_stops_a_read_that_is_under_way(files):
     begun, go_on = threading.Event(), threading.Event()
 
-    class Slow(TransitionReader):
+    class Slow(ColumnReader):
         reads = 0
 
         def read(self, start, stop):

@@ -1,5 +1,4 @@
-"""From a dataset to the batches that losses see: rows in memory, or streamed."""
+"""From a dataset to the batches that losses see: columns on the device, rows, windows, goals.
 
-from vinci_offline.keras_setup import import_keras
-
-import_keras()
+Importing this package does not import Keras, so agents can read the names of columns cheaply.
+"""

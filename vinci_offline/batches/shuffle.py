@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -13,28 +13,33 @@ _BLOCKS_A_POOL = 128
 _LARGEST_BLOCK = 8192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shuffle:
-    """Epoch after epoch the blocks of a dataset in a new order, as one endless sequence of rows.
+    """The blocks of a dataset in a new order every epoch, as one endless sequence of rows.
 
-    Pool ``g`` is rows ``g * pool_rows … (g + 1) * pool_rows - 1`` of the sequence, so that all pools have one size
-    and each row of the dataset is in the sequence once an epoch, exactly. A pool depends on ``g`` alone.
+    Pool ``g`` is the rows ``g * pool_rows … (g + 1) * pool_rows - 1`` of the sequence. So all pools have one size, each
+    row of the dataset comes exactly once an epoch, and a pool depends on ``g`` alone.
 
     Attributes:
-        rows: of the dataset.
-        pool_rows: of a pool; from 1 to ``rows``.
+        rows: the rows of the dataset.
+        pool_rows: the rows of a pool, from 1 to ``rows``.
+        borders: ascending rows at which a block may begin, from 0 on; None where any row may begin one.
     """
 
     rows: int
     pool_rows: int
+    borders: Array | None = None
 
     @property
     def block_rows(self) -> int:
-        """Rows that stay together: few enough that a pool is of many places, enough that reading them is fast."""
+        """Rows of a block: few, so that a pool is made of many places, and enough to read them fast.
+
+        With ``borders`` a block reaches to the next border.
+        """
         return min(_LARGEST_BLOCK, max(1, self.pool_rows // _BLOCKS_A_POOL))
 
     def pieces(self, generation: int) -> Array:
-        """``[K, 2]`` int64: the start and the stop of each contiguous run of rows in a pool, ascending."""
+        """Return ``[K, 2]`` int64: the start and the stop of each contiguous piece of a pool, ascending."""
         first = generation * self.pool_rows
         last = first + self.pool_rows
         found = [
@@ -47,24 +52,31 @@ class Shuffle:
         ends = np.append(np.flatnonzero(~joined)[1:], len(pieces)) - 1
         return np.stack([pieces[~joined, 0], pieces[ends, 1]], axis=1)
 
-    def pool(self, generation: int) -> Array:
-        """``[pool_rows]`` int64: the dataset's row behind each row of a pool."""
-        return np.concatenate([np.arange(start, stop) for start, stop in self.pieces(generation)])
+    @cached_property
+    def _starts(self) -> Array:
+        """``[M + 1]``: the first row of each block, and the number of rows."""
+        nominal = np.arange(0, self.rows, self.block_rows)
+        if self.borders is None:
+            return np.append(nominal, self.rows)
+        places = np.searchsorted(self.borders, nominal)
+        return np.append(np.unique(self.borders[places[places < len(self.borders)]]), self.rows)
 
     def _part(self, epoch: int, first: int, last: int) -> Array:
-        """The pieces of places ``first … last - 1`` of an epoch."""
-        size = self.block_rows
-        order = _order(epoch, -(-self.rows // size))
-        lengths = np.minimum(size, self.rows - order * size)
+        """Return the pieces of places ``first … last - 1`` of an epoch."""
+        order = _order(epoch, len(self._starts) - 1)
+        starts, lengths = self._starts[order], np.diff(self._starts)[order]
         ends = np.cumsum(lengths)
         chosen = slice(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(ends, last)) + 1)
-        begins, offsets = order[chosen] * size, ends[chosen] - lengths[chosen]
-        start = begins + np.maximum(first - offsets, 0)
-        stop = begins + np.minimum(last - offsets, lengths[chosen])
+        offsets = ends[chosen] - lengths[chosen]
+        start = starts[chosen] + np.maximum(first - offsets, 0)
+        stop = starts[chosen] + np.minimum(last - offsets, lengths[chosen])
         return np.stack([start, stop], axis=1)
 
 
 @lru_cache(maxsize=4)
 def _order(epoch: int, count: int) -> Array:
-    """A permutation of ``count`` blocks, by raw Philox words (Salmon et al., 2011), which no NumPy version changes."""
+    """Return a permutation of ``count`` blocks.
+
+    It is made of raw Philox words (Salmon et al., 2011), which no version of NumPy changes.
+    """
     return np.argsort(np.random.Philox(key=epoch).random_raw(count), kind="stable")

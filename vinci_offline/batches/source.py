@@ -1,79 +1,93 @@
-"""Where an engine draws its batches from: pools of rows, of which there may be only one."""
+"""Where an engine draws its batches from: pools of rows. A source in memory has one pool."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from keras import ops
 
-from vinci_offline.types import Array, Transitions
+from vinci_offline.batches.batch import transition_columns
+from vinci_offline.batches.names import LAST_ROW, REWARD
+from vinci_offline.types import Array, Tensor, Transitions
+
+Pool: TypeAlias = dict[str, Tensor]
+"""The columns of a pool by name, all of one length: see `batches.names`."""
 
 
 class Source(Protocol):
-    """Pools of equal size, each for as many steps as any other."""
+    """Pools of equal size, each drawn from for equally many steps."""
 
     @property
     def pool_rows(self) -> int:
-        """Rows of a pool."""
+        """Rows that are drawn from a pool. Its columns may be longer: they also hold the rest of cut runs."""
 
     @property
     def span(self) -> int | None:
-        """Steps a pool is for: global step ``t`` draws from pool ``(t - 1) // span``; None where there is one pool."""
+        """Steps a pool: global step ``t`` draws from pool ``(t - 1) // span``. None where there is one pool."""
 
     @property
     def waited(self) -> float:
         """Seconds spent waiting for pools so far."""
 
-    def pool(self, generation: int) -> Transitions:
-        """The rows of a pool.
+    def pool(self, generation: int) -> Pool:
+        """Return the columns of a pool. All pools have the same names, shapes and dtypes.
 
         Raises:
             VinciError: they cannot be read.
         """
 
     def prepare(self, generation: int) -> None:
-        """Begin to read a pool that will be asked for next."""
+        """Begin to read the pool that is asked for next."""
 
     def dataset_rows(self, generation: int) -> Array:
-        """``[P]`` int64: the dataset's row behind each row of a pool."""
+        """Return the dataset's row behind each row of a pool's columns, int64; -1 where there is none."""
 
-    def example(self, count: int) -> Transitions:
-        """At most ``count`` rows, to look at their shapes."""
+    def example(self, count: int) -> Pool:
+        """Return a pool of at most ``count`` rows, to look at shapes."""
 
     def close(self) -> None:
         """Stop reading."""
 
 
 class Resident:
-    """One pool of all rows; engines that share it share what is on the device.
+    """One pool of all rows. Engines that share it share the columns on the device.
 
     Args:
-        transitions: leading axis N.
+        columns: arrays by name, with leading axis N; or transitions.
     """
 
     span = None
     waited = 0.0
 
-    def __init__(self, transitions: Transitions) -> None:
-        self._transitions = transitions
-        self.pool_rows = len(transitions.reward)
+    def __init__(self, columns: Mapping[str, Tensor] | Transitions) -> None:
+        self._columns = transition_columns(columns) if isinstance(columns, Transitions) else dict(columns)
+        self.pool_rows = len(self._columns[REWARD])
 
-    def pool(self, generation: int) -> Transitions:
-        """All rows, as tensors."""
-        self._transitions = Transitions(*(ops.convert_to_tensor(column) for column in self._transitions))
-        return self._transitions
+    def pool(self, generation: int) -> Pool:
+        """Return all rows, as tensors."""
+        self._columns = {name: ops.convert_to_tensor(column) for name, column in self._columns.items()}
+        return self._columns
 
     def prepare(self, generation: int) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def dataset_rows(self, generation: int) -> Array:
-        """``[N]`` int64: 0 … N - 1."""
+        """Return ``[N]`` int64: 0 … N - 1."""
         return np.arange(self.pool_rows)
 
-    def example(self, count: int) -> Transitions:
-        """The first rows."""
-        return Transitions(*(column[:count] for column in self._transitions))
+    def example(self, count: int) -> Pool:
+        """Return the first rows."""
+        return first_rows(self._columns, count)
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
+
+
+def first_rows(columns: Mapping[str, Tensor], count: int) -> Pool:
+    """Return the first rows of columns. A run that goes beyond them ends with them."""
+    cut = {name: column[:count] for name, column in columns.items()}
+    if LAST_ROW in cut:
+        cut[LAST_ROW] = np.minimum(ops.convert_to_numpy(cut[LAST_ROW]), len(cut[LAST_ROW]) - 1)
+    return cut

@@ -7,13 +7,13 @@ import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 
 from vinci_offline.agents.agent import Agent
+from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
-from vinci_offline.batches.stream import open_source
 from vinci_offline.batches.transitions import sample_observations
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.envs.making import make_env
@@ -94,7 +94,14 @@ class Task:
         split = split_episodes(dataset, config.validation)
         normalization = _normalization(agent, split.training, origin)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
-        source = open_source(split.training, config)
+        source = open_source(
+            split.training,
+            gamma=config.gamma,
+            n_step=config.n_step,
+            memory=config.memory,
+            budget=config.budget(),
+            batch_size=config.batch_size,
+        )
         summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
         sample = sample_observations(split.training)
         return cls(
@@ -102,7 +109,7 @@ class Task:
             dataset.spec,
             summary,
             source,
-            sample,
+            cast("Array", sample),
             normalization,
             networks,
             origin,

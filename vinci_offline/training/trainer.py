@@ -10,7 +10,7 @@ from typing import Any
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.registry import agent_class
-from vinci_offline.batches.stream import choose_memory
+from vinci_offline.batches.opening import choose_memory
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
@@ -71,7 +71,7 @@ def train(
         check_count(seeds)
         if not callable(hooks) and hooks:
             raise UsageError("with seeds=, hooks must be a function: each seed needs listeners of its own")
-    config = replace(config, memory=choose_memory(datasets, config))
+    config = replace(config, memory=choose_memory(datasets, memory=config.memory, budget=config.budget()))
     task = Task.of(datasets, learned, config, networks=networks, init=init, env=env)
     path = (
         Path(output)

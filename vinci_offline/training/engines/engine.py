@@ -15,6 +15,7 @@ from keras import ops
 
 from vinci_offline.agents.agent import Networks, Update
 from vinci_offline.batches.source import Resident, Source
+from vinci_offline.batches.transitions import as_transitions
 from vinci_offline.errors import VinciError
 from vinci_offline.functional import random
 from vinci_offline.loading import describe
@@ -162,7 +163,7 @@ class Engine(ABC):
         generation = 0 if span is None else start // span
         if generation == self._generation:
             return
-        pool = self._source.pool(generation)
+        pool = as_transitions(self._source.pool(generation))
         self._columns = None  # the last pool goes before the copy comes: no more than two are in memory
         # Tensors, never NumPy: a constant closed over by the trace would be copied into the graph.
         self._columns = Transitions(*(ops.convert_to_tensor(column) for column in pool))
@@ -267,7 +268,7 @@ class Engine(ABC):
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
         # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
         # finds their metrics; it moves nothing, and a mistake in a user's loss shows here with its own line.
-        rows = self._source.example(self._batch_size)
+        rows = as_transitions(self._source.example(self._batch_size))
         batch = Transitions(*(ops.convert_to_tensor(column) for column in rows))
         names = []
         for bound in updates:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vinci_offline.batches.transitions import n_step_returns
+from vinci_offline.batches.returns import n_step_returns
 
 
 def summed(rewards, terminals, continues, gamma=0.5, n_step=3):
