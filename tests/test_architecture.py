@@ -117,7 +117,6 @@ def test_every_room_has_a_level():
     assert rooms - {"__init__"} == set(LEVEL)
 
 
-@pytest.mark.xfail(strict=True, reason="the move into rooms is under way")
 def test_imports_run_down():
     assert upward_imports(graph_of(PACKAGE)) == set()
 
