@@ -68,7 +68,7 @@ def n_step_joins(change, tmp_path):
 
 def validate_joins(change, tmp_path):
     path = dataset_with(change).save(tmp_path / "d.h5").path
-    found = [finding for finding in validate(path) if "not followed by" in finding.what]
+    found = [finding for finding in validate(path) if "not continued by" in finding.what]
     assert all(finding.where == f"next_observations/observation row {BREAK}" for finding in found)
     return np.setdiff1d(np.arange(ROWS - 1), BREAK if found else [])
 

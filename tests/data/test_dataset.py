@@ -285,7 +285,7 @@ def test_large_finite_values_are_finite():
         ({"rewards": np.zeros(3)}, r"unequal lengths \(.*rewards 3"),
         ({"observations": np.zeros((4, 2))}, r"observations: rows have shape \(2,\), the space \(3,\)"),
         ({"rewards": np.float32(3)}, "rewards is a single value"),
-        ({"reward": np.zeros(4)}, "unknown reward; .* goes under infos/"),
+        ({"reward": np.zeros(4)}, "unknown reward; put other columns under infos/"),
         ({"actions": np.array([["a", "b"]] * 4)}, "actions: <U1 values cannot be stored"),
     ],
 )

@@ -90,7 +90,9 @@ def test_gap_in_an_episode(tmp_path, monkeypatch):
     for block in (2**24, 40):
         monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", block)
         (text,) = told(path)
-        assert text.startswith("next_observations row 5: 1 row not followed by the observation they lead to")
+        assert text.startswith(
+            "next_observations row 5: 1 row not continued by the following row, though the episode goes on"
+        )
 
 
 def test_row_after_a_timeout_is_another_episode(tmp_path):
@@ -157,7 +159,7 @@ def test_episodes_that_go_on_past_an_end(tmp_path):
             file[f"metadata/episodes/{name}"] = kept
     texts = told(path)
     assert any(
-        text.startswith("metadata/episodes row 3: 1 row where an episode ends, yet the table goes on")
+        text.startswith("metadata/episodes row 3: 1 row where a flag ends an episode and the table does not")
         for text in texts
     )
 
@@ -177,7 +179,7 @@ def test_hash_mismatch(tmp_path):
     with h5py.File(path, "r+") as file:
         file["observations"][0, 0] += 1
     (text,) = told(path)
-    assert text.startswith("attribute 'content_hash': the columns are not those that were written; ")
+    assert text.startswith("attribute 'content_hash': the columns were changed after they were written; ")
 
 
 def test_damage_found_by_reading(tmp_path):

@@ -52,11 +52,11 @@ class KeptRows:
         return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
     def episodes_with_rows(self) -> Array:
-        """Return the episodes of which at least one row is kept."""
+        """Return the episodes with at least one kept row."""
         return self.episodes if self.rows is None else np.unique(self.episodes_of(self.rows))
 
     def view(self) -> Dataset:
-        """Return the rows as a view of the source; whole episodes keep what is known of them."""
+        """Return the rows as a view of the source; whole episodes keep their facts."""
         if self.rows is None:
             return self.source.select_episodes(self.episodes)
         return self.source.rows(self.rows)

@@ -87,7 +87,7 @@ def merged(kept: Sequence[KeptRows], attributes: Mapping[str, object]) -> tuple[
 
     Args:
         kept: the rows of each source.
-        attributes: what else to say of where the rows come from.
+        attributes: further attributes of the new dataset.
 
     Returns:
         The dataset, and the columns that not all sources have; these are left out.
@@ -95,7 +95,7 @@ def merged(kept: Sequence[KeptRows], attributes: Mapping[str, object]) -> tuple[
     Raises:
         SpecError: the sources' spaces differ.
     """
-    # Sources without a row left are compared too: sources of unlike spaces are a mistake whatever was kept.
+    # Sources without a row left are compared too: sources of unlike spaces are a mistake in any case.
     Dataset.concatenate([each.source for each in kept])
     views = [each.view() for each in kept if each.size]
     together = Dataset.concatenate(views)

@@ -24,7 +24,7 @@ class Column:
     Attributes:
         shape: its shape, rows first.
         dtype: its dtype.
-        load: reads rows ``start:stop``; what it reads beyond them may stay in memory.
+        load: reads rows ``start:stop``; it may cache other rows.
         part: reads rows ``start:stop`` and caches nothing; None where ``load`` caches nothing.
     """
 
@@ -145,7 +145,7 @@ class LazyColumns(Mapping[str, Array]):
 
         def column(path: str, whole: Column) -> Column:
             def load(wanted: slice) -> Array:
-                # The parent keeps what it reads, so that many views of it cost one read.
+                # The parent caches the column, so many views of it cost one read.
                 return self[path][rows][wanted] if isinstance(rows, slice) else self[path][rows[wanted]]
 
             def part(wanted: slice) -> Array:

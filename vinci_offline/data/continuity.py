@@ -60,8 +60,8 @@ def continues(next_observation: Array, observation: Array) -> Array:
 def continues_exactly(next_observation: Array, observation: Array) -> Array:
     """Return ``[B]``: whether next observations and observations are the same bytes.
 
-    This is the comparison for storing both once: what is read back must be what was written, so zeros of
-    unlike sign differ and rounding counts.
+    Frames that are stored once need this comparison, because reading must return the bytes that were written: zeros of
+    unlike sign differ, and rounding counts.
 
     Args:
         next_observation: ``[B, ...]`` of rows t.
@@ -161,7 +161,7 @@ def runs_of(going: Array) -> tuple[Array, Array]:
     """Return the first row and the length of each run.
 
     Args:
-        going: ``[N]`` whether the next row continues each row. The last row of all ends a run whatever is said of it.
+        going: ``[N]`` whether the next row continues each row. The last row of all always ends a run.
     """
     last = np.flatnonzero(~np.append(going[:-1], False))
     length = np.diff(last, prepend=-1)

@@ -115,7 +115,7 @@ class Dataset:
         Args:
             columns: the columns that `vinci_offline.data.layout.spec_slots` names for ``spec``, and any ``infos/…``.
             spec: the environment.
-            episodes: ``length`` of each episode, in row order, and what else is known of it (``seed`` …);
+            episodes: ``length`` of each episode, in row order, and other facts of it (``seed`` …);
                 None derives them from the flags.
             attributes: where the data comes from; text, numbers, lists, dicts.
             float64: keep floating-point columns as they are given; otherwise float64 becomes float32.
@@ -156,7 +156,7 @@ class Dataset:
             columns: the frame's own names by those of `to_pandas`, for a frame of any layout: ``{"reward":
                 "click", "observation": "age,user_*", "propensity": "pscore"}``. Rows are then sorted by ``episode``
                 and ``step``, missing columns are filled in as docs/converting.md says, and the attribute
-                ``conversion`` lists what was decided and dropped.
+                ``conversion`` lists decisions and dropped rows.
             ends: the meaning of an episode's end (``terminal`` or ``timeout``) if ``columns`` do not tell it.
             attributes: where the data comes from.
             float64: keep float64 columns; otherwise they become float32.
@@ -275,8 +275,8 @@ class Dataset:
     def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
         """Return a view of some rows, in the order given. A slice shares memory.
 
-        A piece of an episode becomes an episode of its own, with its own length, return and flags. It keeps what was
-        known of the whole one (``seed``, ``policy`` …).
+        A piece of an episode becomes an episode of its own, with its own length, return and flags. It keeps the
+        other facts of the whole one (``seed``, ``policy`` …).
 
         Args:
             indices: a slice, row numbers (negative ones count from the end), or a mask over the rows.

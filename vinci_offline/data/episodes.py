@@ -107,11 +107,11 @@ def known_facts(table: Mapping[str, Array]) -> list[str]:
 
 
 def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
-    """Return a table of consecutive episodes that covers ``rows``; what is missing is computed.
+    """Return a table of consecutive episodes that covers ``rows``; missing columns are computed.
 
     Args:
         rows: the columns of the rows.
-        entries: ``length``, and what else is given.
+        entries: ``length``, and any other columns.
 
     Raises:
         DatasetError: the lengths do not add up to the rows, or an entry is not one number an episode.
@@ -151,7 +151,7 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
 
     Args:
         rows: columns; rewards, terminals and timeouts are read.
-        breaks: rows that begin an episode whatever the flags of the row before say.
+        breaks: rows that begin an episode without a flag in the row before.
     """
     count = _count(rows)
     ends = [
@@ -166,7 +166,7 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
 
 
 def inherit(pieces: Columns, table: Mapping[str, Array], episodes: Array) -> Columns:
-    """Return the table of pieces of episodes, with what is known of the whole episodes.
+    """Return the table of pieces of episodes, with the facts of the whole episodes.
 
     Args:
         pieces: the pieces' own table.
@@ -234,7 +234,7 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
 
 
 def whole(values: Array) -> bool:
-    """Return whether all values are whole numbers, whatever their dtype."""
+    """Return whether all values are whole numbers, of any dtype."""
     return values.dtype.kind in "iu" or (
         values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.trunc(values))).all())
     )

@@ -142,7 +142,7 @@ def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:
         )
     unknown = [path for path in arrays if path.partition("/")[0] not in layout.COLUMN_ROOTS]
     if unknown:
-        raise DatasetError(f"columns: unknown {', '.join(unknown)}; what else is recorded goes under infos/")
+        raise DatasetError(f"columns: unknown {', '.join(unknown)}; put other columns under infos/")
     check_columns({path: StoredColumn(values.shape, values.dtype) for path, values in arrays.items()}, spec)
 
 

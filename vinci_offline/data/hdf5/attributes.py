@@ -20,7 +20,7 @@ _LARGEST_ARRAY = 4096
 
 
 def encode(value: Any) -> str | bool | int | float:
-    """Return what is stored for ``value``; `decode` gives the value back.
+    """Return ``value`` as it is stored; `decode` gives it back.
 
     Raises:
         TypeError: JSON cannot hold the value.

@@ -97,7 +97,7 @@ class FramesWriter:
     """Writer of observations and next observations that share their frames.
 
     A next observation that is the following row's observation, byte for byte, is stored once. So both columns read back
-    as they were, whatever the rows are.
+    as they were, for rows in any order.
     """
 
     def __init__(

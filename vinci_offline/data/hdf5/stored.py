@@ -72,7 +72,7 @@ def read_column(structure: Structure, path: str, rows: slice) -> Array:
 
 
 def stored_columns(structure: Structure) -> dict[str, Column]:
-    """Return the file's columns, none of which is read yet; without a ``timeouts`` column no row is a timeout."""
+    """Return the file's columns without reading them; without a ``timeouts`` column no row is a timeout."""
     columns = {
         path: Column(stored.shape, stored.dtype, partial(read_column, structure, path))
         for path, stored in structure.columns.items()

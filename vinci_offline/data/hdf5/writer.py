@@ -113,7 +113,7 @@ class DatasetWriter:
         Args:
             columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the same
                 ``infos/…`` at each call; all with the same number of rows. Values are copied.
-            episodes: one entry an episode, of whole episodes in row order: ``length``, and what else is known of each
+            episodes: one entry an episode, of whole episodes in row order: ``length``, and other facts of each
                 (``return``, ``seed`` …). Missing ``return``, ``terminated`` and ``truncated`` are computed. None for
                 rows that are not parts of episodes; then it is None at each call.
 
@@ -152,8 +152,8 @@ class DatasetWriter:
         """Give the episodes of all rows at once, if no `append` was given any.
 
         Args:
-            episodes: one entry an episode, in row order: ``length, return, terminated, truncated``, and what else is
-                known of each.
+            episodes: one entry an episode, in row order: ``length, return, terminated, truncated``, and other
+                facts of each.
 
         Raises:
             DatasetError: the entries do not describe the rows appended.
@@ -253,7 +253,7 @@ def _is_info(path: str) -> bool:
 def abandon(file: h5py.File) -> None:
     """Close a file that is not wanted any more; one that is closed already stays as it is.
 
-    HDF5 crashes the process at its end if it could not write what it still holds. On a full disk the rest
+    HDF5 crashes the process at its end if it could not write its buffers. On a full disk the rest
     therefore goes to memory: it is little, a chunk a column.
     """
     if not file:

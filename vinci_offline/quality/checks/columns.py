@@ -53,7 +53,7 @@ def column_findings(dataset: Dataset, stored_hash: str | None) -> Iterator[Findi
     if stored_hash is None or damage:
         return
     if content_hash({scan.path: scan.fingerprint() for scan in scans}) != stored_hash:
-        what = "the columns are not those that were written"
+        what = "the columns were changed after they were written"
         advice = "restore the file from a copy, or save it anew if you know what changed it"
         yield Problem(f"attribute '{layout.ATTRIBUTE_HASH}'", what, advice, repairable=True)
 

@@ -25,7 +25,7 @@ def continuity_findings(dataset: Dataset, structure: Structure) -> Iterator[Find
             flags = {name: dataset.columns.read(name, rows) for name in FLAGS}
             broken.add(start, ~continues & ~ended(flags, last, start))
         if broken.count:
-            what = f"{broken} not followed by the observation they lead to, though the episode goes on"
+            what = f"{broken} not continued by the following row, though the episode goes on"
             advice = "mark episode ends in timeouts, or record the data again"
             yield Problem(f"next_{path} row {broken.first}", what, advice, repairable=True)
 

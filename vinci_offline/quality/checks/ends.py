@@ -55,7 +55,7 @@ def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
         ended[rows_within(last, start, start + len(ended))] = False
         inner.add(start, ended)
     if inner.count:
-        what = f"{inner} where an episode ends, yet the table goes on"
+        what = f"{inner} where a flag ends an episode and the table does not"
         yield Problem(f"{layout.EPISODES} row {inner.first}", what, _ADVICE, repairable=True)
     if RETURN in table:
         yield from _return_findings(dataset, table)
