@@ -54,12 +54,14 @@ def evaluate(
 
 
 def _best_of(policy: str) -> str:
-    best = Path(policy) / "best"
-    if not (best / "config.json").is_file():
+    from vinci_offline.runs.run_directory import RunDirectory
+
+    best = RunDirectory(Path(policy)).best
+    if not best.exists():
         raise UsageError(
             f"{policy} has no best policy: --best is for runs trained with --eval-every or --validation"
         )
-    return str(best)
+    return str(best.path)
 
 
 def _print_summary(policy: str, result: Evaluation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +151,9 @@ def _print_summary(result: TrainResult) -> None:
 def _seeds_json(result: TrainResult) -> dict[str, Any]:
     if not result.members:
         return {}
-    content = json.loads((result.run / "seeds.json").read_text(encoding="utf-8"))
+    from vinci_offline.runs.seeds_directory import SeedsDirectory
+
+    content = SeedsDirectory(result.run).read()
     return {key: content[key] for key in ("final_metrics_std", "members")}
 
 

@@ -53,13 +53,23 @@ class SeedsDirectory:
         """
         self._write({"seeds": list(seeds), **summary})
 
-    def _check_holds(self, seeds: Sequence[int]) -> None:
+    def read(self) -> dict[str, Any]:
+        """Read ``seeds.json``.
+
+        Raises:
+            VinciError: it is missing or damaged.
+        """
         try:
-            known = [int(seed) for seed in json.loads((self.path / "seeds.json").read_text())["seeds"]]
+            content: dict[str, Any] = json.loads((self.path / "seeds.json").read_text(encoding="utf-8"))
+            content["seeds"] = [int(seed) for seed in content["seeds"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise VinciError(
                 f"{self.path / 'seeds.json'} does not describe seeds: restore it from a copy, or train again"
             ) from error
+        return content
+
+    def _check_holds(self, seeds: Sequence[int]) -> None:
+        known = self.read()["seeds"]
         if not set(known) <= set(seeds):
             raise UsageError(
                 f"{self.path} holds the seeds {known[0]} to {known[-1]}: resume with --seed {known[0]} and "
