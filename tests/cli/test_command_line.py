@@ -468,7 +468,7 @@ def test_models_that_do_not_fit_or_hold_code_are_refused(tmp_path):
 
     wide = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     code = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x[:, :1])])
-    for model, told in ((wide, "inputs of shape [(5,)]"), (code, "Lambda")):
+    for model, told in ((wide, "(5,), but Pendulum-v1 has observations Box(3,)"), (code, "Lambda")):
         model.save(tmp_path / "model.keras")
         refused(call("evaluate", tmp_path / "model.keras", "--env", "Pendulum-v1"), told, 1)
 
