@@ -6,12 +6,13 @@ replaying them with goals that they did reach (section 3.3 there). Here the copi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
+from vinci_offline.curate.goal_checks import ACHIEVED, DESIRED, check_rewards, check_space, terminal_rule
 from vinci_offline.curate.goals import GoalReward
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
@@ -19,17 +20,10 @@ from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, RELABELLED, RETURN, START, TERMINATED, TRUNCATED
 from vinci_offline.data.episodes import last_rows
-from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.spec import DictSpace, difference
+from vinci_offline.errors import UsageError
 from vinci_offline.types import Array, Columns
 
 Strategy: TypeAlias = Literal["future", "random"]
-
-_ACHIEVED = f"{layout.NEXT_OBSERVATIONS}/achieved_goal"
-_DESIRED = (f"{layout.OBSERVATIONS}/desired_goal", f"{layout.NEXT_OBSERVATIONS}/desired_goal")
-_CHECKED = 20_000
-_MOST_UNLIKE = 0.1
-_ADVICE = "give an environment (--env) with a compute_terminated method"
 
 
 @dataclass(frozen=True)
@@ -93,9 +87,9 @@ def relabel(dataset: Dataset, how: Relabelling, reward: GoalReward) -> Relabelle
         SpecError: the observations have no such goals.
         UsageError: the recorded rewards are not those of ``reward``, or it cannot tell where episodes terminate.
     """
-    _check_space(dataset)
-    notes = _check_rewards(dataset, reward)
-    ending = _ending(dataset, reward)
+    check_space(dataset)
+    notes = check_rewards(dataset, reward)
+    ending = terminal_rule(dataset, reward)
     parts = [_recorded(dataset)]
     rng = np.random.default_rng([how.seed, 4])
     parts += [
@@ -108,78 +102,6 @@ def relabel(dataset: Dataset, how: Relabelling, reward: GoalReward) -> Relabelle
     joined = Dataset.concatenate(parts)
     parents = dataset.attributes.get("parents", [dataset.hash])
     return Relabelled(joined.with_attributes({"relabelling": told, "parents": parents}), tuple(notes))
-
-
-def _check_space(dataset: Dataset) -> None:
-    space = dataset.spec.observation_space
-    if not isinstance(space, DictSpace) or not {"achieved_goal", "desired_goal"} <= set(space.spaces):
-        raise SpecError(
-            "relabelling needs Dict observations with achieved_goal and desired_goal, as goal environments have them"
-        )
-    achieved, desired = space.spaces["achieved_goal"], space.spaces["desired_goal"]
-    if isinstance(achieved, DictSpace) or isinstance(desired, DictSpace):
-        raise SpecError("relabelling needs goals that are arrays, not Dicts of them")
-    if dataset.columns.shape(_ACHIEVED) != dataset.columns.shape(_DESIRED[0]):
-        raise SpecError(f"achieved_goal and desired_goal differ in shape: {difference(achieved, desired)}")
-
-
-def _check_rewards(dataset: Dataset, reward: GoalReward) -> list[str]:
-    """Compare the reward with the recorded one in at most twenty thousand rows, and return notes."""
-    rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _CHECKED)).astype(np.int64))
-    gather = dataset.columns.gather
-    achieved, desired = gather(_ACHIEVED, rows), gather(_DESIRED[1], rows)
-    said = {
-        layout.REWARDS: reward.rewards(achieved, desired),
-        layout.TERMINALS: reward.terminals(achieved, desired),
-    }
-    notes = []
-    for path, values in said.items():
-        if values is None:
-            continue
-        unlike = ~np.isclose(values, gather(path, rows), rtol=1e-4, atol=1e-5)
-        count = int(unlike.sum())
-        if count > _MOST_UNLIKE * len(rows):
-            raise UsageError(
-                f"{path} of relabelled rows would not follow the rule of the recorded ones: they differ in {count:,} "
-                f"of {len(rows):,} rows, the first is row {rows[int(np.argmax(unlike))]}; choose the environment or "
-                "the threshold by which the data were recorded"
-            )
-        notes.append(f"{path} are the recorded ones in {len(rows) - count:,} of {len(rows):,} rows looked at")
-    return notes
-
-
-def _ending(dataset: Dataset, reward: GoalReward) -> Callable[[Array, Array], Array]:
-    """Return a function of achieved and desired goals that tells relabelled rows' terminals.
-
-    Raises:
-        UsageError: episodes terminate elsewhere than where they reach their goals.
-    """
-
-    def never(achieved: Array, desired: Array) -> Array:
-        return np.zeros(len(achieved), np.bool_)
-
-    def told(achieved: Array, desired: Array) -> Array:
-        return np.asarray(reward.terminals(achieved, desired), np.bool_)
-
-    def reached(achieved: Array, desired: Array) -> Array:
-        return np.asarray(reward.reached(achieved, desired), np.bool_)
-
-    first = [dataset.columns.read(path, slice(0, 1)) for path in (_ACHIEVED, _DESIRED[1])]
-    if reward.terminals(*first) is not None:
-        return told
-    if not any(flags.any() for _, flags in dataset.columns.blocks(layout.TERMINALS)):
-        return never
-    if reward.reached(*first) is None:
-        raise UsageError(
-            f"the data have terminals, and the reward does not say which goals end an episode: {_ADVICE}"
-        )
-    paths = (_ACHIEVED, _DESIRED[1], layout.TERMINALS)
-    for start, block in dataset.columns.together(paths):
-        unlike = reached(block[_ACHIEVED], block[_DESIRED[1]]) != block[layout.TERMINALS]
-        if unlike.any():
-            row = start + int(np.argmax(unlike))
-            raise UsageError(f"terminals are not where the goal is reached (row {row}): {_ADVICE}")
-    return reached
 
 
 def _goals(dataset: Dataset, strategy: Strategy, rng: np.random.Generator) -> Array:
@@ -221,44 +143,61 @@ def _copy(
     """
     rewards = np.empty(len(dataset), dataset.columns.dtype(layout.REWARDS))
     terminals = np.empty(len(dataset), np.bool_)
-    for first, achieved in dataset.columns.blocks(_ACHIEVED):
+    for first, achieved in dataset.columns.blocks(ACHIEVED):
         rows = slice(first, first + len(achieved))
-        desired = dataset.columns.gather(_ACHIEVED, goals[rows])
+        desired = dataset.columns.gather(ACHIEVED, goals[rows])
         rewards[rows] = reward.rewards(achieved, desired)
         terminals[rows] = ending(achieved, desired)
-    known = {layout.REWARDS: rewards, layout.TERMINALS: terminals, layout.TIMEOUTS: ~terminals}
+    computed = {layout.REWARDS: rewards, layout.TERMINALS: terminals, layout.TIMEOUTS: ~terminals}
+    return Dataset(
+        _columns(dataset, goals, computed),
+        dataset.spec,
+        table=lambda: _table(dataset, rewards, terminals, number),
+        attributes=dataset.attributes,
+    )
+
+
+def _columns(dataset: Dataset, goals: Array, computed: Mapping[str, Array]) -> LazyColumns:
+    """Return the columns of a copy. Goals are looked up when they are read.
+
+    Args:
+        dataset: the recorded rows.
+        goals: ``[N]`` the row whose achieved goal each row is given.
+        computed: columns that depend on the goal, by path.
+    """
 
     def part(path: str) -> Callable[[slice], Array]:
-        if path in known:
-            return known[path].__getitem__
-        if path in _DESIRED:
-            return lambda rows: dataset.columns.gather(_ACHIEVED, goals[rows]).astype(
-                dataset.columns.dtype(path)
-            )
+        if path in computed:
+            return computed[path].__getitem__
+        if path in DESIRED:
+            dtype = dataset.columns.dtype(path)
+            return lambda rows: dataset.columns.gather(ACHIEVED, goals[rows]).astype(dtype)
         return lambda rows: dataset.columns.read(path, rows)
 
-    columns = {
-        path: Column(
-            dataset.columns.shape(path),
-            known[path].dtype if path in known else dataset.columns.dtype(path),
-            part(path),
-        )
-        for path in dataset.columns
-        if path != layout.ACTION_LOG_PROBS
-    }
-
-    def table() -> Columns:
-        mine = dataset.episode_columns
-        episodes = np.repeat(np.arange(len(mine[START])), mine[LENGTH])
-        facts: dict[str, Any] = {name: values[episodes] for name, values in mine.items()}
-        return {
-            **facts,
-            START: np.arange(len(dataset)),
-            LENGTH: np.ones(len(dataset), np.int64),
-            RETURN: rewards.astype(np.float64),
-            TERMINATED: terminals,
-            TRUNCATED: ~terminals,
-            RELABELLED: np.full(len(dataset), number),
+    return LazyColumns(
+        {
+            path: Column(
+                dataset.columns.shape(path),
+                computed[path].dtype if path in computed else dataset.columns.dtype(path),
+                part(path),
+            )
+            for path in dataset.columns
+            if path != layout.ACTION_LOG_PROBS
         }
+    )
 
-    return Dataset(LazyColumns(columns), dataset.spec, table=table, attributes=dataset.attributes)
+
+def _table(dataset: Dataset, rewards: Array, terminals: Array, number: int) -> Columns:
+    """Return the episode table of a copy: each row is an episode, with the facts of the recorded one."""
+    recorded = dataset.episode_columns
+    episodes = np.repeat(np.arange(len(recorded[START])), recorded[LENGTH])
+    facts: dict[str, Any] = {name: values[episodes] for name, values in recorded.items()}
+    return {
+        **facts,
+        START: np.arange(len(dataset)),
+        LENGTH: np.ones(len(dataset), np.int64),
+        RETURN: rewards.astype(np.float64),
+        TERMINATED: terminals,
+        TRUNCATED: ~terminals,
+        RELABELLED: np.full(len(dataset), number),
+    }
