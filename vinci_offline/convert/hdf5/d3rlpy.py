@@ -8,7 +8,8 @@ import numpy as np
 
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.hdf5.d3rlpy_mdp import REWARDS, is_mdp_dump, read_mdp_dump
-from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
+from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree
+from vinci_offline.convert.sources.new_hdf5 import new_hdf5, put
 from vinci_offline.convert.trajectories import EpisodeSpool, Trajectory, cut_episodes, trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
-from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put_blocks
+from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree
+from vinci_offline.convert.sources.new_hdf5 import new_hdf5, put_blocks
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.ends import lengths_of

@@ -11,7 +11,8 @@ import numpy as np
 
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.hdf5.robomimic_demos import DONES, FLAT, Demos, observation_paths
-from vinci_offline.convert.sources.hdf5 import hdf5_tree, new_hdf5, put
+from vinci_offline.convert.sources.hdf5 import hdf5_tree
+from vinci_offline.convert.sources.new_hdf5 import new_hdf5, put
 from vinci_offline.convert.trajectories import EpisodeSpool, cut_episodes, trajectories
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.ends import lengths_of, say_ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
-from vinci_offline.convert.lerobot import frames
+from vinci_offline.convert.lerobot.rows import logged
 from vinci_offline.convert.lerobot.writer import LerobotWriter
 from vinci_offline.convert.sources.folders import read_json, refuse_replacing
 from vinci_offline.convert.trajectories import cut_episodes, trajectories
@@ -49,7 +49,7 @@ class LerobotFormat(Format):
                 "convert_dataset_v21_to_v30"
             )
         context = ImportContext(path, options)
-        return Imported.of(assemble(frames.logged(path, info, context), options.spec, context))
+        return Imported.of(assemble(logged(path, info, context), options.spec, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; ``fps=N`` says how many steps a second has, ``task=TEXT`` what is done."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from vinci_offline.convert.minari.episodes import Episode, stored
 from vinci_offline.convert.minari.metadata import Metadata
 from vinci_offline.convert.minari.spaces import leaves, space_to_minari
-from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree, new_hdf5, put
+from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree
 from vinci_offline.convert.sources.images import frames
+from vinci_offline.convert.sources.new_hdf5 import new_hdf5, put
 from vinci_offline.convert.trajectories import trajectories
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext

@@ -17,7 +17,7 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import held
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
-from vinci_offline.data.assembly.table import counted_actions
+from vinci_offline.data.assembly.spaces import counted_actions
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
