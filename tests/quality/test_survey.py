@@ -102,6 +102,40 @@ def test_kept_columns_are_read_once_and_stay(tmp_path, small_blocks, rows_read):
     assert set(dataset.columns._loaded) == set(kept)
 
 
+def numbers(content, path=""):
+    """Return the numbers in a JSON value by their places."""
+    parts = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
+    found = {path: content} if isinstance(content, int | float) else {}
+    for key, part in parts:
+        found |= numbers(part, f"{path}/{key}")
+    return found
+
+
+@pytest.mark.parametrize("spec", [continuous_spec(), dict_spec()])
+def test_joined_surveys_summarize_the_whole(spec, tmp_path):
+    """Training and held-out episodes are read apart, and the summary is of both."""
+    dataset = stored_dataset(tmp_path, spec)
+    parts = dataset.select_episodes([0, 2]), dataset.select_episodes([1])
+    found = survey(parts[0]).joined(survey(parts[1]))
+    assert numbers(summarize(dataset, found)) == pytest.approx(numbers(summarize(dataset)), rel=1e-12)
+    assert found.rows == 43
+
+
+def test_joined_surveys_count_non_finite_rows():
+    columns = make_columns(continuous_spec(), [6])
+    columns["rewards"][[1, 4, 5]] = np.nan
+    columns["observations"][3] = np.inf
+    dataset = Dataset.from_columns(columns, continuous_spec())
+    found = survey(dataset.rows(slice(0, 3))).joined(survey(dataset.rows(slice(3, 6))))
+    assert found.non_finite == survey(dataset).non_finite
+
+
 def test_memory_stays_bounded(tmp_path, small_blocks, monkeypatch):
     dataset = stored_dataset(tmp_path, continuous_spec(), (300, 200))
     read = []

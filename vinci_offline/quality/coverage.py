@@ -47,7 +47,8 @@ def coverage(
     step = row_step(dataset)
     draw = np.random.default_rng(0)
     slots = layout.spec_slots(dataset.spec)
-    cells = np.zeros(math.ceil(len(dataset) / step), dtype=np.uint64)
+    count = len(spaced[paths[0]]) if spaced else math.ceil(len(dataset) / step)
+    cells = np.zeros(count, dtype=np.uint64)
     for path in paths:
         known = moments[path] if moments else column_moments(dataset, path)
         offset, width = _grid(slots[path].space, path, known)

@@ -53,6 +53,22 @@ class MomentSums:
         return Moments(self._mean, np.sqrt(self._squares / self._count), self._low, self._high)
 
 
+def merged_moments(one: Moments, other: Moments, rows: tuple[int, int]) -> Moments:
+    """Return the moments of two sets of rows together, by the same rule.
+
+    Args:
+        one: the moments of the first set.
+        other: the moments of the second set.
+        rows: the numbers of rows of the two sets.
+    """
+    first, second = rows[0] / sum(rows), rows[1] / sum(rows)
+    with np.errstate(invalid="ignore", over="ignore"):
+        delta = other.mean - one.mean
+        variance = first * one.std**2 + second * other.std**2 + first * second * delta**2
+        mean = one.mean + delta * second
+    return Moments(mean, np.sqrt(variance), np.minimum(one.low, other.low), np.maximum(one.high, other.high))
+
+
 def column_moments(dataset: Dataset, path: str) -> Moments:
     """Return the moments of one column over all rows. Reads in blocks."""
     sums = MomentSums(dataset.columns.shape(path)[1:])

@@ -14,8 +14,8 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episodes import last_rows
 from vinci_offline.quality.checks.marks import Marks
 from vinci_offline.quality.coverage import every_row, measured_paths, row_step
-from vinci_offline.quality.moments import Moments, MomentSums
-from vinci_offline.types import Array
+from vinci_offline.quality.moments import Moments, MomentSums, merged_moments
+from vinci_offline.types import Array, Columns
 
 _MEASURED = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS)
 
@@ -32,6 +32,7 @@ class Survey:
         runs: first rows and lengths of the runs of rows that continue each other, as
             `vinci_offline.data.continuity.runs` returns them; None if they were not asked for.
         where: the file, for messages.
+        rows: the number of rows.
     """
 
     moments: Mapping[str, Moments]
@@ -40,6 +41,7 @@ class Survey:
     spaced: Mapping[str, Array]
     runs: tuple[Array, Array] | None
     where: str
+    rows: int
 
     def check_finite(self) -> None:
         """Make sure that no column holds NaN or an infinite value, as `Dataset.check_finite` does, without a read.
@@ -49,6 +51,37 @@ class Survey:
         """
         for path, (first, count) in self.non_finite.items():
             raise non_finite_error(self.where, path, first, count)
+
+    def joined(self, other: Survey) -> Survey:
+        """Return the survey of the rows of both, for `vinci_offline.quality.statistics.summarize`.
+
+        It has no runs. The rows for `coverage` are those of both, which are more of large datasets than one read of all
+        would take.
+
+        Args:
+            other: the survey of other rows with the same columns, such as held-out episodes.
+        """
+        rows = self.rows, other.rows
+        later = {path: (first + self.rows, count) for path, (first, count) in other.non_finite.items()}
+        both = {
+            path: (first, count + later.get(path, (0, 0))[1])
+            for path, (first, count) in self.non_finite.items()
+        }
+        return Survey(
+            moments={
+                path: merged_moments(mine, other.moments[path], rows) for path, mine in self.moments.items()
+            },
+            non_finite=dict(sorted({**later, **both}.items(), key=lambda item: layout.column_order(item[0]))),
+            sample=_concatenated(self.sample, other.sample),
+            spaced=_concatenated(self.spaced, other.spaced),
+            runs=None,
+            where=self.where,
+            rows=sum(rows),
+        )
+
+
+def _concatenated(one: Mapping[str, Array], other: Mapping[str, Array]) -> Columns:
+    return {path: np.concatenate([values, other[path]]) for path, values in one.items()}
 
 
 def survey(
@@ -126,6 +159,7 @@ class _Reading:
             spaced={path: np.concatenate(parts) for path, parts in self._kept.items()},
             runs=None if self._continues is None else self._runs(self._continues),
             where=str(self._dataset.path or "the dataset"),
+            rows=len(self._dataset),
         )
 
     def _pairs(self, path: str) -> Iterator[tuple[int, Array]]:
