@@ -9,6 +9,7 @@ import numpy as np
 from vinci_offline.curate.goals import GoalReward
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.spec import DictSpace, difference
 from vinci_offline.types import Array
@@ -44,7 +45,7 @@ def check_rewards(dataset: Dataset, reward: GoalReward) -> list[str]:
     Raises:
         UsageError: they differ in more than a tenth of the rows.
     """
-    rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _CHECKED)).astype(np.int64))
+    rows = spaced_rows(len(dataset), _CHECKED)
     gather = dataset.columns.gather
     achieved, desired = gather(ACHIEVED, rows), gather(DESIRED[1], rows)
     said = {

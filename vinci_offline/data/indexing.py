@@ -38,6 +38,11 @@ def chosen_indices(wanted: slice | Sequence[int] | Array, count: int, what: str)
     return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)
 
 
+def spaced_rows(count: int, most: int) -> Array:
+    """Return at most ``most`` of ``count`` row numbers, ascending, at equal distances."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
 def rows_within(rows: Array, start: int, stop: int) -> Array:
     """Return those of some ascending rows that lie in ``start:stop``, counted from ``start``."""
     first, last = np.searchsorted(rows, [start, stop])

@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, RETURN
+from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.quality.behaviour import behaviour_value, stochasticity
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.statistics import summarize
@@ -77,7 +78,7 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
 
 def picture(dataset: Dataset) -> Picture:
     """Return the content of a plot of the dataset."""
-    rows = _sampled_rows(dataset)
+    rows = spaced_rows(len(dataset), _ROWS)
     table = dataset.episode_columns
     actions = dataset.columns.gather(layout.ACTIONS, rows)
     plane, explained = _plane(dataset, rows)
@@ -85,13 +86,8 @@ def picture(dataset: Dataset) -> Picture:
 
 
 def _mode_share(dataset: Dataset) -> float:
-    rewards = dataset.columns.gather(layout.REWARDS, _sampled_rows(dataset))
+    rewards = dataset.columns.gather(layout.REWARDS, spaced_rows(len(dataset), _ROWS))
     return float(np.unique(rewards, return_counts=True)[1].max() / len(rewards))
-
-
-def _sampled_rows(dataset: Dataset) -> Array:
-    """Return the numbers of at most twenty thousand rows at equal distances."""
-    return np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _ROWS)).astype(np.int64))
 
 
 def _plane(dataset: Dataset, rows: Array) -> tuple[FloatArray | None, float]:

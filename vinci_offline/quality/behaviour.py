@@ -12,6 +12,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START, TERMINATED
 from vinci_offline.data.episodes import episodes_of, returns
+from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.errors import UsageError
 from vinci_offline.spec import BoxSpace, DiscreteSpace, is_countable
 from vinci_offline.types import Array, FloatArray
@@ -108,7 +109,7 @@ def _from_neighbours(dataset: Dataset) -> dict[str, Any] | None:
     paths = [path for path in dataset.columns if path.partition("/")[0] == layout.OBSERVATIONS]
     if sum(math.prod(dataset.columns.shape(path)[1:]) for path in paths) > _MOST_DIMENSIONS:
         return None
-    rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), _REFERENCES)).astype(np.int64))
+    rows = spaced_rows(len(dataset), _REFERENCES)
     seen = np.concatenate([_flat(dataset.columns.gather(path, rows)) for path in paths], axis=1)
     acted = _flat(dataset.columns.gather(layout.ACTIONS, rows))
     finite = np.isfinite(seen).all(axis=1) & np.isfinite(acted).all(axis=1)
@@ -121,7 +122,7 @@ def _from_neighbours(dataset: Dataset) -> dict[str, Any] | None:
     episodes = episodes_of(dataset.episode_columns, rows)
     if episodes[0] == episodes[-1]:
         episodes = np.arange(len(rows))  # a single episode: every other row is a candidate
-    queries = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _QUERIES)).astype(np.int64))
+    queries = spaced_rows(len(rows), _QUERIES)
     nearest, near, far = _neighbours(seen, episodes, queries)
     if isinstance(dataset.spec.action_space, DiscreteSpace):
         share = np.unique(acted, return_counts=True)[1] / len(acted)
