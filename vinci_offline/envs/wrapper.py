@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vinci_offline.networks.placeholders import Placeholders
 
 
-class EnvWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):  # type: ignore[misc]
+class EnvWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A Gymnasium environment to build Keras networks on. It steps like the environment.
 
     A functional critic starts from `state` and `action`; a Sequential actor from `state_space_dim` and

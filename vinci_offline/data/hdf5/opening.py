@@ -103,7 +103,7 @@ class _KeptFile:
         self._columns: dict[str, Any] = {}
 
     def file(self, path: Path) -> h5py.File:
-        if path != self._path:
+        if self._file is None or path != self._path:
             self.close()
             self._file, self._path = _open(path), path
         return self._file
