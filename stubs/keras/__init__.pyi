@@ -4,8 +4,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
-
 from keras import backend as backend
 from keras import config as config
 from keras import constraints as constraints
@@ -19,6 +17,8 @@ from keras import random as random
 from keras import regularizers as regularizers
 from keras import saving as saving
 from keras import utils as utils
+from numpy.typing import NDArray
+
 from vinci_offline.types import Tensor
 
 __version__: str

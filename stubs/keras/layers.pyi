@@ -4,6 +4,7 @@ from typing import Any
 from keras import Input as Input
 from keras import Layer as Layer
 from keras import Variable
+
 from vinci_offline.types import Tensor
 
 _Activation = str | Callable[..., Any] | None
@@ -111,6 +112,8 @@ class LayerNormalization(Layer):
         self,
         axis: int | Sequence[int] = -1,
         epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
         *,
         name: str | None = None,
         dtype: Any = None,

@@ -3,6 +3,7 @@ from typing import Any, Self
 
 from keras import Variable
 from keras.optimizers import schedules as schedules
+
 from vinci_offline.types import Tensor
 
 _Rate = float | schedules.LearningRateSchedule
