@@ -12,10 +12,12 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -77,7 +79,7 @@ def minari_collector(env_id: str, steps: int, *, dataset: bool = False) -> None:
         env.close()
 
 
-def keras_policy(env_id: str):
+def keras_policy(env_id: str) -> Any:
     """Two layers of 256 units that keep the action in bounds."""
     import keras
 
@@ -93,7 +95,7 @@ def keras_policy(env_id: str):
     )
 
 
-def keras_call_a_step(env_id: str, steps: int, model) -> None:
+def keras_call_a_step(env_id: str, steps: int, model: Any) -> None:
     """The loop in many a tutorial: ``model(observation[None])`` for every step."""
     env = gymnasium.make(env_id, disable_env_checker=True)
     observation, _ = env.reset(seed=0)
@@ -104,7 +106,7 @@ def keras_call_a_step(env_id: str, steps: int, model) -> None:
             observation, _ = env.reset()
 
 
-def race(contenders: dict, rounds: int) -> dict[str, float]:
+def race(contenders: Mapping[str, tuple[Callable[[int], None], int]], rounds: int) -> dict[str, float]:
     """Median steps a second of each; ``contenders`` maps a name to a function and its number of steps."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):

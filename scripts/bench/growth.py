@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from contenders.race import ENGINES, LABELS, PRODUCTS, product_rates, race, step_flop
 from contenders.task import Task
@@ -62,7 +63,8 @@ def axis_table(axis: str, options: argparse.Namespace) -> str:
     for setting in AXES[axis]:
         if setting > options.most:
             continue
-        task = replace(base, **{axis: setting})
+        values: dict[str, Any] = {axis: setting}
+        task = replace(base, **values)
         results = race([*names, *PRODUCTS], task, rounds=options.rounds, seconds=options.seconds)
         first, share = results[names[0]], step_flop(task)
         cells = [

@@ -181,10 +181,11 @@ def d3rlpy_store(dataset: Dataset, folder: Path) -> Callable[[], float]:
         with path.open("rb") as file:
             buffer = d3rlpy.dataset.ReplayBuffer.load(file, d3rlpy.dataset.InfiniteBuffer())
         # Ours writes a row more an episode, as d3rlpy's transition of its last step needs.
-        return sum(
+        total: float = sum(
             touch(each.observations[:-1], each.actions[:-1], each.rewards[:-1, 0]) + 0 * each.terminated
             for each in buffer.episodes
         )
+        return total
 
     return run
 

@@ -37,7 +37,7 @@ START_SHARE = 0.25
 DEFAULT = ["--steps", "300000", "--workers", "2", "--seed", "3"]
 
 
-class Victim(subprocess.Popen):
+class Victim(subprocess.Popen[bytes]):
     """A ``collect`` process; what it says is shown if it fails by itself."""
 
     def __init__(self, arguments: list[str], output: Path) -> None:
@@ -47,7 +47,7 @@ class Victim(subprocess.Popen):
 
     def workers(self) -> list[int]:
         """The process numbers of its workers; multiprocessing's own helper is none."""
-        found = []
+        found: list[int] = []
         with suppress(OSError):
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
             found += (int(child) for child in children if _is_worker(child))

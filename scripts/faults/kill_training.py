@@ -49,7 +49,7 @@ class Tally:
     checked: int = 0
 
 
-class Victim(subprocess.Popen):
+class Victim(subprocess.Popen[bytes]):
     """A ``train`` process; what it says is shown if it fails by itself."""
 
     def __init__(self, arguments: list[str], run: Path, *, resume: bool) -> None:

@@ -149,7 +149,7 @@ def outcome_of(path: Path, *, repairs: bool = False) -> tuple[str, str]:
     from vinci_offline.quality.validation import validate
 
     outcome = "loaded"
-    works = [validate, lambda path: summarize(Dataset.open(path)), read_all]
+    works: list[Callable[[Path], Any]] = [validate, lambda path: summarize(Dataset.open(path)), read_all]
     for work in [*works, mend] if repairs else works:
         try:
             found = work(path)
@@ -198,7 +198,7 @@ def make_originals(folder: Path) -> list[Path]:
     """A plain file, a compressed one, one whose frames are stored once, and a flat one; beside them a secret."""
     chance = np.random.default_rng(0)
     plain = box_spec()
-    data = Dataset.from_columns(columns_of(plain, chance), plain, {"length": [500] * (ROWS // 500)})
+    data = Dataset.from_columns(columns_of(plain, chance), plain, {"length": np.full(ROWS // 500, 500)})
     data.save(folder / "plain.h5")
     data.save(folder / "gzip.h5", compress="gzip")
     following = np.append(data.columns["observations"][1:], data.columns["observations"][:1], axis=0)

@@ -13,6 +13,7 @@ import os
 import time
 from pathlib import Path
 
+import pandas as pd
 from peer import Outcome, report, run_ours, run_peer
 
 from vinci_offline import Dataset, collect
@@ -38,7 +39,7 @@ def record(references: list[str], steps: int, folder: Path) -> Dataset:
     return Dataset.open(path)
 
 
-def whole_returns(dataset: Dataset):
+def whole_returns(dataset: Dataset) -> pd.Series:
     """Returns of the episodes that were not cut at the end of a recording."""
     episodes = dataset.episodes
     return episodes.loc[episodes["terminated"] | (episodes["length"] == 1000), "return"]

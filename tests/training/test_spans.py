@@ -1,4 +1,7 @@
-"""Steps written out by the updates' common period, as on a GPU: the same steps, wherever a run is cut."""
+"""The JAX loop on a GPU writes out the steps of the updates' common period; results do not change by it."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,13 +12,18 @@ from hypothesis import strategies as st
 from vinci_offline.training.engines.engine import Moment
 
 pytest.importorskip("jax")
+import jax
+
 from vinci_offline.training.engines.jax import spans
 
 on_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="of the JAX engine alone")
 
+CUDA = "PJRT C API\ncuda 12090"
+"""``platform_version`` of an NVIDIA GPU's client."""
+
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 5))
-def test_parts_are_all_steps_in_order_and_begin_where_their_places_are_known(start, count, span):
+def test_spans_cover_all_steps_in_order(start, count, span):
     taken = []
     for first, turns, size in spans(start, count, span):
         assert size in (1, span)
@@ -24,12 +32,12 @@ def test_parts_are_all_steps_in_order_and_begin_where_their_places_are_known(sta
     assert taken == list(range(start + 1, start + count + 1))
 
 
-def test_no_steps_are_a_loop_all_the_same_so_that_it_can_be_compiled():
+def test_no_steps_give_one_empty_span():
     assert list(spans(4, 0, 2)) == [(4, 0, 2)]
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_what_is_due_is_known_beforehand_where_the_span_decides_it(number):
+def test_due_is_a_plain_bool_where_span_decides(number):
     now = Moment(keras.ops.convert_to_tensor(number), 4, number % 4)
     for period in (1, 2, 4):
         assert now.due(period) is (number % period == 0)
@@ -37,15 +45,58 @@ def test_what_is_due_is_known_beforehand_where_the_span_decides_it(number):
         assert bool(now.due(period)) == (number % period == 0)
 
 
+@pytest.fixture
+def on_platform(monkeypatch):
+    """Return a context in which JAX reports a device of this platform; what is made inside it decides by that."""
+
+    @contextmanager
+    def platform(version):
+        device = SimpleNamespace(client=SimpleNamespace(platform_version=version))
+        with monkeypatch.context() as patch:
+            patch.setattr(jax, "local_devices", lambda: [device])
+            yield
+
+    return platform
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Return the list of compiler options that each call of ``jax.jit`` is given."""
+    options, jit = [], jax.jit
+
+    def recording(function, **settings):
+        options.append(settings.get("compiler_options"))
+        return jit(function, **settings)
+
+    monkeypatch.setattr(jax, "jit", recording)
+    return options
+
+
+@on_jax
+@pytest.mark.parametrize(
+    ("version", "every", "loops"),
+    [("cpu", 2, 1), (CUDA, 2, 2), (CUDA, 1, 1), (CUDA, 5, 1), ("PJRT C API\nrocm 60300", 2, 1)],
+)
+def test_platform_decides_span_and_compiler_options(
+    make_learner, make_engine, on_platform, compilations, version, every, loops
+):
+    learner = make_learner(every=every)
+    with on_platform(version):
+        engine = make_engine(learner)
+    engine.run(learner.select(None), 0, 3)  # a pair and a single step, where steps are written out in pairs
+    assert len(compilations) == loops
+    assert all((options is not None) == (version == CUDA) for options in compilations)
+    assert all("WHILE" in options["xla_gpu_enable_command_buffer"] for options in compilations if options)
+
+
 @on_jax
 @pytest.mark.parametrize("settings", [{}, {"track_every": 3}, {"track_every": 2, "every": 4}, {"every": 5}])
-def test_steps_written_out_are_the_steps_of_the_plain_loop(make_learner, make_engine, settings):
+def test_written_out_steps_equal_plain_loop(make_learner, make_engine, on_platform, settings):
     states, rows = [], []
-    for written_out in (False, True):
+    for version in ("cpu", CUDA):
         learners = [make_learner(seed, **settings) for seed in range(3)]
-        engines = [make_engine(learner, seed=seed) for seed, learner in enumerate(learners)]
-        for engine in engines:
-            engine._on_cuda = written_out
+        with on_platform(version):
+            engines = [make_engine(learner, seed=seed) for seed, learner in enumerate(learners)]
         rows.append(engines[0].run(learners[0].select(None), 0, 13))
         engines[0].run(learners[0].select(None), 13, 8)
         engines[1].run_members(engines[1:], learners[1].select(None), 0, 7)

@@ -66,4 +66,4 @@ def product_flop(op: tf.Operation) -> float:
     """``2 * m * k * n`` of an ``m x k`` by ``k x n`` product."""
     transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
     inner = op.inputs[0].shape[-2 if transposed else -1]
-    return 2.0 * inner * math.prod(op.outputs[0].shape)
+    return float(2.0 * inner * math.prod(op.outputs[0].shape))
