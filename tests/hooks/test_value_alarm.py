@@ -131,4 +131,4 @@ def test_a_run_that_diverges_is_told_and_one_that_learns_is_not(doubling, tmp_pa
         assert any("notes" in tag for tag in events.Tags()["tensors"]) == bool(told[name])
     assert told["frozen"] == []
     assert len(told["wild"]) == 1
-    assert "rewards allow 0 to 10: they diverge" in told["wild"][0]
+    assert "rewards allow only 0 to 10: training diverges" in told["wild"][0]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CsvLog(Hook):
-    """Writes two tables into the run directory.
+    """Writer of two tables in the run directory.
 
     ``metrics.csv`` has ``step`` and a column for every metric seen so far; ``evaluations.csv`` has ``step``,
     ``return_mean``, ``return_std``, ``return_min``, ``return_max``, ``length_mean``, ``episodes`` and
@@ -48,11 +48,11 @@ class CsvLog(Hook):
 
 
 class CsvTable:
-    """A table of numbers on disk whose rows are keyed by step and whose columns may grow.
+    """Table of numbers on disk: one row for each step, and columns that may grow in number.
 
     Args:
         path: the CSV file.
-        start_step: rows past it are dropped, as is a row that a crash cut short; 0 starts an empty table.
+        start_step: rows past it are dropped, and so is a row cut short by a crash; 0 starts an empty table.
     """
 
     def __init__(self, path: Path, start_step: int = 0) -> None:
@@ -65,7 +65,7 @@ class CsvTable:
             self._write([row for row in rows if int(row["step"]) <= start_step])
 
     def append(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Add a row; None leaves a cell empty, and so does a column that this row does not have."""
+        """Add a row. A value of None, or a column missing from the row, leaves the cell empty."""
         row = {"step": str(step)} | {name: _text(value) for name, value in values.items()}
         new = [name for name in row if name not in self._columns]
         if new or not self._path.exists():
@@ -73,7 +73,7 @@ class CsvTable:
             self._columns += new
             self._write([*rows, row])
         else:
-            # Opened anew each time: no handle outlives a run that ends without a word.
+            # Opened anew each time: a run that is killed leaves no open handle.
             with self._path.open("a", encoding="utf-8", newline="") as file:
                 file.write(_lines(self._columns, [row]))
 
@@ -83,7 +83,7 @@ class CsvTable:
 
 
 def last_values(path: Path) -> dict[str, float]:
-    """The last value of each column of a `CsvTable`, ``step`` left out; none where there is no table."""
+    """Return the last value of each column of a `CsvTable` but ``step``; nothing without a table."""
     if not path.exists():
         return {}
     rows = _read(path)[1]
@@ -93,7 +93,7 @@ def last_values(path: Path) -> dict[str, float]:
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns and the whole rows; a row is whole when its line end was written."""
+    """Return the columns and the complete rows; a row is complete when its line end was written."""
     text = path.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
     header, *rows = [*csv.reader(io.StringIO(whole))] or [["step"]]

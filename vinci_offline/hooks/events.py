@@ -1,7 +1,7 @@
-"""A TensorBoard event file, written without TensorFlow.
+"""TensorBoard event files, written without TensorFlow.
 
-The records are TensorBoard's own protocol buffers in its own record format; only its ``EventFileWriter`` is
-left aside, because that one imports TensorFlow wherever it is installed.
+The records are TensorBoard's own protocol buffers in its own record format. Its ``EventFileWriter`` is not used, because
+it imports TensorFlow wherever TensorFlow is installed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ PREFIX = "events.out.tfevents."
 
 
 class EventFile:
-    """Appends scalars, texts, images and hyperparameters to an event file of its own.
+    """Event file of one process: scalars, texts, images and hyperparameters.
 
-    Each call opens the file, appends and closes it: a reader sees every event at once, and nothing is lost or
-    left open when a run is killed.
+    Each call opens the file, appends to it and closes it. A reader sees every event at once, and a run that is killed
+    loses nothing.
 
     Args:
         directory: where the file is made; it exists.
-        first_step: what earlier files of the directory say of this step and later ones is void, and
-            TensorBoard drops it.
+        first_step: TensorBoard drops the events of earlier files from this step on.
     """
 
     def __init__(self, directory: Path, first_step: int = 0) -> None:
@@ -67,7 +66,7 @@ class EventFile:
         self._append(step=step, summary=Summary(value=[Summary.Value(tag=tag, image=picture)]))
 
     def hyperparameters(self, values: Mapping[str, bool | float | str], group: str) -> None:
-        """Write the run's hyperparameters for the HParams tab; runs of one ``group`` are shown as repeats."""
+        """Write the run's hyperparameters for the HParams tab; TensorBoard shows runs of one ``group`` as repeats."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
         self._append(step=0, summary=hparams_pb(dict(values), trial_id=group))

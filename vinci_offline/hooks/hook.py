@@ -1,4 +1,4 @@
-"""The hook protocol: what a training run tells whoever listens."""
+"""The hook protocol: calls of a training run to its listeners."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a hook may look at; the networks are the live ones, to be read and never written.
+    """Facts about a run. The networks are the live ones: a hook reads them and never writes them.
 
     Attributes:
         directory: the run directory.
@@ -31,7 +31,7 @@ class RunInfo:
         steps: the global step at which the run ends.
         nets: the agent's online and target networks by name.
         policy: raw observation to environment action, sharing weights with ``nets``.
-        observations: ``[M, ...]`` a sample of at most 4,096 dataset observations.
+        observations: ``[M, ...]`` a sample of at most 4,096 observations of the dataset; by key for a Dict space.
     """
 
     directory: Path
@@ -43,35 +43,35 @@ class RunInfo:
     steps: int
     nets: Networks
     policy: keras.Model
-    observations: Array
+    observations: Array | Mapping[str, Array]
 
 
 class Hook:
-    """Listens to a training run; override what you need, every method does nothing by default.
+    """Listener to a training run. Override the methods you need; by default every method does nothing.
 
     The calls are ``start`` once, then ``metrics``, ``evaluation`` and ``note`` at steps that never decrease, then
     ``finish`` once. An exception in a hook ends the run.
     """
 
     def start(self, run: RunInfo) -> None:
-        """The run is about to take its first step, or to go on after a resume.
+        """Receive the run before its first step, or before it goes on after a resume.
 
         A hook that appends to files in ``run.directory`` drops what it wrote there past ``run.start_step``:
-        those steps will be taken, and told, again.
+        those steps will be taken and reported again.
         """
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Scalars at ``step``: means since the last call.
+        """Receive the scalars at ``step``: means since the last call.
 
         They are keyed ``loss/critic``, ``gradient_norm/actor``, ``q/mean``, ``steps_per_second`` and so on; a
-        phase that trains one half reports that half's alone, so keys come and go.
+        phase that trains one half reports only that half, so keys come and go.
         """
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """The policy was run in its environment at ``step``; called after that step's ``metrics``, if any."""
+        """Receive an evaluation of the policy at ``step``; it comes after the ``metrics`` of that step, if any."""
 
     def note(self, step: int, text: str) -> None:
-        """Something happened at ``step`` that a reader of the run should know, in a sentence or two."""
+        """Receive a sentence or two about an event at ``step``, such as an early stop."""
 
     def finish(self, step: int) -> None:
-        """The run ended at ``step``, done or interrupted."""
+        """Receive the end of the run at ``step``, done or interrupted."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vinci_offline.errors import SpecError
 from vinci_offline.files import published
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space
 from vinci_offline.types import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -23,17 +24,17 @@ RESOLUTION = 121
 
 
 class Portrait(Hook):
-    """Draws the actor and the critic of an agent whose observations are two numbers.
+    """Pictures of the actor and the critic, for observations of two numbers.
 
     A portrait is ``portraits/step-00010000.png`` in the run directory. The left panel is the policy's action
     (its first dimension). The right one is the value V(s) of acting so: the least of the critics'
     Q(s, pi(s)), the greatest Q(s, a) for Discrete actions, or the agent's own value network. Dots are
     observations of the dataset: where there are none, both panels are guesses. An agent without a critic has
-    the left panel only; other observation shapes have no portrait.
+    the left panel only. Observations of other shapes, and Dict observations, have no portrait.
 
     Args:
-        tensorboard: shows the portraits as images too; listed among the run's hooks itself.
-        every: draws also at every n-th call of ``metrics``; 0 draws at evaluations and at the end only.
+        tensorboard: hook that shows the portraits as images; the run's hooks include it already.
+        every: draw also at every n-th call of ``metrics``; 0 draws at evaluations and at the end only.
     """
 
     def __init__(self, tensorboard: TensorBoard | None = None, every: int = 0) -> None:
@@ -63,11 +64,11 @@ class Portrait(Hook):
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
         """Draw, with the return in the title."""
         self._return = evaluation.return_mean
-        self._drawn = -1  # a portrait of this step made before the return was known is made again
+        self._drawn = -1  # draw this step again: its return is known now
         self._draw(step)
 
     def finish(self, step: int) -> None:
-        """Draw what the run came to."""
+        """Draw the final networks."""
         self._draw(step)
 
     def _draw(self, step: int) -> None:
@@ -76,11 +77,11 @@ class Portrait(Hook):
         self._drawn = step
         plane = phase_plane(self._run)
         if not plane.finite:
-            return  # the run has diverged, and says so itself
+            return  # the run has diverged, and reports it itself
         title = f"{self._run.agent} on {self._run.spec.id or 'this dataset'}, step {step:,}"
         if self._return is not None:
             title += f", return {self._return:.1f}"
-        png = draw_portrait(plane, self._run.spec, self._run.observations, title)
+        png = draw_portrait(plane, self._run.spec, plane_observations(self._run), title)
         self._folder.mkdir(exist_ok=True)
         with published(self._folder / f"step-{step:08d}.png") as temporary:
             temporary.write_bytes(png)
@@ -91,7 +92,7 @@ class Portrait(Hook):
 
 @dataclass(frozen=True)
 class PhasePlane:
-    """An actor and a critic over a grid of observations.
+    """Values of an actor and a critic over a grid of observations.
 
     Attributes:
         x: ``[R]`` the first observation's values.
@@ -107,14 +108,33 @@ class PhasePlane:
 
     @property
     def finite(self) -> bool:
-        """Whether there is anything to draw."""
+        """Tell whether all values are finite, and can be drawn."""
         fields = (self.action,) if self.value is None else (self.action, self.value)
         return all(np.isfinite(field).all() for field in fields)
 
 
+def plane_observations(run: RunInfo) -> Array:
+    """Return the sample of the dataset's observations, ``[M, 2]``.
+
+    Raises:
+        SpecError: the observations are not two numbers each.
+    """
+    observations = run.observations
+    if isinstance(observations, Mapping) or observations.shape[1:] != (2,):
+        raise SpecError(
+            f"a portrait needs observations of two numbers, and they are {describe_space(run.spec.observation_space)}"
+        )
+    return observations
+
+
 def phase_plane(run: RunInfo) -> PhasePlane:
-    """Evaluate a run's policy and critic over the range of the dataset's observations."""
-    low, high = run.observations.min(axis=0), run.observations.max(axis=0)
+    """Evaluate a run's policy and critic over the range of the dataset's observations.
+
+    Raises:
+        SpecError: the observations are not two numbers each.
+    """
+    observations = plane_observations(run)
+    low, high = observations.min(axis=0), observations.max(axis=0)
     margin = np.maximum(0.02 * (high - low), 1e-6)
     x, y = (
         np.linspace(low[i] - margin[i], high[i] + margin[i], RESOLUTION, dtype=np.float32) for i in (0, 1)
@@ -128,7 +148,7 @@ def phase_plane(run: RunInfo) -> PhasePlane:
 
 
 def _value(run: RunInfo, grid: FloatArray, actions: Array) -> FloatArray | None:
-    """``[B]`` V(s) by the networks the run has."""
+    """Return V(s), ``[B]``, from the networks of the run; None without a critic."""
     from vinci_offline.spec.action_scaling import scale_actions
 
     if "value" in run.nets:
@@ -136,7 +156,7 @@ def _value(run: RunInfo, grid: FloatArray, actions: Array) -> FloatArray | None:
     if "critic" not in run.nets:
         return None
     if isinstance(run.spec.action_space, DiscreteSpace):
-        # The ensemble's least first, as a learner's targets have it, then the best action.
+        # First the least of the ensemble, as in the targets of a learner, then the best action.
         best: FloatArray = _numpy(run.nets["critic"](grid)).min(axis=0).max(axis=-1)
         return best
     scaled = scale_actions(run.spec.action_space, actions)
@@ -152,7 +172,7 @@ def _numpy(tensor: Any) -> Array:
 
 
 def draw_portrait(plane: PhasePlane, spec: EnvironmentSpec, observations: Array, title: str) -> bytes:
-    """A PNG of the panels side by side, 1,800 pixels wide (900 for the actor alone).
+    """Draw the panels side by side as a PNG, 1,800 pixels wide (900 for the actor alone).
 
     Args:
         plane: what to draw.
@@ -236,7 +256,7 @@ def _show(axis: Any, plane: PhasePlane, field: Array, interpolation: str = "bili
 
 
 def _colours(name: str, count: int = 256) -> Any:
-    """A diverging colour map without its darkest ends, on which dots could not be seen."""
+    """Return a diverging colour map without its darkest ends, which would hide the dots."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 

@@ -1,4 +1,4 @@
-"""Progress on the terminal: where the run is, how fast, how long still, and how well."""
+"""Progress of a run on the terminal: step, speed, time left, losses and return."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Hook):
-    """A line on standard error that follows the run; silent where standard error is not a terminal."""
+    """Line on standard error that follows the run; silent where standard error is not a terminal."""
 
     def start(self, run: RunInfo) -> None:
         """Show the line."""
@@ -42,7 +42,7 @@ class Progress(Hook):
         self._bar.start()
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Move on to ``step``; show the speed and the losses."""
+        """Advance the bar to ``step``; show the speed and the losses."""
         losses = (f"{name[5:]} {value:.3g}" for name, value in metrics.items() if name.startswith("loss/"))
         self._fields["losses"] = " ".join(losses)
         if "compile_seconds" in metrics and self._bar is not None:
@@ -53,7 +53,7 @@ class Progress(Hook):
         self._show(step)
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
-        """Show the mean return, and leave it above the line for the record."""
+        """Show the mean return, and print it above the line."""
         score = f"return {evaluation.return_mean:.1f}"
         self._fields["score"] = score
         self._show(step)
@@ -62,12 +62,12 @@ class Progress(Hook):
             self._bar.console.print(f"step {step:,}: {score} {spread}", highlight=False)
 
     def note(self, step: int, text: str) -> None:
-        """Leave the note above the line."""
+        """Print the note above the line."""
         if self._bar is not None:
             self._bar.console.print(f"step {step:,}: {text}", highlight=False)
 
     def finish(self, step: int) -> None:
-        """Leave the line as it is and give the terminal back."""
+        """Stop the bar."""
         self._show(step)
         if self._bar is not None:
             self._bar.stop()

@@ -1,4 +1,4 @@
-"""A run in TensorBoard: losses, returns, hyperparameters, and what it learned from."""
+"""A run in TensorBoard: losses, returns, hyperparameters and the dataset."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class TensorBoard(Hook):
-    """Writes event files into the run directory; see them with ``tensorboard --logdir runs``.
+    """Writer of event files in the run directory; see them with ``tensorboard --logdir runs``.
 
     Scalars are the run's metrics under their own names and ``return/mean`` and its like; the HParams tab
     compares runs by their hyperparameters and the last value of any scalar; the Text tab shows the dataset.
     """
 
     def start(self, run: RunInfo) -> None:
-        """Open an event file; what an earlier process told of steps past ``run.start_step`` becomes void."""
+        """Open an event file; TensorBoard drops what an earlier process wrote past ``run.start_step``."""
         self._steps = run.steps
         resumed = run.start_step > 0
         self._events = EventFile(run.directory, first_step=run.start_step + 1 if resumed else 0)
@@ -49,7 +49,7 @@ class TensorBoard(Hook):
         self._events.text("notes", text, step)
 
     def image(self, step: int, tag: str, png: bytes) -> None:
-        """Show a PNG image under ``tag``; for other hooks, at any time after ``start``."""
+        """Show a PNG image under ``tag``. Other hooks call this, at any time after ``start``."""
         self._events.image(step, tag, png)
 
     def finish(self, step: int) -> None:
