@@ -1,5 +1,7 @@
 """NumPy archives: each layout row for row, and the settings that they need."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from real import real
@@ -115,3 +117,33 @@ def test_stable_baselines_pendulum():
     assert imported.dataset.episode_columns["length"].tolist() == [199] * 100
     whole = read(real("sb2_expert_pendulum.npz"), options=ImportOptions(ends="terminal")).dataset
     assert whole.episode_columns["return"].mean() == pytest.approx(-149.873, abs=5e-4)
+
+
+def test_single_values_are_left_out(tmp_path):
+    arrays = {"obs": np.zeros((4, 2)), "acts": np.zeros((3, 1)), "indices": np.zeros(0, int)}
+    np.savez(tmp_path / "data.npz", terminal=np.bool_(True), **arrays)
+    with pytest.raises(DatasetError, match="has acts, indices, obs: known layouts have"):
+        read(tmp_path / "data.npz")
+
+
+def test_array_that_claims_more_than_its_bytes_is_refused(tmp_path):
+    arrays = {name: np.zeros(4) for name in ("observations", "actions", "rewards", "terminals")}
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                shape = (2**40,) if name == "rewards" else values.shape
+                header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                member.write(values.tobytes())
+    with pytest.raises(DatasetError, match="which 160 bytes cannot hold"):
+        read(tmp_path / "data.npz")
+
+
+def test_columns_of_fortran_order_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    observations = rng.normal(size=(6, 3)).astype(np.float32)
+    arrays = {"observations": np.asfortranarray(observations), "actions": np.zeros((6, 1), np.float32)}
+    flags = {"rewards": np.zeros(6), "terminals": np.arange(6) == 5, "timeouts": np.zeros(6, bool)}
+    np.savez_compressed(tmp_path / "data.npz", **arrays, **flags)
+    found = read(tmp_path / "data.npz").dataset
+    np.testing.assert_array_equal(found.columns["observations"], observations)

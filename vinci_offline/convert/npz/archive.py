@@ -124,7 +124,7 @@ def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:
         OSError,
         EOFError,
         KeyError,
-        NotImplementedError,
+        RuntimeError,  # of a member that is encrypted, or compressed in a way that is not known
         zlib.error,
     ) as error:
         reason = printable(" ".join(str(error).split()))
@@ -154,11 +154,13 @@ def _array(member: IO[bytes], size: int, context: ImportContext) -> Column | str
     shape, is_fortran, dtype = read_header(member)
     if dtype.hasobject:
         return "it is pickled, and nothing is unpickled"
+    if not shape:
+        return "it is a single value, not rows"
     if dtype.kind not in "biuf":
         return f"{dtype} values are no numbers"
     if math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"an array of shape {shape}, which {size:,} bytes cannot hold")
-    if is_fortran or not shape or not math.prod(shape):
+    if is_fortran or not math.prod(shape):
         # Column by column: the rows are there once all of it is.
         whole = np.frombuffer(_exactly(member, math.prod(shape) * dtype.itemsize), dtype)
         return held(_native(whole.reshape(shape, order="F" if is_fortran else "C")))
