@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from vinci_offline.data.assembly.options import Ends
     from vinci_offline.spec import EnvironmentSpec
 
-_WHAT = "What is what"
-_AMBIGUOUS = "What the source does not say"
+_FORMATS = "Formats"
+_AMBIGUOUS = "Facts that the source does not tell"
 _OUTPUT = "Output"
 
 
@@ -28,24 +28,30 @@ def convert(
         str,
         typer.Argument(metavar="SRC", help="A file or folder of any format, or a shipped dataset's name."),
     ],
-    destination: Annotated[Path, typer.Argument(metavar="DST", help="What to write.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="F", help="The source's format; recognised otherwise.", rich_help_panel=_WHAT
+            "--from",
+            metavar="F",
+            help="The source's format; by default its content tells it.",
+            rich_help_panel=_FORMATS,
         ),
     ] = None,
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="F", help="The target's format; by its ending otherwise.", rich_help_panel=_WHAT
+            "--to",
+            metavar="F",
+            help="The target's format; by default its ending tells it.",
+            rich_help_panel=_FORMATS,
         ),
     ] = None,
     env: Annotated[
         str | None,
         typer.Option(
             metavar="ENV",
-            help="The environment, whose spaces and time limit the data has.",
+            help="The environment; its spaces and time limit are those of the data.",
             rich_help_panel=_AMBIGUOUS,
         ),
     ] = None,
@@ -53,13 +59,15 @@ def convert(
         str | None,
         typer.Option(
             metavar="terminal|timeout|limit",
-            help="What the end of an episode is. limit: one of --time-limit steps timed out, a shorter one terminated.",
+            help="The end of every episode. limit: one of --time-limit steps timed out, a shorter one terminated.",
             rich_help_panel=_AMBIGUOUS,
         ),
     ] = None,
     time_limit: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Steps; otherwise ENV's own.", rich_help_panel=_AMBIGUOUS),
+        typer.Option(
+            metavar="N", min=1, help="Steps; by default ENV's own limit.", rich_help_panel=_AMBIGUOUS
+        ),
     ] = None,
     map_: Annotated[
         list[str] | None,
@@ -75,12 +83,12 @@ def convert(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="What a format asks for. Repeat it.",
+            help="A setting of a format; to.KEY is one of the target's. Repeat it.",
             rich_help_panel=_AMBIGUOUS,
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace an existing target.", rich_help_panel=_OUTPUT)
     ] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_OUTPUT)
@@ -88,8 +96,8 @@ def convert(
 ) -> None:
     """Convert datasets of other tools to one of ours, and back.
 
-    Says how terminals were told from timeouts, what was dropped and what the target cannot hold. What is ambiguous is
-    not guessed: it asks for an option.
+    Lists the decisions (such as terminals against timeouts), dropped rows, and facts that the target cannot hold.
+    Ambiguous facts are not guessed: the command asks for an option.
     """
     from vinci_offline.convert import conversion
     from vinci_offline.convert.registry import find_format, format_for

@@ -49,7 +49,7 @@ def logged(path: Path, info: Mapping[str, Any], context: ImportContext) -> Logge
     Raises:
         DatasetError: the dataset is damaged, or has no observations that are numbers.
         SpecError: the spec's spaces are not those of the features.
-        UsageError: there are no rewards, or nobody says how episodes ended.
+        UsageError: there are no rewards, or the ends of episodes are unknown.
     """
     spec = context.options.spec
     frames = Frames(path, _numeric(path, info, context))

@@ -93,7 +93,7 @@ def read_metadata(path: Path) -> Metadata:
 
 
 def environment(metadata: Metadata, context: ImportContext) -> EnvironmentSpec:
-    """Return the environment: its spaces, and its id, keyword arguments and time limit where they are told.
+    """Return the environment: its spaces, and its id, keyword arguments and time limit if the metadata have them.
 
     Args:
         metadata: of the dataset.

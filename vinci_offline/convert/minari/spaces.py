@@ -23,7 +23,7 @@ def space_from_minari(text: Any, where: str, *, actions: bool = False) -> Space:
     Args:
         text: JSON text.
         where: the entry, for messages.
-        actions: whether these are actions, of which several choices are told from a Box.
+        actions: True for actions: several choices at once are then a space of their own, not a Box.
 
     Raises:
         SpecError: it is damaged, or datasets cannot hold elements of such a space.

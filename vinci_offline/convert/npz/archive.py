@@ -47,7 +47,7 @@ class NpzFormat(Format):
         return bool(names) and all(name.endswith(".npy") for name in names)
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import; the layout is told by the names of the arrays.
+        """Import. The names of the arrays tell the layout.
 
         ``reward=zero`` says that rewards are zero where there are none; ``actions=N`` that whole numbers are choices
         of a Discrete space of N.

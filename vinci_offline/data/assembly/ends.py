@@ -48,7 +48,7 @@ def time_limit(context: ImportContext) -> int:
     """Return the time limit in steps.
 
     Raises:
-        UsageError: nobody says it.
+        UsageError: neither the options nor the environment has one.
     """
     spec = context.options.spec
     limit = context.options.time_limit or (spec.max_episode_steps if spec else None)
