@@ -9,6 +9,7 @@ from vinci_offline.batches.reader import ColumnReader, load_columns, row_bytes
 from vinci_offline.batches.source import Resident, Source
 from vinci_offline.batches.stream import Stream
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.quality.survey import Survey
 
 
 def choose_memory(
@@ -44,6 +45,7 @@ def open_source(
     budget: int = 2**31,
     batch_size: int = 256,
     trajectories: bool = False,
+    known: Survey | None = None,
 ) -> Source:
     """Open the rows of a dataset for an engine.
 
@@ -56,12 +58,17 @@ def open_source(
         budget: bytes that the pools of a stream may take.
         batch_size: rows drawn a step.
         trajectories: True where the agent looks at other rows of a run.
+        known: what `batches.first_read.first_read` found in the dataset; without it the rows are read to check them.
 
     Raises:
         VinciError: the rows cannot be trained on, or not within the budget.
     """
     if memory != "stream":
-        return Resident(load_columns(dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories))
-    reader = ColumnReader(dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories)
-    dataset.check_finite()
+        return Resident(
+            load_columns(dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known)
+        )
+    reader = ColumnReader(
+        dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known
+    )
+    reader.check_finite()
     return Stream(reader, budget=budget, batch_size=batch_size)

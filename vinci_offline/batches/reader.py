@@ -40,6 +40,7 @@ from vinci_offline.data.layout import (
     space_slots,
 )
 from vinci_offline.errors import DatasetError
+from vinci_offline.quality.survey import Survey
 from vinci_offline.spec.action_scaling import scale_actions
 from vinci_offline.types import Array, Columns, FloatArray
 
@@ -59,6 +60,7 @@ class ColumnReader:
         gamma: the discount factor a step.
         n_step: rewards summed before bootstrapping.
         trajectories: True where the agent looks at other rows of a run.
+        known: what `batches.first_read.first_read` found; None finds the runs where they are needed.
 
     Raises:
         DatasetError: the dataset lacks a column.
@@ -77,8 +79,10 @@ class ColumnReader:
         gamma: float = 0.99,
         n_step: int = 1,
         trajectories: bool = False,
+        known: Survey | None = None,
     ) -> None:
         self._dataset = dataset
+        self._known = known
         self._wishes = complete_wishes(wishes)
         self._gamma = gamma
         self._n_step = n_step
@@ -99,10 +103,25 @@ class ColumnReader:
         """The number of rows."""
         return len(self._dataset)
 
+    @property
+    def needs_runs(self) -> bool:
+        """True where a column needs to know the runs."""
+        return self.trajectories or RETURN_TO_GO in self._wishes
+
     @cached_property
     def runs(self) -> Runs:
-        """The runs of the dataset. The first access compares all observations."""
+        """The runs of the dataset. Where they are not known the first access compares all observations."""
+        if self._known is not None and self._known.runs is not None:
+            return Runs(*self._known.runs)
         return dataset_runs(self._dataset)
+
+    def check_finite(self) -> None:
+        """Make sure that no column of the dataset holds NaN or an infinite value.
+
+        Raises:
+            DatasetError: it names the column and the first such row.
+        """
+        (self._dataset if self._known is None else self._known).check_finite()
 
     def read(self, start: int, stop: int) -> Columns:
         """Read the columns of rows ``start … stop - 1``. Nothing else is kept, and only a few rows more are read.
@@ -165,6 +184,7 @@ def load_columns(
     gamma: float = 0.99,
     n_step: int = 1,
     trajectories: bool = False,
+    known: Survey | None = None,
 ) -> Columns:
     """Load every row of a dataset as the columns of one pool. Each column of the dataset is read once.
 
@@ -174,6 +194,7 @@ def load_columns(
         gamma: the discount factor a step.
         n_step: rewards summed before bootstrapping.
         trajectories: add the first and the last row of each row's run.
+        known: what `batches.first_read.first_read` found.
 
     Returns:
         NumPy arrays with leading axis N, by name.
@@ -182,10 +203,10 @@ def load_columns(
         DatasetError: a column is missing, or holds NaN or infinite values.
         UsageError: a column does not exist.
     """
-    reader = ColumnReader(dataset, wishes, gamma=gamma, n_step=n_step, trajectories=trajectories)
+    reader = ColumnReader(dataset, wishes, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known)
     # Loaded columns stay in memory: the checks and the sums below read them there.
     columns = {path: dataset.columns[path] for path in reader.paths}
-    dataset.check_finite()
+    reader.check_finite()
     made = reader.make(columns, 0, len(dataset))
     if trajectories:
         first, last = reader.runs.bounds(0, len(dataset))
@@ -204,11 +225,19 @@ def row_bytes(dataset: Dataset, wishes: Sequence[ColumnWish] = TRANSITION, traje
 
 def sample_observations(dataset: Dataset, count: int = 4096) -> Array | dict[str, Array]:
     """Return at most ``count`` observations, of rows spread evenly over the dataset; by key where they are a Dict."""
-    rows = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(np.int64)
+    rows = sample_rows(dataset, count)
     paths = space_slots(OBSERVATIONS, dataset.spec.observation_space)
-    found = {
-        path.removeprefix(f"{OBSERVATIONS}/"): _compact(dataset.columns.gather(path, rows)) for path in paths
-    }
+    return by_key({path: dataset.columns.gather(path, rows) for path in paths})
+
+
+def sample_rows(dataset: Dataset, count: int) -> Array:
+    """Return at most ``count`` row numbers, spread evenly over the dataset."""
+    return np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(np.int64)
+
+
+def by_key(observations: Mapping[str, Array]) -> Array | dict[str, Array]:
+    """Return columns of observations as networks take them: one array, or arrays by key where they are a Dict."""
+    found = {path.removeprefix(f"{OBSERVATIONS}/"): _compact(values) for path, values in observations.items()}
     return found.get(OBSERVATIONS, found)
 
 

@@ -1,0 +1,49 @@
+"""The one read of a dataset before the first step: moments, finite values, a sample, runs, and the columns to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vinci_offline.batches.names import TRANSITION, ColumnWish
+from vinci_offline.batches.reader import ColumnReader, by_key, sample_rows
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.quality.survey import Survey, survey
+from vinci_offline.types import Array
+
+
+def first_read(
+    dataset: Dataset,
+    columns: Sequence[ColumnWish] = TRANSITION,
+    *,
+    memory: str = "device",
+    trajectories: bool = False,
+    samples: int = 4096,
+) -> Survey:
+    """Read every column of a dataset once, and tell what training needs to know of it.
+
+    Give the result to `batches.opening.open_source`, `sampled_observations` and `quality.statistics.summarize`: they
+    then read nothing again. A column that the pool is made of stays in memory, unless the rows are streamed.
+
+    Args:
+        dataset: N rows.
+        columns: the columns that the agent asks for.
+        memory: ``stream`` keeps no column in memory; anything else keeps those of the pool.
+        trajectories: True where the agent looks at other rows of a run.
+        samples: the observations to keep as a sample, at most.
+
+    Raises:
+        DatasetError: the dataset lacks a column.
+        UsageError: a column does not exist.
+    """
+    reader = ColumnReader(dataset, columns, trajectories=trajectories)
+    return survey(
+        dataset,
+        keep=() if memory == "stream" else reader.paths,
+        sample_rows=sample_rows(dataset, samples),
+        runs=reader.needs_runs,
+    )
+
+
+def sampled_observations(known: Survey) -> Array | dict[str, Array]:
+    """Return the sample of `first_read` as networks take it; by key where observations are a Dict."""
+    return by_key(known.sample)
