@@ -5,18 +5,20 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from itertools import pairwise
 
+import keras
 import numpy as np
 import pytest
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError, VinciError, train
+from vinci_offline.batches.names import TRANSITION
 from vinci_offline.batches.opening import choose_memory
 from vinci_offline.batches.reader import ColumnReader, load_columns
 from vinci_offline.batches.shuffle import Shuffle
 from vinci_offline.batches.source import Resident
 from vinci_offline.batches.stream import Stream
-from vinci_offline.batches.transitions import as_transitions
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.spec import BoxSpace
@@ -161,36 +163,66 @@ def test_a_pool_is_the_dataset_rows_that_it_says(files):
     stream.close()
 
 
-def test_draws_over_an_epoch_are_binomial(files):
-    """Over ``E`` epochs a row is drawn Binomial(E n, 1 / P) times, n draws a pool of P rows: chi-square and spread."""
-    from vinci_offline.functional import random
-    from vinci_offline.training.engines.engine import _BATCH_STREAM
+EPOCHS, POOL_ROWS = 12, 300
 
-    dataset, epochs, batch = opened(files), 30, 150
-    stream = made_stream(dataset, budget=2 * 300 * ROW_BYTES, batch_size=batch)
-    generations = epochs * len(dataset) // stream.pool_rows
-    draws = np.zeros((epochs, len(dataset)))
-    for generation in range(generations):
-        rows = stream.dataset_rows(generation)
-        for step in range(generation * stream.span + 1, (generation + 1) * stream.span + 1):
-            key = random.key(3, step, _BATCH_STREAM)
-            drawn = rows[np.asarray(random.integers(key, (batch,), stream.pool_rows))]
-            np.add.at(draws[generation * stream.pool_rows // len(dataset)], drawn, 1)
+
+def drawn_counts(files, learner):
+    """``[EPOCHS, N]``: how often the engine draws each row of the dataset, by its own draw from the stream's pools."""
+    from vinci_offline.training.engines import make_engine
+
+    dataset = opened(files)
+    stream = made_stream(dataset, budget=2 * POOL_ROWS * ROW_BYTES, batch_size=POOL_ROWS)
+    assert (stream.pool_rows, stream.span) == (POOL_ROWS, 1)
+    engine = make_engine(learner, stream, batch_size=POOL_ROWS, seed=3, jit="off")
+    steps = len(dataset) // POOL_ROWS  # of an epoch
+    draws = np.zeros((EPOCHS, len(dataset)), int)
+    for step in range(EPOCHS * steps):
+        rows, batch = engine.batch(step + 1)
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(batch.reward), dataset.columns["rewards"][rows]
+        )
+        np.add.at(draws[step // steps], rows, 1)
     stream.close()
-    assert generations * stream.pool_rows == epochs * len(dataset)
-    assert draws.sum() == generations * stream.span * batch
-    expected = epochs * stream.span * batch / stream.pool_rows
+    return draws
+
+
+def departures(draws):
+    """How far the draws are from Binomial(P, 1 / P) a row and epoch, for P draws from a pool: in standard deviations."""
+    epochs, rows = draws.shape
     # Each pool has a fixed number of draws, so the statistic has rows - pools degrees of freedom.
-    freedom = len(dataset) - len(dataset) // stream.pool_rows
-    chi_square = float(((draws.sum(0) - expected) ** 2 / expected).sum())
-    assert abs(chi_square - freedom) < 4 * np.sqrt(2 * freedom)
-    # Within single epochs, where the shares of rows drawn 0, 1, 2 … times are the binomial's.
-    p, n = 1 / stream.pool_rows, stream.span * batch
-    share = (1 - p) ** n
+    freedom = rows - rows // POOL_ROWS
+    chi_square = float(((draws.sum(0) - epochs) ** 2 / epochs).sum())
+    found = [abs(chi_square - freedom) / np.sqrt(2 * freedom)]
+    # Within single epochs: the shares of rows drawn 0, 1, 2 … times.
+    p, share = 1 / POOL_ROWS, (1 - 1 / POOL_ROWS) ** POOL_ROWS
     for times in range(4):
-        found = (draws == times).mean()
-        assert found == pytest.approx(share, abs=4 * np.sqrt(share / draws.size))
-        share *= (n - times) / (times + 1) * p / (1 - p)
+        found.append(abs((draws == times).mean() - share) / np.sqrt(share / draws.size))
+        share *= (POOL_ROWS - times) / (times + 1) * p / (1 - p)
+    return found
+
+
+def test_draws_over_an_epoch_are_binomial(files, make_learner):
+    draws = drawn_counts(files, make_learner())
+    assert draws.sum(axis=1).tolist() == [1200] * EPOCHS
+    assert max(departures(draws)) < 4
+
+
+FAULTS = {
+    "the last tenth of a pool is never drawn": lambda integers, key, shape, maximum: integers(
+        key, shape, 9 * maximum // 10
+    ),
+    "rows without replacement": lambda integers, key, shape, maximum: (
+        (integers(key, (1,), maximum) + keras.ops.arange(shape[0], dtype="int32")) % maximum
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_biased_draw_is_seen(files, make_learner, monkeypatch, fault):
+    from vinci_offline.functional import random
+
+    monkeypatch.setattr(random, "integers", partial(FAULTS[fault], random.integers))
+    assert max(departures(drawn_counts(files, make_learner()))) > 4
 
 
 def trained(learner, engine, chunks):
@@ -228,16 +260,15 @@ def test_steps_are_the_same_however_they_are_grouped(files, make_learner, jit):
 
 def test_a_batch_is_of_the_rows_that_the_stream_says(files, make_learner):
     """The engine's own draw, gathered from its device columns, against the whole dataset's rows."""
-    import keras
-
     learner = make_learner()
     engine = streamed_engine(files, learner)
-    whole = as_transitions(load_columns(opened(files)))
+    whole = load_columns(opened(files))
     for start in (0, 4, 5, 61):
         engine.run(learner.select(None), start, 1)
-        rows = engine._source.dataset_rows(start // 5)
-        for column, expected in zip(engine._columns, whole, strict=True):
-            np.testing.assert_array_equal(keras.ops.convert_to_numpy(column), expected[rows])
+        rows, batch = engine.batch(start + 1)
+        for name in TRANSITION:
+            values = keras.ops.convert_to_numpy(getattr(batch, name))
+            np.testing.assert_array_equal(values, whole[name][rows], err_msg=name)
 
 
 def test_a_budget_that_holds_everything_gives_what_memory_gives(files, make_learner):
