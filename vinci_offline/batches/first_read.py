@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vinci_offline.batches.names import TRANSITION, ColumnWish
-from vinci_offline.batches.reader import ColumnReader, by_key, sample_rows
+from vinci_offline.batches.reader import ColumnReader, by_key
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.quality.survey import Survey, survey
 from vinci_offline.types import Array
 
@@ -39,7 +40,7 @@ def first_read(
     return survey(
         dataset,
         keep=() if memory == "stream" else reader.paths,
-        sample_rows=sample_rows(dataset, samples),
+        sample_rows=spaced_rows(len(dataset), samples),
         runs=reader.needs_runs,
     )
 

@@ -30,6 +30,7 @@ from vinci_offline.batches.runs import Runs, dataset_runs
 from vinci_offline.data.continuity import continuing, ended
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episodes import last_rows
+from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.data.layout import (
     ACTIONS,
     NEXT_OBSERVATIONS,
@@ -225,14 +226,9 @@ def row_bytes(dataset: Dataset, wishes: Sequence[ColumnWish] = TRANSITION, traje
 
 def sample_observations(dataset: Dataset, count: int = 4096) -> Array | dict[str, Array]:
     """Return at most ``count`` observations, of rows spread evenly over the dataset; by key where they are a Dict."""
-    rows = sample_rows(dataset, count)
+    rows = spaced_rows(len(dataset), count)
     paths = space_slots(OBSERVATIONS, dataset.spec.observation_space)
     return by_key({path: dataset.columns.gather(path, rows) for path in paths})
-
-
-def sample_rows(dataset: Dataset, count: int) -> Array:
-    """Return at most ``count`` row numbers, spread evenly over the dataset."""
-    return np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(np.int64)
 
 
 def by_key(observations: Mapping[str, Array]) -> Array | dict[str, Array]:
