@@ -63,7 +63,7 @@ def files(tmp_path_factory):
 
 
 def opened(files):
-    """The rows of the files, of which nothing is in memory yet."""
+    """Open the files anew, so that nothing is in memory yet."""
     return Dataset.concatenate([Dataset.open(path) for path in files])
 
 
@@ -75,12 +75,12 @@ def made_stream(dataset, budget=200 * ROW_BYTES, batch_size=20, **options):
     ("size", "count"),
     [("512MiB", 2**29), ("2GB", 2 * 10**9), ("1.5 kib", 1536), (4096, 4096), ("1_000", 1000), ("3B", 3)],
 )
-def test_sizes_are_read_as_people_write_them(size, count):
+def test_sizes_take_units(size, count):
     assert parse_bytes(size, "--memory-budget") == count
 
 
 @pytest.mark.parametrize("size", ["", "2XB", "-1GiB", "0", "GiB", "1ib", "1e9", "0.1"])
-def test_what_is_no_size_is_refused(size):
+def test_malformed_sizes_are_refused(size):
     with pytest.raises(UsageError, match=r"--memory-budget .* is no size"):
         TrainingConfig(memory_budget=size)
 
@@ -101,7 +101,7 @@ def test_auto_streams_only_over_the_budget(files, memory, budget, chosen):
 
 @pytest.mark.parametrize("n_step", [1, 5])
 @pytest.mark.parametrize("view", ["file", "files", "episodes", "rows", "shuffled"])
-def test_rows_read_in_parts_are_those_read_at_once(files, view, n_step):
+def test_parts_equal_one_read(files, view, n_step):
     def select():
         dataset = opened(files[:1] if view == "file" else files)
         if view == "episodes":
@@ -150,7 +150,7 @@ def test_pools_are_of_many_places_and_epochs_differ():
     assert 0.0 < overlap < 0.3  # a tenth, were epochs independent
 
 
-def test_a_pool_is_the_dataset_rows_that_it_says(files):
+def test_pools_hold_the_rows_of_dataset_rows(files):
     dataset = opened(files)
     whole = load_columns(opened(files), gamma=0.9, n_step=3)
     stream = made_stream(dataset, gamma=0.9, n_step=3)
@@ -246,7 +246,7 @@ def assert_equal(left, right):
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_steps_are_the_same_however_they_are_grouped(files, make_learner, jit):
+def test_grouping_steps_changes_nothing(files, make_learner, jit):
     one, many = make_learner(), make_learner()
     # A pool of 100 rows is for five steps of twenty.
     left, metrics = trained(one, streamed_engine(files, one, jit=jit), (23,))
@@ -258,7 +258,7 @@ def test_steps_are_the_same_however_they_are_grouped(files, make_learner, jit):
     assert 0 <= metrics[0]["stream/wait"] < 1
 
 
-def test_a_batch_is_of_the_rows_that_the_stream_says(files, make_learner):
+def test_batches_hold_the_rows_of_dataset_rows(files, make_learner):
     """The engine's own draw, gathered from its device columns, against the whole dataset's rows."""
     learner = make_learner()
     engine = streamed_engine(files, learner)
@@ -271,7 +271,7 @@ def test_a_batch_is_of_the_rows_that_the_stream_says(files, make_learner):
             np.testing.assert_array_equal(values, whole[name][rows], err_msg=name)
 
 
-def test_a_budget_that_holds_everything_gives_what_memory_gives(files, make_learner):
+def test_full_budget_trains_as_memory_does(files, make_learner):
     from vinci_offline.training.engines import make_engine
 
     streamed, resident = make_learner(), make_learner()
@@ -314,7 +314,7 @@ def test_a_budget_too_small_for_batches_is_refused(files, tmp_path):
 
 
 class Broken(ColumnReader):
-    """Reads until it is broken."""
+    """A reader that raises `error` once it is set."""
 
     error = None
 
@@ -331,7 +331,7 @@ class Broken(ColumnReader):
         (DatasetError("data.h5 is damaged"), DatasetError, "^data.h5 is damaged$"),
     ],
 )
-def test_a_reader_that_fails_ends_the_run_in_one_line(files, make_learner, error, kind, told):
+def test_read_errors_are_one_line(files, make_learner, error, kind, told):
     from vinci_offline.training.engines import make_engine
 
     reader = Broken(opened(files))
@@ -347,7 +347,7 @@ def test_a_reader_that_fails_ends_the_run_in_one_line(files, make_learner, error
     stream.close()
 
 
-def test_a_file_that_changes_under_a_run_is_told(files, tmp_path, make_learner):
+def test_changed_file_is_refused(files, tmp_path, make_learner):
     path = tmp_path / "data.h5"
     path.write_bytes(files[0].read_bytes())
     stream = made_stream(Dataset.open(path))
@@ -380,8 +380,8 @@ def test_closing_stops_a_read_that_is_under_way(files):
     assert reader.reads == 1
 
 
-def test_the_loop_finds_its_next_pool_read(tmp_path, make_learner):
-    """Without a thread that reads ahead every pool would be waited for, a tenth of the time and more."""
+def test_next_pool_is_read_ahead(tmp_path, make_learner):
+    """Without reading ahead, the loop would wait for every pool: a tenth of the time or more."""
     from vinci_offline.training.engines import make_engine
 
     path = written(tmp_path / "data.h5", 30_000)
@@ -421,8 +421,8 @@ print(peak() - before)
 """
 
 
-def test_memory_stays_under_the_budget_plus_the_stated_constant(tmp_path):
-    """The file is five times the budget, and more than the two; the constant is docs/training.md's."""
+def test_memory_stays_within_budget_and_constant(tmp_path):
+    """The file is five times the budget, and larger than both. docs/training.md states the constant."""
     budget, constant, rows = 2**24, 2**26, 2_200_000
     assert rows * ROW_BYTES > max(5 * budget, budget + constant)
     small, large = written(tmp_path / "small.h5", 5_000), written(tmp_path / "large.h5", rows)
