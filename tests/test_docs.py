@@ -1,4 +1,4 @@
-"""README and docs cannot drift: their Python blocks run, their commands exist, their links lead somewhere."""
+"""README and docs: their Python blocks run, their commands exist, their links lead to files."""
 
 import re
 import shlex
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import vinci_offline
 from vinci_offline.cli.app import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,13 @@ def test_every_command_is_documented():
     shown = " ".join(line for page in PAGES for line in commands(page))
     shown += " ".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in get_command(app).commands if f"vinci-offline {name}" not in shown] == []
+
+
+def test_api_page_lists_every_public_name():
+    listed = re.findall(
+        r"^::: vinci_offline\.(\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == vinci_offline.__all__
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -12,24 +12,30 @@ if TYPE_CHECKING:
     from vinci_offline.agents.registry import register
     from vinci_offline.data.dataset import Dataset, read_pandas
     from vinci_offline.envs.collect.collector import collect
-    from vinci_offline.envs.evaluator import evaluate
+    from vinci_offline.envs.evaluator import Evaluation, evaluate
     from vinci_offline.envs.wrapper import EnvWrapper
     from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError, VinciWarning
-    from vinci_offline.hooks.hook import Hook
+    from vinci_offline.hooks.hook import Hook, RunInfo
     from vinci_offline.spec import EnvironmentSpec
+    from vinci_offline.training.config import TrainingConfig
+    from vinci_offline.training.run import TrainResult
     from vinci_offline.training.trainer import train
     from vinci_offline.types import Transitions
 
-# Where each public name lives: imported at first use, so that `import vinci_offline` costs nothing
-# and pandas users never wait for TensorFlow.
+# The module of each public name. A name is imported at its first use: `import vinci_offline` stays fast, and pandas
+# users never wait for TensorFlow.
 _HOMES = {
     "Agent": "agents.agent",
     "Dataset": "data.dataset",
     "DatasetError": "errors",
     "EnvWrapper": "envs.wrapper",
     "EnvironmentSpec": "spec",
+    "Evaluation": "envs.evaluator",
     "Hook": "hooks.hook",
+    "RunInfo": "hooks.hook",
     "SpecError": "errors",
+    "TrainResult": "training.run",
+    "TrainingConfig": "training.config",
     "Transitions": "types",
     "Update": "agents.agent",
     "UsageError": "errors",
@@ -48,8 +54,12 @@ __all__ = [
     "DatasetError",
     "EnvWrapper",
     "EnvironmentSpec",
+    "Evaluation",
     "Hook",
+    "RunInfo",
     "SpecError",
+    "TrainResult",
+    "TrainingConfig",
     "Transitions",
     "Update",
     "UsageError",

@@ -1,4 +1,4 @@
-"""The few types that every room shares."""
+"""Types that every room shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print where, how they end, and every bad input in one line."""
+"""The commands as a user types them: output, exit codes, and one line for each bad input."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def call(*arguments):
 
 
 def refused(result, told, exit_code=None):
-    """One line on standard error that says what is wrong, nothing on standard output, no traceback."""
+    """Check for one line on standard error, nothing on standard output, and no traceback."""
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in ((1, 2) if exit_code is None else (exit_code,)), result.stderr
     assert result.stdout == ""
@@ -108,7 +108,7 @@ def test_evaluate_as_json_has_the_documented_keys(run):
     assert result.stderr == ""
 
 
-def test_seeds_are_told_as_json_and_as_a_table(data, tmp_path):
+def test_train_reports_seeds_as_json_and_table(data, tmp_path):
     seeds = ("train", data, "--agent", "bc", *FAST, "--seed", 3, "--seeds", 2, "-o", tmp_path / "run")
     result = call(*seeds, "--json", "--eval-every", 20, "--eval-episodes", 1)
     assert result.exit_code == 0, result.stderr
@@ -146,7 +146,7 @@ def test_train_as_json_has_the_documented_keys(data, tmp_path):
     assert result.stderr == ""  # no progress where standard error is not a terminal
 
 
-def test_train_passes_the_options_of_its_optimizers_on(data, tmp_path):
+def test_train_passes_optimizer_options(data, tmp_path):
     given = {
         "schedule": "actor:cosine",
         "warmup": 2,
@@ -165,14 +165,14 @@ def test_train_passes_the_options_of_its_optimizers_on(data, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["agents", "datasets"])
-def test_lists_are_results(command):
+def test_lists_go_to_standard_output(command):
     result = call(command)
     assert result.stdout
     assert result.stderr == ""
     assert json.loads(call(command, "--json").stdout)
 
 
-def test_the_whole_way_on_discrete_observations_and_actions(lake, tmp_path):
+def test_whole_job_on_discrete_spaces(lake, tmp_path):
     assert call("validate", lake).exit_code == 0
     assert "prob" in json.loads(call("info", lake, "--json").stdout)["infos"]
     for agent in ("bc", "dqn"):
@@ -221,7 +221,7 @@ def module(tmp_path_factory):
     return path
 
 
-def test_the_whole_way_on_an_environment_of_ones_own(module, tmp_path):
+def test_whole_job_on_own_environment(module, tmp_path):
     """Unbounded and asymmetric actions, float64 observations, a recorded info, compression."""
     file, output = tmp_path / "reach.h5", tmp_path / "run"
     options = ("--episodes", 12, "--float64", "--compress", "gzip", "--record-infos", "time")
@@ -240,7 +240,7 @@ def test_the_whole_way_on_an_environment_of_ones_own(module, tmp_path):
     assert call(*again, "--noise", "sample").exit_code == 0
 
 
-def test_failing_environments_and_policies_are_told_with_their_line(module, tmp_path):
+def test_errors_in_user_code_name_their_line(module, tmp_path):
     file = tmp_path / "data.h5"
     line = ENVIRONMENT.splitlines().index('            raise RuntimeError("the simulator broke")') + 1
     refused(call("collect", f"{module}:Breaks", "-o", file, "--episodes", 2), f"mine.py, line {line})")
@@ -252,7 +252,7 @@ def test_failing_environments_and_policies_are_told_with_their_line(module, tmp_
 
 
 def damaged(data, folder, how):
-    """A copy of a dataset with something wrong."""
+    """Return a damaged copy of a dataset."""
     path = folder / f"{how}.h5"
     content = data.read_bytes()
     path.write_bytes(content[: len(content) // 2] if how == "truncated" else content)
@@ -390,7 +390,7 @@ def test_networks_that_do_not_fit_are_refused(data, tmp_path, source):
     assert not (tmp_path / "run").exists()
 
 
-def test_networks_of_ones_own_may_have_helpers_and_serve_several_agents(data, tmp_path):
+def test_own_networks_serve_several_agents(data, tmp_path):
     source = (
         "from keras import Model, Sequential, layers\n"
         "def head(x): return layers.Dense(1)(x)\n"
@@ -436,7 +436,7 @@ class NoLoss(BC):
     ("name", "told"),
     [("NoNetworks", "networks() failed: RuntimeError: first line"), ("NoLoss", "mine.py, line 13")],
 )
-def test_an_agent_that_fails_is_told_with_its_line_and_costs_no_run(data, tmp_path, name, told):
+def test_failing_agent_names_its_line_and_keeps_the_run(data, tmp_path, name, told):
     (tmp_path / "mine.py").write_text(AGENT)
     call("train", data, *FAST, "-o", tmp_path / "run")
     before = (tmp_path / "run" / "policy.keras").read_bytes()
@@ -492,14 +492,14 @@ def test_damaged_runs_are_refused(data, tmp_path, run, name, content):
     assert (broken / "policy.keras").read_bytes() == (run / "policy.keras").read_bytes()
 
 
-def test_a_run_of_another_agent_or_environment_is_no_start(data, lake, run, tmp_path):
+def test_init_refuses_run_of_other_agent_or_environment(data, lake, run, tmp_path):
     wide = ("train", data, "--set", "hidden=9", "--steps", 5, "-o", tmp_path / "run", "--init", run)
     refused(call(*wide), "other layers", 1)
     other = ("train", lake, "--agent", "dqn", *FAST, "-o", tmp_path / "run", "--init", run)
     refused(call(*other), "start from a run on this environment", 1)
 
 
-def test_resuming_takes_more_steps_other_logging_and_never_fewer(data, tmp_path):
+def test_resume_takes_more_steps_never_fewer(data, tmp_path):
     options = (
         "train",
         data,
@@ -522,7 +522,7 @@ def test_resuming_takes_more_steps_other_logging_and_never_fewer(data, tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="signals as POSIX has them")
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(data, tmp_path):
+def test_ctrl_c_exits_with_130_and_names_resume(data, tmp_path):
     import signal
     import time
 

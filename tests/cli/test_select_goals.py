@@ -41,7 +41,7 @@ def run(tmp_path, monkeypatch):
     return lambda *words: CliRunner().invoke(app, ["select", *words])
 
 
-def test_both_parts_of_a_split_are_relabelled_by_the_environment_or_a_distance(run):
+def test_relabel_applies_to_both_parts_of_a_split(run):
     words = ["goals.h5", "--relabel", "future:2", "--split", "0.7:b.h5", "--json"]
     result = run(*words, "-o", "a.h5", "--env", "reach.py:Reach")
     assert result.exit_code == 0, result.output
@@ -74,7 +74,7 @@ def test_both_parts_of_a_split_are_relabelled_by_the_environment_or_a_distance(r
         (["goals.h5", "--split", "0.5:out.h5"], 2, "is named for both parts"),
     ],
 )
-def test_wrong_usage_is_one_line_and_leaves_nothing(run, tmp_path, words, code, message):
+def test_wrong_usage_is_one_line_and_writes_nothing(run, tmp_path, words, code, message):
     result = run(*words, "-o", "out.h5")
     assert result.exit_code == code
     assert message in result.stderr

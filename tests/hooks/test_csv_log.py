@@ -9,7 +9,7 @@ from vinci_offline.envs.evaluator import Evaluation
 from vinci_offline.hooks.csv_log import CsvLog, CsvTable
 
 
-def test_rows_read_back_exactly_as_reported(tmp_path, make_run):
+def test_rows_read_back_exactly(tmp_path, make_run):
     log = CsvLog()
     log.start(make_run(tmp_path))
     log.metrics(1000, {"loss/critic": 0.1 + 0.2})
@@ -23,14 +23,14 @@ def test_rows_read_back_exactly_as_reported(tmp_path, make_run):
     assert row["normalized_mean"] == pytest.approx(100 * (2.5 + 20.272305) / (3234.3 + 20.272305))
 
 
-def test_no_reference_return_is_an_empty_cell(tmp_path, make_run):
+def test_missing_score_is_an_empty_cell(tmp_path, make_run):
     log = CsvLog()
     log.start(make_run(tmp_path))
     log.evaluation(5, Evaluation("Pendulum-v1", 1, (1.0,), (10,)))
     assert math.isnan(pd.read_csv(tmp_path / "evaluations.csv")["normalized_mean"][0])
 
 
-def test_metrics_that_appear_later_become_columns(tmp_path):
+def test_later_metrics_become_columns(tmp_path):
     table = CsvTable(tmp_path / "metrics.csv")
     table.append(1, {"loss/critic": 1.0})
     table.append(2, {"loss/actor": 2.0})
@@ -53,7 +53,7 @@ def test_resume_drops_later_steps_and_a_half_written_row(tmp_path):
     assert pd.read_csv(path).to_dict("list") == {"step": [10, 20, 30], "a": [10.0, 20.0, 31.0]}
 
 
-def test_resume_drops_a_row_cut_before_its_end_even_if_its_step_is_kept(tmp_path):
+def test_resume_drops_a_row_without_line_end(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("step,a\n10,1.5\n20,2.")  # 2.75 cut short is a number still
     CsvTable(path, start_step=20)
@@ -61,7 +61,7 @@ def test_resume_drops_a_row_cut_before_its_end_even_if_its_step_is_kept(tmp_path
 
 
 @pytest.mark.parametrize("left", ["", "st", "step,a", "step,a\n"])
-def test_resume_heals_a_table_cut_in_its_header(tmp_path, left):
+def test_resume_repairs_a_cut_header(tmp_path, left):
     path = tmp_path / "metrics.csv"
     path.write_text(left)
     CsvTable(path, start_step=5).append(6, {"a": 1.0})

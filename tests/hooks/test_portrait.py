@@ -41,7 +41,7 @@ def test_values_on_the_plane(tmp_path, make_run, policy, critic):
     assert plane.x[-1] > run.observations[:, 0].max()
 
 
-def test_critic_is_asked_with_scaled_actions(tmp_path, make_run, policy, critic, box):
+def test_critic_gets_scaled_actions(tmp_path, make_run, policy, critic, box):
     wide = EnvironmentSpec(box([-1, -1], [1, 1]), box([-4.0], [4.0]))
     plane = phase_plane(make_run(tmp_path, policy=policy, nets={"critic": critic}, spec=wide))
     x, y = np.meshgrid(plane.x, plane.y)
@@ -68,7 +68,7 @@ def test_value_network_comes_before_the_critics(tmp_path, make_run, policy, crit
     np.testing.assert_allclose(plane.value[0], plane.x * 7, rtol=1e-6)
 
 
-def test_drawn_at_evaluations_and_at_the_end_and_shown_in_tensorboard(tmp_path, make_run, policy, critic):
+def test_portrait_at_evaluations_and_end_and_in_tensorboard(tmp_path, make_run, policy, critic):
     run = make_run(tmp_path, policy=policy, nets={"critic": critic})
     board = TensorBoard()
     hooks = (board, Portrait(board))
@@ -87,7 +87,7 @@ def test_drawn_at_evaluations_and_at_the_end_and_shown_in_tensorboard(tmp_path, 
     assert images[0].encoded_image_string == (tmp_path / "portraits" / names[0]).read_bytes()
 
 
-def test_actor_alone_every_second_metrics_call(tmp_path, make_run, policy):
+def test_portrait_of_actor_alone_at_every_second_call(tmp_path, make_run, policy):
     portrait = Portrait(every=2)
     portrait.start(make_run(tmp_path, policy=policy))
     for step in (1, 2, 3, 4):
@@ -116,7 +116,7 @@ def test_other_observation_shapes_have_no_portrait(tmp_path, make_run, policy, b
     assert not (tmp_path / "portraits").exists()
 
 
-def test_a_diverged_run_has_no_portrait(tmp_path, make_run, observation):
+def test_diverged_run_has_no_portrait(tmp_path, make_run, observation):
     broken = keras.Model(observation, keras.ops.log(-keras.ops.abs(observation[:, :1]) - 1))
     portrait = Portrait()
     portrait.start(make_run(tmp_path, policy=broken))

@@ -32,7 +32,7 @@ def plugin_data(events, tag):
     return plugin_data_pb2.HParamsPluginData.FromString(metadata.plugin_data.content)
 
 
-def test_tensorboard_reads_all_that_was_written(tmp_path, make_run, read):
+def test_tensorboard_reads_all_events(tmp_path, make_run, read):
     board = TensorBoard()
     board.start(make_run(tmp_path))
     board.metrics(10, {"loss/critic": 0.5, "q/mean": -2.0})

@@ -42,14 +42,14 @@ def feed(hook, values):
         [(0, 1700), (0, 100), (0, 1700), (0, 50)],
     ],
 )
-def test_silent_where_values_are_possible_or_come_back(alarm, values):
+def test_no_warning_for_possible_or_returning_values(alarm, values):
     hook, notes = alarm(-16.0, 0.0)
     feed(hook, values)
     assert notes == []
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_warns_once_where_values_leave_and_grow(alarm, sign):
+def test_warns_once_for_growing_excess(alarm, sign):
     hook, notes = alarm(-1.0, 1.0)
     values = [(min(0, sign * q), max(0, sign * q)) for q in (50, 200, 310, 350, 400, 1e6)]
     with pytest.warns(VinciWarning, match="diverge") as told:
@@ -62,7 +62,7 @@ def test_warns_once_where_values_leave_and_grow(alarm, sign):
     assert "arXiv:1812.02900" in text
 
 
-def test_an_episode_that_ends_is_worth_nothing_so_zero_is_always_possible(alarm):
+def test_zero_is_always_a_possible_value(alarm):
     hook, notes = alarm(5.0, 6.0)
     feed(hook, [(0, 600), (0, 600)])
     hook, more = alarm(0.0, 0.0)  # no rewards at all: a fresh network's values are no alarm
@@ -70,7 +70,7 @@ def test_an_episode_that_ends_is_worth_nothing_so_zero_is_always_possible(alarm)
     assert notes == more == []
 
 
-def test_silent_without_a_discount_or_without_values(alarm):
+def test_no_warning_without_discount_or_values(alarm):
     hook, notes = alarm(-1.0, 1.0, gamma=1.0)
     feed(hook, [(0, 1e6), (0, 1e7), (0, 1e8)])
     hook, more = alarm(-1.0, 1.0)
@@ -102,7 +102,7 @@ def linear(env):
     return keras.Model([env.state, env.action], keras.layers.Dense(1, use_bias=False)(inputs))
 
 
-def test_a_run_that_diverges_is_told_and_one_that_learns_is_not(doubling, tmp_path):
+def test_only_diverging_run_warns(doubling, tmp_path):
     options = {"log_every": 20, "batch_size": 32, "jit": "off", "progress": False}
     told = {}
     for name, target_update in (("wild", 1.0), ("frozen", 1e-8)):

@@ -26,7 +26,7 @@ def draw(path, count=60, **changes):
     return path
 
 
-def test_the_picture_tells_what_it_shows_and_is_reproducible(tmp_path):
+def test_overview_has_titles_and_is_reproducible(tmp_path):
     text = draw(tmp_path / "a.svg").read_text()
     for told in (
         "mixed.h5",
@@ -50,10 +50,10 @@ def test_the_picture_tells_what_it_shows_and_is_reproducible(tmp_path):
         {"returns": np.array([2.0, 2.0]), "actions": np.zeros((3, 2)), "agents": []},
     ],
 )
-def test_odd_data_are_drawn_as_well(tmp_path, changes):
+def test_overview_draws_odd_data(tmp_path, changes):
     assert draw(tmp_path / "a.png", **changes).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_name_that_is_no_pictures_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="not a picture's name"):
+def test_unknown_picture_format_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="does not name a picture"):
         draw(tmp_path / "a.doc")

@@ -12,7 +12,7 @@ def png_size(path):
     return tuple(int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
 
 
-def test_returns_picture_grows_with_the_groups_and_is_reproducible(tmp_path):
+def test_returns_plot_grows_with_groups_and_is_reproducible(tmp_path):
     returns = np.linspace(-1200, -800, 30)
     plot_returns(tmp_path / "two.png", {"random": returns, "trained": [-150.0, -120.0]})
     plot_returns(tmp_path / "four.png", dict.fromkeys("abcd", returns))
@@ -21,7 +21,7 @@ def test_returns_picture_grows_with_the_groups_and_is_reproducible(tmp_path):
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_means_are_written_into_the_picture(tmp_path):
+def test_returns_plot_shows_means(tmp_path):
     plot_returns(tmp_path / "returns.svg", {"random": [1.0, 2.0, 6.0]}, title="Pendulum-v1")
     text = (tmp_path / "returns.svg").read_text()
     assert "<!-- mean 3.0 -->" in text
@@ -32,13 +32,13 @@ def test_means_are_written_into_the_picture(tmp_path):
     ("name", "groups"),
     [("a.png", {}), ("a.png", {"x": []}), ("a.png", {"x": [1.0, float("nan")]}), ("a.doc", {"x": [1.0]})],
 )
-def test_what_cannot_be_plotted_is_refused(tmp_path, name, groups):
+def test_bad_returns_are_refused(tmp_path, name, groups):
     with pytest.raises(UsageError):
         plot_returns(tmp_path / name, groups)
     assert not list(tmp_path.iterdir())
 
 
-def test_curves_have_a_panel_for_returns_and_each_loss(tmp_path):
+def test_curves_have_a_panel_for_each_loss(tmp_path):
     for run in ("a", "b"):
         (tmp_path / run).mkdir()
         metrics = CsvTable(tmp_path / run / "metrics.csv")
@@ -51,6 +51,6 @@ def test_curves_have_a_panel_for_returns_and_each_loss(tmp_path):
     assert png_size(tmp_path / "both.png")[1] == png_size(tmp_path / "one.png")[1] * 3 // 2
 
 
-def test_curves_of_a_folder_without_a_run_are_refused(tmp_path):
+def test_curves_refuse_a_folder_without_run(tmp_path):
     with pytest.raises(VinciError, match="neither"):
         plot_curves(tmp_path / "x.png", [tmp_path])

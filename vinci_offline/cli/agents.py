@@ -1,4 +1,4 @@
-"""``vinci-offline agents``: what can be trained, and with which settings."""
+"""``vinci-offline agents``: the agents and their settings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 def agents(
     name: Annotated[
-        str | None, typer.Argument(help="One agent, or your own as file.py:Class; without it, all of them.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="One agent, or your own as file.py:Class. Without it, all agents."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object to standard output.")
     ] = False,
 ) -> None:
-    """List the agents, their networks, updates and hyperparameters (set with train --set key=value)."""
+    """List the agents with their networks, updates and hyperparameters (train --set key=value sets them)."""
     from vinci_offline.agents.outline import outline
     from vinci_offline.agents.registry import agent_class
     from vinci_offline.agents.registry import agents as registered

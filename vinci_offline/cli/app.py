@@ -1,4 +1,4 @@
-"""The command line: one file a command; none imports anything heavy before it runs."""
+"""The command line: one file for each command. Heavy libraries are imported only when a command runs."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def _main(
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line."""
     app()

@@ -1,4 +1,4 @@
-"""Bars in a terminal: eighths of a character where its encoding has them, otherwise whole ones."""
+"""Bars in a terminal, drawn in eighths of a character, or in whole ones where the encoding has no eighths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WIDTH = 32
 
 
 def bars(values: Sequence[float], width: int = _WIDTH) -> list[str]:
-    """A bar for each value, the largest as wide as ``width`` characters; one above zero is never empty."""
+    """Return a bar for each value. The largest is ``width`` characters wide; a value above zero has a visible bar."""
     most = max(values, default=0)
     drawn = _unicode if _has_blocks() else _ascii
     return [drawn(value / most * width if most > 0 else 0.0) for value in values]

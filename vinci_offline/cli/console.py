@@ -1,4 +1,4 @@
-"""What every command shares: where output goes, how errors end, JSON."""
+"""Output, errors and JSON of every command."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def errors_as_exit_codes() -> Iterator[None]:
         print("interrupted", file=sys.stderr)
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        # The reader went away (`| head`): nothing is left to tell anyone.
+        # The reader has closed the pipe, as `| head` does: nobody reads more output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:
         if error.filename is None:
             raise
         print(
-            f"error: {error.filename}: {error.strerror}: choose another place, or mend this one",
+            f"error: {error.filename}: {error.strerror}: choose another place, or repair this one",
             file=sys.stderr,
         )
         raise typer.Exit(1) from None
@@ -62,7 +62,7 @@ def _show_warning(otherwise: Any, message: Warning | str, category: type[Warning
 
 
 def print_json(content: Any) -> None:
-    """Print one JSON object to standard output; what is not finite becomes null, as JSON has no such numbers."""
+    """Print one JSON object to standard output. NaN and infinite numbers become null, because JSON has none."""
     print(json.dumps(_plain(content)))
 
 

@@ -1,4 +1,4 @@
-"""`vinci-offline datasets`: the datasets that come with the package."""
+"""``vinci-offline datasets``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vinci_offline.data.episode_columns import LENGTH, RETURN
 
 
 def datasets(
-    json_: Annotated[bool, typer.Option("--json", help="Print them as one JSON object, by name.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object, by name.")] = False,
 ) -> None:
-    """List the shipped datasets; a name stands for its file in every command."""
+    """List the shipped datasets. Every command takes their names in place of files."""
     from vinci_offline.data.shipped import shipped_datasets
 
     found = {name: _describe(name) for name in shipped_datasets()}

@@ -22,15 +22,15 @@ _SETTINGS = {"hidden": (64, 64), "alpha": 100.0}
 
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where everything goes.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of all results.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Seeds the recording, the training and the evaluation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the recording, the training and the evaluation.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again instead of reusing what is there.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """The whole job in about two minutes: record random actions, train from the file, evaluate, plot.
+    """Run the whole job in about two minutes: record random actions, train from the file, evaluate, plot.
 
     Random actions never balance the Pendulum; TD3+BC learns to swing it up from their recording alone.
     """
@@ -38,7 +38,7 @@ def demo(
     from vinci_offline.report.plots import plot_curves, plot_returns
 
     data, run = output / "random.h5", output / "run"
-    resume = not overwrite  # what is there already is not made again
+    resume = not overwrite  # reuse what an earlier call made
     output.mkdir(parents=True, exist_ok=True)
 
     err.print(f"1 of 4  recording {_ROWS:,} transitions of {_ENV} under random actions")

@@ -1,4 +1,4 @@
-"""`vinci-offline info`: a dataset at a glance."""
+"""``vinci-offline info``."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def info(
             metavar="FILE.h5", help="A dataset file, or a shipped dataset's name.", show_default=False
         ),
     ],
-    gamma: Annotated[float, typer.Option(help="The discount a step of the behaviour policy's value.")] = 0.99,
+    gamma: Annotated[float, typer.Option(help="Discount factor of the behaviour policy's value.")] = 0.99,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw it, too: .png, .svg or .pdf.")
+        Path | None, typer.Option(metavar="FILE.png", help="Draw a picture too: .png, .svg or .pdf.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
-    """Show a dataset's quality at a glance: returns, actions, coverage, behaviour, and which agents suit it."""
+    """Show the quality of a dataset: returns, actions, coverage, behaviour, and the agents that suit it."""
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.files import refuse_existing
     from vinci_offline.quality.assessment import quality
@@ -121,7 +121,7 @@ def _quantiles(spread: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _behaviour(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the recording policy earned, and how random it was."""
+    """Return the lines on the behaviour policy: its value and its randomness."""
     value = summary["behaviour_value"]
     text = f"{value['mean']:.5g} (standard error {value['standard_error']:.2g}) at gamma {value['gamma']:g}"
     if value["unseen"] >= _UNSEEN:
@@ -137,14 +137,14 @@ def _behaviour(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _histogram(spread: dict[str, Any]) -> Iterator[Sequence[str]]:
-    """A row a bin: where it begins, how many are in it, and a bar."""
+    """Return a row for each bin: its lower edge, its count and a bar."""
     edges, counts = spread["edges"], spread["counts"]
     for edge, count, bar in zip(edges, counts, bars(counts), strict=False):
         yield f"{edge:,.6g}", f"{count:,}", bar
 
 
 def _provenance(stored: dict[str, Any]) -> dict[str, Any]:
-    """Where the data came from, without what other lines say and what was left at nothing; --json has all."""
+    """Return the provenance, without empty entries and entries of other lines; --json prints all."""
     shown = dict(stored)
     if isinstance(collection := shown.get("collection"), dict):
         told = {"spaces", "environment", *stored}
@@ -157,7 +157,7 @@ def _provenance(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dimensions(summary: dict[str, Any]) -> Iterator[Sequence[str]]:
-    """Mean, deviation and range of each dimension."""
+    """Return a row for each dimension: mean, deviation and range."""
     columns = dict(summary["observations"])
     if summary["actions"] is not None:
         columns["actions"] = summary["actions"]

@@ -1,22 +1,22 @@
-"""Tables that are a command's result: framed on a terminal, plain columns in a pipe."""
+"""Tables of results: framed on a terminal, plain columns in a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 _PIPE_WIDTH = 10_000
-"""Nothing is folded where a program may read it."""
+"""Width in a pipe: wide enough that no line folds."""
 
 
 def show_table(
     rows: Iterable[Sequence[str]], header: Sequence[str] = (), numbers_from: int | None = None
 ) -> None:
-    """Print a table to standard output; texts may come from anywhere, and are printed as they are.
+    """Print a table to standard output. Cells are printed as they are, without markup.
 
     Args:
         rows: cells, equally many in each row.
         header: titles of the columns; without them the first column is a label.
-        numbers_from: the first of the columns that are numbers and align at their right.
+        numbers_from: index of the first column of numbers; these columns align right.
     """
     from rich.box import ROUNDED
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`vinci-offline validate`: whether a dataset is sound, and a repaired one where it is not."""
+"""``vinci-offline validate``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def validate(
         Path | None,
         typer.Option(
             metavar="OUT.h5",
-            help="Write a file without the faults that can be put right without guessing, and check that one.",
+            help="Write a copy without the faults that can be repaired without guessing, and check the copy.",
             rich_help_panel=_REPAIR,
         ),
     ] = None,
@@ -41,7 +41,7 @@ def validate(
         bool,
         typer.Option(
             "--drop-duplicates",
-            help="Leave out transitions that repeat an earlier one exactly.",
+            help="Leave out exact copies of earlier transitions.",
             rich_help_panel=_REPAIR,
         ),
     ] = False,
@@ -52,7 +52,7 @@ def validate(
         str | None,
         typer.Option(
             metavar="ENV",
-            help="Replay a sample of rows in this environment; it also tells the spaces of a file that does not.",
+            help="Replay a sample of rows in this environment. It also gives the spaces of a file that lacks them.",
             rich_help_panel=_REPLAY,
         ),
     ] = None,
@@ -60,7 +60,7 @@ def validate(
         int | None,
         typer.Option(
             metavar="N",
-            help="How many rows to replay (1000), by default in the environment that the file names; 0 for none.",
+            help="Rows to replay (1000), by default in the environment that the file names; 0 replays none.",
             rich_help_panel=_REPLAY,
         ),
     ] = None,
@@ -68,13 +68,13 @@ def validate(
         float | None,
         typer.Option(
             metavar="T",
-            help="How far a replay may be off; by default what true recordings of the environment keep.",
+            help="Largest difference of a replay; by default that of true recordings of the environment.",
             rich_help_panel=_REPLAY,
         ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
-    """Check a dataset: exit 0 where it is sound, 1 with each problem: where and what."""
+    """Check a dataset: exit 0 if it is sound, otherwise exit 1 and list each problem with its place."""
     if repair is None and (drop_duplicates or overwrite):
         raise UsageError(f"--{'drop-duplicates' if drop_duplicates else 'overwrite'} needs --repair OUT.h5")
     spec = None if env is None else _spec(file, env)
@@ -101,7 +101,7 @@ def validate(
 
 
 def _spec(file: str, env: str) -> EnvironmentSpec | None:
-    """The environment's spaces, for a file that does not tell them."""
+    """Return the environment's spaces for a file that lacks them, otherwise None."""
     from vinci_offline.data.hdf5.inspect import inspect
     from vinci_offline.data.shipped import resolve
 
@@ -120,7 +120,7 @@ def _spec(file: str, env: str) -> EnvironmentSpec | None:
 def _replay(
     path: Path, spec: EnvironmentSpec | None, env: str | None, rows: int | None, tolerance: float | None
 ) -> Replay | None:
-    """None where the file does not open, which its problems say."""
+    """Replay rows; return None where the file does not open, since the report says so already."""
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.envs.replay_check import ROWS, replay
 

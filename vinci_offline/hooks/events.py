@@ -1,7 +1,7 @@
 """TensorBoard event files, written without TensorFlow.
 
-The records are TensorBoard's own protocol buffers in its own record format. Its ``EventFileWriter`` is not used, because
-it imports TensorFlow wherever TensorFlow is installed.
+The records are TensorBoard's own protocol buffers in its own record format. Its ``EventFileWriter`` is not used: it
+imports TensorFlow wherever TensorFlow is installed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A dataset in one figure: returns, lengths, actions, where the observations lie, and which agents suit it."""
+"""A dataset in one figure: returns, lengths, actions, observations, and the agents that suit it."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def plot_overview(
     agents: Sequence[Mapping[str, str]],
     discrete: bool,
 ) -> None:
-    """Draw the figure.
+    """Draw a dataset as one figure of six panels.
 
     Args:
         path: the picture; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``).
         title: the line above.
-        returns: ``[E]`` of the episodes in recorded order.
-        lengths: ``[E]`` rows of each.
+        returns: ``[E]`` return of each episode, in recorded order.
+        lengths: ``[E]`` rows of each episode.
         actions: ``[M, A]`` a sample of actions.
         plane: ``[M, 2]`` a sample of observations on their two principal axes, or None.
         explained: the share of the variance that the two axes hold.
         agents: ``agent, verdict, because`` of each, best first.
-        discrete: whether actions are numbers of choices.
+        discrete: True where actions are choices.
 
     Raises:
-        UsageError: the suffix is not a picture's.
+        UsageError: the suffix is not that of a picture.
     """
     figure = new_figure(width=12.5, height=7.2)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
@@ -84,7 +84,7 @@ def _histogram(axis: Axes, values: Array, title: str, colour: str) -> None:
 
 
 def _in_order(axis: Axes, returns: Array) -> None:
-    """A dot an episode as recorded, and the mean of a sliding twentieth."""
+    """Draw a dot for each episode in recorded order, and a running mean over a twentieth of them."""
     axis.set_title("Returns as recorded", fontsize=11)
     numbers = np.arange(len(returns))
     alpha = float(np.clip(100 / len(returns), 0.05, 0.6))
@@ -108,7 +108,7 @@ def _in_order(axis: Axes, returns: Array) -> None:
 
 
 def _dimensions(axis: Axes, actions: Array) -> None:
-    """A density upright for each dimension, all of one width."""
+    """Draw an upright density for each dimension, all equally wide."""
     axis.set_title("Actions by dimension", fontsize=11)
     shown = actions[:, :_MOST_ACTIONS]
     finite = shown[np.isfinite(shown).all(axis=1)]
@@ -155,7 +155,7 @@ def _observations(axis: Axes, plane: Array | None, explained: float) -> None:
 
 
 def _agents(axis: Axes, agents: Sequence[Mapping[str, str]]) -> None:
-    """Each agent's verdict and the reason, one below the other."""
+    """List each agent with its verdict and the reason."""
     axis.set_title("Which agents suit it", fontsize=11)
     axis.set_axis_off()
     room = 1 / max(len(agents), 4)

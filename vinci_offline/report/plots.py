@@ -1,4 +1,4 @@
-"""Figures: returns side by side, and learning curves. No pyplot: nothing global, safe in any thread."""
+"""Figures of returns side by side and of learning curves. They do not use pyplot, so any thread may draw them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOURS = ("#8c8c8c", "#4c78a8", "#e45756", "#54a24b", "#b279a2", "#f58518")
 def plot_returns(
     path: str | Path, groups: Mapping[str, Sequence[float] | Array], title: str = "Return of an episode"
 ) -> None:
-    """Compare returns: a dot an episode, a box between the quartiles, the median, and the mean as a number.
+    """Compare returns: a dot for each episode, a box between the quartiles, the median, and the mean as a number.
 
     Args:
         path: the picture; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``).
@@ -32,7 +32,7 @@ def plot_returns(
         title: the line above.
 
     Raises:
-        UsageError: there is no group, a group has no finite return, or the suffix is not a picture's.
+        UsageError: there is no group, a group has no finite return, or the suffix is not that of a picture.
     """
     if not groups:
         raise UsageError("there are no returns to plot")
@@ -51,15 +51,15 @@ def plot_returns(
 
 
 def plot_curves(path: str | Path, run_dirs: Sequence[str | Path]) -> None:
-    """Learning curves of runs: the evaluations' mean return with its deviation, and the losses.
+    """Draw learning curves of runs: the mean return of evaluations with its deviation, and the losses.
 
     Args:
         path: the picture.
-        run_dirs: run directories; a panel is left out where no run has anything to show in it.
+        run_dirs: run directories. A panel without data is left out.
 
     Raises:
         VinciError: a directory holds neither ``metrics.csv`` nor ``evaluations.csv``.
-        UsageError: there is no run, or the suffix is not a picture's.
+        UsageError: there is no run, or the suffix is not that of a picture.
     """
     runs = {str(run): (_table(run, "evaluations.csv"), _table(run, "metrics.csv")) for run in run_dirs}
     if not runs:
@@ -159,24 +159,24 @@ def _finite(name: str, values: Sequence[float] | Array) -> Array:
 
 
 def new_figure(width: float, height: float = 4.5) -> Figure:
-    """A figure of this size in inches, whose parts make room for each other."""
+    """Return an empty figure of this size in inches; its parts make room for each other."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write the picture; its suffix chooses the format.
+    """Write the figure to a file; the suffix chooses the format.
 
     Raises:
-        UsageError: the suffix is not a picture's.
+        UsageError: the suffix is not that of a picture.
     """
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     path = Path(path)
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
-        raise UsageError(f"{path} is not a picture's name: end it in .png, .svg or .pdf")
+        raise UsageError(f"{path} does not name a picture: end the name in .png, .svg or .pdf")
     path.parent.mkdir(parents=True, exist_ok=True)
     with published(path) as temporary:
         figure.savefig(temporary)
