@@ -50,7 +50,7 @@ def test_chosen_value_refuses_one_hot_actions():
         functional.chosen_value(f32([[1, 2], [3, 4]]), ops.convert_to_tensor([[1, 0], [0, 1]]))
 
 
-def test_double_value_selects_with_one_and_evaluates_with_the_other():
+def test_double_value_selects_and_evaluates_with_different_values():
     online, target = f32([[1, 9, 2], [5, 4, 3]]), f32([[7, 1, 8], [0.5, 6, 6]])
     np.testing.assert_array_equal(functional.double_value(online, target), [1, 0.5])
     np.testing.assert_array_equal(functional.double_value(target, target), [8, 6])

@@ -31,8 +31,9 @@ def test_gaussian_log_prob_refuses_flat_actions():
 
 
 def test_gaussian_entropy():
-    entropy = functional.gaussian_entropy(f32([[0.0, math.log(2)]]))
-    np.testing.assert_allclose(entropy, [math.log(2 * math.pi * math.e) + math.log(2)], rtol=1e-6)
+    entropy = functional.gaussian_entropy(f32([[0.0, math.log(2)], [0.0, 0.0]]))
+    unit = math.log(2 * math.pi * math.e)
+    np.testing.assert_allclose(entropy, [unit + math.log(2), unit], rtol=1e-6)
 
 
 def test_categorical_log_prob():

@@ -14,7 +14,7 @@ def f32(values):
     return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
-def test_td_target_bootstraps_only_where_the_discount_says():
+def test_td_target_multiplies_next_value_by_discount():
     # A running row, a terminated row (discount 0), a truncated row (discount as any other), a three-step row.
     target = functional.td_target(f32([1, 1, 1, 2.71]), f32([0.9, 0, 0.9, 0.729]), f32([10, 10, 10, 10]))
     np.testing.assert_allclose(target, [10.0, 1.0, 10.0, 10.0], rtol=1e-6)
@@ -33,8 +33,8 @@ def test_td_target_refuses_another_batch():
         functional.td_target(f32([1, 2, 3]), f32([1, 1, 1]), f32([1, 2]))
 
 
-def test_clipped_double_is_the_least_of_each_column():
-    np.testing.assert_array_equal(functional.clipped_double(f32([[1, 5], [2, -3]])), [1, -3])
+def test_clipped_double_is_minimum_over_members():
+    np.testing.assert_array_equal(functional.clipped_double(f32([[1, 5, 0], [2, -3, 4]])), [1, -3, 0])
     with pytest.raises(SpecError, match="values must have shape"):
         functional.clipped_double(f32([1, 2]))
 
@@ -60,11 +60,11 @@ def test_huber_loss_is_quadratic_then_linear():
 
 
 def test_ensemble_loss_sums_members_and_averages_rows():
-    values, target = f32([[1, 3], [2, 2]]), f32([1, 1])
-    # Member 1: (0 + 4) / 2; member 2: (1 + 1) / 2.
-    assert float(functional.ensemble_loss(values, target)) == 3.0
-    # Huber with delta 1: (0 + 1.5) / 2 + (0.5 + 0.5) / 2.
-    assert float(functional.ensemble_loss(values, target, 1.0)) == 1.25
+    values, target = f32([[1, 3, 1, 1], [2, 2, 1, 1]]), f32([1, 1, 1, 1])
+    # Member 1: (0 + 4 + 0 + 0) / 4; member 2: (1 + 1 + 0 + 0) / 4.
+    assert float(functional.ensemble_loss(values, target)) == 1.5
+    # Huber with delta 1: (0 + 1.5 + 0 + 0) / 4 + (0.5 + 0.5 + 0 + 0) / 4.
+    assert float(functional.ensemble_loss(values, target, 1.0)) == 0.625
 
 
 def test_expectile_loss_is_asymmetric():

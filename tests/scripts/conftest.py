@@ -32,3 +32,11 @@ def parity(monkeypatch):
     yield parity
     for name in ("parity", "peer"):
         sys.modules.pop(name)
+
+
+@pytest.fixture
+def mutation(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import mutation
+
+    return mutation

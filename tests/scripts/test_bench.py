@@ -32,7 +32,7 @@ def test_flop_of_a_step_by_hand(bench, agent):
     assert step_flop(Task(agent, rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
 
 
-def test_tables_are_kept_in_place(bench, tmp_path):
+def test_keep_replaces_the_table_in_its_page(bench, tmp_path):
     from tables import keep, table
 
     page = tmp_path / "page.md"
@@ -46,7 +46,7 @@ def test_tables_are_kept_in_place(bench, tmp_path):
     )
 
 
-def test_a_peer_that_cannot_run_is_left_out_aloud(bench):
+def test_missing_peer_is_skipped_with_message(bench):
     from contenders.race import race
     from contenders.task import Task
 
@@ -63,7 +63,7 @@ def test_ratios_are_medians_of_rounds(bench):
 
 
 @pytest.mark.peers
-def test_the_pytorch_loop_has_our_losses(bench):
+def test_pytorch_loop_losses_equal_ours(bench):
     torch = pytest.importorskip("torch", reason="PyTorch is no dependency")
     from contenders.ours import box
     from contenders.pytorch_loop import TD3BC, Batch

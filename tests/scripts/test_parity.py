@@ -10,7 +10,7 @@ STEPS = 10
 
 
 @pytest.mark.parametrize("agent", ["bc", "ddpg", "dqn", "iql", "td3bc"])
-def test_updates_are_those_of_d3rlpy(parity, agent):
+def test_updates_match_d3rlpy(parity, agent):
     pair = parity.Pair(Dataset.open("cartpole-mixed" if agent == "dqn" else "pendulum-mixed"), agent)
     for step in range(1, STEPS + 1):
         pair.step(step)
