@@ -93,6 +93,6 @@ def key_values(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {text!r} is not KEY=VALUE")
+            raise UsageError(f"--set {text!r} is not KEY=VALUE: write for instance --set hidden=64,64")
         found[key.strip()] = value.strip()
     return found
