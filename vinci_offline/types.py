@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -50,6 +51,12 @@ class Tensor(Protocol):
 
 Columns: TypeAlias = dict[str, Array]
 """Dataset columns by their path in the file (``observations``, ``infos/action_log_probs`` …), rows first."""
+
+Moments: TypeAlias = tuple[FloatArray, FloatArray]
+"""Mean and standard deviation of observations, each of their shape."""
+
+Normalization: TypeAlias = Moments | Mapping[str, Moments] | None
+"""The moments inside an agent's networks; of a Dict space by key. None does not normalise."""
 
 Metrics: TypeAlias = dict[str, Tensor]
 """Scalars by name, as a loss reports them."""

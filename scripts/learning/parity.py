@@ -46,7 +46,7 @@ class Pair:
 
         settings = NOISELESS[agent]
         self.moments = observation_moments(dataset)
-        build = NetworkBuilder(dataset.spec, *self.moments)
+        build = NetworkBuilder(dataset.spec, self.moments)
         self.learner = Learner(agent_class(agent).from_settings(settings), build, seed=SEED)
         self.transitions = load_transitions(dataset, GAMMA)
         self.engine = make_engine(self.learner, self.transitions, batch_size=BATCH, seed=SEED)

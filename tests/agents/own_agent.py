@@ -21,7 +21,7 @@ class OwnAgent(Agent):
         return {"actor": build.deterministic_actor("actor", self.hidden)}
 
     def updates(self):
-        return (Update("actor", "actor", self.actor_loss, adam(1e-3)),)
+        return (Update(self.actor_loss, "actor", adam(1e-3), role="actor"),)
 
     def actor_loss(self, nets, batch, key):
         weight = ops.softmax(self.temperature * batch.reward)

@@ -11,17 +11,17 @@ import pytest
 from keras import ops
 from keras.layers import Dense, concatenate
 
-from vinci_offline.agents.agent import Networks
+from vinci_offline.agents.agent import Networks, Target
 from vinci_offline.agents.bc import BC
 from vinci_offline.agents.ddpg import DDPG
 from vinci_offline.agents.dqn import DQN
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.td3bc import TD3BC
+from vinci_offline.batches.batch import Batch
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.gradients import gradient
-from vinci_offline.types import Transitions
 
 LINE = BoxSpace((1,), "float32", np.array([-np.inf], "f4"), np.array([np.inf], "f4"))
 BOX = EnvironmentSpec(LINE, BoxSpace((1,), "float32", np.array([-2], "f4"), np.array([2], "f4")))
@@ -38,8 +38,16 @@ def vector(values):
     return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
-BATCH = Transitions(column(S), column(A), vector(R), vector(DISCOUNT), column(S2))
-CHOICES = BATCH._replace(action=ops.convert_to_tensor(np.array([1, 2], "int32")))
+BATCH = Batch(
+    {
+        "observation": column(S),
+        "action": column(A),
+        "reward": vector(R),
+        "discount": vector(DISCOUNT),
+        "next_observation": column(S2),
+    }
+)
+CHOICES = BATCH.replace(action=ops.convert_to_tensor(np.array([1, 2], "int32")))
 
 
 def linear(outputs):
@@ -65,7 +73,7 @@ def networks(agent, spec=BOX, **weights):
 
 
 def loss_of(agent, nets, trains, batch=BATCH):
-    (update,) = (update for update in agent.updates() if update.trains == trains)
+    (update,) = (update for update in agent.updates() if update.name == trains)
     return update.loss(nets, batch, random.key(0, ops.convert_to_tensor(1), 0))
 
 
@@ -111,8 +119,8 @@ class TestTD3BC:
 
     def test_schedule(self):
         critic, actor = TD3BC(policy_delay=3).updates()
-        assert (critic.every, critic.track_every, critic.tracks) == (1, 3, "target_critic")
-        assert (actor.every, actor.track_every, actor.tracks) == (3, 3, "target_actor")
+        assert (critic.every, critic.target) == (1, Target("critic", every=3))
+        assert (actor.every, actor.target) == (3, Target("actor", every=3))
 
 
 SINGLE = {name: TWIN[name][:1] for name in TWIN}
@@ -163,9 +171,9 @@ class TestDDPG:
         weights = {name: kernels for name, kernels in SINGLE.items() if name != "target_actor"}
         nets = networks(agent, **weights)
         assert float(loss_of(agent, nets, "critic")[0]) == pytest.approx((0.26**2 + 1) / 2)
-        assert {update.trains: update.tracks for update in agent.updates()} == {
-            "critic": "target_critic",
-            "actor": None,
+        assert {update.name: update.targets for update in agent.updates()} == {
+            "critic": (Target("critic"),),
+            "actor": (),
         }
         assert nets.bootstrap_actor.trainable_variables == []
 
@@ -174,7 +182,7 @@ class TestDDPG:
     )
     def test_soft_and_hard_targets(self, target_update, tau, period):
         for update in DDPG(target_update=target_update).updates():
-            assert (update.tau, update.track_every) == (tau, period)
+            assert update.target == Target(update.name, tau, period)
 
     def test_actor_reset(self):
         assert [update.reset_below for update in DDPG(actor_reset_below=1e-5).updates()] == [None, 1e-5]
@@ -219,7 +227,7 @@ class TestIQL:
         assert float(metrics["actor/weight"]) == pytest.approx((1 + math.exp(-0.3)) / 2, rel=1e-5)
 
     def test_order_of_updates(self):
-        assert [update.trains for update in IQL().updates()] == ["value", "actor", "critic"]
+        assert [update.name for update in IQL().updates()] == ["value", "actor", "critic"]
 
     def test_cosine_schedule(self):
         actor = IQL(actor_cosine_steps=100).updates()[1].optimizer()

@@ -19,13 +19,13 @@ CONTRACT = AgentContract()
 @dataclass(frozen=True)
 class NoMask(TD3BC):
     def critic_loss(self, nets, batch, key):
-        return super().critic_loss(nets, batch._replace(discount=ops.full_like(batch.discount, 0.99)), key)
+        return super().critic_loss(nets, batch.replace(discount=ops.full_like(batch.discount, 0.99)), key)
 
 
 @dataclass(frozen=True)
 class NoBootstrap(TD3BC):
     def critic_loss(self, nets, batch, key):
-        return super().critic_loss(nets, batch._replace(discount=ops.zeros_like(batch.discount)), key)
+        return super().critic_loss(nets, batch.replace(discount=ops.zeros_like(batch.discount)), key)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LeakyTarget(TD3BC):
 @dataclass(frozen=True)
 class ColumnTarget(TD3BC):
     def critic_loss(self, nets, batch, key):
-        return super().critic_loss(nets, batch._replace(reward=ops.expand_dims(batch.reward, -1)), key)
+        return super().critic_loss(nets, batch.replace(reward=ops.expand_dims(batch.reward, -1)), key)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Restless(TD3BC):
 class Twice(TD3BC):
     def updates(self):
         critic, actor = super().updates()
-        return (critic, actor, Update("actor", "actor", self.actor_loss, actor.optimizer))
+        return (critic, actor, Update(self.actor_loss, "actor", actor.optimizer, role="actor"))
 
 
 @pytest.mark.parametrize(

@@ -36,12 +36,23 @@ def test_placeholders_of_discrete_spaces_are_one_hot():
     assert Placeholders(IMAGES).state.shape == (None, 4, 4, 1)
 
 
-def test_dict_observations_are_refused_with_what_to_do():
-    spec = EnvironmentSpec(DictSpace({"a": BOX.observation_space}), BOX.action_space)
-    with pytest.raises(SpecError, match="FlattenObservation"):
-        Placeholders(spec).state
-    with pytest.raises(SpecError, match="FlattenObservation"):
-        NetworkBuilder(spec).value("value", HIDDEN)
+def test_dict_observations_are_inputs_by_key():
+    spec = EnvironmentSpec(
+        DictSpace({"a": BOX.observation_space, "b": DiscreteSpace(4), "c": IMAGES.observation_space}),
+        BOX.action_space,
+    )
+    env = Placeholders(spec)
+    assert {key: tuple(x.shape) for key, x in env.state.items()} == {
+        "a": (None, 3),
+        "b": (None, 4),
+        "c": (None, 4, 4, 1),
+    }
+    assert env.state_space_dim == 3 + 4 + 16
+    build = NetworkBuilder(spec, {"a": (np.ones(3), np.ones(3))})
+    observation = {"a": np.ones((5, 3)), "b": np.arange(5) % 4, "c": np.ones((5, 4, 4, 1), "u1")}
+    assert build.value("value", HIDDEN)(observation).shape == (5,)
+    critics = build.critics("critic", HIDDEN, 2)
+    assert critics([observation, np.ones((5, 2))]).shape == (2, 5)
 
 
 def test_shapes_of_every_network():
@@ -62,7 +73,7 @@ def test_shapes_of_every_network():
 
 def test_normalisation_is_inside_and_the_same_for_every_network():
     mean, std = np.array([1, 2, 3], "f4"), np.array([0, 1, 10], "f4")
-    plain, normal = NetworkBuilder(BOX), NetworkBuilder(BOX, mean, std)
+    plain, normal = NetworkBuilder(BOX), NetworkBuilder(BOX, (mean, std))
     observation = np.random.default_rng(0).normal(size=(5, 3)).astype("f4")
     # By hand: the same epsilon in training and in acting, added to the deviation and not to the variance.
     prepared = (observation - mean) / (std + np.float32(1e-3))
@@ -73,7 +84,7 @@ def test_normalisation_is_inside_and_the_same_for_every_network():
 
 
 def test_raw_observations_of_any_dtype():
-    value = NetworkBuilder(IMAGES, np.ones((4, 4, 1)), np.ones((4, 4, 1))).value("v", HIDDEN)
+    value = NetworkBuilder(IMAGES, (np.ones((4, 4, 1)), np.ones((4, 4, 1)))).value("v", HIDDEN)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1)).astype("u1")
     weights = [np.asarray(w) for w in value.get_weights()]
     x = (pixels / 255).reshape(3, 16)

@@ -16,7 +16,7 @@ HIDDEN = (8, 8)
 
 def builder(spec):
     shape = spec.observation_space.shape
-    return NetworkBuilder(spec, np.full(shape, 0.5, "f4"), np.full(shape, 2, "f4"))
+    return NetworkBuilder(spec, (np.full(shape, 0.5, "f4"), np.full(shape, 2, "f4")))
 
 
 def exports():
@@ -30,8 +30,7 @@ def exports():
             BoxSpace((2, 2), "float64", np.full((2, 2), -np.inf), np.full((2, 2), np.inf)),
             BoxSpace((1, 2), "float32", np.array([[-1, 0]], "f4"), np.array([[1, np.inf]], "f4")),
         ),
-        np.ones((2, 2)),
-        np.ones((2, 2)),
+        (np.ones((2, 2)), np.ones((2, 2))),
     )
     return {
         "deterministic": (box.policy(box.deterministic_actor("actor", HIDDEN)), (3,)),

@@ -42,7 +42,7 @@ def actor(env):
 
 
 def builder(spec=BOX, statistics=True, **networks):
-    return NetworkBuilder(spec, *((MEAN, STD) if statistics else ()), user_networks=networks)
+    return NetworkBuilder(spec, (MEAN, STD) if statistics else None, user_networks=networks)
 
 
 def test_functional_critic_becomes_an_ensemble_on_raw_observations():

@@ -11,6 +11,7 @@ import pytest
 from keras import ops
 
 from vinci_offline import Agent, Transitions, Update
+from vinci_offline.agents.agent import Target
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
@@ -44,17 +45,15 @@ class ToyAgent(Agent):
     def updates(self):
         adam = partial(keras.optimizers.Adam, 1e-2)
         return (
-            Update("critic", "critic", self.critic_loss, adam, "target_critic", self.tau, self.track_every),
+            Update(self.critic_loss, "critic", adam, target=Target("critic", self.tau, self.track_every)),
             Update(
-                "actor",
-                "actor",
                 self.actor_loss,
+                "actor",
                 adam,
-                "target_actor",
-                self.tau,
-                self.every,
-                self.every,
-                self.reset_below,
+                role="actor",
+                target=Target("actor", self.tau, self.every),
+                every=self.every,
+                reset_below=self.reset_below,
             ),
         )
 
@@ -97,7 +96,7 @@ def toy_agent():
 def make_learner():
     def make(seed=0, optimization=None, dtype="float32", **settings):
         with precision(dtype):
-            return Learner(ToyAgent(**settings), NetworkBuilder(BOX, None, None), seed, optimization)
+            return Learner(ToyAgent(**settings), NetworkBuilder(BOX), seed, optimization)
 
     return make
 

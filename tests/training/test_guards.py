@@ -24,7 +24,7 @@ def poisoned(transitions):
 
 
 def first_step_with(engine, row):
-    return next(step for step in range(1, 1000) if row in engine.batch(step)[0])
+    return next(step for step in range(1, 1000) if row in engine.drawn(step)[0])
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])

@@ -9,6 +9,8 @@ import pytest
 from keras import ops
 
 from vinci_offline import Dataset, UsageError, evaluate, train
+from vinci_offline.agents.bc import BC
+from vinci_offline.batches.batch import transition_columns
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.held_out import HeldOut, Split, deciding_loss, held_out_sample, split_episodes
@@ -87,7 +89,7 @@ def test_options_that_make_no_sense_are_refused(data, tmp_path, options, told):
 def test_held_out_losses_are_the_losses_and_move_nothing(make_learner, make_engine, transitions, jit):
     learner = make_learner()
     engine = make_engine(learner, jit)
-    held_out = HeldOut(engine, transitions)
+    held_out = HeldOut(engine, transition_columns(transitions))
     updates = learner.select(None)
     before = learner.state()
     first, second = held_out.losses(updates), held_out.losses(updates)
@@ -108,16 +110,17 @@ def test_held_out_losses_are_the_losses_and_move_nothing(make_learner, make_engi
 def test_a_large_held_out_set_is_sampled_and_sliced_evenly(make_learner, make_engine):
     whole = Dataset.open("pendulum-mixed")
     split = Split(whole, whole)
-    sample = held_out_sample(split, TrainingConfig(validation=0.5))
-    assert len(sample.reward) == 16_384 < len(whole)
+    sample = held_out_sample(split, BC(), TrainingConfig(validation=0.5))
+    found = sample["reward"]
+    assert len(found) == 16_384 < len(whole)
     rewards = whole.columns["rewards"]
-    np.testing.assert_array_equal(sample.reward[:256], rewards[:256])
-    np.testing.assert_array_equal(sample.reward[-256:], rewards[-256:])
-    assert sample.reward.mean() == pytest.approx(rewards.mean(), rel=0.05)
+    np.testing.assert_array_equal(found[:256], rewards[:256])
+    np.testing.assert_array_equal(found[-256:], rewards[-256:])
+    assert found.mean() == pytest.approx(rewards.mean(), rel=0.05)
     batches = HeldOut(make_engine(make_learner()), sample)._batches
-    assert [len(batch.reward) for batch in batches] == [4096] * 4
-    few = type(sample)(*(column[:4099] for column in sample))
-    assert [len(batch.reward) for batch in HeldOut(make_engine(make_learner()), few)._batches] == [2049] * 2
+    assert [len(batch) for batch in batches] == [4096] * 4
+    few = {name: column[:4099] for name, column in sample.items()}
+    assert [len(batch) for batch in HeldOut(make_engine(make_learner()), few)._batches] == [2049] * 2
 
 
 def test_held_out_rows_are_not_learned_from_nor_normalised_by(data, tmp_path):

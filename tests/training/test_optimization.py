@@ -27,9 +27,8 @@ EVERYTHING = {
 
 
 def update(optimizer=None, role="actor", every=1):
-    return Update(
-        role, "net", lambda *_: None, optimizer or partial(keras.optimizers.Adam, 0.01), every=every
-    )
+    optimizer = optimizer or partial(keras.optimizers.Adam, 0.01)
+    return Update(lambda *_: None, "net", optimizer, role=role, every=every)
 
 
 def rates(optimizer, *iterations):

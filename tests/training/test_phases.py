@@ -3,7 +3,7 @@
 import pytest
 
 from vinci_offline import UsageError
-from vinci_offline.training.phases import Phase, plan_phases
+from vinci_offline.training.phases import Phase, check_roles, plan_phases
 
 
 def test_plans():
@@ -17,11 +17,19 @@ def test_plans():
 
 
 @pytest.mark.parametrize(
-    "plan", ["critic", "critic:", "critic:0", "critic:-1", "judge:5", "", "critic:5,,actor:1", "actor:1e3"]
+    "plan", ["critic", "critic:", "critic:0", "critic:-1", "", "critic:5,,actor:1", "actor:1e3"]
 )
-def test_what_is_not_a_plan_is_refused(plan):
+def test_malformed_plan_is_refused(plan):
     with pytest.raises(UsageError, match="ROLE:STEPS"):
         plan_phases(10, phases=plan)
+
+
+def test_plan_may_name_any_role_and_the_agent_decides():
+    plan = plan_phases(10, phases="behaviour:5,both:2")
+    assert plan == (Phase("behaviour", 0, 5), Phase(None, 5, 7))
+    check_roles("bcq", ("behaviour", "critic"), plan)
+    with pytest.raises(UsageError, match="agent 'dqn' has no role 'behaviour'; it has critic"):
+        check_roles("dqn", ("critic",), plan)
 
 
 def test_only_and_phases_exclude_each_other():

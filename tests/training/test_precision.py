@@ -41,7 +41,7 @@ def test_a_bfloat16_run_trains_alike_and_goes_on_bitwise(make_learner, make_engi
 def test_products_are_bfloat16_and_what_networks_return_is_float32():
     before = keras.config.dtype_policy().name
     with precision("bfloat16"):
-        learner = Learner(IQL(hidden=(8, 8)), NetworkBuilder(BOX, np.zeros(3, "f4"), np.ones(3, "f4")), 0)
+        learner = Learner(IQL(hidden=(8, 8)), NetworkBuilder(BOX, (np.zeros(3, "f4"), np.ones(3, "f4"))), 0)
     assert keras.config.dtype_policy().name == before
     for name, net in learner.nets.items():
         inner = [layer for layer in layers(net) if "_dense_" in layer.name]
@@ -84,7 +84,7 @@ def test_losses_are_float32(agent, spec, networks):
 def test_observations_are_normalised_before_they_are_rounded():
     # 1000.5 in bfloat16 is 1000: rounded first, the two states would be one.
     with precision("bfloat16"):
-        build = NetworkBuilder(BOX, np.full(3, 1000.0, "f4"), np.full(3, 0.5, "f4"))
+        build = NetworkBuilder(BOX, (np.full(3, 1000.0, "f4"), np.full(3, 0.5, "f4")))
         learner = Learner(BC(hidden=(8,)), build, 0)
     states = np.array([[1000.0] * 3, [1000.5] * 3], "f4")
     left, right = keras.ops.convert_to_numpy(learner.policy(states))

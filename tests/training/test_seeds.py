@@ -202,7 +202,7 @@ def first_weight(nets):
 
 
 def test_a_seed_that_diverges_does_not_hold_up_the_others(data, tmp_path):
-    build = NetworkBuilder(Dataset.open(data).spec, None, None)
+    build = NetworkBuilder(Dataset.open(data).spec)
     weights = [float(first_weight(Learner(Fussy(hidden=(8,)), build, seed).nets)) for seed in range(3)]
     bad = int(np.argmax(weights))
     agent = Fussy(hidden=(8,), limit=float(np.mean(sorted(weights)[1:])))

@@ -6,10 +6,13 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from vinci_offline import functional
 from vinci_offline.training.engines.tensorflow import barrier
-from vinci_offline.training.engines.tracing import traced_layers
+from vinci_offline.training.engines.tracing import FastLayers
 
-STOCK = keras.layers.Dense.call, keras.layers.Normalization.call
+
+def fast(*layers):
+    return FastLayers([keras.Sequential(layers)], barrier)
 
 
 def gradients(layer, x):
@@ -30,7 +33,7 @@ def check_equal(layer, x):
     if not layer.built:
         layer.build(x.shape)
     expected = gradients(layer, x)
-    with traced_layers(barrier):
+    with fast(layer):
         found = gradients(layer, x)
     for left, right in zip(found, expected, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
@@ -60,20 +63,51 @@ def test_an_adapted_normalization_has_what_it_was_adapted_to():
 
 def test_inputs_of_more_axes_pass_as_they_did():
     layer, x = keras.layers.Dense(2), ops.ones((2, 3, 4))
-    with traced_layers(barrier):
+    with fast(layer):
         assert layer(x).shape == (2, 3, 2)
 
 
 def test_half_precision_is_kept():
     layer = keras.layers.Dense(2, dtype="mixed_bfloat16")
     normalization = keras.layers.Normalization(mean=1.0, variance=2.0, dtype="bfloat16")
-    with traced_layers(barrier):
+    with fast(layer, normalization):
         assert layer(ops.ones((2, 3))).dtype == tf.bfloat16
         assert normalization(ops.ones((2, 3))).dtype == tf.bfloat16
 
 
-def test_the_stock_layers_come_back_after_an_error():
-    with pytest.raises(ZeroDivisionError), traced_layers(barrier):
-        assert keras.layers.Dense.call is not STOCK[0]
+def test_only_the_given_layers_change_and_come_back_after_an_error():
+    layer, other = keras.layers.Dense(2), keras.layers.Dense(2)
+    stock = keras.layers.Dense.call
+    with pytest.raises(ZeroDivisionError), fast(layer):
+        assert "call" in vars(layer)
+        assert "call" not in vars(other)
+        assert keras.layers.Dense.call is stock
         raise ZeroDivisionError
-    assert (keras.layers.Dense.call, keras.layers.Normalization.call) == STOCK
+    assert "call" not in vars(layer)
+
+
+def test_layers_of_nested_models_are_fast_too():
+    inner = keras.Sequential([keras.layers.Dense(3)])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(1)])
+    with FastLayers([model], barrier):
+        assert "call" in vars(inner.layers[0])
+
+
+def test_fast_gradient_inside_a_loss_can_be_differentiated():
+    layer = keras.layers.Dense(1, activation="tanh")
+    model = keras.Sequential([keras.Input((3,)), layer])
+    x = np.random.default_rng(3).random((5, 3)).astype("float32")
+
+    def slope_gradient():
+        values = [variable.value for variable in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            slope = functional.gradient(model, ops.convert_to_tensor(x))
+            loss = ops.sum(ops.square(slope))
+        return tape.gradient(loss, values)
+
+    expected = slope_gradient()
+    with FastLayers([model], barrier):
+        found = tf.function(slope_gradient, jit_compile=True)()
+    for left, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)

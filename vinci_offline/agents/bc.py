@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
 from vinci_offline.agents.registry import register
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
     import keras
 
+    from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
 
 
@@ -46,9 +47,9 @@ class BC(Agent):
 
     def updates(self) -> tuple[Update, ...]:
         """The actor at every step."""
-        return (Update("actor", "actor", self.actor_loss, adam(self.learning_rate)),)
+        return (Update(self.actor_loss, "actor", adam(self.learning_rate), role="actor"),)
 
-    def actor_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """The negative log likelihood of the recorded actions, or their mean squared error."""
         from keras import ops
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Agent, Networks, Update, adam, polyak, setting
+from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
     import keras
 
+    from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
 
 
@@ -68,17 +69,22 @@ class DDPG(Agent):
 
     def updates(self) -> tuple[Update, ...]:
         """The critic, then the actor, at every step."""
-        tau, period = polyak(self.target_update)
-        critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
-        reset = self.actor_reset_below
+        critic = Target.by_rate("critic", self.target_update)
         # With a bootstrap actor nothing asks for the actor's target.
-        target_actor = "target_actor" if self.bootstrap_actor is None else None
+        actor = Target.by_rate("actor", self.target_update) if self.bootstrap_actor is None else ()
         return (
-            Update("critic", "critic", self.critic_loss, critic, "target_critic", tau, period),
-            Update("actor", "actor", self.actor_loss, actor, target_actor, tau, period, reset_below=reset),
+            Update(self.critic_loss, "critic", adam(self.critic_learning_rate), target=critic),
+            Update(
+                self.actor_loss,
+                "actor",
+                adam(self.actor_learning_rate),
+                role="actor",
+                target=actor,
+                reset_below=self.actor_reset_below,
+            ),
         )
 
-    def critic_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """``(Q(s, a) - y)^2`` with ``y = r + discount * Q'(s', mu'(s'))`` (algorithm 1), and the options."""
         actor = nets.target_actor if self.bootstrap_actor is None else nets.bootstrap_actor
         next_action = functional.clip_action(actor(batch.next_observation), nets.bounded)
@@ -90,7 +96,7 @@ class DDPG(Agent):
             loss = loss + self.critic_l2 * functional.l2_penalty(nets.critic)
         return loss, functional.value_metrics(values, target)
 
-    def actor_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """``-Q(s, mu(s))``: its gradient is the deterministic policy gradient (eq. 6)."""
         from keras import ops
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Agent, Networks, Update, adam, polyak, setting
+from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
     import keras
 
+    from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
 
 
@@ -46,14 +47,10 @@ class DQN(Agent):
 
     def updates(self) -> tuple[Update, ...]:
         """The critic at every step."""
-        tau, period = polyak(self.target_update)
-        return (
-            Update(
-                "critic", "critic", self.critic_loss, adam(self.learning_rate), "target_critic", tau, period
-            ),
-        )
+        target = Target.by_rate("critic", self.target_update)
+        return (Update(self.critic_loss, "critic", adam(self.learning_rate), target=target),)
 
-    def critic_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """``Q(s, a)`` towards ``r + discount * Q'(s', argmax Q(s', .))``, or the maximum of ``Q'(s', .)``."""
         evaluating = nets.target_critic(batch.next_observation)[0]
         selecting = nets.critic(batch.next_observation)[0] if self.double else evaluating

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
+from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
     import keras
 
+    from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
 
 
@@ -56,12 +57,12 @@ class IQL(Agent):
         actor = adam(self.actor_learning_rate, self.actor_cosine_steps)
         critic = adam(self.critic_learning_rate)
         return (
-            Update("critic", "value", self.value_loss, adam(self.value_learning_rate)),
-            Update("actor", "actor", self.actor_loss, actor),
-            Update("critic", "critic", self.critic_loss, critic, "target_critic", self.tau),
+            Update(self.value_loss, "value", adam(self.value_learning_rate)),
+            Update(self.actor_loss, "actor", actor, role="actor"),
+            Update(self.critic_loss, "critic", critic, target=Target("critic", self.tau)),
         )
 
-    def value_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def value_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """The expectile of the recorded actions' values (eq. 5)."""
         from keras import ops
 
@@ -70,7 +71,7 @@ class IQL(Agent):
             "advantage/mean": ops.mean(advantage)
         }
 
-    def actor_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """``-min(exp(beta * A), clip) * log pi(a | s)`` (eq. 7)."""
         from keras import ops
 
@@ -82,7 +83,7 @@ class IQL(Agent):
             misfit = -functional.gaussian_log_prob(batch.action, policy["mean"], policy["log_std"])
         return ops.mean(weight * misfit), {"actor/weight": ops.mean(weight)}
 
-    def critic_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """``(Q(s, a) - (r + discount * V(s')))^2`` (eq. 6)."""
         target = functional.td_target(batch.reward, batch.discount, nets.value(batch.next_observation))
         values = nets.critic([batch.observation, batch.action])
@@ -96,7 +97,7 @@ class IQL(Agent):
         """The Gaussian; None for a deterministic actor."""
         return build.stochastic_policy(nets.actor)
 
-    def _advantage(self, nets: Networks, batch: Transitions) -> Tensor:
+    def _advantage(self, nets: Networks, batch: Batch) -> Tensor:
         from keras import ops
 
         values = functional.clipped_double(nets.target_critic([batch.observation, batch.action]))

@@ -6,7 +6,9 @@ import dataclasses
 import inspect
 from typing import Any
 
-from vinci_offline.agents.agent import Agent, Update, annotation
+from vinci_offline.agents.agent import Agent
+from vinci_offline.agents.settings import annotation
+from vinci_offline.agents.update import Target, Update
 from vinci_offline.errors import UsageError
 
 _KINDS = {
@@ -17,6 +19,9 @@ _KINDS = {
     "discrete_critics": "observation → values of the choices",
     "value": "observation → value",
     "stored_actor": "observation → action, from a file, not trained",
+    "noisy_actor": "observation, noise → action",
+    "encoder": "observation → features",
+    "scalar": "a learned number",
 }
 
 
@@ -73,7 +78,7 @@ def _networks(agent: Agent) -> dict[str, str]:
         try:
             asked: dict[str, Any] = dict(agent.networks(sketch))
         except Exception:  # noqa: BLE001 - a user's agent may build models of its own, which a sketch is no help for
-            asked = {update.trains: "a model of its own" for update in agent.updates()}
+            asked = {name: "a model of its own" for update in agent.updates() for name in update.networks}
         for name, text in asked.items():
             networks[name] = str(text) if name not in networks else f"{networks[name]}, or {text}"
     return networks
@@ -81,8 +86,15 @@ def _networks(agent: Agent) -> dict[str, str]:
 
 def _update(update: Update) -> dict[str, str]:
     runs = "every step" if update.every == 1 else f"every {update.every} steps"
-    target = "none"
-    if update.tracks is not None:
-        how = "copied" if update.tau == 1 else f"follows at {update.tau:g}"
-        target = f"{how} every {update.track_every} steps" if update.track_every > 1 else f"{how} every step"
-    return {"trains": update.trains, "role": update.role, "runs": runs, "target": target}
+    return {
+        "trains": ", ".join(update.networks),
+        "role": update.role,
+        "runs": runs,
+        "target": "; ".join(_target(target, len(update.targets) > 1) for target in update.targets) or "none",
+    }
+
+
+def _target(target: Target, named: bool) -> str:
+    how = "copied" if target.tau == 1 else f"follows at {target.tau:g}"
+    how = f"{target.name} {how}" if named else how
+    return f"{how} every {target.every} steps" if target.every > 1 else f"{how} every step"

@@ -17,7 +17,7 @@ from vinci_offline.loading import load_all_registered, load_object, load_registe
 GROUP = "vinci_offline.agents"
 
 _AGENTS: dict[str, type[Agent]] = {}
-_FRAME = {"agent", "outline", "registry"}
+_FRAME = {"agent", "outline", "registry", "settings", "update"}
 
 AgentType = TypeVar("AgentType", bound=type[Agent])
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
+from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
     import keras
 
+    from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
 
 
@@ -50,13 +51,18 @@ class TD3BC(Agent):
         critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
         delay = self.policy_delay
         return (
+            Update(self.critic_loss, "critic", critic, target=Target("critic", self.tau, every=delay)),
             Update(
-                "critic", "critic", self.critic_loss, critic, "target_critic", self.tau, track_every=delay
+                self.actor_loss,
+                "actor",
+                actor,
+                role="actor",
+                target=Target("actor", self.tau, every=delay),
+                every=delay,
             ),
-            Update("actor", "actor", self.actor_loss, actor, "target_actor", self.tau, delay, every=delay),
         )
 
-    def critic_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Clipped double Q-learning with target policy smoothing (TD3, algorithm 1)."""
         next_action = functional.smoothed_action(
             nets.target_actor(batch.next_observation), key, self.policy_noise, self.noise_clip, nets.bounded
@@ -66,7 +72,7 @@ class TD3BC(Agent):
         values = nets.critic([batch.observation, batch.action])
         return functional.ensemble_loss(values, target), functional.value_metrics(values, target)
 
-    def actor_loss(self, nets: Networks, batch: Transitions, key: Tensor) -> tuple[Tensor, Metrics]:
+    def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """``-lambda * Q(s, pi(s)) + (pi(s) - a)^2`` with ``lambda = alpha / mean |Q|`` (eq. 5)."""
         from keras import ops
 

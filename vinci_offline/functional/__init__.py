@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         gaussian_entropy,
         gaussian_log_prob,
     )
-    from vinci_offline.functional.gradients import invert_gradients
+    from vinci_offline.functional.gradients import gradient, invert_gradients
     from vinci_offline.functional.losses import (
         action_error,
         advantage_weight,
@@ -49,6 +49,7 @@ _HOMES = {
     "expectile_loss": "losses",
     "gaussian_entropy": "distributions",
     "gaussian_log_prob": "distributions",
+    "gradient": "gradients",
     "huber_loss": "losses",
     "invert_gradients": "gradients",
     "l2_penalty": "losses",
@@ -71,6 +72,7 @@ __all__ = [
     "expectile_loss",
     "gaussian_entropy",
     "gaussian_log_prob",
+    "gradient",
     "huber_loss",
     "invert_gradients",
     "l2_penalty",

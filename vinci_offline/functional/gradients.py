@@ -1,17 +1,64 @@
-"""Gradients that are not the derivative of anything."""
+"""Gradients inside losses: of a function to its argument, and some that are not the derivative of anything."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import keras
 from keras import ops
 
 from vinci_offline.functional.shapes import check_shapes
 from vinci_offline.types import Array, Tensor
 
+_INSIDE: ContextVar[bool] = ContextVar("inside a gradient", default=False)
+
+
+def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the gradient of a function's sum to its argument; the loss around it can be differentiated through it.
+
+    For penalties on the slope of a critic, as in EDAC (An et al., 2021, https://arxiv.org/abs/2110.01548, eq. 6):
+    ``functional.gradient(lambda action: nets.critic([batch.observation, action])[0], batch.action)``.
+
+    Args:
+        function: maps ``x`` to a tensor of any shape; each row of it depends on its own row of ``x``.
+        x: ``[B, ...]`` floats.
+
+    Returns:
+        The shape of ``x``.
+    """
+    with _differentiating():
+        if keras.backend.backend() == "jax":
+            import jax
+
+            found: Tensor = jax.grad(lambda given: ops.sum(function(given)))(x)
+            return found
+        import tensorflow as tf
+
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            value = ops.sum(function(x))
+        return tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def inside_gradient() -> bool:
+    """Return True while `gradient` calls its function."""
+    return _INSIDE.get()
+
+
+@contextmanager
+def _differentiating() -> Iterator[None]:
+    token = _INSIDE.set(True)
+    try:
+        yield
+    finally:
+        _INSIDE.reset(token)
+
 
 def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
-    """The action itself, with a gradient that shrinks towards the bounds and turns back beyond them.
+    """Return the action itself, with a gradient that shrinks towards the bounds and turns back beyond them.
 
     Hausknecht and Stone (2016), https://arxiv.org/abs/1511.04143, eq. 11: a gradient that raises the action
     is scaled by ``(1 - a) / 2`` and one that lowers it by ``(a + 1) / 2``, so a linear actor neither

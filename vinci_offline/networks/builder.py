@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.networks import export, user
-from vinci_offline.networks.layers import dense, mlp, observation_input, prepare
+from vinci_offline.networks.ensembles import ensemble, stack
+from vinci_offline.networks.inputs import ACTION, NOISE, OBSERVATION, Inputs, Source
+from vinci_offline.networks.layers import dense, mlp
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
-from vinci_offline.types import Array, FloatArray, Tensor
+from vinci_offline.types import Array, Normalization, Tensor
 
 LOG_STD_RANGE = (-5.0, 2.0)
 """Limits of a Gaussian actor's log deviation, in scaled units, as in the authors' code of IQL."""
 
+Widths = tuple[int, ...]
+"""Widths of hidden layers."""
+
 
 class NetworkBuilder:
-    """Makes networks on raw observations and scaled actions; docs/architecture.md has each call in a table.
+    """Makes networks on raw observations and scaled actions.
+
+    docs/architecture.md has a table of the calls. Every network of observations takes ``encoder``, a network of the
+    agent's from `encoder`, in place of its own first layers; an update that moves both names both in ``trains``.
+    ``on`` names the arguments of a network in order: ``observation``, ``observation/KEY`` for one part of a Dict,
+    ``goal``, ``action``.
 
     Args:
         spec: the environment.
-        observation_mean: of the observations' shape, or None not to normalise.
-        observation_std: of the observations' shape, or None not to normalise.
+        normalization: mean and deviation of observations, of a Dict by key; None does not normalise.
         user_networks: functions ``name(env)`` that return a Keras model, or models, by network name.
     """
 
     def __init__(
         self,
         spec: EnvironmentSpec,
-        observation_mean: FloatArray | None = None,
-        observation_std: FloatArray | None = None,
+        normalization: Normalization = None,
         user_networks: Mapping[str, user.UserNetwork] | None = None,
     ) -> None:
         self.spec = spec
         self.placeholders = Placeholders(spec)
-        self._mean, self._std = observation_mean, observation_std
+        self._inputs = Inputs(spec, normalization)
         self._user = dict(user_networks or {})
         self._asked: set[str] = set()
 
@@ -57,24 +65,53 @@ class NetworkBuilder:
         """The user's networks that no agent has asked for."""
         return tuple(sorted(set(self._user) - self._asked))
 
-    def deterministic_actor(self, name: str, hidden: tuple[int, ...], squash: bool = True) -> keras.Model:
-        """Observation to ``[B, A]`` scaled action; ``squash`` bounds the bounded dimensions by tanh."""
-        raw, x = self._observation()
-        return keras.Model(raw, self._action(name, x, hidden, squash), name=name)
+    def deterministic_actor(
+        self,
+        name: str,
+        hidden: Widths,
+        squash: bool = True,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
+    ) -> keras.Model:
+        """Map an observation to a ``[B, A]`` scaled action; ``squash`` bounds the bounded dimensions by tanh."""
+        sources = self._sources(name, on, encoder)
+        return _model(name, sources, self._action(name, sources, hidden, squash))
+
+    def noisy_actor(
+        self, name: str, hidden: Widths, noise: int, *, encoder: keras.Model | None = None
+    ) -> keras.Model:
+        """Map ``[observation, noise]`` to a ``[B, A]`` scaled action: a policy that samples (see `sampler`).
+
+        Args:
+            name: the network's name.
+            hidden: widths.
+            noise: the width of the standard normal noise.
+            encoder: see the class.
+        """
+        sources = self._sources(name, (OBSERVATION,), encoder)
+        raw = keras.Input(shape=(noise,), dtype="float32", name=NOISE)
+        sources.append(Source(raw, {NOISE: raw}, raw))
+        return _model(name, sources, self._action(name, sources, hidden, squash=True))
 
     def gaussian_actor(
-        self, name: str, hidden: tuple[int, ...], state_dependent_std: bool = False
+        self,
+        name: str,
+        hidden: Widths,
+        state_dependent_std: bool = False,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Observation to ``{"mean": [B, A], "log_std": [B, A]}`` in scaled units.
+        """Map an observation to ``{"mean": [B, A], "log_std": [B, A]}`` in scaled units.
 
-        The mean is bounded as a deterministic action is, the deviation is a parameter vector or a network of
-        its
+        The mean is bounded as a deterministic action is. The deviation is a parameter vector, or a network of its
         own: the policy of Kostrikov et al. (2021). A user's network of this name gives the mean.
         """
-        raw, x = self._observation()
-        mean = self._action(name, x, hidden, squash=True)
+        sources = self._sources(name, on, encoder)
+        mean = self._action(name, sources, hidden, squash=True)
         if state_dependent_std:
-            log_std = mlp(x, hidden, self.placeholders.action_space_dim, f"{name}_log_std")
+            log_std = mlp(_joined(sources), hidden, self.placeholders.action_space_dim, f"{name}_log_std")
         else:
             # A stock layer that is a parameter vector: the kernel of a linear map of the number one.
             one = ops.ones_like(ops.reshape(mean, (-1, mean.shape[-1]))[:, :1])
@@ -86,45 +123,103 @@ class NetworkBuilder:
                 name=f"{name}_log_std",
             )
             log_std = vector(one)
-        return keras.Model(raw, {"mean": mean, "log_std": ops.clip(log_std, *LOG_STD_RANGE)}, name=name)
+        return _model(name, sources, {"mean": mean, "log_std": ops.clip(log_std, *LOG_STD_RANGE)})
 
-    def categorical_actor(self, name: str, hidden: tuple[int, ...]) -> keras.Model:
-        """Observation to ``{"logits": [B, n]}``."""
-        raw, x = self._observation()
-        return keras.Model(raw, {"logits": self._output(name, [x], hidden, self._choices)}, name=name)
+    def categorical_actor(
+        self,
+        name: str,
+        hidden: Widths,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
+    ) -> keras.Model:
+        """Map an observation to ``{"logits": [B, n]}``."""
+        sources = self._sources(name, on, encoder)
+        return _model(name, sources, {"logits": self._output(name, sources, hidden, self._choices)})
 
     def critics(
-        self, name: str, hidden: tuple[int, ...], count: int, layer_norm: bool = False
+        self,
+        name: str,
+        hidden: Widths,
+        count: int,
+        layer_norm: bool = False,
+        *,
+        on: Sequence[str] = (OBSERVATION, ACTION),
+        encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """``[observation, scaled action]`` to ``[E, B]``, a row for each of ``count`` independent members."""
-        raw, x = self._observation()
-        action = keras.Input(shape=(len(self._scaling.bounded),), dtype="float32", name="action")
-        towers = self._members(name, [x, action], hidden, count, outputs=1, layer_norm=layer_norm)
-        values = _ensemble([ops.squeeze(tower, axis=-1) for tower in towers])
-        return keras.Model([raw, action], values, name=name)
+        """Map ``[observation, scaled action]`` to ``[E, B]``, a row for each of ``count`` independent members.
+
+        Up to four members are towers of their own; more are one batched product, whose compile time does not grow
+        with their number.
+        """
+        assert self._scaling  # refuses choices
+        sources = self._sources(name, on, encoder)
+        values = self._ensemble(name, sources, hidden, count, 1, layer_norm)
+        return _model(name, sources, values)
 
     def discrete_critics(
-        self, name: str, hidden: tuple[int, ...], count: int, dueling: bool = False
+        self,
+        name: str,
+        hidden: Widths,
+        count: int,
+        dueling: bool = False,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Observation to ``[E, B, n]``, the values of all choices for each of ``count`` independent members.
+        """Map an observation to ``[E, B, n]``, the values of all choices for each of ``count`` members.
 
         ``dueling`` makes them of a value and advantages: Wang et al. (2016),
         https://arxiv.org/abs/1511.06581, eq. 9.
         """
-        raw, x = self._observation()
+        sources = self._sources(name, on, encoder)
         if dueling and name not in self._user:
-            towers = [self._dueling(f"{name}_{i}", x, hidden) for i in range(count)]
-        else:
-            towers = self._members(name, [x], hidden, count, outputs=self._choices)
-        return keras.Model(raw, _ensemble(towers), name=name)
+            x = _joined(sources)
+            return _model(
+                name, sources, stack([self._dueling(f"{name}_{i}", x, hidden) for i in range(count)])
+            )
+        return _model(name, sources, self._ensemble(name, sources, hidden, count, self._choices))
 
-    def value(self, name: str, hidden: tuple[int, ...]) -> keras.Model:
-        """Observation to ``[B]``."""
-        raw, x = self._observation()
-        return keras.Model(raw, ops.squeeze(self._output(name, [x], hidden, 1), axis=-1), name=name)
+    def value(
+        self,
+        name: str,
+        hidden: Widths,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
+    ) -> keras.Model:
+        """Map an observation to ``[B]``."""
+        sources = self._sources(name, on, encoder)
+        return _model(name, sources, ops.squeeze(self._output(name, sources, hidden, 1), axis=-1))
+
+    def encoder(
+        self, name: str, hidden: Widths = (), *, image: str = "auto", on: Sequence[str] = (OBSERVATION,)
+    ) -> keras.Model:
+        """Map an observation to ``[B, F]`` features that other networks share.
+
+        Args:
+            name: the network's name.
+            hidden: widths of ReLU layers after the images' encoders.
+            image: the encoder of images, as `vinci_offline.networks.encoders.encode_image` takes it.
+            on: see the class.
+        """
+        sources = self._sources(name, on, None, image)
+        if name in self._user:
+            self._asked.add(name)
+            model = user.make(name, self._user[name], self.placeholders)
+            return _model(name, sources, user.towers(name, model, sources, None, 1)[0])
+        x = _joined(sources)
+        for depth, units in enumerate(hidden, start=1):
+            x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(dense(x, units, f"{name}_dense_{depth}"))
+        # An encoder of nothing but inputs would be no model of its own.
+        return _model(name, sources, keras.layers.Identity(name=f"{name}_output", dtype="float32")(x))
+
+    def scalar(self, name: str, initial: float) -> keras.Variable:
+        """Make a learned scalar, such as a temperature's logarithm; losses see it as a tensor."""
+        return keras.Variable(initial, dtype="float32", name=name)
 
     def stored_actor(self, name: str, path: str) -> keras.Model:
-        """Observation to ``[B, A]`` scaled action, as a stored `policy.keras` acts; it is not trained.
+        """Map an observation to a ``[B, A]`` scaled action, as a stored `policy.keras` acts; it is not trained.
 
         Raises:
             SpecError: the file is not a model, or does not fit this environment.
@@ -132,19 +227,26 @@ class NetworkBuilder:
         return export.stored_actor(self.spec, name, path)
 
     def policy(self, actor: keras.Model) -> keras.Model:
-        """The deterministic policy of any actor above: raw observation in, environment action out."""
+        """Return the deterministic policy of an actor: raw observation in, environment action out.
+
+        An actor that takes noise acts with noise zero.
+        """
         return export.policy(self.spec, actor)
 
     def greedy_policy(self, critic: keras.Model) -> keras.Model:
-        """The policy that takes the choice of the greatest value, averaged over the ensemble."""
+        """Return the policy that takes the choice of the greatest value, averaged over the ensemble."""
         return export.greedy_policy(self.spec, critic)
 
     def stochastic_policy(self, actor: keras.Model) -> keras.Model | None:
-        """The distribution of an actor: ``{"mean", "log_std"}`` in environment units, or ``{"logits"}``.
+        """Return the distribution of an actor: ``{"mean", "log_std"}`` in environment units, or ``{"logits"}``.
 
         None for a deterministic actor.
         """
         return export.stochastic_policy(self.spec, actor)
+
+    def sampler(self, actor: keras.Model) -> keras.Model:
+        """Return the sampling policy of a `noisy_actor`: ``{"observation", "noise"}`` to environment action."""
+        return export.sampler(self.spec, actor)
 
     @property
     def _scaling(self) -> BoxScaling:
@@ -159,46 +261,46 @@ class NetworkBuilder:
             )
         return self.placeholders.action_space_dim
 
-    def _observation(self) -> tuple[Tensor, Tensor]:
-        """A new network's raw input, and what its first layer sees of it."""
-        assert self.placeholders.state_space_dim  # refuses a Dict
-        raw = observation_input(self.spec.observation_space)
-        return raw, prepare(raw, self.spec.observation_space, self._mean, self._std)
+    def _sources(
+        self, name: str, on: Sequence[str], encoder: keras.Model | None, image: str = "auto"
+    ) -> list[Source]:
+        """Make a network's arguments; a user's network gets images as they are."""
+        image = "flat" if name in self._user else image
+        return [self._inputs.source(each, name, encoder if each != ACTION else None, image) for each in on]
 
-    def _action(self, name: str, x: Tensor, hidden: tuple[int, ...], squash: bool) -> Tensor:
+    def _action(self, name: str, sources: list[Source], hidden: Widths, squash: bool) -> Tensor:
         bounded = self._scaling.bounded
-        action = self._output(name, [x], hidden, len(bounded))
+        action = self._output(name, sources, hidden, len(bounded))
         if name in self._user or not squash or not bounded.any():
             return action
         return ops.tanh(action) if bounded.all() else ops.where(bounded, ops.tanh(action), action)
 
-    def _output(self, name: str, inputs: list[Tensor], hidden: tuple[int, ...], outputs: int) -> Tensor:
-        return self._members(name, inputs, hidden, 1, outputs)[0]
+    def _output(self, name: str, sources: list[Source], hidden: Widths, outputs: int) -> Tensor:
+        self._asked.add(name)
+        if name in self._user:
+            return self._towers(name, sources, outputs, 1)[0]
+        return mlp(_joined(sources), hidden, outputs, name)
 
-    def _members(
+    def _ensemble(
         self,
         name: str,
-        inputs: list[Tensor],
-        hidden: tuple[int, ...],
+        sources: list[Source],
+        hidden: Widths,
         count: int,
         outputs: int,
         layer_norm: bool = False,
-    ) -> list[Tensor]:
-        """Towers ``[B, outputs]``: separate layers, which a CPU runs faster than one batched product."""
+    ) -> Tensor:
         self._asked.add(name)
         if name in self._user:
-            model = user.make(name, self._user[name], self.placeholders)
-            return user.towers(name, model, inputs, self.placeholders, outputs, count)
-        flat = [
-            ops.reshape(x, (-1, self.placeholders.state_space_dim)) if len(x.shape) != 2 else x
-            for x in inputs
-        ]
-        x = ops.concatenate(flat, axis=-1) if len(flat) > 1 else flat[0]
-        return [
-            mlp(x, hidden, outputs, f"{name}_{i}" if count > 1 else name, layer_norm) for i in range(count)
-        ]
+            towers = self._towers(name, sources, outputs, count)
+            return stack([ops.squeeze(tower, axis=-1) for tower in towers] if outputs == 1 else towers)
+        return ensemble(_joined(sources), hidden, outputs, name, count, layer_norm)
 
-    def _dueling(self, name: str, x: Tensor, hidden: tuple[int, ...]) -> Tensor:
+    def _towers(self, name: str, sources: list[Source], outputs: int, count: int) -> list[Tensor]:
+        model = user.make(name, self._user[name], self.placeholders)
+        return user.towers(name, model, sources, outputs, count)
+
+    def _dueling(self, name: str, x: Tensor, hidden: Widths) -> Tensor:
         trunk, last = hidden[:-1], hidden[-1:]
         for depth, units in enumerate(trunk, start=1):
             x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(dense(x, units, f"{name}_dense_{depth}"))
@@ -207,9 +309,11 @@ class NetworkBuilder:
         return value + advantage - ops.mean(advantage, axis=-1, keepdims=True)
 
 
-def _ensemble(towers: list[Tensor]) -> Tensor:
-    """Towers as rows, each through a layer named after its place: `Networks.member` finds it there."""
-    named = [
-        keras.layers.Identity(name=f"member_{i}", dtype="float32")(tower) for i, tower in enumerate(towers)
-    ]
-    return ops.stack(named, axis=0)
+def _joined(sources: list[Source]) -> Tensor:
+    flat = [source.flat for source in sources]
+    return ops.concatenate(flat, axis=-1) if len(flat) > 1 else flat[0]
+
+
+def _model(name: str, sources: list[Source], outputs: object) -> keras.Model:
+    raw = [source.raw for source in sources]
+    return keras.Model(raw if len(raw) > 1 else raw[0], outputs, name=name)

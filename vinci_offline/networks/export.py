@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,37 +13,67 @@ from keras import ops
 from vinci_offline.errors import SpecError
 from vinci_offline.keras_setup import load_keras_model
 from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
-from vinci_offline.networks.layers import observation_input
+from vinci_offline.networks.inputs import NOISE, OBSERVATION, observation_input
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.types import Tensor
 
+ACTION_MASK = "action_mask"
+"""The key of a Dict observation that says which choices are allowed."""
+
 
 def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
-    """The deterministic policy of an actor: its action, its Gaussian's mean, or its most likely choice.
+    """Return the deterministic policy of an actor: its action, its Gaussian's mean, or its most likely choice.
 
-    It shares the actor's weights, so one made before training acts as trained.
+    An actor that takes noise acts with noise zero. The policy shares the actor's weights: made before training, it
+    acts as trained.
 
     Returns:
-        Raw observation to ``[B, *shape]`` float32 within the bounds (integers where the Box holds integers),
-        or to ``[B]`` int32 choices as the environment counts them.
+        Raw observation (of a Dict space a dict by key) to ``[B, *shape]`` float32 within the bounds (integers where
+        the Box holds integers), or to ``[B]`` int32 choices as the environment counts them.
     """
     raw = observation_input(spec.observation_space)
-    output = actor(raw)
+    width = noise_width(actor)
+    output = actor(raw) if width is None else actor([raw, _no_noise(raw, width)])
     if isinstance(output, dict) and "logits" in output:
-        return keras.Model(raw, _choice(spec, output["logits"]), name="policy")
+        return keras.Model(raw, _choice(spec, output["logits"], raw), name="policy")
     scaled = output["mean"] if isinstance(output, dict) else output
     return keras.Model(raw, unscale_tensor(BoxScaling(box_of(spec.action_space)), scaled), name="policy")
 
 
-def greedy_policy(spec: EnvironmentSpec, critic: keras.Model) -> keras.Model:
-    """The policy that takes the choice of the greatest mean value of a ``[E, B, n]`` critic."""
+def sampler(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
+    """Return the sampling policy of an actor that takes noise.
+
+    Returns:
+        ``{"observation": raw, "noise": [B, n]}`` (for a Dict space the observation's keys beside ``noise``) to
+        environment actions; the noise is standard normal, and whoever acts draws it.
+
+    Raises:
+        SpecError: the actor takes no noise.
+    """
+    width = noise_width(actor)
+    if width is None:
+        raise SpecError(f"network {actor.name!r} takes no noise: make it with build.noisy_actor")
     raw = observation_input(spec.observation_space)
-    return keras.Model(raw, _choice(spec, ops.mean(critic(raw), axis=0)), name="policy")
+    noise = keras.Input(shape=(width,), dtype="float32", name=NOISE)
+    inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
+    actions = unscale_tensor(BoxScaling(box_of(spec.action_space)), actor([raw, noise]))
+    return keras.Model(inputs, actions, name="sampler")
+
+
+def noise_width(actor: keras.Model) -> int | None:
+    """Return the width of the noise that an actor takes; None where it takes none."""
+    return next((int(x.shape[-1]) for x in actor.inputs if x.name == NOISE), None)
+
+
+def greedy_policy(spec: EnvironmentSpec, critic: keras.Model) -> keras.Model:
+    """Return the policy that takes the choice of the greatest mean value of a ``[E, B, n]`` critic."""
+    raw = observation_input(spec.observation_space)
+    return keras.Model(raw, _choice(spec, ops.mean(critic(raw), axis=0), raw), name="policy")
 
 
 def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model | None:
-    """The distribution of an actor over environment actions.
+    """Return the distribution of an actor over environment actions.
 
     Returns:
         Raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in the environment's units and not
@@ -87,6 +119,20 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
     return model
 
 
-def _choice(spec: EnvironmentSpec, scores: Tensor) -> Tensor:
+def _choice(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
+    """Take the choice of the greatest score, among those that the observation's ``action_mask`` allows."""
     assert isinstance(spec.action_space, DiscreteSpace)
+    if (
+        isinstance(raw, dict)
+        and ACTION_MASK in raw
+        and tuple(raw[ACTION_MASK].shape[1:]) == (spec.action_space.n,)
+    ):
+        scores = ops.where(raw[ACTION_MASK] > 0, scores, -np.inf)
     return ops.argmax(scores, axis=-1) + spec.action_space.start
+
+
+def _no_noise(raw: Any, width: int) -> Tensor:
+    """Return ``[B, width]`` zeros for a batch of raw observations."""
+    first = next(iter(raw.values())) if isinstance(raw, dict) else raw
+    one = ops.reshape(ops.zeros_like(first), (-1, max(1, math.prod(first.shape[1:]))))[:, :1]
+    return ops.repeat(ops.cast(one, "float32"), width, axis=1)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import keras
 
 from vinci_offline.errors import SpecError
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec
+from vinci_offline.networks.inputs import goal_space
+from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
 from vinci_offline.types import Tensor
 
 
 class Placeholders:
     """The inputs of a network for one environment, for the functional and the Sequential style of Keras.
 
-    A network sees observations normalised and actions scaled to [-1, 1]; a Discrete observation or action is
-    a one-hot vector. Each input is made once: ``state`` is the same object at every access, so that what is
-    built on it can be connected.
+    A network sees observations normalised and actions scaled to [-1, 1]; a Discrete observation or action is a
+    one-hot vector. Each input is made once: ``state`` is the same object at every access, so that what is built on
+    it can be connected.
 
     Args:
         spec: the environment.
@@ -26,15 +28,17 @@ class Placeholders:
         self.spec = spec
 
     @cached_property
-    def state(self) -> Tensor:
+    def state(self) -> Any:
         """A Keras input for observations: ``(None, *shape)`` float32, or ``(None, n)`` one-hot.
 
-        Raises:
-            SpecError: the observations are a Dict.
+        For a Dict space a dict of inputs by key: ``env.state["position"]``.
         """
-        space = self.spec.observation_space
-        shape = space.shape if isinstance(space, BoxSpace) else (self.state_space_dim,)
-        return keras.Input(shape=shape, dtype="float32", name="state")
+        return _placeholder(self.spec.observation_space, "state")
+
+    @cached_property
+    def goal(self) -> Any:
+        """A Keras input for goals: like ``desired_goal`` where the observations have it, otherwise like ``state``."""
+        return _placeholder(goal_space(self.spec.observation_space), "goal")
 
     @cached_property
     def action(self) -> Tensor:
@@ -43,18 +47,9 @@ class Placeholders:
 
     @property
     def state_space_dim(self) -> int:
-        """The number of scalars in an observation, or of a Discrete space's choices.
-
-        Raises:
-            SpecError: the observations are a Dict.
-        """
+        """The number of scalars in an observation, of all keys of a Dict, or of a Discrete space's choices."""
         space = self.spec.observation_space
-        if isinstance(space, DictSpace):
-            raise SpecError(
-                f"networks take one observation array, and this environment has {len(space.spaces)} "
-                f"({', '.join(space.spaces)}): record it through gymnasium.wrappers.FlattenObservation"
-            )
-        return space.dim
+        return sum(part.dim for part in space.spaces.values()) if isinstance(space, DictSpace) else space.dim
 
     @property
     def action_space_dim(self) -> int:
@@ -69,3 +64,10 @@ class Placeholders:
                 "agents act in Box and Discrete spaces: flatten the environment's Dict of actions"
             )
         return space.dim
+
+
+def _placeholder(space: Space, name: str) -> Any:
+    if isinstance(space, DictSpace):
+        return {key: _placeholder(part, key) for key, part in space.spaces.items()}
+    shape = space.shape if isinstance(space, BoxSpace) else (space.dim,)
+    return keras.Input(shape=shape, dtype="float32", name=name)

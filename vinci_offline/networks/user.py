@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
 
 from vinci_offline.errors import SpecError
 from vinci_offline.loading import describe
+from vinci_offline.networks.inputs import Source
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.types import Tensor
 
@@ -26,7 +27,7 @@ _ACTS_DIFFERENTLY = (
 
 
 def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
-    """The user's model.
+    """Make the user's model and check its layers.
 
     Raises:
         SpecError: the function fails, or does not return a model that training and `policy.keras` can hold.
@@ -54,16 +55,15 @@ def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
 
 
 def towers(
-    name: str, model: keras.Model, inputs: list[Tensor], env: Placeholders, outputs: int, count: int
+    name: str, model: keras.Model, sources: Sequence[Source], outputs: int | None, count: int
 ) -> list[Tensor]:
     """Connect a user's model, and copies of it with initial weights of their own, to a network's inputs.
 
     Args:
         name: the network's name, for messages.
         model: the user's.
-        inputs: the prepared observation, and for a critic of continuous actions the scaled action.
-        env: names its inputs, and so tells their order.
-        outputs: the width that it must return.
+        sources: the network's arguments.
+        outputs: the width that it must return; None takes any.
         count: members of the ensemble, the model itself among them.
 
     Returns:
@@ -72,7 +72,7 @@ def towers(
     Raises:
         SpecError: other inputs, or another shape, than the network must have.
     """
-    inputs = _in_order(name, model, inputs, env)
+    inputs = _in_order(name, model, {key: x for source in sources for key, x in source.prepared.items()})
     first = _call(name, model, inputs, outputs)  # an unbuilt Sequential has no layers to copy before this
     copies = [keras.models.clone_model(model, clone_function=_reseeded(i)) for i in range(1, count)]
     for i, copy in enumerate(copies, start=1):
@@ -80,7 +80,7 @@ def towers(
     return [first, *(_call(name, copy, inputs, outputs) for copy in copies)]
 
 
-def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int) -> Tensor:
+def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int | None) -> Tensor:
     try:
         result = model(inputs[0] if len(inputs) == 1 else inputs)
     except (ValueError, TypeError) as error:
@@ -89,16 +89,18 @@ def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int) -> 
         raise SpecError(f"network {name!r} does not take inputs of shape {shapes}: {first_line}") from error
     found = list(result.values()) if isinstance(result, dict) else result
     found = found if isinstance(found, list | tuple) else [found]
-    if len(found) != 1 or tuple(found[0].shape[1:]) != (outputs,):
+    shape = tuple(found[0].shape[1:])
+    if len(found) != 1 or len(shape) != 1 or outputs not in (None, *shape):
         shapes = ", ".join(str(tuple(x.shape)) for x in found)
+        wanted = "F" if outputs is None else outputs
         raise SpecError(
-            f"network {name!r} must have one output of shape (None, {outputs}), and it has {shapes}"
+            f"network {name!r} must have one output of shape (None, {wanted}), and it has {shapes}"
         )
     return keras.ops.cast(found[0], "float32")
 
 
 def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
-    """Copies a layer; an initialiser with a fixed seed gets another, or members would be twins."""
+    """Return a function that copies a layer; an initialiser with a fixed seed gets another, so that members differ."""
 
     def change(config: Any) -> Any:
         if isinstance(config, dict):
@@ -114,19 +116,28 @@ def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]
     return copy
 
 
-def _in_order(name: str, model: keras.Model, inputs: list[Tensor], env: Placeholders) -> list[Tensor]:
+def _in_order(name: str, model: keras.Model, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    """Put inputs in the order of the model's own, by the placeholders' names where it has them."""
     if not model.built or not getattr(model, "inputs", None):  # a Sequential without an input shape
-        return inputs
+        return list(inputs.values())
     if len(model.inputs) != len(inputs):
-        wanted = "env.state" if len(inputs) == 1 else "[env.state, env.action]"
+        wanted = ", ".join(_written(key) for key in inputs)
+        wanted = f"[{wanted}]" if len(inputs) > 1 else wanted
         raise SpecError(f"network {name!r} must take {wanted}, and it has {len(model.inputs)} inputs")
-    if [x.name for x in model.inputs] == [env.action.name, env.state.name]:
-        inputs = [inputs[1], inputs[0]]
-    return [_fitted(x, tuple(wanted.shape)) for x, wanted in zip(inputs, model.inputs, strict=True)]
+    names = [x.name for x in model.inputs]
+    ordered = [inputs[key] for key in names] if set(names) == set(inputs) else list(inputs.values())
+    return [_fitted(x, tuple(wanted.shape)) for x, wanted in zip(ordered, model.inputs, strict=True)]
+
+
+def _written(placeholder: str) -> str:
+    """Return how a user's function writes a placeholder."""
+    return (
+        f"env.{placeholder}" if placeholder in {"state", "action", "goal"} else f'env.state["{placeholder}"]'
+    )
 
 
 def _fitted(x: Tensor, wanted: tuple[int | None, ...]) -> Tensor:
-    """Flattened, where the model was built from ``state_space_dim`` and observations are not flat."""
+    """Flatten observations for a model that was built from ``state_space_dim``."""
     return keras.ops.reshape(x, (-1, wanted[1])) if len(wanted) == 2 and len(x.shape) > 2 else x
 
 

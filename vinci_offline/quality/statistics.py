@@ -10,29 +10,43 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, RETURN
-from vinci_offline.errors import SpecError
 from vinci_offline.quality.coverage import coverage
 from vinci_offline.quality.moments import Moments, column_moments
 from vinci_offline.quality.survey import Survey
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space
-from vinci_offline.types import FloatArray
+from vinci_offline.types import FloatArray, Normalization
 
 _MOST_DIMENSIONS = 1024
 """Wider rows (images) are summarized by one mean and deviation over all entries."""
 
 
-def observation_moments(dataset: Dataset) -> tuple[FloatArray, FloatArray]:
+def observation_moments(dataset: Dataset, survey: Survey | None = None) -> Normalization:
     """Return mean and standard deviation of the observations over all rows, float32, computed in float64.
 
-    Raises:
-        SpecError: the observations are several columns.
+    Args:
+        dataset: the rows.
+        survey: the result of `vinci_offline.quality.survey.survey`; it spares a read of the observations.
+
+    Returns:
+        The two, of the observations' shape; of a Dict space by key, for its Boxes that are no images; None where
+        there is nothing to normalise.
     """
-    if isinstance(dataset.spec.observation_space, DictSpace):
-        raise SpecError(
-            "Dict observations have no single mean: flatten them (gymnasium.wrappers.FlattenObservation)"
-        )
-    moments = column_moments(dataset, layout.OBSERVATIONS)
+    space = dataset.spec.observation_space
+    if not isinstance(space, DictSpace):
+        return _mean_and_deviation(dataset, layout.OBSERVATIONS, survey) if _is_numeric(space) else None
+    boxes = [key for key, part in space.spaces.items() if _is_numeric(part)]
+    return {
+        key: _mean_and_deviation(dataset, f"{layout.OBSERVATIONS}/{key}", survey) for key in boxes
+    } or None
+
+
+def _mean_and_deviation(dataset: Dataset, path: str, survey: Survey | None) -> tuple[FloatArray, FloatArray]:
+    moments = survey.moments[path] if survey else column_moments(dataset, path)
     return moments.mean.astype(np.float32), moments.std.astype(np.float32)
+
+
+def _is_numeric(space: Space) -> bool:
+    return isinstance(space, BoxSpace) and space.dtype != "uint8"
 
 
 def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.files import drop_unfinished, publish_text, published
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
+from vinci_offline.runs.normalization import normalization_from_json
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.types import FloatArray
+from vinci_offline.types import Normalization
 
 if TYPE_CHECKING:
     import keras
@@ -150,11 +149,10 @@ class RunDirectory:
         except KeyError as error:
             raise self._damaged("config.json", error) from error
 
-    def normalization(self) -> tuple[FloatArray, FloatArray] | None:
+    def normalization(self) -> Normalization:
         """Return the mean and deviation inside the run's networks; None where they take raw observations."""
         try:
-            stored = self.config()["normalization"]
-            return stored and (np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32))
+            return normalization_from_json(self.config()["normalization"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("config.json", error) from error
 

@@ -18,14 +18,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from vinci_offline.agents.agent import Agent, Networks, Role, Update
+from vinci_offline.agents.agent import Agent, Networks, Update
+from vinci_offline.batches.batch import Batch
+from vinci_offline.batches.names import FIRST_ROW, LAST_ROW
+from vinci_offline.batches.rows import Rows
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
 from vinci_offline.testing.gradients import gradient
 from vinci_offline.training.engines import make_engine
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.types import Array, Metrics, Transitions
+from vinci_offline.types import Array, Metrics, Tensor
 
 BATCH = 8
 
@@ -54,22 +57,24 @@ class Bench:
     updates: tuple[Update, ...]
 
 
-def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
-    """Make an agent's networks as training does; equal seeds make equal weights."""
-    keras.utils.set_random_seed(seed)
+def builder(spec: EnvironmentSpec) -> NetworkBuilder:
+    """Make a builder of networks that normalise by made-up moments."""
     shape = getattr(spec.observation_space, "shape", ())
-    build = NetworkBuilder(spec, np.full(shape, 0.1, "f4"), np.full(shape, 1.5, "f4"))
-    online, updates = agent.networks(build), agent.updates()
-    targets = {}
-    for update in updates:
-        if update.tracks is not None:
-            targets[update.tracks] = keras.models.clone_model(online[update.trains])
-            targets[update.tracks].set_weights([0.9 * w for w in online[update.trains].get_weights()])
-    return Bench(agent, build, Networks({**online, **targets}, build.bounded), updates)
+    return NetworkBuilder(spec, (np.full(shape, 0.1, "f4"), np.full(shape, 1.5, "f4")))
+
+
+def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
+    """Make an agent's networks as training does; equal seeds make equal weights. Targets lag behind."""
+    learner = Learner(agent, build := builder(spec), seed)
+    for update in agent.updates():
+        for target in update.targets:
+            net = learner.nets[target.name]
+            net.set_weights([0.9 * w for w in learner.nets[target.network].get_weights()])
+    return Bench(agent, build, learner.nets, tuple(bound.update for bound in learner.updates))
 
 
 class Trainer:
-    """An agent in the compiled loop, as `train` has it, with batches of four of `transitions`' rows.
+    """An agent in the compiled loop, as `train` has it, with batches of four of `rows`.
 
     Args:
         agent: the algorithm.
@@ -78,11 +83,8 @@ class Trainer:
     """
 
     def __init__(self, agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> None:
-        shape = getattr(spec.observation_space, "shape", ())
-        build = NetworkBuilder(spec, np.full(shape, 0.1, "f4"), np.full(shape, 1.5, "f4"))
-        self.learner = Learner(agent, build, seed)
-        rows = Transitions(*(ops.convert_to_numpy(column) for column in transitions(spec)))
-        self._engine = make_engine(self.learner, rows, batch_size=4, seed=seed, jit="off")
+        self.learner = Learner(agent, builder(spec), seed)
+        self._engine = make_engine(self.learner, columns(agent, spec), batch_size=4, seed=seed, jit="off")
         self._initial = self.learner.state()
         self.step = 0
 
@@ -91,8 +93,8 @@ class Trainer:
         self.learner.restore(self._initial)
         self.step = 0
 
-    def run(self, *chunks: int, role: Role | None = None) -> dict[str, Array]:
-        """Take steps, each number of them in a call of its own; the state afterwards."""
+    def run(self, *chunks: int, role: str | None = None) -> dict[str, Array]:
+        """Take steps, each number of them in a call of its own, and return the state afterwards."""
         updates: tuple[BoundUpdate, ...] = self.learner.select(role)
         for count in chunks:
             self._engine.run(updates, self.step, count)
@@ -100,74 +102,133 @@ class Trainer:
         return self.learner.state()
 
 
-def transitions(spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> Transitions:
-    """A batch of random transitions in an environment, with columns replaced by name."""
+def columns(agent: Agent, spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> dict[str, Array]:
+    """Make the columns that an agent asks for, of eight random transitions in two runs of four.
+
+    Args:
+        agent: the algorithm.
+        spec: the environment.
+        seed: of the values.
+        replaced: columns to use in place of the random ones, by name.
+    """
     rng = np.random.default_rng(seed)
+    count = spec.action_space.n if isinstance(spec.action_space, DiscreteSpace) else 0
 
-    def observations() -> Array:
-        space = spec.observation_space
-        if isinstance(space, DiscreteSpace):
-            return space.start + rng.integers(space.n, size=BATCH).astype(np.int32)
-        assert isinstance(space, BoxSpace)
-        return rng.normal(size=(BATCH, *space.shape)).astype(np.float32)
+    def actions() -> Array:
+        if count:
+            return rng.integers(count, size=BATCH).astype(np.int32)
+        return rng.uniform(-1, 1, (BATCH, getattr(spec.action_space, "dim", 1))).astype(np.float32)
 
-    action: Array = rng.uniform(-1, 1, (BATCH, getattr(spec.action_space, "dim", 1))).astype(np.float32)
-    if isinstance(spec.action_space, DiscreteSpace):
-        action = rng.integers(spec.action_space.n, size=BATCH).astype(np.int32)
-    columns: dict[str, Array] = {
-        "observation": observations(),
-        "action": action,
+    made: dict[str, Array] = {
+        "action": actions(),
         "reward": rng.normal(size=BATCH).astype(np.float32),
         "discount": np.where(np.arange(BATCH) % 4 == 3, 0.0, 0.99).astype(np.float32),
-        "next_observation": observations(),
+        **_observations("observation", spec.observation_space, rng),
+        **_observations("next_observation", spec.observation_space, rng),
+        "next_action": actions(),
+        "has_next_action": np.ones(BATCH, np.float32),
+        "return_to_go": rng.normal(size=BATCH).astype(np.float32),
+        "action_mask": np.ones((BATCH, count), np.bool_),
+        "next_action_mask": np.ones((BATCH, count), np.bool_),
+        FIRST_ROW: np.repeat([0, 4], 4).astype(np.int32),
+        LAST_ROW: np.repeat([3, 7], 4).astype(np.int32),
     }
-    return Transitions(**{k: ops.convert_to_tensor(v) for k, v in {**columns, **replaced}.items()})
+    wished = {name if isinstance(name, str) else "return_to_go" for name in agent.columns}
+    made |= {name: rng.normal(size=BATCH).astype(np.float32) for name in wished if name.startswith("infos/")}
+    return {**made, **replaced}
 
 
-def evaluate_loss(bench: Bench, update: Update, batch: Transitions, step: int = 1) -> tuple[float, Metrics]:
-    """An update's loss and metrics as numbers, with the key of a global step."""
-    key = random.key(0, ops.convert_to_tensor(step, dtype="int32"), bench.updates.index(update))
-    loss, metrics = update.loss(bench.nets, batch, key)
+def transitions(
+    spec: EnvironmentSpec, seed: int = 0, *, agent: Agent | None = None, **replaced: Array
+) -> Batch:
+    """Make a batch of random transitions, as the agent makes it of its rows.
+
+    Args:
+        spec: the environment.
+        seed: of the values.
+        agent: whose batch; None takes the transitions alone.
+        replaced: columns to use in place of the random ones, by name.
+    """
+    made = columns(agent, spec, seed, **replaced) if agent else columns(_Any(), spec, seed, **replaced)
+    rows = Rows(
+        {name: ops.convert_to_tensor(column) for name, column in made.items()},
+        ops.arange(BATCH, dtype="int32"),
+    )
+    return agent.batch(rows, random.key(0, ops.convert_to_tensor(1), 0)) if agent else rows.at(rows.index)
+
+
+class _Any:
+    """Stands for an agent that asks for nothing beyond the transition."""
+
+    columns = ()
+
+
+def _observations(name: str, space: Space, rng: np.random.Generator) -> dict[str, Array]:
+    """Make random observations as the columns of a pool."""
+    if isinstance(space, DictSpace):
+        return {
+            path: values
+            for key, part in space.spaces.items()
+            for path, values in _observations(f"{name}/{key}", part, rng).items()
+        }
+    if isinstance(space, DiscreteSpace):
+        return {name: (space.start + rng.integers(space.n, size=BATCH)).astype(np.int32)}
+    assert isinstance(space, BoxSpace)
+    if space.dtype == "uint8":
+        return {name: rng.integers(256, size=(BATCH, *space.shape)).astype(np.uint8)}
+    return {name: rng.normal(size=(BATCH, *space.shape)).astype(np.float32)}
+
+
+def evaluate_loss(bench: Bench, update: Update, batch: Batch, step: int = 1) -> tuple[float, Metrics]:
+    """Return an update's loss and metrics as numbers, with the key of a global step."""
+    loss, metrics = _loss(bench, update, batch, step)
     _require(
-        tuple(loss.shape) == (), f"the loss of {update.trains!r} must be a scalar, not {tuple(loss.shape)}"
+        tuple(loss.shape) == (), f"the loss of {update.name!r} must be a scalar, not {tuple(loss.shape)}"
     )
     return float(ops.convert_to_numpy(loss)), {k: ops.convert_to_numpy(v) for k, v in metrics.items()}
 
 
-def gradients(bench: Bench, update: Update, batch: Transitions, network: str) -> list[Array | None]:
-    """The gradient of an update's loss to each trainable variable of a network; None where none flows."""
-    key = random.key(0, ops.convert_to_tensor(1, dtype="int32"), bench.updates.index(update))
-    return gradient(lambda: update.loss(bench.nets, batch, key)[0], bench.nets[network].trainable_variables)
+def gradients(bench: Bench, update: Update, batch: Batch, network: str) -> list[Array | None]:
+    """Return the gradient of an update's loss to each variable that a network owns; None where none flows."""
+    return gradient(lambda: _loss(bench, update, batch, 1)[0], bench.nets.trainable(network))
+
+
+def _loss(bench: Bench, update: Update, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+    now = ops.convert_to_tensor(step, dtype="int32")
+    key = random.key(0, now, bench.updates.index(update))
+    given = {"step": ops.cast(now, "float32")} if update.wants_step else {}
+    return update.loss(bench.nets, batch, key, **given)
 
 
 class AgentContract:
     """The suite; parametrise ``agent`` and ``spec`` on the class."""
 
     def test_updates_are_disjoint_and_name_networks(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """No two updates train the same network, and each trains one that exists."""
-        online = bench(agent, spec).nets
-        trained = [update.trains for update in agent.updates()]
+        """No two updates train the same network, and each trains networks that exist."""
+        trained = [name for update in agent.updates() for name in update.networks]
         _require(
             len(set(trained)) == len(trained), f"more than one update trains the same network: {trained}"
         )
+        online = bench(agent, spec).nets
         for update in agent.updates():
-            _require(update.trains in online, f"there is no network {update.trains!r}")
-            _require(
-                update.tracks in {None, f"target_{update.trains}"},
-                f"{update.tracks!r} is not a target's name",
-            )
-            _require(update.role in {"critic", "actor"}, f"{update.role!r} is not a role")
-            _require(update.every >= 1 and update.track_every >= 1, "periods count from one")
-            _require(
-                update.track_every % update.every == 0, "a target can only follow where its network moves"
-            )
+            for name in update.networks:
+                _require(name in online, f"there is no network {name!r}")
+            for target in update.targets:
+                _require(
+                    target.network in update.networks,
+                    f"the target of {target.network!r} follows another update",
+                )
+                _require(target.every % update.every == 0, "a target can only follow where its network moves")
+                _require(target.every >= 1, "periods count from one")
+            _require(update.role in agent.roles, f"{update.role!r} is not a role")
+            _require(update.every >= 1, "periods count from one")
 
     def test_losses_are_finite_scalars(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """Each loss is a finite scalar, each metric a finite scalar named ``group/name``."""
         made = bench(agent, spec)
         for update in made.updates:
-            loss, metrics = evaluate_loss(made, update, transitions(spec))
-            _require(bool(np.isfinite(loss)), f"the loss of {update.trains!r} is {loss}")
+            loss, metrics = evaluate_loss(made, update, transitions(spec, agent=agent))
+            _require(bool(np.isfinite(loss)), f"the loss of {update.name!r} is {loss}")
             for name, value in metrics.items():
                 _require(name.count("/") == 1, f"metric {name!r} must be named group/name")
                 _require(np.shape(value) == () and bool(np.isfinite(value)), f"metric {name!r} is {value}")
@@ -176,7 +237,9 @@ class AgentContract:
         """No two updates report a metric of the same name: one would hide the other."""
         made = bench(agent, spec)
         names = [
-            name for update in made.updates for name in evaluate_loss(made, update, transitions(spec))[1]
+            name
+            for update in made.updates
+            for name in evaluate_loss(made, update, transitions(spec, agent=agent))[1]
         ]
         _require(len(set(names)) == len(names), f"a metric has two owners: {names}")
 
@@ -185,21 +248,24 @@ class AgentContract:
         runs = []
         for _ in range(2):
             made = bench(agent, spec, seed=3)
-            runs.append([evaluate_loss(made, update, transitions(spec))[0] for update in made.updates])
+            runs.append(
+                [evaluate_loss(made, update, transitions(spec, agent=agent))[0] for update in made.updates]
+            )
         _require(runs[0] == runs[1], f"equal seeds give {runs[0]} and {runs[1]}")
 
     def test_gradient_reaches_what_is_trained(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Every trainable variable of the trained network gets a gradient, and it is finite."""
+        """Every trainable variable of the trained networks gets a gradient, and it is finite."""
         made = bench(agent, spec)
         for update in made.updates:
-            _require(
-                bool(made.nets[update.trains].trainable_variables), f"{update.trains!r} has no variables"
-            )
-            for i, found in enumerate(gradients(made, update, transitions(spec), update.trains)):
-                path = made.nets[update.trains].trainable_variables[i].path
-                _require(found is not None, f"the loss of {update.trains!r} does not reach {path}")
-                assert found is not None
-                _require(bool(np.isfinite(found).all()), f"the gradient of {path} is not finite")
+            for name in update.networks:
+                trained = made.nets.trainable(name)
+                _require(bool(trained), f"{name!r} has no variables")
+                found = gradients(made, update, transitions(spec, agent=agent), name)
+                for variable, value in zip(trained, found, strict=True):
+                    path = variable.path
+                    _require(value is not None, f"the loss of {name!r} does not reach {path}")
+                    assert value is not None
+                    _require(bool(np.isfinite(value).all()), f"the gradient of {path} is not finite")
 
     def test_gradient_leaves_targets_alone(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """No gradient flows through a bootstrapped target: a loss reaches no target network."""
@@ -208,25 +274,31 @@ class AgentContract:
             for name in made.nets:
                 if name.startswith("target_"):
                     made.nets[name].trainable = True
-                    reached = gradients(made, update, transitions(spec), name)
+                    reached = gradients(made, update, transitions(spec, agent=agent), name)
                     zero = all(g is None or not np.any(g) for g in reached)
-                    _require(zero, f"the loss of {update.trains!r} has a gradient to {name!r}")
+                    _require(zero, f"the loss of {update.name!r} has a gradient to {name!r}")
 
     def test_terminal_rows_ignore_the_next_observation(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """Where the discount is zero nothing is bootstrapped; where it is not, a critic bootstraps."""
         made = bench(agent, spec)
-        other = transitions(spec, seed=1).next_observation
+        other = {
+            name: column
+            for name, column in columns(agent, spec, seed=1).items()
+            if name.startswith("next_observation")
+        }
         depends = []
         for update in made.updates:
             for discount in (np.zeros(BATCH, "f4"), np.full(BATCH, 0.99, "f4")):
-                here = evaluate_loss(made, update, transitions(spec, discount=discount))[0]
-                there = evaluate_loss(
-                    made, update, transitions(spec, discount=discount, next_observation=other)
-                )[0]
+                here, there = (
+                    evaluate_loss(
+                        made, update, transitions(spec, agent=agent, discount=discount, **replaced)
+                    )[0]
+                    for replaced in ({}, other)
+                )
                 if discount.any():
                     depends.append(here != there and update.role == "critic")
                 else:
-                    _require(here == there, f"{update.trains!r} bootstraps past a terminal state")
+                    _require(here == there, f"{update.name!r} bootstraps past a terminal state")
         critics = any(update.role == "critic" for update in made.updates)
         _require(any(depends) == critics, "no critic bootstraps: truncation is treated as termination")
 
@@ -243,11 +315,14 @@ class AgentContract:
         _require_equal(whole, Trainer(agent, spec, seed=5).run(_STEPS), "equal seeds end in other bytes")
         other = Trainer(agent, spec, seed=6).learner.state()
         for update in agent.updates():
-            part = f"networks/{update.trains}/"
-            _require(bool(_changed(before, other, part)), f"{update.trains!r} does not depend on the seed")
-            _require(
-                bool(_changed(before, whole, part)), f"{update.trains!r} does not learn in {_STEPS} steps"
-            )
+            for name in update.networks:
+                part = f"networks/{name}/"
+                weights = [v for v in trainer.learner.nets.trainable(name) if v.shape]
+                _require(
+                    not weights or bool(_changed(before, other, part)),
+                    f"{name!r} does not depend on the seed",
+                )
+                _require(bool(_changed(before, whole, part)), f"{name!r} does not learn in {_STEPS} steps")
 
     def test_a_phase_of_one_role_freezes_the_rest(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """What a phase does not select stays bitwise: networks, their targets, their optimizers."""
@@ -255,8 +330,9 @@ class AgentContract:
         for role in sorted({update.role for update in agent.updates()}):
             trainer.restart()
             before, after = trainer.learner.state(), trainer.run(_STEPS, role=role)
-            trained = {update.trains for update in agent.updates() if update.role == role}
-            trained |= {update.tracks for update in agent.updates() if update.role == role and update.tracks}
+            chosen = [update for update in agent.updates() if update.role == role]
+            trained = {name for update in chosen for name in (update.name, *update.networks)}
+            trained |= {target.name for update in chosen for target in update.targets}
             moved = {name.split("/")[1] for name in _changed(before, after)}
             _require(moved <= trained, f"a phase of {role} alone moves {', '.join(sorted(moved - trained))}")
 
@@ -275,7 +351,9 @@ class AgentContract:
         policy = agent.policy(made.nets, made.build)
         policy.save(tmp_path / "policy.keras")
         loaded = keras.saving.load_model(tmp_path / "policy.keras", safe_mode=True)
-        observations = ops.convert_to_numpy(transitions(spec).observation) * 1000
+        observed = transitions(spec).observation
+        # Far outside, so that only bounds keep actions inside.
+        observations = observed if isinstance(observed, dict) else ops.convert_to_numpy(observed) * 1000
         actions = ops.convert_to_numpy(loaded(observations))
         np.testing.assert_array_equal(actions, ops.convert_to_numpy(policy(observations)))
         space = spec.action_space

@@ -1,4 +1,4 @@
-"""The guard against divergence: it stops a run where a number is no longer finite, and says where that began."""
+"""The guard against divergence: it stops a run at the first number that is not finite, and says where it began."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.types import Array, Transitions
+from vinci_offline.types import Array
 
 State = Mapping[str, Array]
 
@@ -52,7 +52,7 @@ class Divergence:
 
 
 class FiniteGuard:
-    """Looks at every chunk's metrics and parameters, and finds the step at which they ceased to be finite.
+    """A check of every chunk's metrics and parameters; it finds the step at which they ceased to be finite.
 
     It keeps a copy of the last sound state in host memory: from there a bad chunk is taken again in halves, which
     costs at most one chunk more, since every draw is keyed by its step.
@@ -72,7 +72,7 @@ class FiniteGuard:
     def check(
         self, updates: Sequence[BoundUpdate], start: int, count: int, metrics: Mapping[str, float]
     ) -> Divergence | None:
-        """Look at what steps ``start + 1 … start + count`` came to.
+        """Check what steps ``start + 1 … start + count`` came to.
 
         Returns:
             None where all is finite; otherwise what is not, with the learner back before the first such step.
@@ -104,23 +104,23 @@ class FiniteGuard:
             return Divergence(high, None, names, *self._weigh(updates, high))
         # What the later updates made of it within the step is no news.
         own = tuple(name for name in names if _concerns(culprit, name))
-        return Divergence(high, culprit.update.trains, own, *self._weigh([culprit], high))
+        return Divergence(high, culprit.update.name, own, *self._weigh([culprit], high))
 
     def _take(
         self, updates: Sequence[BoundUpdate], low: int, high: int
     ) -> tuple[tuple[str, ...], dict[str, Array]]:
-        """Steps ``low + 1 … high`` from the sound state at ``low``: what is not finite then, and the state."""
+        """Take steps ``low + 1 … high`` from the sound state; return what is not finite then, and the state."""
         self._learner.restore(self._sound)
         metrics = self._engine.run(updates, low, high - low)
         state = self._learner.state()
         return _not_finite(metrics, state), state
 
     def _weigh(self, updates: Sequence[BoundUpdate], step: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """The rows of a step's batch by their own loss just before it, those without a finite one first."""
-        drawn, batch = self._engine.batch(step)
+        """Return the rows of a step's batch by their own loss just before it, those without a finite one first."""
+        drawn, pool_rows = self._engine.drawn(step)
         rows, places = np.unique(drawn, return_index=True)
         losses = [
-            sum(self._engine.losses(updates, [_row(batch, place)]).values())
+            sum(self._engine.losses(updates, [pool_rows[place : place + 1]]).values())
             for place in places[:_ROWS_WEIGHED].tolist()
         ]
         size = np.nan_to_num(np.abs(losses), nan=np.inf)
@@ -129,12 +129,8 @@ class FiniteGuard:
         return tuple(told.tolist()), tuple(losses[i] for i in order)
 
 
-def _row(batch: Transitions, place: int) -> Transitions:
-    return Transitions(*(column[place : place + 1] for column in batch))
-
-
 def _not_finite(metrics: Mapping[str, float], state: State) -> tuple[str, ...]:
-    """The names of metrics, then of variables, that hold NaN or infinite values."""
+    """Return the names of metrics, then of variables, that hold NaN or infinite values."""
     wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
     wrong += [name for name, value in state.items() if not np.isfinite(value).all()]
     return tuple(wrong)
@@ -143,6 +139,8 @@ def _not_finite(metrics: Mapping[str, float], state: State) -> tuple[str, ...]:
 def _concerns(bound: BoundUpdate, name: str) -> bool:
     kind, _, rest = name.partition("/")
     of = rest.partition("/")[0]
-    if kind in ("loss", "gradient_norm", "averages", "optimizers"):
-        return of == bound.update.trains
-    return kind == "networks" and of in (bound.update.trains, bound.update.tracks)
+    if kind in ("loss", "gradient_norm", "optimizers"):
+        return of == bound.update.name
+    if kind == "averages":
+        return of in bound.update.networks
+    return kind == "networks" and of in {*bound.update.networks, *(t.name for t in bound.update.targets)}

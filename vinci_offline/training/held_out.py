@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from vinci_offline.batches.transitions import TransitionReader
+from vinci_offline.agents.agent import Agent
+from vinci_offline.batches.names import FIRST_ROW, LAST_ROW, REWARD
+from vinci_offline.batches.reader import ColumnReader, load_columns
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import UsageError
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import BoundUpdate
-from vinci_offline.types import Array, Transitions
+from vinci_offline.types import Array, Columns
 
 _SPLIT_KEY = 0x76696E63
 _MOST_ROWS, _BLOCK_ROWS, _SLICE_ROWS = 16_384, 256, 4_096
@@ -64,57 +66,68 @@ def split_episodes(dataset: Dataset, fraction: float | None) -> Split:
     return Split(dataset.select_episodes(kept), dataset.select_episodes(np.sort(order[:held])), rows)
 
 
-def held_out_sample(split: Split, config: TrainingConfig) -> Transitions | None:
-    """The held-out transitions, or blocks of them spread evenly over the held-out rows where there are many.
+def held_out_sample(split: Split, agent: Agent, config: TrainingConfig) -> Columns | None:
+    """Read the held-out rows, or blocks of them spread evenly where there are many.
 
-    At most 16,384 of them: a look at their losses then costs as much as a few tens of gradient steps, and the memory
-    that they take is bounded, whatever the dataset's size.
+    At most 16,384 rows: a look at their losses then costs as much as a few tens of gradient steps, and the memory that
+    they take is bounded, whatever the dataset's size.
+
+    Returns:
+        A pool's columns, NumPy arrays with leading axis N; None where nothing is held out.
 
     Raises:
         DatasetError: a column holds NaN or infinite values.
     """
     if split.held_out is None:
         return None
-    split.held_out.check_finite()
-    reader = TransitionReader(split.held_out, config.gamma, config.n_step)
-    if len(reader) <= _MOST_ROWS:
-        return reader.read(0, len(reader))
-    starts = np.linspace(0, len(reader) - _BLOCK_ROWS, _MOST_ROWS // _BLOCK_ROWS).astype(np.int64)
-    blocks = [reader.read(start, start + _BLOCK_ROWS) for start in starts.tolist()]
-    return Transitions(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+    data, options = split.held_out, {"gamma": config.gamma, "n_step": config.n_step}
+    if len(data) <= _MOST_ROWS:
+        return load_columns(data, agent.columns, trajectories=agent.trajectories, **options)
+    data.check_finite()
+    reader = ColumnReader(data, agent.columns, trajectories=agent.trajectories, **options)
+    starts = np.linspace(0, len(data) - _BLOCK_ROWS, _MOST_ROWS // _BLOCK_ROWS).astype(np.int64)
+    blocks = [_block(reader, int(start), place * _BLOCK_ROWS) for place, start in enumerate(starts)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _block(reader: ColumnReader, start: int, place: int) -> Columns:
+    """Read a block of rows for a place in a pool; runs end with the block."""
+    stop = start + _BLOCK_ROWS
+    columns = reader.read(start, stop)
+    if reader.trajectories:
+        for name, rows in zip((FIRST_ROW, LAST_ROW), reader.runs.bounds(start, stop), strict=True):
+            columns[name] = (np.clip(rows, start, stop - 1) - start + place).astype(np.int32)
+    return columns
 
 
 class HeldOut:
-    """The losses of a learner on transitions that it does not learn from, in equal slices.
+    """The losses of a learner on rows that it does not learn from, in equal slices.
 
     Args:
         engine: computes the losses.
-        transitions: NumPy arrays with leading axis N.
+        columns: a pool's columns, NumPy arrays with leading axis N.
     """
 
-    def __init__(self, engine: Engine, transitions: Transitions) -> None:
+    def __init__(self, engine: Engine, columns: Columns) -> None:
         self._engine = engine
-        count = len(transitions.reward)
+        count = len(columns[REWARD])
         slices = math.ceil(count / _SLICE_ROWS)
         size = count // slices  # equal ones compile once
-        self._batches = [
-            Transitions(*(ops.convert_to_tensor(column[i * size : (i + 1) * size]) for column in transitions))
-            for i in range(slices)
-        ]
+        self._pool = {name: ops.convert_to_tensor(column) for name, column in columns.items()}
+        self._batches = [np.arange(i * size, (i + 1) * size, dtype=np.int32) for i in range(slices)]
 
     def losses(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
-        """``validation/NETWORK``: the loss of each update, with draws that are the same at every call."""
-        return {
-            f"validation/{name}": loss for name, loss in self._engine.losses(updates, self._batches).items()
-        }
+        """Return ``validation/NETWORK``: each update's loss, with draws that are the same at every call."""
+        losses = self._engine.losses(updates, self._batches, self._pool)
+        return {f"validation/{name}": loss for name, loss in losses.items()}
 
 
 def deciding_loss(updates: Sequence[BoundUpdate], losses: Mapping[str, float]) -> float:
-    """The held-out loss that patience and the best checkpoint go by.
+    """Return the held-out loss that patience and the best checkpoint go by.
 
-    The actor's where an actor is trained, for the policy is what is kept; otherwise the sum of the critics'. A critic's
+    It is the actor's where an actor is trained, for the policy is what is kept; otherwise the sum of all. A critic's
     error is measured against its own moving target and may grow while the policy improves.
     """
     roles = {bound.update.role for bound in updates}
-    role = "actor" if "actor" in roles else "critic"
-    return sum(losses[f"validation/{b.update.trains}"] for b in updates if b.update.role == role)
+    deciding = {"actor"} if "actor" in roles else roles
+    return sum(losses[f"validation/{b.update.name}"] for b in updates if b.update.role in deciding)

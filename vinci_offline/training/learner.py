@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import random as python_random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from vinci_offline.agents.agent import Agent, Networks, Role, Update
+from vinci_offline.agents.agent import Agent
+from vinci_offline.agents.update import Target, Update
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.networks.nets import Networks
 from vinci_offline.training.optimization import Optimization
 from vinci_offline.types import Array
 
-TARGET_PREFIX = "target_"
+Pairs = tuple[tuple[keras.Variable, keras.Variable], ...]
+"""Variables that follow, each with the one it follows."""
+
+
+@dataclass(frozen=True)
+class BoundTarget:
+    """A target with the variables that move together.
+
+    Attributes:
+        target: how it follows.
+        pairs: (target, online).
+    """
+
+    target: Target
+    pairs: Pairs
 
 
 @dataclass(frozen=True)
@@ -26,23 +42,23 @@ class BoundUpdate:
 
     Attributes:
         update: what to do.
-        stream: the update's place among *all* of the agent's updates, selected or not: it keys the random draws,
-            so that a phase which leaves an update out does not change the others' draws.
+        stream: the update's place among *all* of the agent's updates, selected or not. It keys the random draws, so
+            that a phase which leaves an update out does not change the others' draws.
         optimizer: this update's own.
         variables: the trainable variables it moves.
-        tracked: pairs (target, online) that the tracking moves together.
+        targets: the targets that follow after it.
         initial: the variables' values at the start of the run, for a reset; empty where the update never resets.
-        averaged: pairs (average, online) that move together after this update: the averaged policy's.
-        average_rate: how far they move, ``average += average_rate * (online - average)``.
+        averaged: (average, online) pairs of the averaged policy that move after this update.
+        average_rate: how far they move: ``average += average_rate * (online - average)``.
     """
 
     update: Update
     stream: int
     optimizer: keras.optimizers.Optimizer
     variables: tuple[keras.Variable, ...]
-    tracked: tuple[tuple[keras.Variable, keras.Variable], ...]
+    targets: tuple[BoundTarget, ...]
     initial: tuple[Array, ...]
-    averaged: tuple[tuple[keras.Variable, keras.Variable], ...] = ()
+    averaged: Pairs = ()
     average_rate: float = 0.0
 
     @property
@@ -66,6 +82,7 @@ class Learner:
         updates: every update, bound.
         policy: raw observation to environment action, sharing weights with ``nets``, or with ``averages``.
         stochastic_policy: the policy's distribution, or None where it has none.
+        sampler: the policy as a function of observation and noise, or None where it is none.
     """
 
     def __init__(
@@ -74,61 +91,71 @@ class Learner:
         self.agent = agent
         self.optimization = optimization or Optimization()
         with _seeded(seed):
-            with _told(agent, "networks"):
-                online = agent.networks(build)
-            with _told(agent, "updates"):
+            with _named_failure(agent, "networks"):
+                online = Networks(agent.networks(build), build.bounded)
+            with _named_failure(agent, "updates"):
                 updates = agent.updates()
             _check_updates(agent, online, updates)
-            targets = {update.tracks: _copy(online[update.trains]) for update in updates if update.tracks}
-        self.nets = Networks({**online, **targets}, build.bounded)
-        with _told(agent, "policy"):
+            targets = {
+                target.name: _copy(online[target.network]) for update in updates for target in update.targets
+            }
+        self._online = online
+        self.nets = online.extended(targets)
+        with _named_failure(agent, "policy"):
             self.policy = agent.policy(self.nets, build)
         self.averages: dict[str, keras.Model] = {}
         if self.optimization.policy_ema is not None:
-            moved = {update.trains for update in updates if _share(self.policy, online[update.trains])}
+            moved = {name for update in updates for name in update.networks}
             with _seeded(seed):
-                self.averages = {name: _copy(online[name]) for name in sorted(moved)}
-        acting = Networks({**self.nets, **self.averages}, build.bounded)
-        with _told(agent, "policy"):
+                self.averages = {
+                    name: _copy(net)
+                    for name, net in sorted(online.models().items())
+                    if name in moved and _uses(self.policy, online.trainable(name))
+                }
+        acting = self.nets.extended(self.averages)
+        with _named_failure(agent, "policy"):
             self.policy = agent.policy(acting, build)
             self.stochastic_policy = agent.stochastic_policy(acting, build)
+            self.sampler = agent.sampler(acting, build)
         self.updates = tuple(self._bind(update, stream) for stream, update in enumerate(updates))
 
     @property
     def policies(self) -> dict[str, keras.Model]:
         """The models to act with, by the names of their files in a run directory."""
-        stored = {"policy": self.policy, "stochastic_policy": self.stochastic_policy}
+        stored = {
+            "policy": self.policy,
+            "stochastic_policy": self.stochastic_policy,
+            "sampler": self.sampler,
+        }
         return {name: model for name, model in stored.items() if model is not None}
 
-    def select(self, role: Role | None) -> tuple[BoundUpdate, ...]:
-        """The updates of one role, or all of them: what is left out cannot move.
+    def select(self, role: str | None) -> tuple[BoundUpdate, ...]:
+        """Return the updates of one role, or all of them: what is left out cannot move.
 
         Raises:
             UsageError: the agent has no update of that role.
         """
         selected = tuple(bound for bound in self.updates if role in (None, bound.update.role))
         if not selected:
-            has = "critic" if role == "actor" else "actor"
-            raise UsageError(f"agent {self.agent.name!r} has no {role} to train: it has only {has} updates")
+            roles = " and ".join(dict.fromkeys(bound.update.role for bound in self.updates))
+            raise UsageError(f"agent {self.agent.name!r} has no {role} to train: it has only {roles} updates")
         return selected
 
     def variables(self) -> dict[str, keras.Variable]:
-        """Everything that training moves, under names that do not depend on how often networks were built."""
+        """Return everything that training moves, each variable once, by names that no rebuilding changes."""
         named = {
-            f"networks/{name}/{i}": variable
-            for name, net in self.nets.items()
-            for i, variable in enumerate(net.variables)
+            f"networks/{name}/{i}": variable for name in self.nets for i, variable in self.nets.owned(name)
         }
         for name, net in self.averages.items():
             for i, variable in enumerate(net.variables):
                 named[f"averages/{name}/{i}"] = variable
         for bound in self.updates:
             for i, variable in enumerate(bound.optimizer.variables):
-                named[f"optimizers/{bound.update.trains}/{i}"] = variable
+                named[f"optimizers/{bound.update.name}/{i}"] = variable
         return named
 
     def state(self) -> dict[str, Array]:
-        """The values of `variables`."""
+        """Return the values of `variables`."""
         return {name: _value(v) for name, v in self.variables().items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -153,48 +180,69 @@ class Learner:
             net.set_weights(self.nets[name].get_weights())
 
     def _bind(self, update: Update, stream: int) -> BoundUpdate:
-        net = self.nets[update.trains]
-        variables = tuple(net.trainable_variables)
+        variables = tuple(v for name in update.networks for v in self._online.trainable(name))
         optimizer = self.optimization.optimizer(update)
-        optimizer.build(
-            list(variables)
-        )  # before any tracing: variables cannot be made inside a compiled loop
-        tracked = (
-            tuple(zip(self.nets[update.tracks].variables, net.variables, strict=True))
-            if update.tracks
-            else ()
+        # Before any tracing: variables cannot be made inside a compiled loop.
+        optimizer.build(list(variables))
+        targets = tuple(
+            BoundTarget(target, _pairs(self.nets[target.name], self.nets[target.network]))
+            for target in update.targets
         )
-        resets = update.reset_below is not None
-        initial = tuple(_value(v) for v in variables) if resets else ()
-        average = self.averages.get(update.trains)
-        averaged = tuple(zip(average.variables, net.variables, strict=True)) if average else ()
-        rate = 1.0 - (self.optimization.policy_ema or 0.0)
-        return BoundUpdate(update, stream, optimizer, variables, tracked, initial, averaged, rate)
+        return BoundUpdate(
+            update,
+            stream,
+            optimizer,
+            variables,
+            targets,
+            initial=tuple(_value(v) for v in variables) if update.reset_below is not None else (),
+            averaged=self._averaged(update),
+            average_rate=1.0 - (self.optimization.policy_ema or 0.0),
+        )
+
+    def _averaged(self, update: Update) -> Pairs:
+        """Return the averages that follow variables of the update's networks."""
+        owned = {id(v) for name in update.networks for _, v in self._online.owned(name)}
+        return tuple(
+            pair
+            for name, average in self.averages.items()
+            for pair in _pairs(average, self._online[name])
+            if id(pair[1]) in owned
+        )
+
+
+def _pairs(follower: keras.Model, online: keras.Model) -> Pairs:
+    return tuple(zip(follower.variables, online.variables, strict=True))
 
 
 def _value(variable: keras.Variable) -> Array:
     return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable)))
 
 
-def _check_updates(agent: Agent, online: Mapping[str, keras.Model], updates: tuple[Update, ...]) -> None:
-    trained = [update.trains for update in updates]
+def _check_updates(agent: Agent, online: Networks, updates: tuple[Update, ...]) -> None:
+    trained = [name for update in updates for name in update.networks]
     problems = [
         f"{name!r} is trained by more than one update" for name in set(trained) if trained.count(name) > 1
     ]
     problems += [f"there is no network {name!r} to train" for name in set(trained) - set(online)]
     problems += [
-        f"the target of {update.trains!r} must be called {TARGET_PREFIX + update.trains!r}, not {update.tracks!r}"
+        f"update {update.name!r} has the role {update.role!r}, and the agent's roles are {', '.join(agent.roles)}"
         for update in updates
-        if update.tracks not in (None, TARGET_PREFIX + update.trains)
+        if update.role not in agent.roles
+    ]
+    problems += [
+        f"the target of {target.network!r} follows after update {update.name!r}, which does not train it"
+        for update in updates
+        for target in update.targets
+        if target.network not in update.networks
     ]
     if problems:
         raise UsageError(f"agent {agent.name!r}: {'; '.join(sorted(problems))}")
 
 
-def _share(model: keras.Model, net: keras.Model) -> bool:
-    """Whether the model computes with the network's weights."""
+def _uses(model: keras.Model, variables: Sequence[keras.Variable]) -> bool:
+    """Return whether a model computes with any of the variables."""
     inside = {id(variable) for variable in model.variables}
-    return any(id(variable) in inside for variable in net.trainable_variables)
+    return any(id(variable) in inside for variable in variables)
 
 
 def _copy(net: keras.Model) -> keras.Model:
@@ -211,7 +259,7 @@ def _copy(net: keras.Model) -> keras.Model:
 
 
 @contextmanager
-def _told(agent: Agent, method: str) -> Iterator[None]:
+def _named_failure(agent: Agent, method: str) -> Iterator[None]:
     """Say in one line where an agent's own method failed; it may be a user's."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,8 @@ from vinci_offline.training.phases import Phase
 if TYPE_CHECKING:
     import keras
 
-    from vinci_offline.agents.agent import Role, Update
+    from vinci_offline.agents.update import Update
 
-_ROLES: tuple[Role, ...] = ("critic", "actor")
 _SCHEDULES = ("constant", "cosine")
 
 
@@ -61,6 +61,18 @@ class Optimization:
         """Whether a run of more steps would have been another run from its first step on."""
         return "cosine" in _parse_schedule(self.schedule).values()
 
+    def check_roles(self, agent: str, roles: Sequence[str]) -> None:
+        """Check that an agent has the roles that the schedule names.
+
+        Raises:
+            UsageError: it does not have one.
+        """
+        for role in _parse_schedule(self.schedule):
+            if role not in ("", *roles):
+                raise UsageError(
+                    f"--schedule: agent {agent!r} has no role {role!r}; it has {', '.join(roles)}"
+                )
+
     def optimizer(self, update: Update) -> keras.optimizers.Optimizer:
         """The update's optimizer with everything that the run adds.
 
@@ -83,7 +95,7 @@ class Optimization:
             return type(made).from_config({**made.get_config(), **changes})
         except (TypeError, ValueError) as error:
             raise UsageError(
-                f"the optimizer of {update.trains!r}, {type(made).__name__}, does not take "
+                f"the optimizer of {update.name!r}, {type(made).__name__}, does not take "
                 f"{', '.join(changes)}: {str(error).splitlines()[0]}"
             ) from error
 
@@ -100,7 +112,8 @@ class Optimization:
         """A schedule from the optimizer's own learning rate, or None to leave it as it is."""
         from keras.optimizers.schedules import CosineDecay, PolynomialDecay
 
-        cosine = _parse_schedule(self.schedule)[update.role] == "cosine"
+        schedules = _parse_schedule(self.schedule)
+        cosine = schedules.get(update.role, schedules.get("", "constant")) == "cosine"
         steps = self.steps_of(update)
         if not (cosine or self.warmup) or (
             cosine and not steps
@@ -109,14 +122,14 @@ class Optimization:
         rate = made.get_config()["learning_rate"]
         if not isinstance(rate, float):
             raise UsageError(
-                f"the optimizer of {update.trains!r} has a schedule of its own: "
+                f"the optimizer of {update.name!r} has a schedule of its own: "
                 "leave out --schedule and --warmup, or the agent's"
             )
         if not cosine:
             return PolynomialDecay(0.0, self.warmup, end_learning_rate=rate, power=1.0)
         if self.warmup >= steps:
             raise UsageError(
-                f"--warmup {self.warmup} leaves nothing to the cosine of {update.trains!r}, "
+                f"--warmup {self.warmup} leaves nothing to the cosine of {update.name!r}, "
                 f"which is updated {steps} times in this run: warm up for fewer"
             )
         if not self.warmup:
@@ -124,16 +137,17 @@ class Optimization:
         return CosineDecay(0.0, steps - self.warmup, warmup_target=rate, warmup_steps=self.warmup)
 
 
-def _parse_schedule(text: str) -> dict[Role, str]:
-    """The schedule of each role from ``cosine`` or ``critic:constant,actor:cosine``."""
-    schedules: dict[Role, str] = dict.fromkeys(_ROLES, "constant")
+def _parse_schedule(text: str) -> dict[str, str]:
+    """Parse ``cosine`` or ``critic:constant,actor:cosine``: the schedule by role, of all others under an empty name."""
+    schedules: dict[str, str] = {}
     for part in text.split(","):
-        name, _, kind = part.strip().rpartition(":")
-        roles = [role for role in _ROLES if name in ("", role)]
-        if not roles or kind not in _SCHEDULES:
+        role, _, kind = part.strip().rpartition(":")
+        if kind not in _SCHEDULES or not (role.isidentifier() or not role):
             raise UsageError(
                 f"--schedule: {part.strip()!r} is not {' or '.join(_SCHEDULES)}, "
                 "nor one of them for a role, as actor:cosine"
             )
-        schedules.update(dict.fromkeys(roles, kind))
+        if not role:
+            schedules.clear()
+        schedules[role] = kind
     return schedules

@@ -1,50 +1,67 @@
-"""Training plans: which half of the agent learns, for how many steps."""
+"""Training plans: which part of the agent learns, for how many steps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vinci_offline.errors import UsageError
 
-if TYPE_CHECKING:
-    from vinci_offline.agents.agent import Role
-
-_ROLES: dict[str, Role | None] = {"critic": "critic", "actor": "actor", "both": None}
+ALL = "both"
+"""Stands for all roles in a plan: the usual agent has two."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Global steps ``start + 1 … stop`` with the updates of one role, or of both where ``role`` is None."""
+    """Global steps ``start + 1 … stop`` with the updates of one role, or of all where ``role`` is None."""
 
-    role: Role | None
+    role: str | None
     start: int
     stop: int
 
 
 def plan_phases(steps: int, only: str | None = None, phases: str | None = None) -> tuple[Phase, ...]:
-    """The phases of a run.
+    """Return the phases of a run. `check_roles` says whether an agent has their roles.
 
     Args:
         steps: the number of steps of a run without explicit phases.
-        only: ``critic`` or ``actor`` trains that half alone.
-        phases: ``critic:20000,actor:10000,both:70000``: halves and their steps, in order.
+        only: the role that alone is trained: ``critic``, ``actor``, or another of the agent's.
+        phases: ``critic:20000,actor:10000,both:70000``: roles and their steps, in order; ``both`` trains all roles.
 
     Raises:
-        UsageError: not such a plan, or both ``only`` and ``phases`` given.
+        UsageError: this is no such plan, or both ``only`` and ``phases`` are given.
     """
     if only is not None and phases is not None:
         raise UsageError("--only and --phases exclude each other: give one")
-    text = phases if phases is not None else f"{only or 'both'}:{steps}"
+    text = phases if phases is not None else f"{only or ALL}:{steps}"
     planned: list[Phase] = []
     for part in text.split(","):
         role, _, count = part.strip().partition(":")
         number = count.replace("_", "").strip()
-        if role not in _ROLES or not number.isdecimal() or int(number) == 0:
-            what = "--phases" if phases is not None else "--steps" if role in _ROLES else "--only"
+        if not role.isidentifier() or not number.isdecimal() or int(number) == 0:
+            what = "--phases" if phases is not None else "--steps" if role.isidentifier() else "--only"
             raise UsageError(
-                f"{what}: {part.strip()!r} is not ROLE:STEPS with a role of critic, actor, both and steps >= 1"
+                f"{what}: {part.strip()!r} is not ROLE:STEPS with a role such as critic, actor, both and steps >= 1"
             )
         start = planned[-1].stop if planned else 0
-        planned.append(Phase(_ROLES[role], start, start + int(number)))
+        planned.append(Phase(None if role == ALL else role, start, start + int(number)))
     return tuple(planned)
+
+
+def check_roles(agent: str, roles: Sequence[str], phases: Sequence[Phase]) -> None:
+    """Check that an agent has the roles of a plan.
+
+    Args:
+        agent: its name, for the message.
+        roles: its roles.
+        phases: the plan.
+
+    Raises:
+        UsageError: it does not have one.
+    """
+    for phase in phases:
+        if phase.role not in (None, *roles):
+            raise UsageError(
+                f"--only and --phases: agent {agent!r} has no role {phase.role!r}; it has {', '.join(roles)} "
+                f"({ALL} for all)"
+            )

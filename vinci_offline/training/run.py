@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vinci_offline.agents.agent import Role
 from vinci_offline.envs.evaluator import Evaluation, evaluate
 from vinci_offline.errors import VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
@@ -27,12 +26,10 @@ from vinci_offline.training.phases import Phase
 from vinci_offline.training.standing import Standing
 from vinci_offline.types import Array
 
-ROLES: tuple[Role, ...] = ("critic", "actor")
-
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """The outcome of a run.
 
     Attributes:
         run: the run directory.
@@ -62,7 +59,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What a run asks for: the ``count`` steps after ``start``, with these updates; no steps only compile."""
+    """A request for the ``count`` steps after ``start``, with these updates; no steps only compile."""
 
     updates: tuple[BoundUpdate, ...]
     start: int
@@ -74,7 +71,7 @@ Taken: TypeAlias = tuple[dict[str, float], float]
 
 
 class Run:
-    """Takes a learner from its last checkpoint to the end of its phases.
+    """A learner on its way from its last checkpoint to the end of its phases.
 
     Args:
         directory: where checkpoints and networks go.
@@ -146,9 +143,7 @@ class Run:
                 return result
 
     def stepping(self, info: RunInfo, interrupted: threading.Event) -> Generator[Chunk, Taken, TrainResult]:
-        """The run without what takes its steps: it asks for chunks, and is sent what came of them.
-
-        So one caller can take the steps of many runs at once.
+        """Ask for chunks of steps and receive what came of them, so that one caller can take the steps of many runs.
 
         Args:
             info: what hooks are told at the start.
@@ -181,7 +176,7 @@ class Run:
 
     @property
     def _deciding(self) -> Standing:
-        """The standing that says which state is the best."""
+        """The standing that decides which state is the best."""
         return self._standings["return" if self.config.eval_every else "validation"]
 
     @property
@@ -202,14 +197,14 @@ class Run:
             self.step += count
             self._seconds += elapsed
             self._timed_steps += count
-            for role in ROLES:
-                self._trained[role] += count if any(bound.update.role == role for bound in updates) else 0
+            for role in {bound.update.role for bound in updates}:
+                self._trained[role] = self._trained.get(role, 0) + count
             told = {**metrics, **compiled, "steps_per_second": count / elapsed}
             self._tell({**told, **self._validate(updates)})
             compiled = {}
 
     def _next_stop(self, phase: Phase) -> int:
-        """The next step at which anything besides training is due."""
+        """Return the next step at which anything besides training is due."""
         periods = (self.config.log_every, self.config.checkpoint_every, self.config.eval_every)
         return min(phase.stop, *((self.step // period + 1) * period for period in periods if period))
 
@@ -230,7 +225,7 @@ class Run:
             self._save()
 
     def _validate(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
-        """The held-out losses, where they are due."""
+        """Return the held-out losses where they are due."""
         last = self.step == self.phases[-1].stop
         if self._held_out is None or (self.step % self.config.log_every and not last):
             return {}
@@ -243,7 +238,7 @@ class Run:
     def _offer(self, name: str, score: float) -> None:
         standing = self._standings[name]
         if standing.offer(self.step, score) and standing is self._deciding:
-            self.directory.save_best(self.learner.policies, self.learner.nets, self._checkpoint())
+            self.directory.save_best(self.learner.policies, self.learner.nets.models(), self._checkpoint())
 
     def _note_early_stop(self) -> None:
         standing = self._standings["validation"]
@@ -261,7 +256,7 @@ class Run:
 
     def _save(self) -> None:
         # The networks first: a checkpoint says that everything up to its step is on disk.
-        self.directory.save_models(self.learner.policies, self.learner.nets)
+        self.directory.save_models(self.learner.policies, self.learner.nets.models())
         save_checkpoint(self.directory.checkpoints, self._checkpoint())
 
     def _checkpoint(self) -> Checkpoint:

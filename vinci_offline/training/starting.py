@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.agents.agent import Agent
+from vinci_offline.agents.update import TARGET_PREFIX
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import load_module
 from vinci_offline.networks.builder import NetworkBuilder
@@ -15,11 +16,9 @@ from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.training.config import TrainingConfig
-from vinci_offline.training.learner import TARGET_PREFIX, Learner
+from vinci_offline.training.learner import Learner
 from vinci_offline.training.precision import precision
-from vinci_offline.types import FloatArray
-
-Normalization = tuple[FloatArray, FloatArray] | None
+from vinci_offline.types import Normalization
 
 
 def make_learner(
@@ -29,7 +28,7 @@ def make_learner(
     networks: str | Path | Mapping[str, Any] | None,
     config: TrainingConfig,
 ) -> Learner:
-    """The agent's learner on the dataset's spaces.
+    """Make the agent's learner on the dataset's spaces.
 
     Args:
         agent: the algorithm.
@@ -41,9 +40,8 @@ def make_learner(
     Raises:
         VinciError: the user's networks fail, or none of them is one of the agent's.
     """
-    mean, std = normalization or (None, None)
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
-    build = NetworkBuilder(spec, mean, std, functions)
+    build = NetworkBuilder(spec, normalization, functions)
     with precision(config.precision):
         learner = Learner(agent, build, config.seed, config.optimization())
     _check_user_networks(learner, functions, build.unused)
@@ -71,7 +69,7 @@ def _check_user_networks(learner: Learner, functions: Mapping[str, Any], unused:
 
 
 def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
-    """The public functions that a user's file defines; the builder takes those named after a network."""
+    """Return the public functions of a user's file; the builder takes those named after a network."""
     if path is None:
         return {}
     if not str(path).endswith(".py"):
@@ -101,18 +99,19 @@ def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
         VinciError: there is no checkpoint, or its networks are not this learner's.
     """
     if origin is None:
-        return {"critic": 0, "actor": 0}
+        return dict.fromkeys(learner.agent.roles, 0)
     checkpoint = latest_checkpoint(origin.checkpoints) if origin.exists() else None
     if checkpoint is None:
         raise UsageError(
             f"--init {origin.path}: there is no checkpoint there; give the directory of a trained run"
         )
     taken = 0
-    for name, net in learner.nets.items():
-        values = [checkpoint.state.get(f"networks/{name}/{i}") for i in range(len(net.variables))]
-        if f"networks/{name}/0" not in checkpoint.state:
+    for name in learner.nets:
+        owned = {f"networks/{name}/{i}": variable for i, variable in learner.nets.owned(name)}
+        if not owned.keys() & checkpoint.state.keys():
             continue
-        for variable, value in zip(net.variables, values, strict=True):
+        for key, variable in owned.items():
+            value = checkpoint.state.get(key)
             if value is None or value.shape != tuple(variable.shape):
                 raise SpecError(
                     f"--init {origin.path}: its network {name!r} has other layers than this run's; "
@@ -125,4 +124,4 @@ def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
             f"--init {origin.path}: it has none of this agent's networks ({', '.join(learner.nets)})"
         )
     learner.start_averages()
-    return dict(checkpoint.trained)
+    return {**dict.fromkeys(learner.agent.roles, 0), **checkpoint.trained}

@@ -13,17 +13,18 @@ import keras
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.batches.opening import open_source
+from vinci_offline.batches.reader import sample_observations
 from vinci_offline.batches.source import Source
-from vinci_offline.batches.transitions import sample_observations
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.quality.statistics import observation_moments, summarize
 from vinci_offline.runs.checkpoint import latest_checkpoint
+from vinci_offline.runs.normalization import normalization_to_json
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import (
-    BoxSpace,
+    DictSpace,
     DiscreteSpace,
     EnvironmentSpec,
     MultiDiscreteSpace,
@@ -36,40 +37,40 @@ from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
 from vinci_offline.training.learner import Learner
-from vinci_offline.training.phases import Phase
+from vinci_offline.training.phases import Phase, check_roles
 from vinci_offline.training.run import Run
-from vinci_offline.training.starting import Normalization, initialise, make_learner
-from vinci_offline.types import Array, Transitions
+from vinci_offline.training.starting import initialise, make_learner
+from vinci_offline.types import Array, Columns, Normalization
 
 
 @dataclass
 class Task:
-    """What to learn from what: all that runs of several seeds share.
+    """An agent and the data it learns from: all that runs of several seeds share.
 
     Attributes:
         agent: the algorithm.
         spec: the dataset's environment.
         summary: the content of ``dataset.json``.
-        source: the dataset's transitions.
-        observations: ``[M, ...]`` a sample of the dataset's, for hooks.
+        source: the rows that it learns from.
+        observations: ``[M, ...]`` a sample of the dataset's, for hooks; by key for a Dict space.
         normalization: mean and deviation inside the networks.
         networks: the user's, as `train` takes them.
         origin: the run that networks start from, or None.
         env: where to evaluate, or None.
-        held_out: transitions of held-out episodes, or None.
-        rows: the dataset's row of each transition; None where they are the same.
+        held_out: rows of held-out episodes, or None.
+        rows: the dataset's row of each row learned from; None where they are the same.
     """
 
     agent: Agent
     spec: EnvironmentSpec
     summary: dict[str, Any]
     source: Source
-    observations: Array
+    observations: Array | Mapping[str, Array]
     normalization: Normalization
     networks: str | Path | Mapping[str, Any] | None
     origin: RunDirectory | None
     env: Any
-    held_out: Transitions | None = None
+    held_out: Columns | None = None
     rows: Array | None = None
 
     @classmethod
@@ -83,24 +84,28 @@ class Task:
         init: str | Path | None,
         env: Any,
     ) -> Task:
-        """Read and check what does not depend on the seed.
+        """Read and check everything that does not depend on the seed.
 
         Raises:
             VinciError: the data, the agent and the options do not fit each other.
         """
         dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
         _check_action_kind(agent, dataset.spec)
+        check_roles(agent.name, agent.roles, config.plan())
+        config.optimization().check_roles(agent.name, agent.roles)
         origin = RunDirectory(Path(init)) if init else None
         split = split_episodes(dataset, config.validation)
         normalization = _normalization(agent, split.training, origin)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
         source = open_source(
             split.training,
+            agent.columns,
             gamma=config.gamma,
             n_step=config.n_step,
             memory=config.memory,
             budget=config.budget(),
             batch_size=config.batch_size,
+            trajectories=agent.trajectories,
         )
         summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
         sample = sample_observations(split.training)
@@ -114,7 +119,7 @@ class Task:
             networks,
             origin,
             evaluation_env,
-            held_out_sample(split, config),
+            held_out_sample(split, agent, config),
             split.rows,
         )
 
@@ -127,7 +132,7 @@ class Task:
         hooks: Sequence[Hook],
         resume: bool,
     ) -> tuple[Run, RunInfo]:
-        """A run ready to take its next step; nothing is written before everything is checked and ``claim`` called.
+        """Make a run ready to take its next step; nothing is written before everything is checked and ``claim`` called.
 
         Raises:
             VinciError: the networks, the plan or the directory do not fit.
@@ -169,7 +174,7 @@ class Task:
     def claim(
         self, directory: RunDirectory, config: TrainingConfig, *, resume: bool, overwrite: bool
     ) -> None:
-        """Make the directory this run's own.
+        """Claim the directory for this run.
 
         Raises:
             UsageError: it is another's.
@@ -198,18 +203,20 @@ def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
 
 
 def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
-    """The mean and deviation inside the networks; with ``init`` that run's, which its networks learned with."""
+    """Return the moments inside the networks; with ``init`` those of its run, which its networks learned with."""
+    if origin is None:
+        return observation_moments(dataset) if agent.normalize_observations else None
+    stored = origin.normalization()
     space = dataset.spec.observation_space
-    if origin is not None:
-        stored = origin.normalization()
-        if stored is not None and stored[0].shape != getattr(space, "shape", None):
+    parts = space.spaces if isinstance(space, DictSpace) else {"": space}
+    by_key = stored if isinstance(stored, Mapping) else {} if stored is None else {"": stored}
+    for key, (mean, _) in by_key.items():
+        if mean.shape != getattr(parts.get(key), "shape", None):
             raise SpecError(
-                f"--init {origin.path}: its observations have shape {stored[0].shape}, the dataset's are "
+                f"--init {origin.path}: its observations {key} have shape {mean.shape}, the dataset's are "
                 f"{describe_space(space)}: start from a run on this environment"
             )
-        return stored
-    plain = isinstance(space, BoxSpace) and space.dtype != "uint8"
-    return observation_moments(dataset) if agent.normalize_observations and plain else None
+    return stored
 
 
 def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
@@ -257,8 +264,8 @@ def _config_json(
     config: TrainingConfig,
     spec: EnvironmentSpec,
     normalization: Normalization,
-    networks: Any,
-    init: Any,
+    networks: str | Path | Mapping[str, Any] | None,
+    init: Path | None,
 ) -> dict[str, Any]:
     options = asdict(config)
     options.pop("steps")
@@ -275,13 +282,12 @@ def _config_json(
         "backend": keras.backend.backend(),
         "compiler": compiler(config.jit),
         "training": options,
-        "normalization": normalization
-        and {"mean": normalization[0].tolist(), "std": normalization[1].tolist()},
-        "networks": None
+        "normalization": normalization_to_json(normalization),
+        "networks": sorted(networks)
+        if isinstance(networks, Mapping)
+        else None
         if networks is None
-        else str(networks)
-        if not isinstance(networks, Mapping)
-        else sorted(networks),
+        else str(networks),
         "init": init and str(init),
         "versions": {
             name: importlib.metadata.version(name)

@@ -57,7 +57,7 @@ def train(
         **options: the fields of `TrainingConfig`.
 
     Returns:
-        What the run came to; with ``seeds``, each seed's in ``members``.
+        The run's outcome; with ``seeds``, each seed's in ``members``.
 
     Raises:
         VinciError: the data, the agent, the networks or the options do not fit each other; the message says which.
@@ -71,7 +71,14 @@ def train(
         check_count(seeds)
         if not callable(hooks) and hooks:
             raise UsageError("with seeds=, hooks must be a function: each seed needs listeners of its own")
-    config = replace(config, memory=choose_memory(datasets, memory=config.memory, budget=config.budget()))
+    memory = choose_memory(
+        datasets,
+        learned.columns,
+        memory=config.memory,
+        budget=config.budget(),
+        trajectories=learned.trajectories,
+    )
+    config = replace(config, memory=memory)
     task = Task.of(datasets, learned, config, networks=networks, init=init, env=env)
     path = (
         Path(output)

@@ -49,7 +49,7 @@ def make_learner(task: Task, observations: np.ndarray, seed: int = 0) -> Learner
     """The agent with its own defaults and the task's widths; its networks normalise observations, as they always do."""
     spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1))
     agent = agent_class(task.agent).from_settings({"hidden": task.hidden})
-    return Learner(agent, NetworkBuilder(spec, observations.mean(0), observations.std(0)), seed=seed)
+    return Learner(agent, NetworkBuilder(spec, (observations.mean(0), observations.std(0))), seed=seed)
 
 
 def box(size: int, bound: float) -> BoxSpace:

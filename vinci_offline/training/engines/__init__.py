@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import keras
 
-from vinci_offline.batches.source import Source
 from vinci_offline.errors import UsageError
-from vinci_offline.training.engines.engine import Engine
+from vinci_offline.training.engines.engine import Data, Engine
 from vinci_offline.training.learner import Learner
-from vinci_offline.types import Transitions
 
 
-def make_engine(
-    learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int, jit: str = "auto"
-) -> Engine:
-    """The engine of the Keras backend in use.
+def make_engine(learner: Learner, data: Data, *, batch_size: int, seed: int, jit: str = "auto") -> Engine:
+    """Make the engine of the Keras backend in use.
 
     Raises:
         UsageError: there is none for it.
@@ -23,16 +19,16 @@ def make_engine(
     if backend == "tensorflow":
         from vinci_offline.training.engines.tensorflow import TensorFlowEngine
 
-        return TensorFlowEngine(learner, transitions, batch_size=batch_size, seed=seed, jit=choose_jit(jit))
+        return TensorFlowEngine(learner, data, batch_size=batch_size, seed=seed, jit=choose_jit(jit))
     if backend == "jax":
         from vinci_offline.training.engines.jax import JaxEngine
 
-        return JaxEngine(learner, transitions, batch_size=batch_size, seed=seed)
+        return JaxEngine(learner, data, batch_size=batch_size, seed=seed)
     raise UsageError(f"training runs on Keras' tensorflow and jax backends, and KERAS_BACKEND is {backend!r}")
 
 
 def choose_jit(jit: str) -> bool:
-    """Whether TensorFlow compiles with XLA: ``auto`` does. JAX always compiles with it.
+    """Return whether TensorFlow compiles with XLA: ``auto`` does. JAX always compiles with it.
 
     Measured on two CPU cores, TD3+BC: at batch 256 and widths 256 XLA and TensorFlow's graph differ by a tenth, at
     batch 32 XLA takes 1.9 times the steps, with widths of 8 more than three times; it compiles longer, 4 s in all.
@@ -43,5 +39,5 @@ def choose_jit(jit: str) -> bool:
 
 
 def compiler(jit: str) -> str:
-    """What compiles the steps: ``XLA`` or ``TensorFlow graph``."""
+    """Return what compiles the steps: ``XLA`` or ``TensorFlow graph``."""
     return "XLA" if keras.backend.backend() != "tensorflow" or choose_jit(jit) else "TensorFlow graph"

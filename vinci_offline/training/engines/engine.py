@@ -5,30 +5,41 @@ An engine adds what backends have no common word for: a gradient, a conditional,
 
 from __future__ import annotations
 
+import functools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from keras import ops
 
-from vinci_offline.agents.agent import Networks, Update
-from vinci_offline.batches.source import Resident, Source
-from vinci_offline.batches.transitions import as_transitions
+from vinci_offline.agents.update import Update
+from vinci_offline.batches.batch import Batch
+from vinci_offline.batches.rows import Rows, draw
+from vinci_offline.batches.source import Pool, Resident, Source
 from vinci_offline.errors import VinciError
 from vinci_offline.functional import random
 from vinci_offline.loading import describe
-from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.networks.nets import Networks
+from vinci_offline.training.learner import BoundTarget, BoundUpdate, Learner
 from vinci_offline.types import Array, Metrics, Tensor, Transitions
 
-_BATCH_STREAM = 1 << 16  # apart from the updates' own streams, which count from zero
-_LOOK_STREAM = 1 << 17  # what `losses` draws, apart from what training draws
+# Streams of draws, apart from those of the updates, which count from zero.
+_ROWS_STREAM = 1 << 16  # the rows of a step
+_LOOK_STREAM = 1 << 17  # what `losses` draws
+_BATCH_STREAM = 1 << 18  # what an agent's `batch` draws
 
 _NORM_EVERY = 16  # of an update's runs
 
-Loop = Callable[[int, int], list[Any]]
-"""Takes the steps after ``start``, ``count`` of them; the sums of each update's metrics."""
+Data: TypeAlias = Transitions | Mapping[str, Any] | Source
+"""What an engine draws from: transitions or a pool's columns, with leading axis N, or a source of pools."""
+
+Loop: TypeAlias = Callable[[int, int], list[Any]]
+"""Takes ``count`` steps after ``start``; returns the sums of each update's metrics."""
+
+Look: TypeAlias = Callable[[Pool, Tensor, Tensor], list[Tensor]]
+"""The losses of rows of a pool, by the key of a draw."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +64,14 @@ class Moment:
 
 
 class Engine(ABC):
-    """Runs global steps of a learner over device-resident transitions.
+    """Runs global steps of a learner over rows on the device.
 
-    Step ``t`` draws one batch, with replacement, and gives it to every selected update in turn. Whatever is drawn
-    is keyed by (seed, t), so K steps in one call equal K calls of one step, bit for bit.
+    Step ``t`` draws rows with replacement. The agent makes one batch of them, and every selected update gets it in
+    turn. Each draw is keyed by (seed, t), so K steps in one call equal K calls of one step, bit for bit.
 
     Args:
         learner: what to train, in place.
-        transitions: leading axis N, copied to the device once; or a source of pools, which engines may share.
+        data: what to draw from; a source may be shared by engines.
         batch_size: rows a step.
         seed: keys every draw.
 
@@ -70,26 +81,22 @@ class Engine(ABC):
 
     side_by_side: ClassVar[bool] = False
 
-    def __init__(
-        self, learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, learner: Learner, data: Data, *, batch_size: int, seed: int) -> None:
         self._learner = learner
-        self._source = Resident(transitions) if isinstance(transitions, Transitions) else transitions
+        self._source = Resident(data) if isinstance(data, Transitions | Mapping) else data
         self._generation: int | None = None
-        self._columns: Any = None
-        self._rows = self._source.pool_rows
+        self._columns: Pool = {}
         self._batch_size = batch_size
         self._seed: int | Tensor = seed
         self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
-        self._looks: dict[tuple[int, ...], Callable[[Transitions, Tensor], list[Tensor]]] = {}
+        self._looks: dict[tuple[int, ...], Look] = {}
 
     def run(self, updates: Sequence[BoundUpdate], start: int, count: int) -> dict[str, float]:
         """Take global steps ``start + 1 … start + count`` with these updates.
 
         Returns:
-            The mean of each metric over the steps at which its update ran, the gradient's norm over every sixteenth of
-            them; of a stream, ``stream/wait`` too, the
-            share of the time in which no step was taken because rows were still being read.
+            The mean of each metric over the steps at which its update ran; of the gradient's norm, over every
+            sixteenth of them. A stream adds ``stream/wait``: the share of the time that was spent waiting for rows.
 
         Raises:
             VinciError: rows cannot be read.
@@ -105,7 +112,7 @@ class Engine(ABC):
     def run_members(
         self, members: Sequence[Engine], updates: Sequence[BoundUpdate], start: int, count: int
     ) -> list[dict[str, float]]:
-        """`run` for several engines of like learners and the same data: here one after another.
+        """Do what `run` does for several engines of like learners and the same data: here one after another.
 
         Args:
             members: each with a learner of its own; this engine may be one of them.
@@ -163,85 +170,103 @@ class Engine(ABC):
         generation = 0 if span is None else start // span
         if generation == self._generation:
             return
-        pool = as_transitions(self._source.pool(generation))
-        self._columns = None  # the last pool goes before the copy comes: no more than two are in memory
+        pool = self._source.pool(generation)
+        self._columns = {}  # the last pool goes before the copy comes: no more than two are in memory
         # Tensors, never NumPy: a constant closed over by the trace would be copied into the graph.
-        self._columns = Transitions(*(ops.convert_to_tensor(column) for column in pool))
+        self._columns = _tensors(pool)
         self._generation = generation
         del pool
         if span is not None:
             self._source.prepare(generation + 1)
 
-    def batch(self, step: int) -> tuple[Array, Transitions]:
-        """What global step ``step`` learns from: rows ``[B]`` of the dataset, and their transitions."""
+    def drawn(self, step: int) -> tuple[Array, Array]:
+        """Return the rows that a global step draws: ``[B]`` rows of the dataset, and ``[B]`` rows of its pool."""
         self._load(step - 1)
-        rows, batch = self._draw(self._columns, ops.convert_to_tensor(step))
-        return self._source.dataset_rows(self._generation or 0)[ops.convert_to_numpy(rows)], batch
+        rows = ops.convert_to_numpy(self._draw(self._columns, ops.convert_to_tensor(step)).index)
+        return self._source.dataset_rows(self._generation or 0)[rows], rows
 
-    def losses(self, updates: Sequence[BoundUpdate], batches: Iterable[Transitions]) -> dict[str, float]:
-        """The mean over batches of each update's loss, by the network that it trains; nothing moves.
+    def losses(
+        self,
+        updates: Sequence[BoundUpdate],
+        batches: Iterable[Array],
+        pool: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, float]:
+        """Return each update's mean loss over batches, by the update's name; nothing moves.
 
         Draws are keyed by the batch's place alone, so two calls differ by what was learned between them.
+
+        Args:
+            updates: whose losses.
+            batches: ``[B]`` int32 rows of a pool, each.
+            pool: tensors by name; None takes the pool at hand.
         """
         selection = tuple(bound.stream for bound in updates)
         if selection not in self._looks:
-            self._looks[selection] = self._compile_pure(lambda batch, draw: self._look(updates, batch, draw))
+            self._looks[selection] = self._compile_pure(
+                lambda pool, index, draw: self._look(updates, pool, index, draw)
+            )
         look = self._looks[selection]
+        columns = dict(self._columns if pool is None else pool)
         each = [
-            [float(loss) for loss in look(batch, ops.convert_to_tensor(place))]
-            for place, batch in enumerate(batches)
+            [
+                float(loss)
+                for loss in look(
+                    columns, ops.convert_to_tensor(index, dtype="int32"), ops.convert_to_tensor(place)
+                )
+            ]
+            for place, index in enumerate(batches)
         ]
         means = (sum(values) / len(each) for values in zip(*each, strict=True))
-        return {bound.update.trains: mean for bound, mean in zip(updates, means, strict=True)}
+        return {bound.update.name: mean for bound, mean in zip(updates, means, strict=True)}
 
     @abstractmethod
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
-        """The compiled loop of `_step`; ``widths`` are the numbers of metrics, which it sums."""
+        """Compile the loop of `_step`; ``widths`` are the numbers of metrics, which it sums."""
 
     @abstractmethod
-    def _compile_pure(self, function: Callable[[Transitions, Tensor], Any]) -> Callable[..., Any]:
-        """A compiled function that reads the learner's variables and assigns none."""
+    def _compile_pure(self, function: Look) -> Look:
+        """Compile a function that reads the learner's variables and assigns none."""
 
     @abstractmethod
     def _gradients(
         self, loss: Callable[[], tuple[Tensor, Metrics]], bound: BoundUpdate
     ) -> tuple[Tensor, Metrics, list[Tensor]]:
-        """The loss, its metrics, and its gradient to the variables that the update moves, and to no others."""
+        """Return the loss, its metrics, and its gradient to the variables that the update moves, and to no others."""
 
     @abstractmethod
     def _cond(self, due: Tensor, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
-        """``run()`` where ``due``, else ``otherwise()``; either may assign variables."""
+        """Return ``run()`` where ``due``, else ``otherwise()``; either may assign variables."""
 
-    def _step(
-        self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Transitions, now: Moment
-    ) -> Any:
-        """One global step: the metrics of each update as a vector."""
-        _, batch = self._draw(columns, now.step)
+    def _step(self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Pool, now: Moment) -> Any:
+        """Take one global step; return the metrics of each update as a vector."""
+        batch = self._batch(self._draw(columns, now.step), now.step)
         return [self._apply(bound, batch, now, width) for bound, width in zip(updates, widths, strict=True)]
 
-    def _draw(self, columns: Transitions, step: Tensor) -> tuple[Tensor, Transitions]:
-        """The rows of one step, with replacement, and their transitions."""
-        key = random.key(self._seed, step, _BATCH_STREAM)
-        rows = random.integers(key, (self._batch_size,), self._rows)
-        return rows, Transitions(*(ops.take(column, rows, axis=0) for column in columns))
+    def _draw(self, columns: Pool, step: Tensor) -> Rows:
+        """Draw the rows of one step, with replacement."""
+        return draw(columns, random.key(self._seed, step, _ROWS_STREAM), self._batch_size)
 
-    def _look(self, updates: Sequence[BoundUpdate], batch: Transitions, draw: Tensor) -> list[Tensor]:
+    def _batch(self, rows: Rows, step: Tensor) -> Batch:
+        return self._learner.agent.batch(rows, random.key(self._seed, step, _BATCH_STREAM))
+
+    def _look(self, updates: Sequence[BoundUpdate], pool: Pool, index: Tensor, draw: Tensor) -> list[Tensor]:
+        batch = self._batch(Rows(pool, index), draw)
         keys = [random.key(self._seed, draw, _LOOK_STREAM + bound.stream) for bound in updates]
         return [
-            bound.update.loss(self._learner.nets, batch, key)[0]
+            _loss(bound.update, self._learner.nets, batch, key, draw)[0]
             for bound, key in zip(updates, keys, strict=True)
         ]
 
-    def _apply(self, bound: BoundUpdate, batch: Transitions, now: Moment, width: int) -> Tensor:
-        """Run one update where its period divides the step; zeros where it does not."""
-        every, track_every = bound.update.every, bound.update.track_every
+    def _apply(self, bound: BoundUpdate, batch: Batch, now: Moment, width: int) -> Tensor:
+        """Run one update where its period divides the step; return zeros where it does not."""
+        every = bound.update.every
 
         def run() -> Tensor:
             metrics = self._update(bound, batch, now.step)
-            if bound.tracked:
+            for each in bound.targets:
                 # Where the two periods agree, the update's own test has passed already.
-                due = track_every == every or now.due(track_every)
-                self._when(due, lambda: _track(bound), lambda: ops.zeros(()))
+                due = each.target.every == every or now.due(each.target.every)
+                self._when(due, functools.partial(_track, each), lambda: ops.zeros(()))
             _follow(bound.averaged, bound.average_rate)
             return ops.stack([ops.cast(value, "float32") for value in metrics.values()])
 
@@ -252,10 +277,12 @@ class Engine(ABC):
             return run() if due else otherwise()
         return self._cond(due, run, otherwise)
 
-    def _update(self, bound: BoundUpdate, batch: Transitions, step: Tensor) -> Metrics:
+    def _update(self, bound: BoundUpdate, batch: Batch, step: Tensor) -> Metrics:
         update = bound.update
         key = random.key(self._seed, step, bound.stream)
-        loss, metrics, gradients = self._gradients(lambda: update.loss(self._learner.nets, batch, key), bound)
+        loss, metrics, gradients = self._gradients(
+            lambda: _loss(update, self._learner.nets, batch, key, step), bound
+        )
         # A conditional without state: only the number leaves it.
         seen = ops.equal(step % _norm_period(bound), 0)
         norm = ops.cond(seen, lambda: _norm(gradients), lambda: ops.zeros(()))
@@ -268,24 +295,43 @@ class Engine(ABC):
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
         # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
         # finds their metrics; it moves nothing, and a mistake in a user's loss shows here with its own line.
-        rows = as_transitions(self._source.example(self._batch_size))
-        batch = Transitions(*(ops.convert_to_tensor(column) for column in rows))
+        pool = _tensors(self._source.example(self._batch_size))
+        step = ops.convert_to_tensor(0)
+        try:
+            batch = self._batch(draw(pool, random.key(0, step, _ROWS_STREAM), self._batch_size), step)
+        except VinciError:
+            raise
+        except Exception as error:
+            raise VinciError(
+                f"agent {self._learner.agent.name!r}: batch() failed: {describe(error)}"
+            ) from error
         names = []
         for bound in updates:
-            key = random.key(0, ops.convert_to_tensor(0), bound.stream)
-            metrics = _metrics(bound.update, self._learner.nets, batch, key)
+            key = random.key(0, step, bound.stream)
+            metrics = _metrics(bound.update, self._learner.nets, batch, key, step)
             names.append([*_own_metrics(bound), *metrics])
         return names
 
 
+def _tensors(columns: Mapping[str, Any]) -> Pool:
+    return {name: ops.convert_to_tensor(column) for name, column in columns.items()}
+
+
+def _loss(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
+    loss: Callable[..., tuple[Tensor, Metrics]] = update.loss
+    if update.wants_step:
+        return loss(nets, batch, key, step=ops.cast(step, "float32"))
+    return loss(nets, batch, key)
+
+
 def _own_metrics(bound: BoundUpdate) -> list[str]:
-    """What the engine itself says of an update: the norm before any clipping, the rate where it is scheduled."""
+    """Return the engine's own metrics of an update: loss, norm before any clipping, scheduled learning rate."""
     kinds = ("loss", "gradient_norm", *(("learning_rate",) if bound.scheduled else ()))
-    return [f"{kind}/{bound.update.trains}" for kind in kinds]
+    return [f"{kind}/{bound.update.name}" for kind in kinds]
 
 
 def _norm_period(bound: BoundUpdate) -> int:
-    """The norm is taken where it decides something, and else seldom: summing every gradient is 5% of a step."""
+    """Return the period of the norm: where it decides nothing it is taken seldom, as it costs 5% of a step."""
     return bound.update.every * (_NORM_EVERY if bound.update.reset_below is None else 1)
 
 
@@ -300,39 +346,39 @@ def means(
     start: int,
     count: int,
 ) -> dict[str, float]:
-    """The mean of each metric over the steps at which it was taken, of the sums over all steps."""
+    """Return the mean of each metric over the steps at which it was taken, from its sum over all steps."""
     found: dict[str, float] = {}
     for bound, update_names, total in zip(updates, names, totals, strict=True):
         for name, sum_ in zip(update_names, total.tolist(), strict=True):
             period = (
-                _norm_period(bound) if name == f"gradient_norm/{bound.update.trains}" else bound.update.every
+                _norm_period(bound) if name == f"gradient_norm/{bound.update.name}" else bound.update.every
             )
             if taken := (start + count) // period - start // period:
                 found[name] = sum_ / taken
     return found
 
 
-def _metrics(update: Update, nets: Networks, batch: Transitions, key: Tensor) -> Metrics:
+def _metrics(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> Metrics:
     try:
-        loss, metrics = update.loss(nets, batch, key)
+        loss, metrics = _loss(update, nets, batch, key, step)
     except VinciError:
         raise
     except Exception as error:
-        raise VinciError(f"the loss of {update.trains!r} failed: {describe(error)}") from error
+        raise VinciError(f"the loss of {update.name!r} failed: {describe(error)}") from error
     if tuple(loss.shape) != ():
         raise VinciError(
-            f"the loss of {update.trains!r} has shape {tuple(loss.shape)}: return a scalar, such as ops.mean(...)"
+            f"the loss of {update.name!r} has shape {tuple(loss.shape)}: return a scalar, such as ops.mean(...)"
         )
     return metrics
 
 
-def _track(bound: BoundUpdate) -> Tensor:
-    _follow(bound.tracked, bound.update.tau)
+def _track(bound: BoundTarget) -> Tensor:
+    _follow(bound.pairs, bound.target.tau)
     return ops.zeros(())
 
 
 def _follow(pairs: Sequence[tuple[Any, Any]], rate: float) -> None:
-    """``target += rate * (online - target)`` (Lillicrap et al., 2016, algorithm 1); a copy where the rate is one."""
+    """Move ``target += rate * (online - target)`` (Lillicrap et al., 2016, algorithm 1); copy where the rate is one."""
     for target, online in pairs:
         if rate == 1.0 or not target.dtype.startswith("float"):
             target.assign(online)
@@ -342,11 +388,12 @@ def _follow(pairs: Sequence[tuple[Any, Any]], rate: float) -> None:
 
 def _reset_where(flat: Tensor, bound: BoundUpdate) -> None:
     """Return to the initial weights where the gradient is flat: a saturated actor does not recover by itself."""
-    for variable, initial in zip(bound.variables, bound.initial, strict=True):
-        variable.assign(ops.where(flat, initial, variable.value))
-    trainable = [target for target, online in bound.tracked if any(online is v for v in bound.variables)]
-    for target, initial in zip(trainable, bound.initial, strict=bool(bound.tracked)):
-        target.assign(ops.where(flat, initial, target.value))
+    initial = {id(variable): value for variable, value in zip(bound.variables, bound.initial, strict=True)}
+    followers = [pair for each in bound.targets for pair in each.pairs]
+    own = [(variable, variable) for variable in bound.variables]
+    for follower, online in [*own, *followers]:
+        if id(online) in initial:
+            follower.assign(ops.where(flat, initial[id(online)], follower.value))
     rate = bound.optimizer.learning_rate  # no variable, where it is scheduled
     for slot in bound.optimizer.variables:
         if slot is not rate:

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, cast
 import jax
 import keras
 
-from vinci_offline.batches.source import Source
+from vinci_offline.batches.source import Pool
 from vinci_offline.functional import random
-from vinci_offline.training.engines.engine import Engine, Loop, Moment, means
-from vinci_offline.training.engines.tracing import traced_layers
+from vinci_offline.training.engines.engine import Data, Engine, Look, Loop, Moment, means
+from vinci_offline.training.engines.tracing import FastLayers
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 _ON_CUDA = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE",
@@ -38,10 +38,9 @@ class JaxEngine(Engine):
 
     side_by_side: ClassVar[bool] = True
 
-    def __init__(
-        self, learner: Learner, transitions: Transitions | Source, *, batch_size: int, seed: int
-    ) -> None:
-        super().__init__(learner, transitions, batch_size=batch_size, seed=seed)
+    def __init__(self, learner: Learner, data: Data, *, batch_size: int, seed: int) -> None:
+        super().__init__(learner, data, batch_size=batch_size, seed=seed)
+        self._fast = FastLayers(learner.nets.models().values(), jax.lax.optimization_barrier)
         self._variables = list(learner.variables().values())
         self._on_cuda = "cuda" in jax.local_devices()[0].client.platform_version.lower()
         self._member_loops: dict[tuple[int, ...], tuple[Callable[..., Any], list[list[str]]]] = {}
@@ -144,7 +143,7 @@ class JaxEngine(Engine):
     def _loop(self, updates: Sequence[BoundUpdate], widths: Sequence[int], span: int) -> Callable[..., Any]:
         """The loop as a pure function of the variables' values; ``span`` steps a turn, from a multiple of it on."""
 
-        def loop(values: list[Tensor], start: Tensor, turns: Tensor, columns: Transitions) -> Any:
+        def loop(values: list[Tensor], start: Tensor, turns: Tensor, columns: Pool) -> Any:
             def body(turn: Tensor, carry: tuple[list[Tensor], list[Tensor]]) -> Any:
                 values, sums = carry
                 for place in range(1, span + 1):
@@ -164,7 +163,7 @@ class JaxEngine(Engine):
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
 
-    def _compile_pure(self, function: Callable[[Transitions, Tensor], Any]) -> Callable[..., Any]:
+    def _compile_pure(self, function: Look) -> Look:
         compiled = jax.jit(lambda values, *given: self._pure(lambda: function(*given), values)[0])
         return lambda *given: compiled([v.value for v in self._variables], *given)
 
@@ -179,7 +178,7 @@ class JaxEngine(Engine):
             values = [{**current, **moved}[id(variable)] for variable in self._variables]
             with (
                 keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))),
-                traced_layers(jax.lax.optimization_barrier),
+                self._fast,
             ):
                 return loss()
 

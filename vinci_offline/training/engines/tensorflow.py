@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from vinci_offline.batches.source import Source
-from vinci_offline.training.engines.engine import Engine, Loop, Moment
-from vinci_offline.training.engines.tracing import traced_layers
+from vinci_offline.batches.source import Pool
+from vinci_offline.training.engines.engine import Data, Engine, Look, Loop, Moment
+from vinci_offline.training.engines.tracing import FastLayers
 from vinci_offline.training.learner import BoundUpdate, Learner
-from vinci_offline.types import Metrics, Tensor, Transitions
+from vinci_offline.types import Metrics, Tensor
 
 
 def barrier(value: Tensor) -> Tensor:
@@ -27,7 +25,7 @@ class TensorFlowEngine(Engine):
 
     Args:
         learner: what to train, in place.
-        transitions: leading axis N, copied to the device once; or a source of pools, copied one after the other.
+        data: what to draw from.
         batch_size: rows a step.
         seed: keys every draw.
         jit: compile with XLA, or run TensorFlow's graph.
@@ -36,17 +34,18 @@ class TensorFlowEngine(Engine):
     def __init__(
         self,
         learner: Learner,
-        transitions: Transitions | Source,
+        data: Data,
         *,
         batch_size: int,
         seed: int,
         jit: bool = False,
     ) -> None:
-        super().__init__(learner, transitions, batch_size=batch_size, seed=seed)
+        super().__init__(learner, data, batch_size=batch_size, seed=seed)
         self._jit = jit
+        self._fast = FastLayers(learner.nets.models().values() if jit else (), barrier)
 
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
-        def loop(start: Tensor, count: Tensor, columns: Transitions) -> list[Tensor]:
+        def loop(start: Tensor, count: Tensor, columns: Pool) -> list[Tensor]:
             def body(step: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
                 step = step + 1
                 metrics = self._step(updates, widths, columns, Moment(step))
@@ -67,8 +66,8 @@ class TensorFlowEngine(Engine):
 
         return call
 
-    def _compile_pure(self, function: Callable[[Transitions, Tensor], Any]) -> Callable[..., Any]:
-        compiled: Callable[..., Any] = tf.function(function, jit_compile=self._jit, autograph=False)
+    def _compile_pure(self, function: Look) -> Look:
+        compiled: Look = tf.function(function, jit_compile=self._jit, autograph=False)
         return compiled
 
     def _gradients(
@@ -78,7 +77,7 @@ class TensorFlowEngine(Engine):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for value in values:
                 tape.watch(value)
-            with traced_layers(barrier) if self._jit else nullcontext():
+            with self._fast:
                 result, metrics = loss()
         gradients = tape.gradient(result, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return result, metrics, gradients

@@ -1,0 +1,126 @@
+"""An agent's networks by name, as losses see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vinci_offline.errors import UsageError
+from vinci_offline.types import Array
+
+if TYPE_CHECKING:
+    import keras
+
+    Network: TypeAlias = keras.Model | keras.Variable
+
+
+class Networks(Mapping[str, Any]):
+    """Online and target networks by name, as attributes for the losses: ``nets.actor(observation)``.
+
+    A learned scalar (`NetworkBuilder.scalar`) is a tensor here: ``ops.exp(nets.log_alpha)``.
+
+    Args:
+        networks: models, and the variables of learned scalars.
+        bounded: see the attribute.
+
+    Attributes:
+        bounded: ``[A]`` mask of the action dimensions that live in [-1, 1], or None where all do.
+    """
+
+    def __init__(self, networks: Mapping[str, Network], bounded: Array | None = None) -> None:
+        self._networks = dict(networks)
+        self._members: dict[tuple[str, int], Any] = {}
+        self.bounded = bounded
+
+    def member(self, name: str, index: int) -> keras.Model:
+        """Return one member of an ensemble: a loss that needs one row should not pay for all of them.
+
+        Members of a large ensemble are computed together (see `NetworkBuilder.critics`); there a row costs as much
+        as all of them.
+
+        Args:
+            name: a network from `NetworkBuilder.critics` or `NetworkBuilder.discrete_critics`.
+            index: the member's row.
+
+        Returns:
+            A model of the same inputs and weights that returns that row alone.
+        """
+        if (name, index) not in self._members:
+            import keras
+
+            ensemble = self[name]
+            own = {layer.name: layer for layer in ensemble.layers}.get(f"member_{index}")
+            row = ensemble.output[index] if own is None else own.output
+            self._members[name, index] = keras.Model(ensemble.input, row)
+        return self._members[name, index]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying and pickling look for these before there is anything
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no network named {name!r}; there are: {', '.join(self)}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        network = self._networks[name]
+        if _is_scalar(network):
+            import keras
+
+            return keras.ops.convert_to_tensor(network)
+        return network
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._networks)
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def extended(self, more: Mapping[str, Network]) -> Networks:
+        """Return these networks with others besides them, or in their place."""
+        return Networks({**self._networks, **more}, self.bounded)
+
+    def models(self) -> dict[str, keras.Model]:
+        """Return the networks without the learned scalars."""
+        return {name: network for name, network in self._networks.items() if not _is_scalar(network)}
+
+    def variables(self, name: str) -> list[keras.Variable]:
+        """Return every variable of a network, those of networks that it is built on among them."""
+        network = self._networks[name]
+        return [network] if _is_scalar(network) else list(network.variables)
+
+    def owned(self, name: str) -> list[tuple[int, keras.Variable]]:
+        """Return a network's own variables and their places among `variables`.
+
+        A network that is built on another one of these (a critic on an encoder) does not own the other's variables.
+
+        Raises:
+            UsageError: it shares variables with a network that neither contains it nor is inside it.
+        """
+        mine = self.variables(name)
+        ids = {id(variable) for variable in mine}
+        inner: set[int] = set()
+        for other in self:
+            if other == name:
+                continue
+            theirs = {id(variable) for variable in self.variables(other)}
+            shared = ids & theirs
+            if shared and not (theirs <= ids or ids <= theirs):
+                raise UsageError(
+                    f"the networks {name!r} and {other!r} share layers: make what they share a network of its own, "
+                    "with build.encoder, and name it in an update's trains"
+                )
+            if shared and theirs < ids:
+                inner |= shared
+        return [(place, variable) for place, variable in enumerate(mine) if id(variable) not in inner]
+
+    def trainable(self, name: str) -> list[keras.Variable]:
+        """Return a network's own trainable variables."""
+        network = self._networks[name]
+        trained = [network] if _is_scalar(network) else network.trainable_variables
+        own = {id(variable) for _, variable in self.owned(name)}
+        return [variable for variable in trained if id(variable) in own]
+
+
+def _is_scalar(network: Any) -> bool:
+    return not hasattr(network, "layers")
