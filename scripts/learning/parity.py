@@ -38,7 +38,8 @@ class Pair:
 
     def __init__(self, dataset: Dataset, agent: str) -> None:
         from vinci_offline.agents.registry import agent_class
-        from vinci_offline.batches.transitions import load_transitions
+        from vinci_offline.batches.names import TRANSITION
+        from vinci_offline.batches.reader import load_columns
         from vinci_offline.networks.builder import NetworkBuilder
         from vinci_offline.quality.statistics import observation_moments
         from vinci_offline.training.engines import make_engine
@@ -48,7 +49,8 @@ class Pair:
         self.moments = observation_moments(dataset)
         build = NetworkBuilder(dataset.spec, self.moments)
         self.learner = Learner(agent_class(agent).from_settings(settings), build, seed=SEED)
-        self.transitions = load_transitions(dataset, GAMMA)
+        columns = load_columns(dataset, gamma=GAMMA)
+        self.transitions = Transitions(*(columns[name] for name in TRANSITION))
         self.engine = make_engine(self.learner, self.transitions, batch_size=BATCH, seed=SEED)
         config = peer_config(agent, dataset, settings)
         self.peer = config.create(device="cpu:0")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from keras import ops
 from keras.layers import Dense, concatenate
-from vinci_offline.batches.batch import Batch
 
 from vinci_offline.agents.agent import Networks, Target
 from vinci_offline.agents.bc import BC
@@ -18,6 +17,7 @@ from vinci_offline.agents.ddpg import DDPG
 from vinci_offline.agents.dqn import DQN
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.td3bc import TD3BC
+from vinci_offline.batches.batch import Batch
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec

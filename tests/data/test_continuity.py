@@ -9,7 +9,7 @@ from data_examples import box, continuous_spec, dict_spec, make_columns
 from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec
-from vinci_offline.batches.transitions import TransitionReader
+from vinci_offline.batches.reader import ColumnReader
 from vinci_offline.cli.app import app
 from vinci_offline.convert.trajectories import pieces
 from vinci_offline.curate.relabel import Relabelling, relabel
@@ -56,14 +56,13 @@ class Never:
 
 
 def n_step_joins(change, tmp_path):
-    """`TransitionReader` takes one array of observations a row."""
     columns = columns_with(change)
     flat = {path: columns[path] for path in ("actions", "rewards", "terminals", "timeouts")}
     flat |= {root: columns[f"{root}/observation"] for root in ("observations", "next_observations")}
     flat["rewards"] = np.ones(ROWS, np.float32)
     box_spec = EnvironmentSpec(box(2), box(1, low=-1, high=1))
-    reader = TransitionReader(Dataset.from_columns(flat, box_spec, {"length": [ROWS]}), 0.5, n_step=2)
-    return np.flatnonzero(reader.read(0, ROWS).reward > 1)
+    reader = ColumnReader(Dataset.from_columns(flat, box_spec, {"length": [ROWS]}), gamma=0.5, n_step=2)
+    return np.flatnonzero(reader.read(0, ROWS)["reward"] > 1)
 
 
 def validate_joins(change, tmp_path):
@@ -243,8 +242,8 @@ def test_n_step_reads_in_parts_as_it_reads_at_once():
     spec = continuous_spec()
     columns = make_columns(spec, [7, 5], terminated=[True, False])
     columns["next_observations"] += np.float32(3e-7)
-    reader = TransitionReader(Dataset.from_columns(columns, spec), 0.9, n_step=3)
+    reader = ColumnReader(Dataset.from_columns(columns, spec), gamma=0.9, n_step=3)
     whole = reader.read(0, 12)
     for start in range(12):
         part = reader.read(start, start + 1)
-        assert all((one == all_rows[start]).all() for one, all_rows in zip(part, whole, strict=True))
+        assert all((part[name] == whole[name][start]).all() for name in whole)

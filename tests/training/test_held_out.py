@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 from keras import ops
-from vinci_offline.batches.batch import transition_columns
 
 from vinci_offline import Dataset, UsageError, evaluate, train
 from vinci_offline.agents.bc import BC
+from vinci_offline.batches.batch import transition_columns
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.held_out import HeldOut, Split, deciding_loss, held_out_sample, split_episodes

@@ -108,6 +108,22 @@ class Update:
         """Whether the loss takes the global step."""
         return "step" in inspect.signature(self.loss).parameters
 
+    def call(self, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
+        """Return the loss and its metrics.
+
+        Args:
+            nets: online and target networks.
+            batch: the rows.
+            key: seeds the loss's draws.
+            step: scalar integer tensor, the global step.
+        """
+        loss: Callable[..., tuple[Tensor, Metrics]] = self.loss
+        if not self.wants_step:
+            return loss(nets, batch, key)
+        from keras import ops
+
+        return loss(nets, batch, key, step=ops.cast(step, "float32"))
+
 
 def adam(learning_rate: float, cosine_steps: int | None = None) -> OptimizerMaker:
     """Return a maker of Adam optimizers for an `Update` (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980).

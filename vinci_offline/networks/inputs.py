@@ -80,7 +80,7 @@ class Inputs:
             prepared = prepare(raw, space, moments, suffix)
             return Source(raw, {placeholder: prepared}, features(prepared, space, network + suffix, image))
         parts = {
-            key: prepare(raw[key], part, (moments or {}).get(key), f"{suffix}_{key}")
+            key: prepare(raw[key], part, _moments_of(moments, key), f"{suffix}_{key}")
             for key, part in space.spaces.items()
         }
         flat = [features(parts[key], part, f"{network}_{key}", image) for key, part in space.spaces.items()]
@@ -97,15 +97,20 @@ class Inputs:
             return space, moments
         if name == GOAL:
             found = goal_space(space)
-            return found, (moments or {}).get("desired_goal") if isinstance(space, DictSpace) else moments
+            return found, _moments_of(moments, "desired_goal") if isinstance(space, DictSpace) else moments
         key = name.removeprefix(_KEY)
         if isinstance(space, DictSpace) and name.startswith(_KEY) and key in space.spaces:
-            return space.spaces[key], (moments or {}).get(key)  # type: ignore[union-attr]
+            return space.spaces[key], _moments_of(moments, key)
         keys = ", ".join(_KEY + key for key in space.spaces) if isinstance(space, DictSpace) else ""
         raise SpecError(
             f"a network is built on {name!r}, which this environment does not have; there are: "
             + ", ".join(filter(None, (OBSERVATION, keys, ACTION, GOAL)))
         )
+
+
+def _moments_of(moments: Normalization, key: str) -> Moments | None:
+    """Return the moments of one key of a Dict space."""
+    return moments.get(key) if isinstance(moments, Mapping) else None
 
 
 def goal_space(space: Space) -> Space:

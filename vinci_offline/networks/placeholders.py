@@ -48,8 +48,7 @@ class Placeholders:
     @property
     def state_space_dim(self) -> int:
         """The number of scalars in an observation, of all keys of a Dict, or of a Discrete space's choices."""
-        space = self.spec.observation_space
-        return sum(part.dim for part in space.spaces.values()) if isinstance(space, DictSpace) else space.dim
+        return self.spec.observation_space.dim
 
     @property
     def action_space_dim(self) -> int:

@@ -100,6 +100,11 @@ class DictSpace:
     spaces: Mapping[str, Space]
 
     @property
+    def dim(self) -> int:
+        """The number of scalars in one element: the sum over its parts."""
+        return sum(space.dim for space in self.spaces.values())
+
+    @property
     def places(self) -> dict[str, str | int]:
         """For each key, the index of its part in an element of the space: ``element[places[key]]``."""
         return {key: key for key in self.spaces}

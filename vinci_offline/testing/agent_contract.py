@@ -102,11 +102,11 @@ class Trainer:
         return self.learner.state()
 
 
-def columns(agent: Agent, spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> dict[str, Array]:
+def columns(agent: Agent | None, spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> dict[str, Array]:
     """Make the columns that an agent asks for, of eight random transitions in two runs of four.
 
     Args:
-        agent: the algorithm.
+        agent: the algorithm; None asks for the transition alone.
         spec: the environment.
         seed: of the values.
         replaced: columns to use in place of the random ones, by name.
@@ -133,34 +133,25 @@ def columns(agent: Agent, spec: EnvironmentSpec, seed: int = 0, **replaced: Arra
         FIRST_ROW: np.repeat([0, 4], 4).astype(np.int32),
         LAST_ROW: np.repeat([3, 7], 4).astype(np.int32),
     }
-    wished = {name if isinstance(name, str) else "return_to_go" for name in agent.columns}
+    wished = {name if isinstance(name, str) else "return_to_go" for name in (agent.columns if agent else ())}
     made |= {name: rng.normal(size=BATCH).astype(np.float32) for name in wished if name.startswith("infos/")}
     return {**made, **replaced}
 
 
-def transitions(
-    spec: EnvironmentSpec, seed: int = 0, *, agent: Agent | None = None, **replaced: Array
-) -> Batch:
+def transitions(spec: EnvironmentSpec, *, agent: Agent | None = None, **replaced: Array) -> Batch:
     """Make a batch of random transitions, as the agent makes it of its rows.
 
     Args:
         spec: the environment.
-        seed: of the values.
         agent: whose batch; None takes the transitions alone.
         replaced: columns to use in place of the random ones, by name.
     """
-    made = columns(agent, spec, seed, **replaced) if agent else columns(_Any(), spec, seed, **replaced)
+    made = columns(agent, spec, 0, **replaced)
     rows = Rows(
         {name: ops.convert_to_tensor(column) for name, column in made.items()},
         ops.arange(BATCH, dtype="int32"),
     )
     return agent.batch(rows, random.key(0, ops.convert_to_tensor(1), 0)) if agent else rows.at(rows.index)
-
-
-class _Any:
-    """Stands for an agent that asks for nothing beyond the transition."""
-
-    columns = ()
 
 
 def _observations(name: str, space: Space, rng: np.random.Generator) -> dict[str, Array]:
@@ -196,8 +187,7 @@ def gradients(bench: Bench, update: Update, batch: Batch, network: str) -> list[
 def _loss(bench: Bench, update: Update, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
     now = ops.convert_to_tensor(step, dtype="int32")
     key = random.key(0, now, bench.updates.index(update))
-    given = {"step": ops.cast(now, "float32")} if update.wants_step else {}
-    return update.loss(bench.nets, batch, key, **given)
+    return update.call(bench.nets, batch, key, now)
 
 
 class AgentContract:
@@ -286,6 +276,7 @@ class AgentContract:
             for name, column in columns(agent, spec, seed=1).items()
             if name.startswith("next_observation")
         }
+        same: dict[str, Array] = {}
         depends = []
         for update in made.updates:
             for discount in (np.zeros(BATCH, "f4"), np.full(BATCH, 0.99, "f4")):
@@ -293,7 +284,7 @@ class AgentContract:
                     evaluate_loss(
                         made, update, transitions(spec, agent=agent, discount=discount, **replaced)
                     )[0]
-                    for replaced in ({}, other)
+                    for replaced in (same, other)
                 )
                 if discount.any():
                     depends.append(here != there and update.role == "critic")

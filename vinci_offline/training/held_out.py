@@ -11,7 +11,7 @@ from keras import ops
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.batches.names import FIRST_ROW, LAST_ROW, REWARD
-from vinci_offline.batches.reader import ColumnReader, load_columns
+from vinci_offline.batches.reader import ColumnReader
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import UsageError
@@ -80,19 +80,23 @@ def held_out_sample(split: Split, agent: Agent, config: TrainingConfig) -> Colum
     """
     if split.held_out is None:
         return None
-    data, options = split.held_out, {"gamma": config.gamma, "n_step": config.n_step}
-    if len(data) <= _MOST_ROWS:
-        return load_columns(data, agent.columns, trajectories=agent.trajectories, **options)
+    data = split.held_out
+    reader = ColumnReader(
+        data, agent.columns, gamma=config.gamma, n_step=config.n_step, trajectories=agent.trajectories
+    )
     data.check_finite()
-    reader = ColumnReader(data, agent.columns, trajectories=agent.trajectories, **options)
+    if len(data) <= _MOST_ROWS:
+        return _block(reader, 0, len(data), 0)
     starts = np.linspace(0, len(data) - _BLOCK_ROWS, _MOST_ROWS // _BLOCK_ROWS).astype(np.int64)
-    blocks = [_block(reader, int(start), place * _BLOCK_ROWS) for place, start in enumerate(starts)]
+    blocks = [
+        _block(reader, int(start), _BLOCK_ROWS, place * _BLOCK_ROWS) for place, start in enumerate(starts)
+    ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _block(reader: ColumnReader, start: int, place: int) -> Columns:
+def _block(reader: ColumnReader, start: int, count: int, place: int) -> Columns:
     """Read a block of rows for a place in a pool; runs end with the block."""
-    stop = start + _BLOCK_ROWS
+    stop = start + count
     columns = reader.read(start, stop)
     if reader.trajectories:
         for name, rows in zip((FIRST_ROW, LAST_ROW), reader.runs.bounds(start, stop), strict=True):

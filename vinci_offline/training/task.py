@@ -153,7 +153,7 @@ class Task:
             env=self.env,
             hooks=hooks,
             trained=trained,
-            held_out=self.held_out and HeldOut(engine, self.held_out),
+            held_out=HeldOut(engine, self.held_out) if self.held_out else None,
             rows=self.rows,
         )
         if resume:
@@ -181,7 +181,7 @@ class Task:
         """
         if resume:
             _check_not_past(directory, config.plan()[-1].stop)
-        init = self.origin and self.origin.path
+        init = self.origin.path if self.origin else None
         content = _config_json(self.agent, config, self.spec, self.normalization, self.networks, init)
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
 
@@ -288,7 +288,7 @@ def _config_json(
         else None
         if networks is None
         else str(networks),
-        "init": init and str(init),
+        "init": None if init is None else str(init),
         "versions": {
             name: importlib.metadata.version(name)
             for name in ("vinci-offline", "keras", keras.backend.backend(), "numpy")

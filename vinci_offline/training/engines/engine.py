@@ -253,7 +253,7 @@ class Engine(ABC):
         batch = self._batch(Rows(pool, index), draw)
         keys = [random.key(self._seed, draw, _LOOK_STREAM + bound.stream) for bound in updates]
         return [
-            _loss(bound.update, self._learner.nets, batch, key, draw)[0]
+            bound.update.call(self._learner.nets, batch, key, draw)[0]
             for bound, key in zip(updates, keys, strict=True)
         ]
 
@@ -281,7 +281,7 @@ class Engine(ABC):
         update = bound.update
         key = random.key(self._seed, step, bound.stream)
         loss, metrics, gradients = self._gradients(
-            lambda: _loss(update, self._learner.nets, batch, key, step), bound
+            lambda: update.call(self._learner.nets, batch, key, step), bound
         )
         # A conditional without state: only the number leaves it.
         seen = ops.equal(step % _norm_period(bound), 0)
@@ -315,13 +315,6 @@ class Engine(ABC):
 
 def _tensors(columns: Mapping[str, Any]) -> Pool:
     return {name: ops.convert_to_tensor(column) for name, column in columns.items()}
-
-
-def _loss(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
-    loss: Callable[..., tuple[Tensor, Metrics]] = update.loss
-    if update.wants_step:
-        return loss(nets, batch, key, step=ops.cast(step, "float32"))
-    return loss(nets, batch, key)
 
 
 def _own_metrics(bound: BoundUpdate) -> list[str]:
@@ -360,7 +353,7 @@ def means(
 
 def _metrics(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> Metrics:
     try:
-        loss, metrics = _loss(update, nets, batch, key, step)
+        loss, metrics = update.call(nets, batch, key, step)
     except VinciError:
         raise
     except Exception as error:

@@ -35,7 +35,7 @@ class FastLayers:
     """
 
     def __init__(self, models: Iterable[keras.Model], barrier: Barrier) -> None:
-        calls = {
+        calls: dict[type, Callable[..., Tensor]] = {
             keras.layers.Dense: partial(_dense_call, barrier),
             keras.layers.Normalization: _normalization_call,
         }
