@@ -187,7 +187,7 @@ def drawn_counts(files, learner):
 
 
 def departures(draws):
-    """Standard deviations between the draws and Binomial(P, 1 / P) a row and epoch, for P draws from a pool."""
+    """Measure how far draws are from Binomial(P, 1 / P) a row and epoch, in standard deviations."""
     epochs, rows = draws.shape
     # Each pool has a fixed number of draws, so the statistic has rows - pools degrees of freedom.
     freedom = rows - rows // POOL_ROWS

@@ -11,9 +11,10 @@ from keras import ops
 from vinci_offline import Dataset, UsageError, evaluate, train
 from vinci_offline.agents.bc import BC
 from vinci_offline.batches.batch import transition_columns
+from vinci_offline.batches.first_read import first_read
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.training.config import TrainingConfig
-from vinci_offline.training.held_out import HeldOut, Split, deciding_loss, held_out_sample, split_episodes
+from vinci_offline.training.held_out import HeldOut, deciding_loss, held_out_sample, split_episodes
 from vinci_offline.training.run import Run
 from vinci_offline.training.standing import Standing
 
@@ -109,8 +110,7 @@ def test_held_out_losses_are_the_losses_and_move_nothing(make_learner, make_engi
 
 def test_a_large_held_out_set_is_sampled_and_sliced_evenly(make_learner, make_engine):
     whole = Dataset.open("pendulum-mixed")
-    split = Split(whole, whole)
-    sample = held_out_sample(split, BC(), TrainingConfig(validation=0.5))
+    sample = held_out_sample(whole, BC(), TrainingConfig(validation=0.5), first_read(whole))
     found = sample["reward"]
     assert len(found) == 16_384 < len(whole)
     rewards = whole.columns["rewards"]

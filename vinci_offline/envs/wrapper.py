@@ -54,8 +54,8 @@ class EnvWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self._environment_spec.to_json()
 
     @property
-    def state(self) -> Tensor:
-        """A Keras input for observations, the same object at each access."""
+    def state(self) -> Any:
+        """A Keras input for observations, the same object at each access; of a Dict space a dict by key."""
         return self._placeholders.state
 
     @property

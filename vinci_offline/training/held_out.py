@@ -15,6 +15,7 @@ from vinci_offline.batches.reader import ColumnReader
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import UsageError
+from vinci_offline.quality.survey import Survey
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import BoundUpdate
@@ -66,25 +67,33 @@ def split_episodes(dataset: Dataset, fraction: float | None) -> Split:
     return Split(dataset.select_episodes(kept), dataset.select_episodes(np.sort(order[:held])), rows)
 
 
-def held_out_sample(split: Split, agent: Agent, config: TrainingConfig) -> Columns | None:
+def held_out_sample(data: Dataset, agent: Agent, config: TrainingConfig, known: Survey) -> Columns:
     """Read the held-out rows, or blocks of them spread evenly where there are many.
 
     At most 16,384 rows: a look at their losses then costs as much as a few tens of gradient steps, and the memory that
     they take is bounded, whatever the dataset's size.
 
+    Args:
+        data: the held-out episodes.
+        agent: says which columns it needs.
+        config: the run's discount and steps.
+        known: what `batches.first_read.first_read` found in them.
+
     Returns:
-        A pool's columns, NumPy arrays with leading axis N; None where nothing is held out.
+        A pool's columns, NumPy arrays with leading axis N.
 
     Raises:
         DatasetError: a column holds NaN or infinite values.
     """
-    if split.held_out is None:
-        return None
-    data = split.held_out
     reader = ColumnReader(
-        data, agent.columns, gamma=config.gamma, n_step=config.n_step, trajectories=agent.trajectories
+        data,
+        agent.columns,
+        gamma=config.gamma,
+        n_step=config.n_step,
+        trajectories=agent.trajectories,
+        known=known,
     )
-    data.check_finite()
+    reader.check_finite()
     if len(data) <= _MOST_ROWS:
         return _block(reader, 0, len(data), 0)
     starts = np.linspace(0, len(data) - _BLOCK_ROWS, _MOST_ROWS // _BLOCK_ROWS).astype(np.int64)

@@ -7,19 +7,20 @@ import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 
 from vinci_offline.agents.agent import Agent
+from vinci_offline.batches.first_read import first_read
 from vinci_offline.batches.opening import open_source
-from vinci_offline.batches.reader import sample_observations
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.quality.statistics import observation_moments, summarize
+from vinci_offline.quality.survey import Survey
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.normalization import normalization_to_json
 from vinci_offline.runs.run_directory import RunDirectory
@@ -95,31 +96,41 @@ class Task:
         config.optimization().check_roles(agent.name, agent.roles)
         origin = RunDirectory(Path(init)) if init else None
         split = split_episodes(dataset, config.validation)
-        normalization = _normalization(agent, split.training, origin)
+        wanted = {"memory": config.memory, "trajectories": agent.trajectories}
+        known = first_read(split.training, agent.columns, **wanted)
+        normalization = _normalization(agent, split.training, origin, known)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
         source = open_source(
             split.training,
             agent.columns,
             gamma=config.gamma,
             n_step=config.n_step,
-            memory=config.memory,
             budget=config.budget(),
             batch_size=config.batch_size,
-            trajectories=agent.trajectories,
+            known=known,
+            **wanted,
         )
-        summary = {**summarize(dataset), "files": [str(d.path) for d in datasets], "hash": _hash(datasets)}
-        sample = sample_observations(split.training)
+        held_out, whole = None, known
+        if split.held_out is not None:
+            rest = first_read(split.held_out, agent.columns, **wanted)
+            whole = known.joined(rest)
+            held_out = held_out_sample(split.held_out, agent, config, rest)
+        summary = {
+            **summarize(dataset, whole),
+            "files": [str(d.path) for d in datasets],
+            "hash": _hash(datasets),
+        }
         return cls(
             agent,
             dataset.spec,
             summary,
             source,
-            cast("Array", sample),
+            sampled_observations(known),
             normalization,
             networks,
             origin,
             evaluation_env,
-            held_out_sample(split, agent, config),
+            held_out,
             split.rows,
         )
 
@@ -202,10 +213,12 @@ def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
         )
 
 
-def _normalization(agent: Agent, dataset: Dataset, origin: RunDirectory | None) -> Normalization:
+def _normalization(
+    agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey
+) -> Normalization:
     """Return the moments inside the networks; with ``init`` those of its run, which its networks learned with."""
     if origin is None:
-        return observation_moments(dataset) if agent.normalize_observations else None
+        return observation_moments(dataset, known) if agent.normalize_observations else None
     stored = origin.normalization()
     space = dataset.spec.observation_space
     parts = space.spaces if isinstance(space, DictSpace) else {"": space}
