@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from vinci_offline.agents.agent import Agent
-from vinci_offline.batches.first_read import first_read
+from vinci_offline.batches.first_read import first_read, sampled_observations
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
