@@ -36,18 +36,3 @@ def test_imports_are_light(imported, unwanted):
     code = f"import sys, {imported}; print([name for name in {unwanted} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
-
-
-def test_only_the_engines_name_a_backend():
-    from pathlib import Path
-
-    package = Path(vinci_offline.__file__).parent
-    named = [
-        str(path.relative_to(package))
-        for path in sorted(package.rglob("*.py"))
-        if any(
-            line.strip().startswith(("import tensorflow", "from tensorflow", "import jax", "from jax"))
-            for line in path.read_text(encoding="utf-8").splitlines()
-        )
-    ]
-    assert [path for path in named if not path.startswith(("training/engines/", "testing/"))] == []

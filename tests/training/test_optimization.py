@@ -113,7 +113,7 @@ def test_weight_decay_is_adamw():
     ("options", "told"),
     [
         ({"schedule": "linear"}, "'linear' is not constant or cosine"),
-        ({"schedule": "policy:cosine"}, "'policy:cosine'"),
+        ({"schedule": "the actor:cosine"}, "'the actor:cosine'"),
         ({"warmup": -1}, "--warmup"),
         ({"clip_norm": 0.0}, "--clip-norm"),
         ({"clip_norm": float("nan")}, "--clip-norm"),
@@ -124,6 +124,13 @@ def test_weight_decay_is_adamw():
 def test_values_out_of_range_are_refused(options, told):
     with pytest.raises(UsageError, match=told):
         Optimization(**options)
+
+
+def test_schedule_names_roles_of_the_agent():
+    schedule = Optimization(schedule="critic:cosine")
+    schedule.check_roles("td3bc", ("critic", "actor"))
+    with pytest.raises(UsageError, match="--schedule: agent 'bc' has no role 'critic'; it has actor"):
+        schedule.check_roles("bc", ("actor",))
 
 
 def test_what_the_optimizer_cannot_take_is_refused():
