@@ -92,7 +92,8 @@ def main() -> None:
         sys.exit(f"unknown group {min(unknown)!r}: choose from {', '.join(GROUPS)}")
     for name in options.groups or GROUPS:
         workspace = prepare(name, GROUPS[name])
-        run = ["run", "--max-children", str(options.workers)]
+        again = [mutant for mutant, status in outcomes(workspace, GROUPS[name]) if status in UNNOTICED]
+        run = ["run", "--max-children", str(options.workers), *(again if options.again else [])]
         mutmut(workspace, GROUPS[name], *run, check=False, shown=True)
         text = report(name, workspace, GROUPS[name])
         (workspace / "survivors.md").write_text(text, encoding="utf-8")
@@ -105,6 +106,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="all of them unless given")
     parser.add_argument("--list", action="store_true", help="show the groups and their modules")
+    parser.add_argument("--again", action="store_true", help="only test the survivors of the last run again")
     parser.add_argument("--workers", type=int, default=2, help="tests that run at once")
     return parser.parse_args()
 
@@ -151,11 +153,16 @@ def mutmut(workspace: Path, group: Group, *arguments: str, check: bool = True, s
     return done.stdout or ""
 
 
+def outcomes(workspace: Path, group: Group) -> list[tuple[str, str]]:
+    """Return every change so far with its outcome; none before the first run."""
+    if not (workspace / "mutants").exists():
+        return []
+    return re.findall(r"^\s*(\S+): (.+)$", mutmut(workspace, group, "results", "--all", "true"), re.MULTILINE)
+
+
 def report(name: str, workspace: Path, group: Group) -> str:
     """Return the counts and a Markdown table of what no test noticed."""
-    results = re.findall(
-        r"^\s*(\S+): (.+)$", mutmut(workspace, group, "results", "--all", "true"), re.MULTILINE
-    )
+    results = outcomes(workspace, group)
     counts = {
         status: sum(each == status for _, each in results) for status in dict.fromkeys(s for _, s in results)
     }

@@ -2,12 +2,14 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from vinci_offline import functional
 from vinci_offline.errors import SpecError
+from vinci_offline.functional.shapes import check_shapes
 
 
 def f32(values):
@@ -106,6 +108,12 @@ def test_action_error_refuses_other_shapes():
     np.testing.assert_array_equal(functional.action_error(f32([[1, 2]]), f32([[0, 4]])), [[1, 4]])
     with pytest.raises(SpecError, match="recorded must have shape"):
         functional.action_error(f32([[1], [2]]), f32([1, 2]))
+
+
+def test_shapes_are_compared_after_an_unknown_size():
+    action, mean = keras.KerasTensor((None, 2)), keras.KerasTensor((None, 3))
+    with pytest.raises(SpecError, match="action and mean must agree on A"):
+        check_shapes("action B A, mean B A", action=action, mean=mean)
 
 
 def test_every_public_name_exists():

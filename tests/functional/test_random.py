@@ -1,4 +1,4 @@
-"""The counter-based draws: their distributions, their keys, and that no compiler changes them."""
+"""Counter-based random draws: distributions, keys, and equal numbers under every compiler."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def keyed(seed=0, step=1, stream=0):
 
 
 def compiled(function, jit):
-    """The function as the backend compiles it: TensorFlow has two ways, JAX one."""
+    """Return the function compiled by the backend: TensorFlow has two ways, JAX one."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -44,6 +44,12 @@ def test_draws_equal_stored_numbers_on_every_backend():
     assert numpy(random.integers(key, (4,), 1000)).tolist() == ROWS
 
 
+@pytest.mark.parametrize("seed", [7, 2**32 + 7, 2**64 - 1])
+def test_key_of_words_equals_key_of_seed(seed):
+    step = keras.ops.convert_to_tensor(5)
+    np.testing.assert_array_equal(random.key(random.words(seed), step, 2), random.key(seed, step, 2))
+
+
 def test_draws_depend_on_seed_step_and_stream():
     draws = [
         numpy(random.bits(keyed(*parts), (100,)))
@@ -70,11 +76,26 @@ def test_integers_stay_below_the_maximum_and_reach_its_top(maximum):
     assert draws.max() >= int(0.999 * (maximum - 1))
 
 
+def test_integers_are_64_random_bits_times_maximum():
+    key, maximum = keyed(11), 2**31 - 1
+    high, low = (numpy(random.bits(random.fold(key, word), (1_000,))).tolist() for word in (1, 2))
+    exact = [((a << 32 | b) * maximum) >> 64 for a, b in zip(high, low, strict=True)]
+    assert numpy(random.integers(key, (1_000,), maximum)).tolist() == exact
+
+
 def test_multiply_high_is_exact():
     generator = np.random.default_rng(0)
     a, b = generator.integers(0, 2**32, (2, 10_000), dtype=np.uint64)
     ours = numpy(random._multiply_high(*(keras.ops.convert_to_tensor(x.astype(np.uint32)) for x in (a, b))))
     np.testing.assert_array_equal(ours, (a * b) >> np.uint64(32))
+
+
+def test_normal_is_box_muller_of_two_uniform_draws():
+    key, shape = keyed(5), (1_000_000,)
+    first, second = (numpy(random.uniform(random.fold(key, word), shape)).astype(float) for word in (1, 2))
+    exact = np.sqrt(-2 * np.log(first + 0.5 / 2**24)) * np.cos(2 * np.pi * second)
+    np.testing.assert_allclose(random.normal(key, shape), exact, rtol=1e-4, atol=1e-4)
+    assert first.min() < 100 / 2**24  # so small that half a unit shows
 
 
 def test_normal_and_uniform_moments():
