@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from vinci_offline.batches.names import INFOS, TRANSITION
 from vinci_offline.errors import VinciError
@@ -31,24 +31,24 @@ class Batch:
     def __init__(self, columns: Mapping[str, Tensor]) -> None:
         self.columns = dict(columns)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Tensor:
         # Copying looks for special methods before `columns` is there.
         if name.startswith("__") or name == "columns":
             raise AttributeError(name)
         if name in self.columns:
             return self.columns[name]
         if parts := self._parts(name):
-            return parts
+            return cast("Tensor", parts)  # a dict: indexed by key, as a tensor is by number
         for path in self.columns:
             if attribute_name(path) == name:
                 return self.columns[path]
         raise self._missing(name)
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Tensor:
         if name in self.columns:
             return self.columns[name]
         if parts := self._parts(name):
-            return parts
+            return cast("Tensor", parts)  # a dict: indexed by key, as a tensor is by number
         raise self._missing(name)
 
     def __contains__(self, name: object) -> bool:

@@ -12,7 +12,7 @@ from vinci_offline.batches.batch import transition_columns
 from vinci_offline.batches.names import LAST_ROW, REWARD
 from vinci_offline.types import Array, Tensor, Transitions
 
-Pool: TypeAlias = dict[str, Tensor]
+Pool: TypeAlias = Mapping[str, Tensor]
 """The columns of a pool by name, all of one length: see `batches.names`."""
 
 

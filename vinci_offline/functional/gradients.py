@@ -40,7 +40,8 @@ def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             value = ops.sum(function(x))
-        return tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        slope: Tensor = tape.gradient(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return slope
 
 
 def inside_gradient() -> bool:
@@ -77,7 +78,7 @@ def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
     """
     check_shapes("action B A", action=action)
 
-    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    @ops.custom_gradient
     def inverted(action: Tensor) -> tuple[Tensor, Any]:
         def gradient(*args: Tensor, upstream: Tensor | None = None) -> Tensor:
             if upstream is None:

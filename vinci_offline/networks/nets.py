@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from vinci_offline.errors import UsageError
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Tensor
 
 if TYPE_CHECKING:
     import keras
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     Network: TypeAlias = keras.Model | keras.Variable
 
 
-class Networks(Mapping[str, Any]):
+class Networks(Mapping[str, "keras.Model"]):
     """Online and target networks by name, as attributes for the losses: ``nets.actor(observation)``.
 
-    A learned scalar (`NetworkBuilder.scalar`) is a tensor here: ``ops.exp(nets.log_alpha)``.
+    A learned scalar (`NetworkBuilder.scalar`) is a tensor here: ``ops.exp(nets.log_alpha)``. Type checkers take every
+    attribute for a model; ``nets.scalar("log_alpha")`` is the same tensor with its type.
 
     Args:
         networks: models, and the variables of learned scalars.
@@ -29,7 +30,7 @@ class Networks(Mapping[str, Any]):
 
     def __init__(self, networks: Mapping[str, Network], bounded: Array | None = None) -> None:
         self._networks = dict(networks)
-        self._members: dict[tuple[str, int], Any] = {}
+        self._members: dict[tuple[str, int], keras.Model] = {}
         self.bounded = bounded
 
     def member(self, name: str, index: int) -> keras.Model:
@@ -54,7 +55,7 @@ class Networks(Mapping[str, Any]):
             self._members[name, index] = keras.Model(ensemble.input, row)
         return self._members[name, index]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> keras.Model:
         if name.startswith("_"):  # copying and pickling look for these before there is anything
             raise AttributeError(name)
         try:
@@ -62,13 +63,15 @@ class Networks(Mapping[str, Any]):
         except KeyError:
             raise AttributeError(f"no network named {name!r}; there are: {', '.join(self)}") from None
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> keras.Model:
         network = self._networks[name]
-        if _is_scalar(network):
-            import keras
+        return cast("keras.Model", self.scalar(name) if _is_scalar(network) else network)
 
-            return keras.ops.convert_to_tensor(network)
-        return network
+    def scalar(self, name: str) -> Tensor:
+        """Return the value of a learned scalar."""
+        import keras
+
+        return keras.ops.convert_to_tensor(self._networks[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._networks)
@@ -82,12 +85,12 @@ class Networks(Mapping[str, Any]):
 
     def models(self) -> dict[str, keras.Model]:
         """Return the networks without the learned scalars."""
-        return {name: network for name, network in self._networks.items() if not _is_scalar(network)}
+        return {name: self[name] for name, network in self._networks.items() if not _is_scalar(network)}
 
     def variables(self, name: str) -> list[keras.Variable]:
         """Return every variable of a network, those of networks that it is built on among them."""
         network = self._networks[name]
-        return [network] if _is_scalar(network) else list(network.variables)
+        return [cast("keras.Variable", network)] if _is_scalar(network) else list(self[name].variables)
 
     def owned(self, name: str) -> list[tuple[int, keras.Variable]]:
         """Return a network's own variables and their places among `variables`.
@@ -116,8 +119,8 @@ class Networks(Mapping[str, Any]):
 
     def trainable(self, name: str) -> list[keras.Variable]:
         """Return a network's own trainable variables."""
-        network = self._networks[name]
-        trained = [network] if _is_scalar(network) else network.trainable_variables
+        scalar = _is_scalar(self._networks[name])
+        trained = self.variables(name) if scalar else self[name].trainable_variables
         own = {id(variable) for _, variable in self.owned(name)}
         return [variable for variable in trained if id(variable) in own]
 

@@ -10,6 +10,7 @@ Subclass it, with one line of parametrisation an agent::
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,10 +219,11 @@ class AgentContract:
         made = bench(agent, spec)
         for update in made.updates:
             loss, metrics = evaluate_loss(made, update, transitions(spec, agent=agent))
-            _require(bool(np.isfinite(loss)), f"the loss of {update.name!r} is {loss}")
+            _require(math.isfinite(float(loss)), f"the loss of {update.name!r} is {loss}")
             for name, value in metrics.items():
                 _require(name.count("/") == 1, f"metric {name!r} must be named group/name")
-                _require(np.shape(value) == () and bool(np.isfinite(value)), f"metric {name!r} is {value}")
+                number = keras.ops.convert_to_numpy(value)
+                _require(number.shape == () and bool(np.isfinite(number)), f"metric {name!r} is {value}")
 
     def test_metrics_have_their_own_names(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """No two updates report a metric of the same name: one would hide the other."""

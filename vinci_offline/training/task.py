@@ -96,7 +96,7 @@ class Task:
         config.optimization().check_roles(agent.name, agent.roles)
         origin = RunDirectory(Path(init)) if init else None
         split = split_episodes(dataset, config.validation)
-        wanted = {"memory": config.memory, "trajectories": agent.trajectories}
+        wanted: dict[str, Any] = {"memory": config.memory, "trajectories": agent.trajectories}
         known = first_read(split.training, agent.columns, **wanted)
         normalization = _normalization(agent, split.training, origin, known)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)

@@ -188,6 +188,7 @@ class JaxEngine(Engine):
 
     def _cond(self, due: Tensor, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
         # A branch may not assign what lives outside it: it returns the values, and they are assigned here.
+        result: Tensor
         result, values = jax.lax.cond(
             due,
             lambda values: self._pure(run, values),

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.functional.gradients import inside_gradient
-from vinci_offline.types import Tensor
+from vinci_offline.types import Array, Tensor
 
 _NARROW = 8
 """Outputs up to which a kernel's gradient is worked out for them alone."""
@@ -46,7 +46,7 @@ class FastLayers:
     def __enter__(self) -> None:
         self._lock.acquire()
         for layer, call in self._calls:
-            layer.call = partial(call, layer)
+            layer.call = partial(call, layer)  # type: ignore[method-assign]  # of this instance alone
 
     def __exit__(self, *_: object) -> None:
         for layer, _call in self._calls:
@@ -79,14 +79,14 @@ def _normalized(layer: keras.layers.Normalization, inputs: Tensor) -> Tensor:
     whose two losses ask the target critics the same, took 16% longer.
     """
     mean, variance = ops.convert_to_numpy(layer.mean), ops.convert_to_numpy(layer.variance)
-    deviation = np.maximum(np.sqrt(variance), np.asarray(keras.backend.epsilon(), variance.dtype))
+    deviation: Array = np.maximum(np.sqrt(variance), np.asarray(keras.backend.epsilon(), variance.dtype))
     return (ops.convert_to_tensor(inputs, dtype=layer.compute_dtype) - mean) / deviation
 
 
 def _product(barrier: Barrier) -> Callable[[Tensor, Tensor], Tensor]:
     """Return ``x @ kernel``, ``[B, I]`` by ``[I, O]``, with gradients for which no large operand is transposed."""
 
-    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    @ops.custom_gradient
     def product(x: Tensor, kernel: Tensor) -> tuple[Tensor, Any]:
         def gradient(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
             if upstream is None:
@@ -95,7 +95,7 @@ def _product(barrier: Barrier) -> Callable[[Tensor, Tensor], Tensor]:
 
         return ops.matmul(x, kernel), gradient
 
-    return product  # type: ignore[no-any-return]
+    return product
 
 
 def _inputs_gradient(kernel: Tensor, upstream: Tensor, barrier: Barrier) -> Tensor:
