@@ -166,6 +166,11 @@ def test_pools_hold_the_rows_of_dataset_rows(files):
 EPOCHS, POOL_ROWS = 12, 300
 
 
+def pool_column(engine, name):
+    """A column of the pool that the engine holds on the device."""
+    return keras.ops.convert_to_numpy(engine._columns[name])
+
+
 def drawn_counts(files, learner):
     """``[EPOCHS, N]``: how often the engine draws each row of the dataset, by its own draw from the stream's pools."""
     from vinci_offline.training.engines import make_engine
@@ -177,10 +182,8 @@ def drawn_counts(files, learner):
     steps = len(dataset) // POOL_ROWS  # of an epoch
     draws = np.zeros((EPOCHS, len(dataset)), int)
     for step in range(EPOCHS * steps):
-        rows, batch = engine.batch(step + 1)
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(batch.reward), dataset.columns["rewards"][rows]
-        )
+        rows, places = engine.drawn(step + 1)
+        np.testing.assert_array_equal(pool_column(engine, "reward")[places], dataset.columns["rewards"][rows])
         np.add.at(draws[step // steps], rows, 1)
     stream.close()
     return draws
@@ -265,9 +268,9 @@ def test_batches_hold_the_rows_of_dataset_rows(files, make_learner):
     whole = load_columns(opened(files))
     for start in (0, 4, 5, 61):
         engine.run(learner.select(None), start, 1)
-        rows, batch = engine.batch(start + 1)
+        rows, places = engine.drawn(start + 1)
         for name in TRANSITION:
-            values = keras.ops.convert_to_numpy(getattr(batch, name))
+            values = pool_column(engine, name)[places]
             np.testing.assert_array_equal(values, whole[name][rows], err_msg=name)
 
 
