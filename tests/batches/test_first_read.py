@@ -64,6 +64,17 @@ def test_observations_are_read_once_before_the_first_step(path, rows_read, memor
     source.close()
 
 
+@pytest.mark.parametrize("validation", [None, 0.5])
+def test_training_reads_observations_once_before_its_first_step(path, rows_read, validation):
+    from vinci_offline.agents.td3bc import TD3BC
+    from vinci_offline.training.config import TrainingConfig
+    from vinci_offline.training.task import Task
+
+    config = TrainingConfig(steps=1, memory="device", validation=validation)
+    Task.of([Dataset.open(path)], TD3BC(), config, networks=None, init=None, env=None)
+    assert {name: rows_read[name] for name in OBSERVED} == dict.fromkeys(OBSERVED, ROWS)
+
+
 @pytest.mark.parametrize("memory", ["device", "stream"])
 def test_the_first_read_changes_nothing(path, memory):
     options = {"gamma": 0.9, "memory": memory, "trajectories": True, "batch_size": 4, "n_step": 3}
