@@ -11,7 +11,7 @@ from vinci_offline.batches.first_read import first_read, sampled_observations
 from vinci_offline.batches.names import ReturnToGo
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.reader import sample_observations
-from vinci_offline.data.columns import LazyColumns
+from vinci_offline.data.hdf5 import stored
 from vinci_offline.quality.statistics import observation_moments, summarize
 
 WISHES = ("next_action", ReturnToGo(unfinished="sum"))
@@ -29,24 +29,14 @@ def path(tmp_path):
 def rows_read(monkeypatch):
     """How many rows of each column came from the file."""
     counts = Counter()
-    made = LazyColumns.__init__
+    read_column = stored.read_column
 
-    def counted(load, path):
-        def read(rows):
-            values = load(rows)
-            counts[path] += len(values)
-            return values
+    def counted(structure, path, rows):
+        values = read_column(structure, path, rows)
+        counts[path] += len(values)
+        return values
 
-        return read
-
-    def counting(self, columns):
-        made(self, columns)
-        for path, column in columns.items():
-            part = column.part and counted(column.part, path)
-            load = counted(column.load, path)
-            self._columns[path] = type(column)(column.shape, column.dtype, load, part)
-
-    monkeypatch.setattr(LazyColumns, "__init__", counting)
+    monkeypatch.setattr(stored, "read_column", counted)
     return counts
 
 

@@ -45,21 +45,6 @@ def first_read(
     )
 
 
-def load_wanted(dataset: Dataset, columns: Sequence[ColumnWish] = TRANSITION) -> None:
-    """Load the columns that a pool needs, so that the parts of a dataset that is split read nothing again.
-
-    Args:
-        dataset: N rows.
-        columns: the columns that the agent asks for.
-
-    Raises:
-        DatasetError: the dataset lacks a column.
-        UsageError: a column does not exist.
-    """
-    for path in ColumnReader(dataset, columns).paths:
-        _ = dataset.columns[path]
-
-
 def sampled_observations(known: Survey) -> Array | dict[str, Array]:
     """Return the sample of `first_read` as networks take it; by key where observations are a Dict."""
     return by_key(known.sample)

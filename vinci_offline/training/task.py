@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from vinci_offline.agents.agent import Agent
-from vinci_offline.batches.first_read import first_read, load_wanted, sampled_observations
+from vinci_offline.batches.first_read import first_read, sampled_observations
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
@@ -95,8 +95,6 @@ class Task:
         check_roles(agent.name, agent.roles, config.plan())
         config.optimization().check_roles(agent.name, agent.roles)
         origin = RunDirectory(Path(init)) if init else None
-        if config.validation is not None and config.memory != "stream":
-            load_wanted(dataset, agent.columns)
         split = split_episodes(dataset, config.validation)
         wanted: dict[str, Any] = {"memory": config.memory, "trajectories": agent.trajectories}
         known = first_read(split.training, agent.columns, **wanted)
