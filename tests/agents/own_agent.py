@@ -25,7 +25,7 @@ class OwnAgent(Agent):
 
     def actor_loss(self, nets, batch, key):
         weight = ops.softmax(self.temperature * batch.reward)
-        error = ops.sum(functional.action_error(nets.actor(batch.observation), batch.action), axis=-1)
+        error = ops.sum(functional.imitation_loss(nets.actor(batch.observation), batch.action), axis=-1)
         return ops.sum(weight * error), {}
 
     def policy(self, nets, build):

@@ -32,7 +32,7 @@ class NoBootstrap(TD3BC):
 class LeakyTarget(TD3BC):
     def critic_loss(self, nets, batch, key):
         next_action = nets.target_actor(batch.next_observation)
-        next_value = functional.clipped_double(nets.target_critic([batch.next_observation, next_action]))
+        next_value = functional.clipped_double_q(nets.target_critic([batch.next_observation, next_action]))
         target = batch.reward + batch.discount * next_value
         return ops.mean(ops.square(nets.critic([batch.observation, batch.action]) - target)), {}
 
@@ -90,5 +90,5 @@ def test_the_contract_catches(agent, check, message):
 
 
 def test_columns_are_refused_when_the_loss_is_traced():
-    with pytest.raises(SpecError, match=r"reward must have shape \[B\], and it has shape \[8, 1\]"):
+    with pytest.raises(SpecError, match=r"reward must have shape \[B\], not \[8, 1\]"):
         CONTRACT.test_losses_are_finite_scalars(ColumnTarget(**SMALL), BOX)

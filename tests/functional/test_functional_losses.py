@@ -26,19 +26,19 @@ def test_td_target_multiplies_next_value_by_discount():
 def test_td_target_refuses_columns(name):
     arrays = {"reward": f32([1, 2, 3]), "discount": f32([1, 1, 1]), "next_value": f32([1, 2, 3])}
     arrays[name] = ops.expand_dims(arrays[name], -1)
-    with pytest.raises(SpecError, match=rf"{name} must have shape \[B\], and it has shape \[3, 1\]"):
+    with pytest.raises(SpecError, match=rf"{name} must have shape \[B\], not \[3, 1\]"):
         functional.td_target(**arrays)
 
 
 def test_td_target_refuses_another_batch():
-    with pytest.raises(SpecError, match="reward and next_value must agree on B"):
+    with pytest.raises(SpecError, match="reward and next_value must have the same size B"):
         functional.td_target(f32([1, 2, 3]), f32([1, 1, 1]), f32([1, 2]))
 
 
-def test_clipped_double_is_minimum_over_members():
-    np.testing.assert_array_equal(functional.clipped_double(f32([[1, 5, 0], [2, -3, 4]])), [1, -3, 0])
+def test_clipped_double_q_is_minimum_over_members():
+    np.testing.assert_array_equal(functional.clipped_double_q(f32([[1, 5, 0], [2, -3, 4]])), [1, -3, 0])
     with pytest.raises(SpecError, match="values must have shape"):
-        functional.clipped_double(f32([1, 2]))
+        functional.clipped_double_q(f32([1, 2]))
 
 
 def test_squared_error():
@@ -49,7 +49,7 @@ def test_squared_error():
 
 
 def test_squared_error_refuses_a_column_of_values():
-    with pytest.raises(SpecError, match="agree on B"):
+    with pytest.raises(SpecError, match="must have the same size B"):
         functional.squared_error(f32([[1], [2], [3]]), f32([1, 2, 3]))
     with pytest.raises(SpecError, match="target must have shape"):
         functional.squared_error(f32([1, 2, 3]), f32([[1], [2], [3]]))
@@ -104,15 +104,15 @@ def test_value_metrics():
     }
 
 
-def test_action_error_refuses_other_shapes():
-    np.testing.assert_array_equal(functional.action_error(f32([[1, 2]]), f32([[0, 4]])), [[1, 4]])
+def test_imitation_loss_refuses_other_shapes():
+    np.testing.assert_array_equal(functional.imitation_loss(f32([[1, 2]]), f32([[0, 4]])), [[1, 4]])
     with pytest.raises(SpecError, match="recorded must have shape"):
-        functional.action_error(f32([[1], [2]]), f32([1, 2]))
+        functional.imitation_loss(f32([[1], [2]]), f32([1, 2]))
 
 
 def test_shapes_are_compared_after_an_unknown_size():
     action, mean = keras.KerasTensor((None, 2)), keras.KerasTensor((None, 3))
-    with pytest.raises(SpecError, match="action and mean must agree on A"):
+    with pytest.raises(SpecError, match="action and mean must have the same size A"):
         check_shapes("action B A, mean B A", action=action, mean=mean)
 
 

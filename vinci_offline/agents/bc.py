@@ -55,7 +55,7 @@ class BC(Agent):
 
         policy = nets.actor(batch.observation)
         if not isinstance(policy, dict):
-            return ops.mean(functional.action_error(policy, batch.action)), {}
+            return ops.mean(functional.imitation_loss(policy, batch.action)), {}
         if "logits" in policy:
             log_prob = functional.categorical_log_prob(policy["logits"], batch.action)
             entropy = functional.categorical_entropy(policy["logits"])

@@ -54,9 +54,9 @@ class DQN(Agent):
         """``Q(s, a)`` towards ``r + discount * Q'(s', argmax Q(s', .))``, or the maximum of ``Q'(s', .)``."""
         evaluating = nets.target_critic(batch.next_observation)[0]
         selecting = nets.critic(batch.next_observation)[0] if self.double else evaluating
-        next_value = functional.double_value(selecting, evaluating)
+        next_value = functional.double_q_learning(selecting, evaluating)
         target = functional.td_target(batch.reward, batch.discount, next_value)
-        values = functional.chosen_value(nets.critic(batch.observation), batch.action)
+        values = functional.batched_index(nets.critic(batch.observation), batch.action)
         return functional.ensemble_loss(values, target, self.huber_delta), functional.value_metrics(
             values, target
         )

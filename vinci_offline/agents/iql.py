@@ -78,7 +78,7 @@ class IQL(Agent):
         weight = functional.advantage_weight(self._advantage(nets, batch), self.temperature, self.weight_clip)
         policy = nets.actor(batch.observation)
         if self.deterministic_actor:
-            misfit = ops.sum(functional.action_error(policy, batch.action), axis=-1)
+            misfit = ops.sum(functional.imitation_loss(policy, batch.action), axis=-1)
         else:
             misfit = -functional.gaussian_log_prob(batch.action, policy["mean"], policy["log_std"])
         return ops.mean(weight * misfit), {"actor/weight": ops.mean(weight)}
@@ -100,5 +100,5 @@ class IQL(Agent):
     def _advantage(self, nets: Networks, batch: Batch) -> Tensor:
         from keras import ops
 
-        values = functional.clipped_double(nets.target_critic([batch.observation, batch.action]))
+        values = functional.clipped_double_q(nets.target_critic([batch.observation, batch.action]))
         return ops.stop_gradient(values) - nets.value(batch.observation)

@@ -64,10 +64,10 @@ class TD3BC(Agent):
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Clipped double Q-learning with target policy smoothing (TD3, algorithm 1)."""
-        next_action = functional.smoothed_action(
+        next_action = functional.target_policy_smoothing(
             nets.target_actor(batch.next_observation), key, self.policy_noise, self.noise_clip, nets.bounded
         )
-        next_value = functional.clipped_double(nets.target_critic([batch.next_observation, next_action]))
+        next_value = functional.clipped_double_q(nets.target_critic([batch.next_observation, next_action]))
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = nets.critic([batch.observation, batch.action])
         return functional.ensemble_loss(values, target), functional.value_metrics(values, target)
@@ -80,7 +80,7 @@ class TD3BC(Agent):
         value = nets.member("critic", 0)([batch.observation, action])
         # Values that are all zero, where every reward is, must not make the weight infinite.
         weight = self.alpha / ops.stop_gradient(ops.maximum(ops.mean(ops.abs(value)), 1e-6))
-        imitation = ops.mean(functional.action_error(action, batch.action))
+        imitation = ops.mean(functional.imitation_loss(action, batch.action))
         return imitation - weight * ops.mean(value), {"actor/imitation": imitation}
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:

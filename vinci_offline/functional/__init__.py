@@ -1,6 +1,6 @@
-"""The mathematics of the losses: pure functions of ``keras.ops``, one noun a file.
+"""Mathematics of the losses: pure functions of ``keras.ops``.
 
-Each name is imported at first use, so that an agent's hyperparameters can be read without loading Keras.
+Each name is imported at its first use. Reading an agent's hyperparameters therefore loads no Keras.
 """
 
 from __future__ import annotations
@@ -18,67 +18,67 @@ if TYPE_CHECKING:
     )
     from vinci_offline.functional.gradients import gradient, invert_gradients
     from vinci_offline.functional.losses import (
-        action_error,
         advantage_weight,
         ensemble_loss,
         expectile_loss,
         huber_loss,
+        imitation_loss,
         l2_penalty,
         squared_error,
         value_metrics,
     )
     from vinci_offline.functional.targets import (
-        chosen_value,
+        batched_index,
         clip_action,
-        clipped_double,
-        double_value,
-        smoothed_action,
+        clipped_double_q,
+        double_q_learning,
+        target_policy_smoothing,
         td_target,
     )
 
 _HOMES = {
-    "action_error": "losses",
     "advantage_weight": "losses",
+    "batched_index": "targets",
     "categorical_entropy": "distributions",
     "categorical_log_prob": "distributions",
-    "chosen_value": "targets",
     "clip_action": "targets",
-    "clipped_double": "targets",
-    "double_value": "targets",
+    "clipped_double_q": "targets",
+    "double_q_learning": "targets",
     "ensemble_loss": "losses",
     "expectile_loss": "losses",
     "gaussian_entropy": "distributions",
     "gaussian_log_prob": "distributions",
     "gradient": "gradients",
     "huber_loss": "losses",
+    "imitation_loss": "losses",
     "invert_gradients": "gradients",
     "l2_penalty": "losses",
-    "smoothed_action": "targets",
     "squared_error": "losses",
+    "target_policy_smoothing": "targets",
     "td_target": "targets",
     "value_metrics": "losses",
 }
 
 __all__ = [
-    "action_error",
     "advantage_weight",
+    "batched_index",
     "categorical_entropy",
     "categorical_log_prob",
-    "chosen_value",
     "clip_action",
-    "clipped_double",
-    "double_value",
+    "clipped_double_q",
+    "double_q_learning",
     "ensemble_loss",
     "expectile_loss",
     "gaussian_entropy",
     "gaussian_log_prob",
     "gradient",
     "huber_loss",
+    "imitation_loss",
     "invert_gradients",
     "l2_penalty",
     "random",
-    "smoothed_action",
     "squared_error",
+    "target_policy_smoothing",
     "td_target",
     "value_metrics",
 ]

@@ -1,4 +1,4 @@
-"""Densities and entropies of the policies' distributions."""
+"""Log densities and entropies of policies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 from keras import ops
 
 from vinci_offline.functional.shapes import check_shapes
-from vinci_offline.functional.targets import chosen_value
+from vinci_offline.functional.targets import batched_index
 from vinci_offline.types import Tensor
 
 
 def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """The log density of a Gaussian with a diagonal covariance.
+    """Return the log density of a Gaussian with a diagonal covariance.
 
     Bishop (2006), eq. 2.43: ``-1/2 * sum(((a - mean) / std)^2 + 2 log std + log 2 pi)``.
 
@@ -25,7 +25,7 @@ def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
         ``[B]``.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     check_shapes("action B A, mean B A, log_std B A", action=action, mean=mean, log_std=log_std)
     normal = (action - mean) * ops.exp(-log_std)
@@ -33,9 +33,9 @@ def gaussian_log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
 
 def gaussian_entropy(log_std: Tensor) -> Tensor:
-    """The entropy of a Gaussian with a diagonal covariance, in nats: ``sum(log std + 1/2 log(2 pi e))``.
+    """Return the entropy of a Gaussian with a diagonal covariance, in nats.
 
-    Bishop (2006), eq. 1.110.
+    ``sum(log std + 1/2 log(2 pi e))``; Bishop (2006), eq. 1.110.
 
     Args:
         log_std: ``[B, A]``.
@@ -44,31 +44,31 @@ def gaussian_entropy(log_std: Tensor) -> Tensor:
         ``[B]``.
 
     Raises:
-        SpecError: the shape is not this.
+        SpecError: the shape differs.
     """
     check_shapes("log_std B A", log_std=log_std)
     return ops.sum(log_std + 0.5 * math.log(2.0 * math.pi * math.e), axis=-1)
 
 
 def categorical_log_prob(logits: Tensor, action: Tensor) -> Tensor:
-    """The log probability of each transition's own choice: ``log softmax(logits)[a]``.
+    """Return the log probability of each action: ``log softmax(logits)[a]``.
 
     Args:
         logits: ``[B, n]``.
-        action: ``[B]`` int32 choices from zero.
+        action: ``[B]`` int32, counted from zero.
 
     Returns:
         ``[B]``.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     check_shapes("logits B n, action B", logits=logits, action=action)
-    return chosen_value(ops.log_softmax(logits, axis=-1), action)
+    return batched_index(ops.log_softmax(logits, axis=-1), action)
 
 
 def categorical_entropy(logits: Tensor) -> Tensor:
-    """The entropy of ``softmax(logits)``, in nats.
+    """Return the entropy of ``softmax(logits)``, in nats.
 
     Args:
         logits: ``[B, n]``.
@@ -77,7 +77,7 @@ def categorical_entropy(logits: Tensor) -> Tensor:
         ``[B]``.
 
     Raises:
-        SpecError: the shape is not this.
+        SpecError: the shape differs.
     """
     check_shapes("logits B n", logits=logits)
     log_prob = ops.log_softmax(logits, axis=-1)

@@ -1,4 +1,4 @@
-"""Gradients inside losses: of a function to its argument, and some that are not the derivative of anything."""
+"""Gradients inside losses: the gradient of a function, and inverting gradients."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _INSIDE: ContextVar[bool] = ContextVar("inside a gradient", default=False)
 
 
 def gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return the gradient of a function's sum to its argument; the loss around it can be differentiated through it.
+    """Return the gradient of a function's sum with respect to its argument.
 
-    For penalties on the slope of a critic, as in EDAC (An et al., 2021, https://arxiv.org/abs/2110.01548, eq. 6):
+    A loss can be differentiated through it. EDAC penalises a critic's slope this way (An et al., 2021,
+    https://arxiv.org/abs/2110.01548, eq. 6):
     ``functional.gradient(lambda action: nets.critic([batch.observation, action])[0], batch.action)``.
 
     Args:
-        function: maps ``x`` to a tensor of any shape; each row of it depends on its own row of ``x``.
+        function: maps ``x`` to a tensor of any shape. Each row of the result depends on the same row of ``x`` alone.
         x: ``[B, ...]`` floats.
 
     Returns:
@@ -59,22 +60,22 @@ def _differentiating() -> Iterator[None]:
 
 
 def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
-    """Return the action itself, with a gradient that shrinks towards the bounds and turns back beyond them.
+    """Return the action unchanged and invert its gradient: it shrinks near a bound and turns back beyond it.
 
     Hausknecht and Stone (2016), https://arxiv.org/abs/1511.04143, eq. 11: a gradient that raises the action
-    is scaled by ``(1 - a) / 2`` and one that lowers it by ``(a + 1) / 2``, so a linear actor neither
-    saturates as tanh does nor leaves the bounds for long.
+    is scaled by ``(1 - a) / 2``, one that lowers it by ``(a + 1) / 2``. A linear actor then does not saturate
+    as tanh does, and returns when it leaves the bounds.
 
     Args:
         action: ``[B, A]`` scaled actions, an actor's linear output.
-        bounded: ``[A]`` mask of the dimensions that have bounds, the others' gradients pass; None where all
-            have.
+        bounded: ``[A]`` mask of the dimensions with bounds; None if all have bounds. The gradient of other dimensions
+            does not change.
 
     Returns:
         ``[B, A]``, equal to ``action``.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     check_shapes("action B A", action=action)
 
@@ -83,7 +84,7 @@ def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
         def gradient(*args: Tensor, upstream: Tensor | None = None) -> Tensor:
             if upstream is None:
                 (upstream,) = args
-            # The gradient is of a loss, which falls as the action goes against it.
+            # Descent moves the action against the gradient of the loss.
             rises = upstream < 0
             factor = ops.where(rises, 1.0 - action, action + 1.0) / 2.0
             if bounded is not None and not bounded.all():

@@ -1,4 +1,4 @@
-"""Losses, the weights in them, and what to watch of them."""
+"""Losses, their weights, and metrics of values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vinci_offline.types import Metrics, Tensor
 
 
 def squared_error(values: Tensor, target: Tensor) -> Tensor:
-    """``(values - target)^2``, an element a transition, or a row a member of an ensemble.
+    """Return ``(values - target)^2`` for each transition, of one critic or an ensemble.
 
     Args:
         values: ``[B]`` or ``[E, B]``.
@@ -21,26 +21,26 @@ def squared_error(values: Tensor, target: Tensor) -> Tensor:
         The shape of ``values``.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     return ops.square(_error(values, target))
 
 
 def huber_loss(values: Tensor, target: Tensor, delta: float) -> Tensor:
-    """``e^2 / 2`` within ``delta`` of the target and ``delta * (|e| - delta / 2)`` beyond it.
+    """Return ``e^2 / 2`` where ``|e| <= delta``, and ``delta * (|e| - delta / 2)`` elsewhere; ``e = values - target``.
 
-    Huber (1964); the error clipping of Mnih et al. (2015), https://doi.org/10.1038/nature14236, with delta 1.
+    Huber (1964); with delta 1 the error clipping of Mnih et al. (2015), https://doi.org/10.1038/nature14236.
 
     Args:
         values: ``[B]`` or ``[E, B]``.
         target: ``[B]``.
-        delta: where the loss turns linear.
+        delta: error at which the loss turns linear.
 
     Returns:
         The shape of ``values``.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     size = ops.abs(_error(values, target))
     inner = ops.minimum(size, delta)
@@ -48,21 +48,21 @@ def huber_loss(values: Tensor, target: Tensor, delta: float) -> Tensor:
 
 
 def ensemble_loss(values: Tensor, target: Tensor, huber_delta: float | None = None) -> Tensor:
-    """The regression of an ensemble to one target: the sum over members of the mean over the batch.
+    """Return the regression loss of an ensemble to one target: mean over the batch, sum over members.
 
-    Fujimoto, van Hoof and Meger (2018), https://arxiv.org/abs/1802.09477, algorithm 1: members share a
-    target, and the sum leaves each member the gradient it would have alone.
+    Fujimoto, van Hoof and Meger (2018), https://arxiv.org/abs/1802.09477, algorithm 1. The members share the
+    target. Because of the sum, each member gets the gradient that it would get alone.
 
     Args:
         values: ``[E, B]``.
         target: ``[B]``.
-        huber_delta: of `huber_loss`; None takes `squared_error`.
+        huber_delta: ``delta`` of `huber_loss`; None uses `squared_error`.
 
     Returns:
         A scalar.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     check_shapes("values E B, target B", values=values, target=target)
     errors = squared_error(values, target) if huber_delta is None else huber_loss(values, target, huber_delta)
@@ -70,14 +70,14 @@ def ensemble_loss(values: Tensor, target: Tensor, huber_delta: float | None = No
 
 
 def expectile_loss(error: Tensor, expectile: float) -> Tensor:
-    """``|expectile - 1(error < 0)| * error^2``, the asymmetric squared loss.
+    """Return the asymmetric squared loss ``|expectile - 1(error < 0)| * error^2``.
 
     Kostrikov, Nair and Levine (2022), https://arxiv.org/abs/2110.06169, eq. 5, with ``error = Q(s, a) -
     V(s)``.
 
     Args:
         error: any shape.
-        expectile: 0.5 is half the squared error; towards 1 it fits the greatest values.
+        expectile: 0.5 gives half the squared error; near 1 the fit approaches the greatest values.
 
     Returns:
         The shape of ``error``.
@@ -87,28 +87,28 @@ def expectile_loss(error: Tensor, expectile: float) -> Tensor:
 
 
 def advantage_weight(advantage: Tensor, temperature: float, clip: float) -> Tensor:
-    """``min(exp(temperature * advantage), clip)``, through which no gradient flows.
+    """Return the weight of advantage-weighted regression, ``min(exp(temperature * advantage), clip)``.
 
-    The weights of advantage-weighted regression: Kostrikov, Nair and Levine (2022),
+    No gradient flows through it. Kostrikov, Nair and Levine (2022),
     https://arxiv.org/abs/2110.06169, eq. 7, clipped as in the authors' code.
 
     Args:
         advantage: ``[B]``.
         temperature: beta, an inverse temperature.
-        clip: the greatest weight.
+        clip: greatest weight.
 
     Returns:
         ``[B]``.
 
     Raises:
-        SpecError: the shape is not this.
+        SpecError: the shape differs.
     """
     check_shapes("advantage B", advantage=advantage)
     return ops.stop_gradient(ops.minimum(ops.exp(temperature * advantage), clip))
 
 
-def action_error(predicted: Tensor, recorded: Tensor) -> Tensor:
-    """``(predicted - recorded)^2``, for imitation.
+def imitation_loss(predicted: Tensor, recorded: Tensor) -> Tensor:
+    """Return the squared error of imitation, ``(predicted - recorded)^2``, for each action dimension.
 
     Args:
         predicted: ``[B, A]`` scaled actions.
@@ -118,14 +118,14 @@ def action_error(predicted: Tensor, recorded: Tensor) -> Tensor:
         ``[B, A]``.
 
     Raises:
-        SpecError: the shapes are not these.
+        SpecError: a shape differs from these.
     """
     check_shapes("predicted B A, recorded B A", predicted=predicted, recorded=recorded)
     return ops.square(predicted - recorded)
 
 
 def l2_penalty(network: Any) -> Tensor:
-    """The sum of a network's squared trainable weights; biases and other vectors are left out, as is usual.
+    """Return the sum of a network's squared trainable kernels. Biases and other vectors do not count.
 
     Args:
         network: a Keras model.
@@ -138,7 +138,7 @@ def l2_penalty(network: Any) -> Tensor:
 
 
 def value_metrics(values: Tensor, target: Tensor) -> Metrics:
-    """What to watch of a critic: values that run away from their targets are the first sign of trouble.
+    """Return metrics of a critic. Values that diverge from their targets are the first sign of trouble.
 
     Args:
         values: ``[E, B]``.

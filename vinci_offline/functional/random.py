@@ -1,9 +1,9 @@
-"""Random draws that depend on their key alone: counter-based, equal on every backend and under every compiler.
+"""Counter-based random draws: a key determines them, on every backend and under every compiler.
 
-A key is made of (seed, global step, stream), so a run's draws do not depend on how its steps are grouped into
-compiled calls, nor on where it was interrupted. The generator hashes a counter with two rounds of the
-``lowbias32`` integer mix (C. Wellons, https://nullprogram.com/blog/2018/07/31/), one for each word of the key;
-normal and uniform draws are made from the integers, since compilers change float generators but not integer ones.
+A key is made of (seed, global step, stream). Draws therefore depend neither on how steps are grouped into compiled
+calls, nor on where a run was interrupted. The generator hashes a counter with two rounds of the ``lowbias32`` integer
+mix (C. Wellons, https://nullprogram.com/blog/2018/07/31/), one for each word of the key. Normal and uniform draws are
+made from these integers: compilers change the results of float generators, not of integer ones.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _WEYL = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive counters over th
 
 
 def key(seed: int | Tensor, step: Tensor, stream: int) -> Tensor:
-    """The key of one draw.
+    """Return the key of one draw.
 
     Args:
         seed: the run's seed, from 0 to 2**64 - 1, or its `words`.
         step: scalar integer tensor, the global step.
-        stream: a number for each independent use within a step.
+        stream: number of the use; uses within a step are independent.
 
     Returns:
         ``[2]`` uint32.
@@ -36,46 +36,46 @@ def key(seed: int | Tensor, step: Tensor, stream: int) -> Tensor:
 
 
 def words(seed: int) -> Tensor:
-    """A seed as a tensor, ``[2]`` uint32: for a compiled function that takes its seed as an input."""
+    """Return a seed as a ``[2]`` uint32 tensor, for a compiled function with the seed as an input."""
     return ops.stack([_word(half) for half in _halves(seed)])
 
 
 def fold(key: Tensor, number: int) -> Tensor:
-    """A key independent of ``key`` for each ``number``, for a loss that draws more than once."""
+    """Return another key, independent for each ``number``: a loss that draws twice needs two keys."""
     step = _word((number * _WEYL + 0x85EBCA6B) & 0xFFFFFFFF)
     low, high = key[0], key[1]
     return ops.stack([_mix(ops.bitwise_xor(low, step)), _mix(high + _mix(low + step))])
 
 
 def bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform 32-bit integers: uint32 of ``shape``."""
+    """Return uniform 32-bit integers: uint32 of ``shape``."""
     count = math.prod(shape)
     counter = ops.cast(ops.arange(count, dtype="int32"), "uint32") * _word(_WEYL)
     return ops.reshape(_mix(ops.bitwise_xor(_mix(counter + key[0]), key[1])), shape)
 
 
 def uniform(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform draws in [0, 1): float32 of ``shape``, multiples of 2**-24."""
+    """Return uniform draws in [0, 1): float32 of ``shape``, multiples of 2**-24."""
     return _shifted(bits(key, shape), 8, "float32") * (1.0 / 2**24)
 
 
 def normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal draws by Box and Muller (1958): float32 of ``shape``."""
-    # Half a unit away from zero, where the logarithm has no value.
+    """Return standard normal draws by the method of Box and Muller (1958): float32 of ``shape``."""
+    # Add half a unit: the logarithm of zero is not finite.
     radius = ops.sqrt(-2.0 * ops.log(uniform(fold(key, 1), shape) + 0.5 / 2**24))
     return radius * ops.cos((2.0 * math.pi) * uniform(fold(key, 2), shape))
 
 
 def integers(key: Tensor, shape: tuple[int, ...], maximum: int) -> Tensor:
-    """Uniform draws from ``0 … maximum - 1``: int32 of ``shape``.
+    """Return uniform draws from ``0 … maximum - 1``: int32 of ``shape``.
 
-    64 random bits a draw, scaled by multiplication (Lemire, 2019, https://arxiv.org/abs/1805.10941), so that no
-    number's probability is off by more than maximum / 2**64: 32 bits would favour some rows of a large dataset
-    by percents.
+    Each draw scales 64 random bits by multiplication (Lemire, 2019, https://arxiv.org/abs/1805.10941). The error of
+    a number's probability is at most maximum / 2**64. With 32 bits some rows of a large dataset would be drawn
+    percents more often.
 
     Args:
-        key: the draw's key.
-        shape: the result's shape.
+        key: key of the draw.
+        shape: shape of the result.
         maximum: from 1 to 2**31 - 1.
     """
     scale = _word(maximum)
@@ -86,7 +86,7 @@ def integers(key: Tensor, shape: tuple[int, ...], maximum: int) -> Tensor:
 
 
 def _multiply_high(a: Tensor, b: Tensor) -> Tensor:
-    """The upper 32 bits of the 64-bit product of uint32 tensors, in 16-bit halves: not every backend has uint64."""
+    """Return the upper 32 bits of the product of uint32 tensors, by 16-bit halves: not every backend has uint64."""
     mask, half = _word(0xFFFF), 16
     a_low, a_high = ops.bitwise_and(a, mask), _shifted(a, half)
     b_low, b_high = ops.bitwise_and(b, mask), _shifted(b, half)

@@ -1,4 +1,4 @@
-"""Shape checks at trace time: a wrong rank broadcasts silently and learns nonsense."""
+"""Shape checks at trace time: a wrong rank would broadcast silently and train on nonsense."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from vinci_offline.types import Tensor
 
 
 def check_shapes(pattern: str, **tensors: Tensor) -> None:
-    """Check tensors against named sizes, once, when the loss is traced.
+    """Check the shapes of tensors when the loss is traced.
 
-    ``check_shapes("reward B, value E B", reward=r, value=q)``: each letter is one size wherever it appears,
-    and each tensor has exactly as many axes as it has letters. Sizes that are not known at trace time are not
-    compared.
+    In ``check_shapes("reward B, value E B", reward=r, value=q)`` each letter is an axis. Axes with the same letter
+    must have the same size. A size that is unknown at trace time is not compared.
 
     Raises:
-        SpecError: a tensor has another rank, or sizes that must agree do not.
+        SpecError: a tensor has another rank, or two sizes of a letter differ.
     """
     sizes: dict[str, tuple[int, str]] = {}
     for part in pattern.split(","):
@@ -22,8 +21,8 @@ def check_shapes(pattern: str, **tensors: Tensor) -> None:
         shape = tuple(tensors[name].shape)
         if len(shape) != len(letters):
             raise SpecError(
-                f"{name} must have shape [{', '.join(letters)}], and it has shape {list(shape)}: "
-                "scalars a transition are [B], never [B, 1]"
+                f"{name} must have shape [{', '.join(letters)}], not {list(shape)}: "
+                "a scalar for each transition is [B], never [B, 1]"
             )
         for letter, size in zip(letters, shape, strict=True):
             if size is None:
@@ -31,6 +30,6 @@ def check_shapes(pattern: str, **tensors: Tensor) -> None:
             known, owner = sizes.setdefault(letter, (size, name))
             if known != size:
                 raise SpecError(
-                    f"{owner} and {name} must agree on {letter}, and their shapes are "
+                    f"{owner} and {name} must have the same size {letter}: their shapes are "
                     f"{list(tensors[owner].shape)} and {list(shape)}"
                 )
