@@ -17,17 +17,10 @@ from vinci_offline.training.learner import Learner
 def build(task: Task, variant: str) -> Steps:
     """``variant`` is ``graph`` for TensorFlow without XLA, ``seeds`` for the task's number of them, or empty."""
     columns = task.columns()
-    transitions = Transitions(
-        columns["observations"],
-        columns["actions"],
-        columns["rewards"],
-        GAMMA * (1 - columns["terminals"]),
-        columns["next_observations"],
-    )
     jit = "off" if variant == "graph" else "on"
     seeds = range(task.seeds if variant == "seeds" else 1)
     learners = [make_learner(task, columns["observations"], seed) for seed in seeds]
-    source = Resident(transitions)
+    source = Resident(transitions_of(task))
     engines = [
         make_engine(learner, source, batch_size=task.batch_size, seed=seed, jit=jit)
         for seed, learner in zip(seeds, learners, strict=True)
@@ -43,6 +36,18 @@ def build(task: Task, variant: str) -> Steps:
         taken += count
 
     return steps
+
+
+def transitions_of(task: Task) -> Transitions:
+    """Return the task's rows as one-step transitions."""
+    columns = task.columns()
+    return Transitions(
+        columns["observations"],
+        columns["actions"],
+        columns["rewards"],
+        GAMMA * (1 - columns["terminals"]),
+        columns["next_observations"],
+    )
 
 
 def make_learner(task: Task, observations: np.ndarray, seed: int = 0) -> Learner:
