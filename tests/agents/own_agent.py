@@ -1,4 +1,4 @@
-"""A user's agent without ``from __future__ import annotations``: its fields' annotations are types."""
+"""An own agent without ``from __future__ import annotations``: its fields' annotations are types."""
 
 from dataclasses import dataclass, field
 

@@ -1,6 +1,6 @@
-"""Losses worked out by hand from the papers' equations, on linear networks of one observation and one action.
+"""Losses by hand from the papers' equations, on linear networks of one observation and one action.
 
-Rows: a running one and a terminated one. Environment actions lie in [-2, 2], so scaled ones are half of them.
+Row 1 does not terminate, row 2 does. Environment actions lie in [-2, 2]: a scaled action is half of them.
 """
 
 import math
@@ -61,7 +61,7 @@ def critic(env):
 
 
 def networks(agent, spec=BOX, **weights):
-    """The agent's linear networks; each weight is a kernel, or a list of one for each member."""
+    """Make the agent's linear networks; each weight is a kernel, or a list of kernels, one for each member."""
     users = {"actor": linear(spec.action_space.dim), "value": linear(1)}
     users["critic"] = critic if spec is BOX else linear(3)
     build = NetworkBuilder(spec, user_networks=users)
@@ -90,7 +90,7 @@ class TestTD3BC:
     agent = TD3BC(policy_noise=0.0)
 
     def test_critic_loss(self):
-        # a' = 0.1 s' = (0.2, 0.3); Q1' = (1.2, 1.8), Q2' = (1.8, 2.7): the least is Q1'.
+        # a' = 0.1 s' = (0.2, 0.3); Q1' = (1.2, 1.8), Q2' = (1.8, 2.7): the minimum is Q1'.
         # y = (1 + 0.9 * 1.2, 2) = (2.08, 2); Q1 = (2, 1), Q2 = (2.5, 3.5).
         loss, metrics = loss_of(self.agent, networks(self.agent, **TWIN), "critic")
         assert float(loss) == pytest.approx((0.08**2 + 1) / 2 + (0.42**2 + 1.5**2) / 2)
@@ -98,26 +98,26 @@ class TestTD3BC:
         assert float(metrics["q/mean"]) == pytest.approx(2.25)
         assert float(metrics["q/max"]) == pytest.approx(3.5)
 
-    def test_actor_loss_and_its_gradient(self):
+    def test_actor_loss_and_gradient(self):
         # pi = (0.2, 0.4); Q1 = (1.4, 2.8): lambda * mean Q = 2.5; imitation (0.3^2 + 0.9^2) / 2.
         nets = networks(self.agent, **TWIN)
         loss, _ = loss_of(self.agent, nets, "actor")
         assert float(loss) == pytest.approx(-2.5 + 0.45)
-        # lambda = 2.5 / 2.1 is a constant: -lambda * mean(2 s) + mean(2 (pi - a) s).
+        # lambda = 2.5 / 2.1 is a constant; the gradient is -lambda * mean(2 s) + mean(2 (pi - a) s).
         (found,) = gradient(lambda: loss_of(self.agent, nets, "actor")[0], nets.actor.trainable_variables)
         assert found.item() == pytest.approx(-2.5 / 2.1 * 3 + (2 * -0.3 * 1 + 2 * 0.9 * 2) / 2)
 
-    def test_target_noise_is_drawn_by_key(self):
+    def test_key_determines_target_noise(self):
         noisy = TD3BC(policy_noise=0.2)
         nets = networks(noisy, **TWIN)
         first, again = (float(loss_of(noisy, nets, "critic")[0]) for _ in range(2))
         assert first == again != pytest.approx(float(loss_of(self.agent, nets, "critic")[0]))
 
-    def test_zero_values_do_not_make_the_weight_infinite(self):
+    def test_weight_is_finite_when_values_are_zero(self):
         nets = networks(self.agent, **{**TWIN, "critic": [[[0], [0]], [[0], [0]]]})
         assert float(loss_of(self.agent, nets, "actor")[0]) == pytest.approx(0.45)
 
-    def test_schedule(self):
+    def test_actor_and_targets_follow_policy_delay(self):
         critic, actor = TD3BC(policy_delay=3).updates()
         assert (critic.every, critic.target) == (1, Target("critic", every=3))
         assert (actor.every, actor.target) == (3, Target("actor", every=3))
@@ -133,7 +133,7 @@ class TestDDPG:
         loss, _ = loss_of(agent, networks(agent, **SINGLE), "critic")
         assert float(loss) == pytest.approx((0.08**2 + 1) / 2)
 
-    def test_huber_and_l2(self):
+    def test_critic_loss_with_huber_and_l2(self):
         # Errors 0.08 and 1 with delta 0.5: 0.0032 and 0.5 * 0.75; kernels 1 and 2: 0.01 * 5.
         agent = DDPG(critic_huber_delta=0.5, critic_l2=0.01)
         loss, _ = loss_of(agent, networks(agent, **SINGLE), "critic")
@@ -147,7 +147,7 @@ class TestDDPG:
         (found,) = gradient(lambda: loss_of(agent, nets, "actor")[0], nets.actor.trainable_variables)
         assert found.item() == pytest.approx(-3.0)
 
-    def test_inverted_gradients(self):
+    def test_actor_gradient_is_inverted(self):
         # dQ/da = 2 raises the action: scaled by (1 - pi) / 2 = (0.4, 0.3).
         agent = DDPG(invert_gradients=True)
         nets = networks(agent, **SINGLE)
@@ -156,12 +156,12 @@ class TestDDPG:
         assert found.item() == pytest.approx(-(2 * 0.4 * 1 + 2 * 0.3 * 2) / 2)
 
     def test_target_actions_outside_the_bounds_are_clipped(self):
-        # mu'(s') = 9 s' is clipped to 1, as the environment would: Q' = (2, 2.5), y = (2.8, 2).
+        # mu'(s') = 9 s' is clipped to 1, as the environment does: Q' = (2, 2.5), y = (2.8, 2).
         agent = DDPG(invert_gradients=True)
         nets = networks(agent, **{**SINGLE, "target_actor": [[[9]]]})
         assert float(loss_of(agent, nets, "critic")[0]) == pytest.approx((0.8**2 + 1) / 2)
 
-    def test_bootstrap_actor(self, tmp_path):
+    def test_critic_loss_with_bootstrap_actor(self, tmp_path):
         # The file's environment action 0.4 s' is 0.2 s' scaled: (0.4, 0.6); Q' = (1.4, 2.1), y = (2.26, 2).
         path = str(tmp_path / "policy.keras")
         stored = keras.Sequential([keras.Input((1,)), Dense(1, use_bias=False)])
@@ -180,11 +180,11 @@ class TestDDPG:
     @pytest.mark.parametrize(
         ("target_update", "tau", "period"), [(0.01, 0.01, 1), (1.0, 1.0, 1), (500.0, 1.0, 500)]
     )
-    def test_soft_and_hard_targets(self, target_update, tau, period):
+    def test_target_update_is_a_rate_or_a_period(self, target_update, tau, period):
         for update in DDPG(target_update=target_update).updates():
             assert update.target == Target(update.name, tau, period)
 
-    def test_actor_reset(self):
+    def test_actor_reset_below_is_set_on_the_actor(self):
         assert [update.reset_below for update in DDPG(actor_reset_below=1e-5).updates()] == [None, 1e-5]
 
 
@@ -195,7 +195,7 @@ VALUED = {"critic": TWIN["critic"], "target_critic": TWIN["target_critic"], "val
 
 class TestIQL:
     def nets(self, agent):
-        # A Gaussian's deviation is one more kernel: exp(0) = 1.
+        # The deviation of a Gaussian is one more kernel: exp(0) = 1.
         actor = [[[0.2]]] if agent.deterministic_actor else [[[0.2]], [[0.0]]]
         return networks(agent, **VALUED, actor=actor)
 
@@ -203,7 +203,7 @@ class TestIQL:
         loss, _ = loss_of(IQL(), self.nets(IQL()), "value")
         assert float(loss) == pytest.approx((0.7 * 0.2**2 + 0.3 * 0.1**2) / 2, rel=1e-5)
 
-    def test_critic_loss_has_the_terminal_mask(self):
+    def test_critic_loss_masks_terminal_rows(self):
         # y = (1 + 0.9 * 0.6, 2) = (1.54, 2); Q1 = (2, 1), Q2 = (2.5, 3.5).
         loss, _ = loss_of(IQL(), self.nets(IQL()), "critic")
         assert float(loss) == pytest.approx((0.46**2 + 1) / 2 + (0.96**2 + 1.5**2) / 2)
@@ -220,16 +220,16 @@ class TestIQL:
         by_hand = math.exp(0.6) * (0.3**2 / 2 + half_log) + math.exp(-0.3) * (0.9**2 / 2 + half_log)
         assert float(loss) == pytest.approx(by_hand / 2, rel=1e-5)
 
-    def test_weights_are_clipped(self):
+    def test_advantage_weights_are_clipped(self):
         agent = IQL(deterministic_actor=True, weight_clip=1.0)
         loss, metrics = loss_of(agent, self.nets(agent), "actor")
         assert float(loss) == pytest.approx((0.3**2 + math.exp(-0.3) * 0.9**2) / 2, rel=1e-5)
         assert float(metrics["actor/weight"]) == pytest.approx((1 + math.exp(-0.3)) / 2, rel=1e-5)
 
-    def test_order_of_updates(self):
+    def test_updates_run_value_actor_critic(self):
         assert [update.name for update in IQL().updates()] == ["value", "actor", "critic"]
 
-    def test_cosine_schedule(self):
+    def test_actor_learning_rate_follows_cosine(self):
         actor = IQL(actor_cosine_steps=100).updates()[1].optimizer()
         actor.iterations.assign(50)
         assert float(actor.learning_rate) == pytest.approx(1.5e-4)
@@ -239,13 +239,13 @@ CHOOSING = {"critic": [[[1, -1, 2]]], "target_critic": [[[3, 1, 2]]]}
 
 
 class TestDQN:
-    def test_double(self):
+    def test_critic_loss_of_double_q_learning(self):
         # Q(s') selects the third choice, Q' values it 2 s' = (4, 6): y = (4.6, 2); Q(s, a) = (-1, 4).
         agent = DQN()
         loss, _ = loss_of(agent, networks(agent, CHOICE, **CHOOSING), "critic", CHOICES)
         assert float(loss) == pytest.approx(((5.6 - 0.5) + (2 - 0.5)) / 2)
 
-    def test_single_squared(self):
+    def test_critic_loss_of_q_learning_with_squared_error(self):
         # Q' selects and values the first choice 3 s' = (6, 9): y = (6.4, 2).
         agent = DQN(double=False, huber_delta=None)
         loss, _ = loss_of(agent, networks(agent, CHOICE, **CHOOSING), "critic", CHOICES)

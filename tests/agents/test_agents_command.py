@@ -16,25 +16,25 @@ def app():
     return made
 
 
-def test_json_has_every_agent(app):
+def test_json_lists_every_agent(app):
     result = CliRunner().invoke(app, ["--json"])
     content = json.loads(result.stdout)
     assert {"bc", "ddpg", "dqn", "iql", "td3bc"} <= set(content)
     assert content["iql"]["hyperparameters"]["expectile"] == {
         "default": 0.7,
         "type": "float",
-        "doc": "tau of eq. 5: 0.5 evaluates the behaviour, towards 1 the best of it",
+        "doc": "tau of eq. 5: 0.5 evaluates the behaviour policy, near 1 its best actions",
     }
 
 
-def test_tables_go_to_standard_output(app):
+def test_tables_are_printed_to_standard_output(app):
     result = CliRunner().invoke(app, ["td3bc"])
     assert result.stderr == ""
     for text in ("td3bc", "continuous actions", "follows at 0.005 every 2 steps", "alpha", "2.5"):
         assert text in result.stdout
 
 
-def test_descriptions_are_text_not_markup(app, tmp_path):
+def test_markup_in_descriptions_is_printed_as_text(app, tmp_path):
     file = tmp_path / "marked.py"
     source = (
         Path(__file__)

@@ -35,12 +35,12 @@ def test_settings_from_strings():
         ({"actor_learning_rate": "-1"}, "actor_learning_rate=-1.0 is not valid: it takes numbers from 0 on"),
     ],
 )
-def test_impossible_settings_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         IQL.from_settings(settings)
 
 
-def test_every_setting_is_described_and_has_a_default():
+def test_every_setting_has_a_description_and_a_default():
     for name, cls in agents().items():
         content = outline(cls)
         assert content["doc"], name
@@ -48,7 +48,7 @@ def test_every_setting_is_described_and_has_a_default():
         assert all(setting["doc"] for setting in content["hyperparameters"].values()), name
 
 
-def test_outline():
+def test_outline_of_td3bc():
     content = outline(TD3BC)
     assert content["networks"]["critic"] == "observation, action → value (ensemble of 2)"
     assert content["updates"][1] == {
@@ -70,7 +70,7 @@ def test_outline_refuses_a_setting_without_default():
         outline(Bare)
 
 
-def test_listing_agents_does_not_wait_for_keras():
+def test_listing_agents_does_not_import_keras():
     code = """
 import sys
 from vinci_offline.agents.outline import outline

@@ -1,1 +1,1 @@
-"""Algorithms: one file each, found by name through the registry."""
+"""Algorithms, one file each. The registry finds them by name."""

@@ -1,4 +1,4 @@
-"""What an algorithm is: hyperparameters, the networks they need, and the updates that train them."""
+"""Base class of algorithms: hyperparameters, networks, and the updates that train the networks."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ ActionKind: TypeAlias = Literal["continuous", "discrete"]
 
 @dataclass(frozen=True)
 class Agent(ABC):
-    """An algorithm: a frozen dataclass of hyperparameters, without state, loop or logger.
+    """An algorithm: a frozen dataclass of hyperparameters. It has no state, no loop and no logger.
 
-    A field's ``metadata["doc"]`` says what it is and cites its source; `vinci-offline agents` prints it.
+    A field's ``metadata["doc"]`` describes it and cites its source; `vinci-offline agents` prints it.
 
     Attributes:
-        action_kinds: the action spaces that it can learn on.
-        columns: what its batches hold, by name; see `vinci_offline.batches.names`.
-        roles: the parts that phases can train alone, in the order in which they are told.
-        trajectories: whether `batch` looks along the trajectory of a row (windows, goals): streamed pools then keep
-            trajectories whole.
+        action_kinds: kinds of action spaces that it supports.
+        columns: names of the columns in its batches; see `vinci_offline.batches.names`.
+        roles: parts that a phase can train alone, in the order of reports.
+        trajectories: True if `batch` reads other rows of the same trajectory (windows, goals). Streamed pools then
+            keep trajectories whole.
     """
 
     name: ClassVar[str] = ""
@@ -58,14 +58,14 @@ class Agent(ABC):
 
     @abstractmethod
     def networks(self, build: NetworkBuilder) -> Mapping[str, keras.Model | keras.Variable]:
-        """Make the online networks by name, on raw observations and scaled actions; the learner adds targets.
+        """Make the online networks by name. Their inputs are raw observations and scaled actions.
 
-        A learned scalar (``build.scalar``) is a network too.
+        The learner adds target networks. A learned scalar (``build.scalar``) counts as a network.
         """
 
     @abstractmethod
     def updates(self) -> tuple[Update, ...]:
-        """Return the updates in the order in which one global step runs them; no two train the same network."""
+        """Return the updates of one global step, in order. No two updates train the same network."""
 
     @abstractmethod
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
@@ -75,26 +75,26 @@ class Agent(ABC):
         """Make a model from a raw observation to ``{"mean", "log_std"}`` in environment units or ``{"logits"}``.
 
         Returns:
-            None where the policy has no such distribution.
+            The model; None if the policy has no such distribution.
         """
         return None
 
     def sampler(self, nets: Networks, build: NetworkBuilder) -> keras.Model | None:
-        """Make a model from ``{"observation", "noise"}`` to an environment action, for policies that only sample.
+        """Make a model from ``{"observation", "noise"}`` to an environment action, for policies that can only sample.
 
-        Whoever acts draws the noise, standard normal, so that acting is reproducible.
+        The caller draws the standard normal noise. Acting is therefore reproducible.
 
         Returns:
-            None where the policy is no such sampler.
+            The model; None for other policies.
         """
         return None
 
     def batch(self, rows: Rows, key: Tensor) -> Batch:
-        """Make what the losses of one step see of the rows drawn.
+        """Make the batch of one step from the drawn rows.
 
         Args:
-            rows: the drawn rows, and ways to look beyond them.
-            key: seeds random draws, as in a loss.
+            rows: the drawn rows, with access to other rows.
+            key: key of random draws, as in a loss.
         """
         return rows.at(rows.index)
 
@@ -104,10 +104,10 @@ class Agent(ABC):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Make the agent with hyperparameters given as strings (``--set key=value``) or JSON values.
+        """Make the agent from hyperparameters as strings (``--set key=value``) or JSON values.
 
         Raises:
-            UsageError: a name that the agent does not have, or a value that does not fit.
+            UsageError: a name is unknown, or a value does not fit.
         """
         values = parse_settings(cls, settings)
         try:

@@ -22,23 +22,24 @@ if TYPE_CHECKING:
 class BC(Agent):
     """Behaviour cloning (Pomerleau, 1991, https://doi.org/10.1162/neco.1991.3.1.88).
 
-    Supervised learning of the recorded actions: the baseline that every offline agent must beat, and an
-    estimate of the behaviour policy.
+    Supervised learning of the recorded actions. It is the baseline that every offline agent must beat, and
+    it estimates the behaviour policy.
     """
 
     action_kinds = ("continuous", "discrete")
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
     gaussian: bool = setting(
-        False, "continuous actions: fit a Gaussian by maximum likelihood, rather than the mean squared error"
+        False,
+        "continuous actions: fit a Gaussian by maximum likelihood, instead of minimising the squared error",
     )
     state_dependent_std: bool = setting(
-        False, "the Gaussian's deviation is a network, not a parameter vector"
+        False, "a network gives the Gaussian's deviation, not a parameter vector"
     )
     learning_rate: float = setting(3e-4, "Adam's", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
-        """An actor: a softmax over choices, a Gaussian, or a tanh actor."""
+        """Make an actor: categorical, Gaussian, or deterministic with tanh."""
         if build.discrete:
             return {"actor": build.categorical_actor("actor", self.hidden)}
         if self.gaussian:
@@ -46,11 +47,11 @@ class BC(Agent):
         return {"actor": build.deterministic_actor("actor", self.hidden)}
 
     def updates(self) -> tuple[Update, ...]:
-        """The actor at every step."""
+        """Train the actor at every step."""
         return (Update(self.actor_loss, "actor", adam(self.learning_rate), role="actor"),)
 
     def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """The negative log likelihood of the recorded actions, or their mean squared error."""
+        """Return the negative log likelihood of the recorded actions, or their mean squared error."""
         from keras import ops
 
         policy = nets.actor(batch.observation)
@@ -65,9 +66,9 @@ class BC(Agent):
         return -ops.mean(log_prob), {"actor/entropy": ops.mean(entropy)}
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
-        """The actor's action, mean or most likely choice."""
+        """Return the actor's action, mean or most likely choice."""
         return build.policy(nets.actor)
 
     def stochastic_policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model | None:
-        """The actor's distribution, where it has one."""
+        """Return the actor's distribution; None if it has none."""
         return build.stochastic_policy(nets.actor)

@@ -1,4 +1,4 @@
-"""DDPG, with Vinci's options for learning from stored data."""
+"""DDPG, with Vinci's options for stored data."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ if TYPE_CHECKING:
 class DDPG(Agent):
     """Deep deterministic policy gradient (Lillicrap et al., 2016, https://arxiv.org/abs/1509.02971).
 
-    On stored data nothing keeps its actor near what was recorded: it suits data that cover the actions well,
-    such as random states. With ``bootstrap_actor`` the critic evaluates a given policy, not the learning one,
-    and cannot run away.
+    Nothing keeps its actor near the recorded actions. Use it on data that cover the actions well, such as
+    random states. With ``bootstrap_actor`` the critic evaluates a fixed policy instead of the learning one,
+    so its values do not diverge.
     """
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
     target_update: float = setting(
         0.005,
-        "below 1 the Polyak rate of the targets, from 1 on the steps between hard copies (keras-rl)",
+        "below 1: Polyak rate of the targets; from 1 on: steps between hard copies (keras-rl)",
         low=1e-8,
     )
     critic_huber_delta: float | None = setting(
         None,
-        "Huber loss of the critic, linear beyond this error (Mnih et al., 2015); none is squared",
+        "Huber loss of the critic, linear beyond this error (Mnih et al., 2015); none: squared error",
         low=1e-8,
     )
     critic_l2: float = setting(
-        0.0, "weight of the critic's squared kernels (the paper has 0.01, section 7)", low=0
+        0.0, "weight of the L2 penalty on the critic's kernels (0.01 in the paper, section 7)", low=0
     )
     invert_gradients: bool = setting(
         False,
-        "a linear actor whose gradients shrink at the bounds, in place of tanh (arXiv 1511.04143, eq. 11)",
+        "linear actor with inverting gradients instead of tanh (arXiv 1511.04143, eq. 11)",
     )
     actor_reset_below: float | None = setting(
         None,
-        "start the actor anew where its gradient's norm falls below this: a flat actor stays flat (Vinci)",
+        "reset the actor when its gradient norm falls below this: a saturated actor stays so (Vinci)",
         low=0,
     )
     bootstrap_actor: str | None = setting(
         None,
-        "path of a .keras policy whose actions the critic evaluates, in place of the target actor's (Vinci)",
+        "path of a .keras policy that the critic evaluates instead of the target actor (Vinci)",
     )
-    actor_learning_rate: float = setting(3e-4, "Adam's (the paper has 1e-4, section 7)", low=0)
-    critic_learning_rate: float = setting(3e-4, "Adam's (the paper has 1e-3, section 7)", low=0)
+    actor_learning_rate: float = setting(3e-4, "Adam's (1e-4 in the paper, section 7)", low=0)
+    critic_learning_rate: float = setting(3e-4, "Adam's (1e-3 in the paper, section 7)", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
-        """An actor, a critic, and the bootstrap actor where there is one."""
+        """Make an actor, a critic, and the bootstrap actor if one is set."""
         nets = {
             "actor": build.deterministic_actor("actor", self.hidden, squash=not self.invert_gradients),
             "critic": build.critics("critic", self.hidden, count=1),
@@ -68,9 +68,9 @@ class DDPG(Agent):
         return nets
 
     def updates(self) -> tuple[Update, ...]:
-        """The critic, then the actor, at every step."""
+        """Train the critic, then the actor, at every step."""
         critic = Target.by_rate("critic", self.target_update)
-        # With a bootstrap actor nothing asks for the actor's target.
+        # With a bootstrap actor no loss uses a target of the actor.
         actor = Target.by_rate("actor", self.target_update) if self.bootstrap_actor is None else ()
         return (
             Update(self.critic_loss, "critic", adam(self.critic_learning_rate), target=critic),
@@ -85,7 +85,7 @@ class DDPG(Agent):
         )
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """``(Q(s, a) - y)^2`` with ``y = r + discount * Q'(s', mu'(s'))`` (algorithm 1), and the options."""
+        """Return ``(Q(s, a) - y)^2`` with ``y = r + discount * Q'(s', mu'(s'))`` (algorithm 1), or its options."""
         actor = nets.target_actor if self.bootstrap_actor is None else nets.bootstrap_actor
         next_action = functional.clip_action(actor(batch.next_observation), nets.bounded)
         next_value = nets.target_critic([batch.next_observation, next_action])[0]
@@ -97,7 +97,7 @@ class DDPG(Agent):
         return loss, functional.value_metrics(values, target)
 
     def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """``-Q(s, mu(s))``: its gradient is the deterministic policy gradient (eq. 6)."""
+        """Return ``-Q(s, mu(s))``; its gradient is the deterministic policy gradient (eq. 6)."""
         from keras import ops
 
         action = nets.actor(batch.observation)
@@ -107,5 +107,5 @@ class DDPG(Agent):
         return -value, {"actor/saturation": ops.mean(ops.cast(ops.abs(action) > 0.99, "float32"))}
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
-        """The actor, clipped to the bounds."""
+        """Return the actor's action, clipped to the bounds."""
         return build.policy(nets.actor)

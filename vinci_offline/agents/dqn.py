@@ -22,45 +22,46 @@ if TYPE_CHECKING:
 class DQN(Agent):
     """Deep Q-learning for Discrete actions (Mnih et al., 2015, https://doi.org/10.1038/nature14236).
 
-    On stored data it needs every choice well covered, as by a replay of many policies (Agarwal et al., 2020,
-    https://arxiv.org/abs/1907.04543); on the data of one policy, ``bc`` may be better.
+    It needs data that cover every action well, such as the replay of many policies (Agarwal et al., 2020,
+    https://arxiv.org/abs/1907.04543). On the data of one policy ``bc`` may be better.
     """
 
     action_kinds = ("discrete",)
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
     double: bool = setting(True, "double Q-learning: the online network selects (arXiv 1509.06461, eq. 4)")
-    dueling: bool = setting(False, "values and advantages in separate streams (arXiv 1511.06581, eq. 9)")
+    dueling: bool = setting(False, "dueling network: separate value and advantages (arXiv 1511.06581, eq. 9)")
     huber_delta: float | None = setting(
-        1.0, "Huber loss, linear beyond this error (Mnih et al., 2015, Methods); none is squared", low=1e-8
+        1.0,
+        "Huber loss, linear beyond this error (Mnih et al., 2015, Methods); none: squared error",
+        low=1e-8,
     )
     target_update: float = setting(
         0.005,
-        "below 1 the Polyak rate of the target, from 1 on the steps between hard copies (keras-rl)",
+        "below 1: Polyak rate of the target; from 1 on: steps between hard copies (keras-rl)",
         low=1e-8,
     )
     learning_rate: float = setting(3e-4, "Adam's", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
-        """The values of all choices."""
+        """Make a critic that returns the value of each action."""
         return {"critic": build.discrete_critics("critic", self.hidden, count=1, dueling=self.dueling)}
 
     def updates(self) -> tuple[Update, ...]:
-        """The critic at every step."""
+        """Train the critic at every step."""
         target = Target.by_rate("critic", self.target_update)
         return (Update(self.critic_loss, "critic", adam(self.learning_rate), target=target),)
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """``Q(s, a)`` towards ``r + discount * Q'(s', argmax Q(s', .))``, or the maximum of ``Q'(s', .)``."""
+        """Return the loss of ``Q(s, a)`` to ``r + discount * Q'(s', argmax Q(s', .))``, or to ``max Q'(s', .)``."""
         evaluating = nets.target_critic(batch.next_observation)[0]
         selecting = nets.critic(batch.next_observation)[0] if self.double else evaluating
         next_value = functional.double_q_learning(selecting, evaluating)
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = functional.batched_index(nets.critic(batch.observation), batch.action)
-        return functional.ensemble_loss(values, target, self.huber_delta), functional.value_metrics(
-            values, target
-        )
+        loss = functional.ensemble_loss(values, target, self.huber_delta)
+        return loss, functional.value_metrics(values, target)
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
-        """The choice of the greatest value."""
+        """Return the action of the greatest value."""
         return build.greedy_policy(nets.critic)

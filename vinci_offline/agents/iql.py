@@ -22,29 +22,27 @@ if TYPE_CHECKING:
 class IQL(Agent):
     """Implicit Q-learning (Kostrikov, Nair and Levine, 2022, https://arxiv.org/abs/2110.06169).
 
-    Never asks a critic about an action that the data do not hold: an expectile of the values stands for their
-    maximum, and the policy is regression weighted by advantage.
+    The critics are evaluated at recorded actions only. An expectile of their values replaces the maximum, and
+    the policy is learned by advantage-weighted regression.
     """
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (appendix B)", low=1)
     expectile: float = setting(
-        0.7, "tau of eq. 5: 0.5 evaluates the behaviour, towards 1 the best of it", low=0, high=1
+        0.7, "tau of eq. 5: 0.5 evaluates the behaviour policy, near 1 its best actions", low=0, high=1
     )
-    temperature: float = setting(3.0, "beta of eq. 7: 0 clones, more follows the advantage", low=0)
+    temperature: float = setting(3.0, "beta of eq. 7: 0 clones, a larger one follows the advantage", low=0)
     weight_clip: float = setting(100.0, "greatest weight of a transition in eq. 7 (the authors' code)", low=0)
-    deterministic_actor: bool = setting(
-        False, "regress a tanh actor, rather than a Gaussian (CORL does so on hopper)"
-    )
-    tau: float = setting(0.005, "Polyak rate of the critics' target (appendix B)", low=0, high=1)
+    deterministic_actor: bool = setting(False, "train a tanh actor instead of a Gaussian (as CORL on hopper)")
+    tau: float = setting(0.005, "Polyak rate of the target critics (appendix B)", low=0, high=1)
     value_learning_rate: float = setting(3e-4, "Adam's (appendix B)", low=0)
     actor_learning_rate: float = setting(3e-4, "Adam's (appendix B)", low=0)
     critic_learning_rate: float = setting(3e-4, "Adam's (appendix B)", low=0)
     actor_cosine_steps: int | None = setting(
-        None, "steps over which the actor's rate falls to zero as a cosine; none keeps it (appendix B)", low=1
+        None, "steps of the actor's cosine decay to zero; none: constant rate (appendix B)", low=1
     )
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
-        """A state value, twin critics, and an actor: a Gaussian of one deviation for all states, or tanh."""
+        """Make a state value, twin critics, and an actor: tanh, or Gaussian with one deviation for all states."""
         make_actor = build.deterministic_actor if self.deterministic_actor else build.gaussian_actor
         return {
             "value": build.value("value", self.hidden),
@@ -53,7 +51,7 @@ class IQL(Agent):
         }
 
     def updates(self) -> tuple[Update, ...]:
-        """The authors' order: the actor sees the new value and the critics' old target."""
+        """Train value, actor and critic, in the authors' order: the actor uses the new value and the old targets."""
         actor = adam(self.actor_learning_rate, self.actor_cosine_steps)
         critic = adam(self.critic_learning_rate)
         return (
@@ -63,41 +61,41 @@ class IQL(Agent):
         )
 
     def value_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """The expectile of the recorded actions' values (eq. 5)."""
+        """Return the expectile loss of the advantage ``Q'(s, a) - V(s)`` (eq. 5)."""
         from keras import ops
 
         advantage = self._advantage(nets, batch)
-        return ops.mean(functional.expectile_loss(advantage, self.expectile)), {
-            "advantage/mean": ops.mean(advantage)
-        }
+        loss = ops.mean(functional.expectile_loss(advantage, self.expectile))
+        return loss, {"advantage/mean": ops.mean(advantage)}
 
     def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """``-min(exp(beta * A), clip) * log pi(a | s)`` (eq. 7)."""
+        """Return ``-min(exp(beta * A), clip) * log pi(a | s)`` (eq. 7)."""
         from keras import ops
 
         weight = functional.advantage_weight(self._advantage(nets, batch), self.temperature, self.weight_clip)
         policy = nets.actor(batch.observation)
         if self.deterministic_actor:
-            misfit = ops.sum(functional.imitation_loss(policy, batch.action), axis=-1)
+            imitation = ops.sum(functional.imitation_loss(policy, batch.action), axis=-1)
         else:
-            misfit = -functional.gaussian_log_prob(batch.action, policy["mean"], policy["log_std"])
-        return ops.mean(weight * misfit), {"actor/weight": ops.mean(weight)}
+            imitation = -functional.gaussian_log_prob(batch.action, policy["mean"], policy["log_std"])
+        return ops.mean(weight * imitation), {"actor/weight": ops.mean(weight)}
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """``(Q(s, a) - (r + discount * V(s')))^2`` (eq. 6)."""
+        """Return ``(Q(s, a) - (r + discount * V(s')))^2`` (eq. 6)."""
         target = functional.td_target(batch.reward, batch.discount, nets.value(batch.next_observation))
         values = nets.critic([batch.observation, batch.action])
         return functional.ensemble_loss(values, target), functional.value_metrics(values, target)
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
-        """The actor's action or mean."""
+        """Return the actor's action or mean."""
         return build.policy(nets.actor)
 
     def stochastic_policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model | None:
-        """The Gaussian; None for a deterministic actor."""
+        """Return the Gaussian; None for a deterministic actor."""
         return build.stochastic_policy(nets.actor)
 
     def _advantage(self, nets: Networks, batch: Batch) -> Tensor:
+        """Return ``min Q'(s, a) - V(s)``. No gradient flows to the critics."""
         from keras import ops
 
         values = functional.clipped_double_q(nets.target_critic([batch.observation, batch.action]))

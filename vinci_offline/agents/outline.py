@@ -1,4 +1,4 @@
-"""What an agent consists of, read off its class without loading Keras."""
+"""Outline of an agent: its networks, updates and hyperparameters, without loading Keras."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vinci_offline.errors import UsageError
 _KINDS = {
     "deterministic_actor": "observation → action",
     "gaussian_actor": "observation → Gaussian over actions",
-    "categorical_actor": "observation → logits of the choices",
+    "categorical_actor": "observation → logits of the actions",
     "critics": "observation, action → value",
-    "discrete_critics": "observation → values of the choices",
+    "discrete_critics": "observation → values of the actions",
     "value": "observation → value",
-    "stored_actor": "observation → action, from a file, not trained",
+    "stored_actor": "observation → action, loaded from a file, not trained",
     "noisy_actor": "observation, noise → action",
     "encoder": "observation → features",
-    "scalar": "a learned number",
+    "scalar": "learned scalar",
 }
 
 
 class _Sketch:
-    """Stands for a `NetworkBuilder`: says what is asked of it instead of building it."""
+    """Stand-in for a `NetworkBuilder`: it describes networks instead of building them."""
 
     bounded = None
 
@@ -42,10 +42,10 @@ class _Sketch:
 
 
 def outline(cls: type[Agent]) -> dict[str, Any]:
-    """An agent with its default settings, as JSON values.
+    """Describe an agent with its default settings, as JSON values.
 
     Returns:
-        ``doc``, ``action_kinds``, ``networks`` (name to what it maps), ``updates`` and ``hyperparameters``.
+        ``doc``, ``action_kinds``, ``networks`` (descriptions by name), ``updates`` and ``hyperparameters``.
 
     Raises:
         UsageError: a hyperparameter has no default.
@@ -77,8 +77,8 @@ def _networks(agent: Agent) -> dict[str, str]:
         sketch: Any = _Sketch(discrete=kind == "discrete")
         try:
             asked: dict[str, Any] = dict(agent.networks(sketch))
-        except Exception:  # noqa: BLE001 - a user's agent may build models of its own, which a sketch is no help for
-            asked = {name: "a model of its own" for update in agent.updates() for name in update.networks}
+        except Exception:  # noqa: BLE001 - a user's agent may build its own models, which needs a real builder
+            asked = {name: "the agent's own model" for update in agent.updates() for name in update.networks}
         for name, text in asked.items():
             networks[name] = str(text) if name not in networks else f"{networks[name]}, or {text}"
     return networks

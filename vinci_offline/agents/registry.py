@@ -1,6 +1,6 @@
-"""Agents by name: the shipped ones, those of other packages, and a user's own from ``file.py:Class``.
+"""Agents by name: shipped agents, agents of other packages, and a user's own as ``file.py:Class``.
 
-Other packages register agents in the entry point group ``vinci_offline.agents``: a name, and an `Agent` subclass.
+Other packages register an `Agent` subclass under a name in the entry point group ``vinci_offline.agents``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AgentType = TypeVar("AgentType", bound=type[Agent])
 
 
 def register(name: str) -> Callable[[AgentType], AgentType]:
-    """Class decorator: make an agent known under ``name``."""
+    """Return a class decorator that registers an agent under ``name``."""
 
     def decorate(cls: AgentType) -> AgentType:
         cls.name = name
@@ -34,7 +34,7 @@ def register(name: str) -> Callable[[AgentType], AgentType]:
 
 
 def agents() -> dict[str, type[Agent]]:
-    """Return every agent by name, sorted; warn of packages whose agents cannot be imported."""
+    """Return all agents, sorted by name. Warn if an agent of another package cannot be imported."""
     known = _registered_here()
     others = load_all_registered(GROUP, known, Agent)
     for name, cls in others.items():
@@ -43,10 +43,10 @@ def agents() -> dict[str, type[Agent]]:
 
 
 def agent_class(name: str) -> type[Agent]:
-    """Return the agent called ``name``, or the class that ``file.py:Class`` or ``module:Class`` names.
+    """Return the class of an agent: a registered name, ``file.py:Class`` or ``module:Class``.
 
     Raises:
-        UsageError: there is no such agent, or the package that registers it is broken.
+        UsageError: the name is unknown, or its package cannot be imported.
     """
     if ":" in name:
         cls = load_object(name)
@@ -68,7 +68,7 @@ def agent_class(name: str) -> type[Agent]:
 
 
 def _registered_here() -> dict[str, type[Agent]]:
-    """Return the shipped agents, and those that were registered by hand."""
+    """Return the shipped agents, and agents that called `register`."""
     import vinci_offline.agents as package
 
     for module in pkgutil.iter_modules(package.__path__):

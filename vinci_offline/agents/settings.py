@@ -1,4 +1,4 @@
-"""Hyperparameters as dataclass fields: their documentation, their limits, and reading them from text."""
+"""Hyperparameters as dataclass fields: documentation, limits, and parsing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def setting(default: Any, doc: str, *, low: float = -math.inf, high: float = mat
     """Declare a hyperparameter as a dataclass field.
 
     Args:
-        default: its default.
-        doc: one line that says what it is and cites its source.
-        low: the least number allowed.
-        high: the greatest number allowed.
+        default: default value.
+        doc: one line that describes it and cites its source.
+        low: least number allowed.
+        high: greatest number allowed.
     """
     return dataclasses.field(default=default, metadata={"doc": doc, "low": low, "high": high})
 
@@ -26,7 +26,7 @@ def check_limits(agent: Any) -> None:
     """Check that every hyperparameter of an agent is within its limits.
 
     Raises:
-        UsageError: one is not.
+        UsageError: a hyperparameter is outside its limits.
     """
     for field in dataclasses.fields(agent):
         low, high = field.metadata.get("low", -math.inf), field.metadata.get("high", math.inf)
@@ -46,7 +46,7 @@ def parse_settings(cls: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
         settings: values by name.
 
     Raises:
-        UsageError: the agent has no such hyperparameter, or a value does not fit it.
+        UsageError: a name is unknown, or a value does not fit.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     unknown = sorted(set(settings) - set(fields))
@@ -59,7 +59,7 @@ def parse_settings(cls: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def annotation(kind: Any) -> str:
-    """Return a field's annotation as its author wrote it."""
+    """Return the annotation of a field as written in the source."""
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
@@ -72,7 +72,7 @@ def _limits(low: float, high: float) -> str:
 
 
 def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
-    """Parse one hyperparameter of the annotated kind."""
+    """Parse one hyperparameter by its annotation."""
     parsers: dict[str, Callable[[Any], Any]] = {
         "bool": _parse_bool,
         "int": _parse_int,
@@ -87,8 +87,8 @@ def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
     parser = parsers.get(text.removesuffix(" | None"))
     if parser is None:
         raise UsageError(
-            f"agent {agent!r}: {key} is annotated {text}, which cannot be set: use "
-            f"{', '.join(parsers)}, or one of them | None"
+            f"agent {agent!r}: {key} has the annotation {text}, which cannot be set: use "
+            f"{', '.join(parsers)}, each with or without | None"
         )
     try:
         return parser(value)
@@ -97,7 +97,7 @@ def _parse(agent: str, key: str, kind: Any, value: Any) -> Any:
 
 
 def _kind(text: str) -> str:
-    """Return an annotation in words."""
+    """Describe an annotation in words."""
     words = {
         "bool": "true or false",
         "int": "a whole number",

@@ -1,4 +1,4 @@
-"""The unit of learning: one loss, the networks it trains, and the targets that follow them."""
+"""Updates: a loss, the networks that it trains, and their target networks."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Loss: TypeAlias = (
     "Callable[[Networks, Batch, Tensor], tuple[Tensor, Metrics]]"
     " | Callable[[Networks, Batch, Tensor, Tensor], tuple[Tensor, Metrics]]"
 )
-"""``(nets, batch, key)``, or ``(nets, batch, key, step)``, to a scalar and metrics named ``group/name``."""
+"""Function of ``(nets, batch, key)`` or ``(nets, batch, key, step)``. It returns a scalar and metrics."""
 
 OptimizerMaker: TypeAlias = "Callable[[], keras.optimizers.Optimizer]"
-"""Makes the optimizer of an update, once a run."""
+"""Function that makes the optimizer of an update, once for each run."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target network that follows a trained one by Polyak averaging.
+    """Target network that follows a trained network by Polyak averaging.
 
-    The learner makes it as a copy, named ``target_`` and the network's name. After the update it moves by
+    It starts as a copy of the network, with ``target_`` before the name. After the update it moves by
     ``target += tau * (online - target)`` (Lillicrap et al., 2016, https://arxiv.org/abs/1509.02971, algorithm 1).
 
     Attributes:
-        network: the network that it follows.
+        network: name of the network to follow.
         tau: Polyak rate; 1 is a hard copy.
-        every: period in global steps; a multiple of the update's own.
+        every: period in global steps, a multiple of the update's period.
     """
 
     network: str
@@ -45,16 +45,16 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The target network's name."""
+        """Name of the target network."""
         return TARGET_PREFIX + self.network
 
     @classmethod
     def by_rate(cls, network: str, target_update: float) -> Target:
-        """Make a target from one number above zero, as keras-rl takes it.
+        """Make a target from one positive number, as keras-rl does.
 
         Args:
-            network: the network that it follows.
-            target_update: below 1 the rate of soft updates, from 1 on the number of steps between hard copies.
+            network: name of the network to follow.
+            target_update: below 1 the Polyak rate; from 1 on the number of steps between hard copies.
         """
         return (
             cls(network, target_update) if target_update < 1 else cls(network, 1.0, every=int(target_update))
@@ -63,21 +63,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Update:
-    """One loss, the networks that its optimizer moves, and the targets that follow.
+    """A loss, the networks that its optimizer trains, and their targets.
 
     Attributes:
-        loss: ``(nets, batch, key) -> (scalar, metrics)``, pure ``keras.ops``. ``key`` seeds
-            `vinci_offline.functional.random`: it is equal for equal (seed, global step, update), however steps are
-            grouped into calls. A loss with a fourth argument named ``step`` gets the global step, counted from one,
-            as a float32 scalar: for annealing.
-        trains: the network or networks whose trainable variables the optimizer moves. A network that is built on
-            another one of the agent's (an encoder) does not own the other's variables: name both.
-        optimizer: makes the optimizer, once a run; the run adds its own schedule, clipping and weight decay.
-        role: which part of the agent this trains; phases select updates by role.
-        target: the target or targets that follow after this update.
-        every: period in global steps: the update runs at steps ``every, 2 * every, …``, counted from one.
-        reset_below: where the gradient's global norm falls below this, the networks and their targets return to
-            their initial weights and the optimizer to its initial state; None never resets.
+        loss: ``(nets, batch, key) -> (scalar, metrics)`` in ``keras.ops``; metrics are named ``group/name``. ``key`` is
+            for draws by `vinci_offline.functional.random`; the seed, the global step and the update determine it. A
+            loss with a fourth argument ``step`` gets the global step as a float32 scalar, counted from one.
+        trains: name or names of the networks to train. A network on an encoder does not own the encoder's variables:
+            name both to train both.
+        optimizer: makes the optimizer, once for each run. The run's options add schedule, clipping and weight decay.
+        role: part of the agent that this trains. Phases select updates by role.
+        target: target or targets that move after this update.
+        every: period in global steps. The update runs at steps ``every, 2 * every, …``, counted from one.
+        reset_below: when the global norm of the gradient falls below this, networks, targets and optimizer return to
+            their initial state; None never resets.
     """
 
     loss: Loss
@@ -90,22 +89,22 @@ class Update:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The names of the networks that it trains."""
+        """Names of the networks to train."""
         return (self.trains,) if isinstance(self.trains, str) else self.trains
 
     @property
     def name(self) -> str:
-        """The first network's name: it stands for the update in metrics, checkpoints and messages."""
+        """Name of the first network; it names the update in metrics, checkpoints and messages."""
         return self.networks[0]
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The targets that follow after it."""
+        """Targets that move after the update."""
         return (self.target,) if isinstance(self.target, Target) else self.target
 
     @property
     def wants_step(self) -> bool:
-        """Whether the loss takes the global step."""
+        """True if the loss has an argument ``step``."""
         return "step" in inspect.signature(self.loss).parameters
 
     def call(self, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
@@ -113,8 +112,8 @@ class Update:
 
         Args:
             nets: online and target networks.
-            batch: the rows.
-            key: seeds the loss's draws.
+            batch: transitions.
+            key: key of the loss's draws.
             step: scalar integer tensor, the global step.
         """
         loss: Callable[..., tuple[Tensor, Metrics]] = self.loss
@@ -129,9 +128,9 @@ def adam(learning_rate: float, cosine_steps: int | None = None) -> OptimizerMake
     """Return a maker of Adam optimizers for an `Update` (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980).
 
     Args:
-        learning_rate: the step size.
-        cosine_steps: updates over which it falls to zero (Loshchilov and Hutter, 2017,
-            https://arxiv.org/abs/1608.03983, eq. 5); None keeps it.
+        learning_rate: step size.
+        cosine_steps: number of updates of a cosine decay to zero (Loshchilov and Hutter, 2017,
+            https://arxiv.org/abs/1608.03983, eq. 5); None keeps the rate.
     """
 
     def make() -> keras.optimizers.Optimizer:

@@ -1,1 +1,1 @@
-"""Contract suites that any agent must pass: subclass them in your own tests."""
+"""Test suites that every agent and every dataset format must pass. Subclass them in your own tests."""

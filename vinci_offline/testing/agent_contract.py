@@ -1,6 +1,6 @@
-"""What every agent must do, as a pytest suite that a user's own agent can run too.
+"""Pytest suite for agents, shipped ones and your own.
 
-Subclass it, with one line of parametrisation an agent::
+Subclass it, and give one line of parametrisation for each agent::
 
     @pytest.mark.parametrize(("agent", "spec"), [(MyAgent(hidden=(8, 8)), BOX)])
     class TestMyAgent(AgentContract):
@@ -39,18 +39,18 @@ BOX = EnvironmentSpec(
     observation_space=BoxSpace((3,), "float64", np.full(3, -np.inf), np.full(3, np.inf)),
     action_space=BoxSpace((2,), "float32", np.array([-2.0, 0.0], "f4"), np.array([2.0, 0.5], "f4")),
 )
-"""Continuous actions, one dimension with asymmetric bounds."""
+"""Continuous actions. One dimension has asymmetric bounds."""
 
 DISCRETE = EnvironmentSpec(
     observation_space=BoxSpace((4,), "float32", np.full(4, -1.0, "f4"), np.full(4, 1.0, "f4")),
     action_space=DiscreteSpace(3, start=1),
 )
-"""Discrete actions that do not start from zero."""
+"""Discrete actions that start at one."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """An agent with its networks, targets included, ready for its losses."""
+    """An agent with its online and target networks."""
 
     agent: Agent
     build: NetworkBuilder
@@ -59,13 +59,13 @@ class Bench:
 
 
 def builder(spec: EnvironmentSpec) -> NetworkBuilder:
-    """Make a builder of networks that normalise by made-up moments."""
+    """Make a network builder with fixed moments of observations."""
     shape = getattr(spec.observation_space, "shape", ())
     return NetworkBuilder(spec, (np.full(shape, 0.1, "f4"), np.full(shape, 1.5, "f4")))
 
 
 def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
-    """Make an agent's networks as training does; equal seeds make equal weights. Targets lag behind."""
+    """Make an agent's networks as training does. The targets get 0.9 of the online weights, so that they differ."""
     learner = Learner(agent, build := builder(spec), seed)
     for update in agent.updates():
         for target in update.targets:
@@ -75,12 +75,12 @@ def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
 
 
 class Trainer:
-    """An agent in the compiled loop, as `train` has it, with batches of four of `rows`.
+    """An agent in the compiled loop that `train` uses, with batches of four rows of `columns`.
 
     Args:
-        agent: the algorithm.
-        spec: the environment.
-        seed: of weights and draws.
+        agent: algorithm.
+        spec: environment.
+        seed: seed of weights and draws.
     """
 
     def __init__(self, agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> None:
@@ -90,12 +90,12 @@ class Trainer:
         self.step = 0
 
     def restart(self) -> None:
-        """Go back to the untrained state; what is compiled stays."""
+        """Return to the untrained state. Keep the compiled functions."""
         self.learner.restore(self._initial)
         self.step = 0
 
     def run(self, *chunks: int, role: str | None = None) -> dict[str, Array]:
-        """Take steps, each number of them in a call of its own, and return the state afterwards."""
+        """Run each number of steps in one call. Return the state after the last."""
         updates: tuple[BoundUpdate, ...] = self.learner.select(role)
         for count in chunks:
             self._engine.run(updates, self.step, count)
@@ -104,13 +104,13 @@ class Trainer:
 
 
 def columns(agent: Agent | None, spec: EnvironmentSpec, seed: int = 0, **replaced: Array) -> dict[str, Array]:
-    """Make the columns that an agent asks for, of eight random transitions in two runs of four.
+    """Make an agent's columns with eight random transitions in two episodes of four.
 
     Args:
-        agent: the algorithm; None asks for the transition alone.
-        spec: the environment.
-        seed: of the values.
-        replaced: columns to use in place of the random ones, by name.
+        agent: algorithm; None makes the columns of transitions alone.
+        spec: environment.
+        seed: seed of the values.
+        replaced: columns that replace random ones, by name.
     """
     rng = np.random.default_rng(seed)
     count = spec.action_space.n if isinstance(spec.action_space, DiscreteSpace) else 0
@@ -140,12 +140,12 @@ def columns(agent: Agent | None, spec: EnvironmentSpec, seed: int = 0, **replace
 
 
 def transitions(spec: EnvironmentSpec, *, agent: Agent | None = None, **replaced: Array) -> Batch:
-    """Make a batch of random transitions, as the agent makes it of its rows.
+    """Make a batch of random transitions.
 
     Args:
-        spec: the environment.
-        agent: whose batch; None takes the transitions alone.
-        replaced: columns to use in place of the random ones, by name.
+        spec: environment.
+        agent: makes the batch by `Agent.batch`; None makes a batch of transitions.
+        replaced: columns that replace random ones, by name.
     """
     made = columns(agent, spec, 0, **replaced)
     rows = Rows(
@@ -156,7 +156,7 @@ def transitions(spec: EnvironmentSpec, *, agent: Agent | None = None, **replaced
 
 
 def _observations(name: str, space: Space, rng: np.random.Generator) -> dict[str, Array]:
-    """Make random observations as the columns of a pool."""
+    """Make columns of random observations."""
     if isinstance(space, DictSpace):
         return {
             path: values
@@ -172,7 +172,7 @@ def _observations(name: str, space: Space, rng: np.random.Generator) -> dict[str
 
 
 def evaluate_loss(bench: Bench, update: Update, batch: Batch, step: int = 1) -> tuple[float, Metrics]:
-    """Return an update's loss and metrics as numbers, with the key of a global step."""
+    """Return the loss and the metrics of an update at a global step, as numbers."""
     loss, metrics = _loss(bench, update, batch, step)
     _require(
         tuple(loss.shape) == (), f"the loss of {update.name!r} must be a scalar, not {tuple(loss.shape)}"
@@ -181,7 +181,7 @@ def evaluate_loss(bench: Bench, update: Update, batch: Batch, step: int = 1) -> 
 
 
 def gradients(bench: Bench, update: Update, batch: Batch, network: str) -> list[Array | None]:
-    """Return the gradient of an update's loss to each variable that a network owns; None where none flows."""
+    """Return the gradient of an update's loss for each variable that a network owns; None if no gradient flows."""
     return gradient(lambda: _loss(bench, update, batch, 1)[0], bench.nets.trainable(network))
 
 
@@ -192,10 +192,10 @@ def _loss(bench: Bench, update: Update, batch: Batch, step: int) -> tuple[Tensor
 
 
 class AgentContract:
-    """The suite; parametrise ``agent`` and ``spec`` on the class."""
+    """Test suite of one agent; parametrise ``agent`` and ``spec`` on the subclass."""
 
     def test_updates_are_disjoint_and_name_networks(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """No two updates train the same network, and each trains networks that exist."""
+        """Train each network by one update at most; name only networks that exist."""
         trained = [name for update in agent.updates() for name in update.networks]
         _require(
             len(set(trained)) == len(trained), f"more than one update trains the same network: {trained}"
@@ -207,15 +207,18 @@ class AgentContract:
             for target in update.targets:
                 _require(
                     target.network in update.networks,
-                    f"the target of {target.network!r} follows another update",
+                    f"the target of {target.network!r} belongs to an update that does not train it",
                 )
-                _require(target.every % update.every == 0, "a target can only follow where its network moves")
-                _require(target.every >= 1, "periods count from one")
+                _require(
+                    target.every % update.every == 0,
+                    "a target's period must be a multiple of the update's",
+                )
+                _require(target.every >= 1, "a period must be at least 1")
             _require(update.role in agent.roles, f"{update.role!r} is not a role")
-            _require(update.every >= 1, "periods count from one")
+            _require(update.every >= 1, "a period must be at least 1")
 
     def test_losses_are_finite_scalars(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Each loss is a finite scalar, each metric a finite scalar named ``group/name``."""
+        """Return finite scalars: the loss, and metrics named ``group/name``."""
         made = bench(agent, spec)
         for update in made.updates:
             loss, metrics = evaluate_loss(made, update, transitions(spec, agent=agent))
@@ -225,42 +228,42 @@ class AgentContract:
                 number = keras.ops.convert_to_numpy(value)
                 _require(number.shape == () and bool(np.isfinite(number)), f"metric {name!r} is {value}")
 
-    def test_metrics_have_their_own_names(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """No two updates report a metric of the same name: one would hide the other."""
+    def test_metric_names_are_unique(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Report each metric from one update only: of two equal names one would hide the other."""
         made = bench(agent, spec)
         names = [
             name
             for update in made.updates
             for name in evaluate_loss(made, update, transitions(spec, agent=agent))[1]
         ]
-        _require(len(set(names)) == len(names), f"a metric has two owners: {names}")
+        _require(len(set(names)) == len(names), f"two updates report a metric of the same name: {names}")
 
-    def test_losses_repeat(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """The same seed, batch and step give the same losses, bit for bit."""
+    def test_losses_are_deterministic(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Return the same losses bit for bit for the same seed, batch and step."""
         runs = []
         for _ in range(2):
             made = bench(agent, spec, seed=3)
             runs.append(
                 [evaluate_loss(made, update, transitions(spec, agent=agent))[0] for update in made.updates]
             )
-        _require(runs[0] == runs[1], f"equal seeds give {runs[0]} and {runs[1]}")
+        _require(runs[0] == runs[1], f"equal seeds give different losses: {runs[0]} and {runs[1]}")
 
-    def test_gradient_reaches_what_is_trained(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Every trainable variable of the trained networks gets a gradient, and it is finite."""
+    def test_gradient_reaches_trained_variables(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Return a finite gradient for each trainable variable of the trained networks."""
         made = bench(agent, spec)
         for update in made.updates:
             for name in update.networks:
                 trained = made.nets.trainable(name)
-                _require(bool(trained), f"{name!r} has no variables")
+                _require(bool(trained), f"{name!r} has no trainable variables")
                 found = gradients(made, update, transitions(spec, agent=agent), name)
                 for variable, value in zip(trained, found, strict=True):
                     path = variable.path
-                    _require(value is not None, f"the loss of {name!r} does not reach {path}")
+                    _require(value is not None, f"the loss of {name!r} has no gradient for {path}")
                     assert value is not None
                     _require(bool(np.isfinite(value).all()), f"the gradient of {path} is not finite")
 
-    def test_gradient_leaves_targets_alone(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """No gradient flows through a bootstrapped target: a loss reaches no target network."""
+    def test_gradient_does_not_reach_targets(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Return no gradient for target networks."""
         made = bench(agent, spec)
         for update in made.updates:
             for name in made.nets:
@@ -271,7 +274,7 @@ class AgentContract:
                     _require(zero, f"the loss of {update.name!r} has a gradient to {name!r}")
 
     def test_terminal_rows_ignore_the_next_observation(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Where the discount is zero nothing is bootstrapped; where it is not, a critic bootstraps."""
+        """Bootstrap if and only if the discount is not zero."""
         made = bench(agent, spec)
         other = {
             name: column
@@ -295,17 +298,17 @@ class AgentContract:
         critics = any(update.role == "critic" for update in made.updates)
         _require(any(depends) == critics, "no critic bootstraps: truncation is treated as termination")
 
-    def test_training_repeats(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Steps in one call, in many, from a stored state and in another learner end in the same bytes."""
+    def test_training_is_deterministic(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Train to the same bytes in one call, in several calls, from a stored state and in a second learner."""
         trainer = Trainer(agent, spec, seed=5)
         before, whole = trainer.learner.state(), trainer.run(_STEPS)
         trainer.restart()
         stored = trainer.run(1, 2)
-        _require_equal(whole, trainer.run(_STEPS - 3), "chunks change the result")
+        _require_equal(whole, trainer.run(_STEPS - 3), "the grouping of steps into calls changes the result")
         trainer.learner.restore(stored)
         trainer.step = 3
-        _require_equal(whole, trainer.run(_STEPS - 3), "going on from a stored state changes the result")
-        _require_equal(whole, Trainer(agent, spec, seed=5).run(_STEPS), "equal seeds end in other bytes")
+        _require_equal(whole, trainer.run(_STEPS - 3), "resuming from a stored state changes the result")
+        _require_equal(whole, Trainer(agent, spec, seed=5).run(_STEPS), "equal seeds give different networks")
         other = Trainer(agent, spec, seed=6).learner.state()
         for update in agent.updates():
             for name in update.networks:
@@ -317,8 +320,8 @@ class AgentContract:
                 )
                 _require(bool(_changed(before, whole, part)), f"{name!r} does not learn in {_STEPS} steps")
 
-    def test_a_phase_of_one_role_freezes_the_rest(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """What a phase does not select stays bitwise: networks, their targets, their optimizers."""
+    def test_phase_of_one_role_freezes_the_rest(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Change only the networks, targets and optimizers of the role that a phase trains."""
         trainer = Trainer(agent, spec)
         for role in sorted({update.role for update in agent.updates()}):
             trainer.restart()
@@ -329,23 +332,23 @@ class AgentContract:
             moved = {name.split("/")[1] for name in _changed(before, after)}
             _require(moved <= trained, f"a phase of {role} alone moves {', '.join(sorted(moved - trained))}")
 
-    def test_settings_come_back_from_json(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Hyperparameters survive JSON, as ``config.json`` has them, and strings, as ``--set`` has them."""
+    def test_settings_round_trip(self, agent: Agent, spec: EnvironmentSpec) -> None:
+        """Restore the agent from JSON (``config.json``) and from strings (``--set``)."""
         written = json.loads(json.dumps(agent.to_json()))
-        _require(type(agent).from_settings(written) == agent, f"{written} does not make the agent again")
+        _require(type(agent).from_settings(written) == agent, f"{written} does not restore the agent")
         strings = {key: str(value) for key, value in agent.to_json().items()}
-        _require(type(agent).from_settings(strings) == agent, f"{strings} does not make the agent again")
+        _require(type(agent).from_settings(strings) == agent, f"{strings} does not restore the agent")
 
-    def test_policy_is_a_file_that_acts_inside_the_space(
+    def test_policy_file_acts_inside_the_space(
         self, agent: Agent, spec: EnvironmentSpec, tmp_path: Path
     ) -> None:
-        """The policy loads in Keras's safe mode and its actions lie in the environment's space."""
+        """Load the policy in Keras's safe mode. Return actions inside the action space."""
         made = bench(agent, spec)
         policy = agent.policy(made.nets, made.build)
         policy.save(tmp_path / "policy.keras")
         loaded = keras.saving.load_model(tmp_path / "policy.keras", safe_mode=True)
         observed = transitions(spec).observation
-        # Far outside, so that only bounds keep actions inside.
+        # Large observations drive actions to their bounds.
         observations = observed if isinstance(observed, dict) else ops.convert_to_numpy(observed) * 1000
         actions = ops.convert_to_numpy(loaded(observations))
         np.testing.assert_array_equal(actions, ops.convert_to_numpy(policy(observations)))
@@ -359,8 +362,8 @@ class AgentContract:
             inside = (actions >= space.low) & (actions <= space.high)
         _require(bool(inside.all()), f"the policy leaves the action space: {actions}")
 
-    def test_stochastic_policy_is_a_file(self, agent: Agent, spec: EnvironmentSpec, tmp_path: Path) -> None:
-        """Where the policy has a distribution, its model loads and returns the documented outputs."""
+    def test_stochastic_policy_file_loads(self, agent: Agent, spec: EnvironmentSpec, tmp_path: Path) -> None:
+        """Load the stochastic policy, if any. Return the documented outputs."""
         made = bench(agent, spec)
         policy = agent.stochastic_policy(made.nets, made.build)
         if policy is None:
@@ -375,8 +378,8 @@ class AgentContract:
 
 
 def _changed(left: Mapping[str, Array], right: Mapping[str, Array], prefix: str = "") -> list[str]:
-    """The names of arrays that are not the same bytes."""
-    _require(set(left) == set(right), "the state has other variables than before")
+    """Return the names of arrays that differ in their bytes."""
+    _require(set(left) == set(right), "the names of variables in the state have changed")
     return [n for n in left if n.startswith(prefix) and left[n].tobytes() != right[n].tobytes()]
 
 
@@ -386,6 +389,6 @@ def _require_equal(left: Mapping[str, Array], right: Mapping[str, Array], messag
 
 
 def _require(condition: bool, message: str) -> None:
-    """An assertion that python -O keeps, with what to mend."""
+    """Raise AssertionError with the message if the condition is false; ``python -O`` keeps it."""
     if not condition:
         raise AssertionError(message)

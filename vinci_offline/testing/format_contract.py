@@ -1,10 +1,10 @@
-"""A pytest suite that every dataset format passes; a format takes one line of parametrisation.
+"""Pytest suite for dataset formats.
 
-Subclass it::
+Subclass it, and give one line of parametrisation for each format::
 
-    @pytest.mark.parametrize("case", [FormatCase("d4rl", "data.hdf5", BOX)])
-    class TestFormats(FormatContract):
-        pass
+@pytest.mark.parametrize("case", [FormatCase("d4rl", "data.hdf5", BOX)])
+class TestFormats(FormatContract):
+    pass
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ BOX = EnvironmentSpec(_box(3, np.inf), _box(2, 1.0))
 """Vectors and continuous actions."""
 
 DISCRETE = EnvironmentSpec(_box(2, np.inf), DiscreteSpace(4))
-"""Vectors and choices."""
+"""Vectors and Discrete actions."""
 
 DICT = EnvironmentSpec(DictSpace({"goal": _box(2, np.inf), "state": _box(3, np.inf)}), _box(2, 1.0))
-"""Named observations."""
+"""Dict observations."""
 
 _FEWEST, _MOST = np.array([0, 1]), np.array([3, 2])
 TUPLE = EnvironmentSpec(
     TupleSpace.of([_box(2, np.inf), DiscreteSpace(4)]), MultiDiscreteSpace((2,), "int64", _FEWEST, _MOST)
 )
-"""Observations in order, and several choices at once."""
+"""Tuple observations and MultiDiscrete actions."""
 
 
 @dataclass(frozen=True)
 class FormatCase:
-    """A format, and data that it can hold.
+    """A format, and a kind of data that it can store.
 
     Attributes:
-        kind: the format's name.
-        file: the name of its file or folder.
-        spec: the environment of the data; it is given to the importer too.
-        settings: settings of its importer.
-        writing: settings of its exporter.
+        kind: name of the format.
+        file: name of its file or folder.
+        spec: environment of the data; the importer gets it too.
+        settings: settings of the importer.
+        writing: settings of the exporter.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class FormatCase:
 
 
 def example(spec: EnvironmentSpec) -> Dataset:
-    """Return four episodes, of which two terminated; each next observation is the following row's observation."""
+    """Return four episodes, two of them terminated. Within an episode each next observation is the next row's."""
     rng, count = np.random.default_rng(0), sum(LENGTHS)
     last = np.cumsum(LENGTHS) - 1
     columns: Columns = {layout.REWARDS: rng.normal(size=count).astype(np.float32)}
@@ -114,18 +114,18 @@ def _draw(space: Space, count: int, rng: np.random.Generator) -> Array:
 
 
 class FormatContract:
-    """The suite."""
+    """Test suite of one format; parametrise ``case`` on the subclass."""
 
     @pytest.fixture
     def written(self, case: FormatCase, tmp_path: Path) -> Path:
-        """Write the example in the format."""
+        """Export the example."""
         path = tmp_path / case.file
         exported = write(example(case.spec), path, kind=case.kind, settings=case.writing)
         assert exported.path == path
         return path
 
-    def test_columns_come_back(self, case: FormatCase, written: Path) -> None:
-        """Import what was exported: every column and the spaces, and no row is dropped."""
+    def test_columns_round_trip(self, case: FormatCase, written: Path) -> None:
+        """Import every exported column and the spaces. Drop no row."""
         expected, imported = example(case.spec), read(written, kind=case.kind, options=case.options)
         found = imported.dataset
         assert not imported.dropped
@@ -135,15 +135,15 @@ class FormatContract:
         assert found.spec.observation_space == case.spec.observation_space
         assert found.spec.action_space == case.spec.action_space
 
-    def test_episodes_come_back(self, case: FormatCase, written: Path) -> None:
-        """Import the lengths of episodes; terminals and timeouts are kept apart."""
+    def test_episodes_round_trip(self, case: FormatCase, written: Path) -> None:
+        """Import the lengths of episodes. Tell terminals from timeouts."""
         table = read(written, kind=case.kind, options=case.options).dataset.episode_columns
         assert table[episode_columns.LENGTH].tolist() == list(LENGTHS)
         assert table[episode_columns.TERMINATED].tolist() == list(TERMINATED)
         assert table[episode_columns.TRUNCATED].tolist() == [not ended for ended in TERMINATED]
 
     def test_file_is_recognised(self, case: FormatCase, written: Path) -> None:
-        """Recognise the file, before any other format does."""
+        """Recognise the file as this format, not as another."""
         assert recognise(written).name == case.kind
 
     def test_existing_target_needs_overwrite(self, case: FormatCase, written: Path) -> None:
@@ -161,7 +161,7 @@ class FormatContract:
         )
 
     def test_failed_export_leaves_nothing(self, case: FormatCase, tmp_path: Path) -> None:
-        """Leave neither half a file nor a temporary one after an error."""
+        """Leave no partial and no temporary file after an error."""
 
         def fail(rows: slice) -> Array:
             raise DatasetError("the source went away")
@@ -180,7 +180,7 @@ class FormatContract:
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
     def test_unknown_settings_are_refused(self, case: FormatCase, written: Path) -> None:
-        """Refuse an unknown setting, in the importer and in the exporter."""
+        """Refuse unknown settings in the importer and in the exporter."""
         options = ImportOptions(case.spec, settings={**case.settings, "colour": "blue"})
         with pytest.raises(UsageError, match="colour"):
             read(written, kind=case.kind, options=options)
@@ -189,20 +189,24 @@ class FormatContract:
             write(example(case.spec), target, kind=case.kind, settings={**case.writing, "colour": "blue"})
         assert not target.exists()
 
-    def test_missing_source_is_one_line(self, case: FormatCase, tmp_path: Path) -> None:
+    def test_missing_source_is_refused_in_one_line(self, case: FormatCase, tmp_path: Path) -> None:
         """Name a missing file in the error."""
         self._refused(case, tmp_path / case.file)
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\0\0", b"PK\x03\x04\0\0"])
-    def test_other_content_is_one_line(self, case: FormatCase, tmp_path: Path, content: bytes) -> None:
-        """Neither recognise nor read other content."""
+    def test_other_content_is_refused_in_one_line(
+        self, case: FormatCase, tmp_path: Path, content: bytes
+    ) -> None:
+        """Refuse content that is not of this format."""
         path = tmp_path / case.file
         path.write_bytes(content)
         assert not find_format(case.kind).recognises(path)
         self._refused(case, path)
 
     @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-    def test_truncated_source_is_one_line(self, case: FormatCase, written: Path, share: float) -> None:
+    def test_truncated_source_is_refused_in_one_line(
+        self, case: FormatCase, written: Path, share: float
+    ) -> None:
         """Refuse a source whose largest file ends too early."""
         files = [
             path

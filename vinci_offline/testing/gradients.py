@@ -1,4 +1,4 @@
-"""Gradients by whichever backend runs: Keras has no word for them, and tests need them."""
+"""Gradients by the running backend, for tests: Keras has no function for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vinci_offline.types import Array, Tensor
 
 
 def gradient(loss: Callable[[], Tensor], variables: Sequence[Any]) -> list[Array | None]:
-    """The gradient of a scalar to each Keras variable, as NumPy.
+    """Return the gradient of a scalar with respect to each Keras variable, as NumPy arrays.
 
     Args:
-        loss: computes the scalar from the variables' values.
+        loss: computes the scalar.
         variables: Keras variables.
 
     Returns:
-        An array a variable; where the loss does not depend on it, None from TensorFlow and zeros from JAX.
+        One array for each variable. If the loss does not depend on a variable: None from TensorFlow, zeros from JAX.
     """
     return (
         _by_tensorflow(loss, variables)
