@@ -15,7 +15,7 @@ MIXED = BoxSpace(
     np.array([-2, 0, -np.inf, 0, 3], "f4"),
     np.array([2, 10, np.inf, np.inf, 3], "f4"),
 )
-"""Symmetric, asymmetric, unbounded, bounded on one side, one value only."""
+"""Five dimensions: symmetric, asymmetric, unbounded, one bound, a single value."""
 
 
 def test_scale_by_hand():
@@ -26,12 +26,12 @@ def test_scale_by_hand():
     np.testing.assert_allclose(unscale_actions(MIXED, scaled), actions)
 
 
-def test_unscale_clips_to_every_finite_bound():
+def test_unscale_clips_to_finite_bounds():
     actions = unscale_actions(MIXED, np.full((1, 5), -30, "f4"))
     np.testing.assert_array_equal(actions, [[-2, 0, -30, 0, 3]])
 
 
-def test_bounded_marks_what_lives_between_minus_one_and_one():
+def test_bounded_marks_dimensions_with_two_bounds():
     np.testing.assert_array_equal(BoxScaling(MIXED).bounded, [True, True, False, False, True])
 
 
@@ -40,13 +40,11 @@ def test_bounded_marks_what_lives_between_minus_one_and_one():
     width=st.floats(0.5, 100, width=32),
     fraction=st.floats(0, 1, width=32),
 )
-def test_round_trip_and_range(low, width, fraction):
+def test_scaling_round_trip(low, width, fraction):
     space = BoxSpace((1,), "float32", np.array([low], "f4"), np.array([low + width], "f4"))
     action = np.array([[low + fraction * width]], "f4").clip(space.low, space.high)
     scaled = scale_actions(space, action)
-    assert (
-        np.abs(scaled).max() <= 1 + 1e-3
-    )  # float32 bounds a hundred from zero keep five digits of a small range
+    assert np.abs(scaled).max() <= 1 + 1e-3  # near 100, float32 keeps five digits of a small range
     back = unscale_actions(space, scaled)
     assert (back >= space.low).all()
     assert (back <= space.high).all()
@@ -54,7 +52,7 @@ def test_round_trip_and_range(low, width, fraction):
 
 
 @pytest.mark.parametrize("scaled", [np.linspace(-3, 3, 20, dtype="f4").reshape(4, 5)])
-def test_tensors_and_arrays_share_one_definition(scaled):
+def test_tensor_scaling_matches_array_scaling(scaled):
     scaling = BoxScaling(MIXED)
     by_keras = ops.convert_to_numpy(unscale_tensor(scaling, ops.convert_to_tensor(scaled)))
     np.testing.assert_array_equal(by_keras, unscale_actions(MIXED, scaled))
@@ -82,7 +80,7 @@ def test_discrete_counts_from_zero():
     np.testing.assert_array_equal(unscale_actions(space, index), [-1, 0, 1])
 
 
-def test_actions_that_do_not_fit_are_refused():
+def test_actions_outside_the_space_are_refused():
     with pytest.raises(SpecError, match=r"Discrete space 0 … 2: .* from 0 to 3"):
         scale_actions(DiscreteSpace(3), np.array([0, 3]))
     with pytest.raises(SpecError, match=r"\(4,\) do not fit the action space of \(5,\)"):
@@ -91,14 +89,14 @@ def test_actions_that_do_not_fit_are_refused():
         scale_actions(DictSpace({}), np.zeros((2, 4), "f4"))
 
 
-def test_scaling_touches_neither_space_nor_actions():
+def test_scaling_changes_no_input():
     actions = np.ones((2, 5), "f4")
     actions.setflags(write=False)
     MIXED.low.setflags(write=False)
     unscale_actions(MIXED, scale_actions(MIXED, actions))
 
 
-def test_several_choices_are_not_learnt_as_numbers():
+def test_multi_discrete_actions_are_refused():
     space = MultiDiscreteSpace((2,), "int64", np.array([0, 0]), np.array([4, 2]))
     with pytest.raises(SpecError, match=r"several choices at once .* whose action space is Discrete"):
         scale_actions(space, np.zeros((3, 2), np.int64))

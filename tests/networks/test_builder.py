@@ -21,7 +21,7 @@ def call(model, *inputs):
     return {k: np.asarray(v) for k, v in found.items()} if isinstance(found, dict) else np.asarray(found)
 
 
-def test_placeholders_are_the_same_object_at_each_access():
+def test_placeholders_are_made_once():
     env = Placeholders(BOX)
     assert env.state is env.state
     assert env.action is env.action
@@ -36,7 +36,7 @@ def test_placeholders_of_discrete_spaces_are_one_hot():
     assert Placeholders(IMAGES).state.shape == (None, 4, 4, 1)
 
 
-def test_dict_observations_are_inputs_by_key():
+def test_dict_observations_have_inputs_by_key():
     spec = EnvironmentSpec(
         DictSpace({"a": BOX.observation_space, "b": DiscreteSpace(4), "c": IMAGES.observation_space}),
         BOX.action_space,
@@ -71,11 +71,11 @@ def test_shapes_of_every_network():
         assert call(build.discrete_critics("c", HIDDEN, 2, dueling), np.zeros((6, 4))).shape == (2, 6, 3)
 
 
-def test_normalisation_is_inside_and_the_same_for_every_network():
+def test_every_network_normalises_observations():
     mean, std = np.array([1, 2, 3], "f4"), np.array([0, 1, 10], "f4")
     plain, normal = NetworkBuilder(BOX), NetworkBuilder(BOX, (mean, std))
     observation = np.random.default_rng(0).normal(size=(5, 3)).astype("f4")
-    # By hand: the same epsilon in training and in acting, added to the deviation and not to the variance.
+    # The epsilon is added to the deviation, not to the variance.
     prepared = (observation - mean) / (std + np.float32(1e-3))
     for make in (lambda b: b.deterministic_actor("n", HIDDEN), lambda b: b.value("n", HIDDEN)):
         without, within = make(plain), make(normal)
@@ -83,7 +83,7 @@ def test_normalisation_is_inside_and_the_same_for_every_network():
         np.testing.assert_allclose(call(within, observation), call(without, prepared), rtol=1e-3, atol=1e-4)
 
 
-def test_raw_observations_of_any_dtype():
+def test_networks_take_raw_observations_of_any_dtype():
     value = NetworkBuilder(IMAGES, (np.ones((4, 4, 1)), np.ones((4, 4, 1)))).value("v", HIDDEN)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1)).astype("u1")
     weights = [np.asarray(w) for w in value.get_weights()]
@@ -94,10 +94,11 @@ def test_raw_observations_of_any_dtype():
     value = NetworkBuilder(BOX).value("v", HIDDEN)
     np.testing.assert_array_equal(call(value, np.ones((2, 3), "f8")), call(value, np.ones((2, 3), "f4")))
     value = NetworkBuilder(GRID).value("v", HIDDEN)
-    assert len(set(call(value, np.arange(1, 6)).tolist())) == 5  # start is 1: each state has its own value
+    states = np.arange(1, 6)  # the space starts at 1
+    assert len(set(call(value, states).tolist())) == 5
 
 
-def test_squash_bounds_the_bounded_dimensions_only():
+def test_squash_skips_unbounded_dimensions():
     space = BoxSpace((2,), "float32", np.array([-1, -np.inf], "f4"), np.array([1, np.inf], "f4"))
     spec = EnvironmentSpec(BOX.observation_space, space)
     observation = np.full((4, 3), 1e4, "f4") * np.array([[1], [-1], [2], [-2]], "f4")
@@ -139,19 +140,19 @@ def test_equal_seeds_make_equal_networks():
     assert all((a == b).all() for a, b in zip(*weights, strict=True))
 
 
-def test_wrong_kind_of_actions_names_agents_that_fit():
+def test_wrong_action_space_error_names_suitable_agents():
     with pytest.raises(SpecError, match="Discrete actions, such as bc or dqn"):
         NetworkBuilder(DISCRETE).deterministic_actor("a", HIDDEN)
     with pytest.raises(SpecError, match="such as td3bc or iql"):
         NetworkBuilder(BOX).discrete_critics("c", HIDDEN, 1)
 
 
-def test_bounded_mask():
+def test_bounded_marks_bounded_dimensions():
     assert NetworkBuilder(BOX).bounded.tolist() == [True, True]
     assert NetworkBuilder(DISCRETE).bounded is None
 
 
-def test_a_member_is_its_row():
+def test_member_is_one_row_of_ensemble():
     critic = NetworkBuilder(BOX).critics("critic", HIDDEN, 2)
     target = keras.models.clone_model(critic)
     observation, action = np.ones((4, 3), "f4"), np.ones((4, 2), "f4")

@@ -20,7 +20,7 @@ def builder(spec):
 
 
 def exports():
-    """One of each kind of policy, by name."""
+    """Return one policy of each kind, by name."""
     box, discrete = builder(BOX), builder(DISCRETE)
     gaussian = box.gaussian_actor("actor", HIDDEN)
     categorical = discrete.categorical_actor("actor", HIDDEN)
@@ -47,7 +47,7 @@ def exports():
     }
 
 
-def test_policies_load_in_a_process_without_this_package(tmp_path):
+def test_policies_load_without_this_package(tmp_path):
     for name, (policy, shape) in exports().items():
         rng = np.random.default_rng(0)
         observations = rng.normal(size=(7, *shape)) * 3 if shape else rng.integers(2, 7, 7)
@@ -59,7 +59,7 @@ def test_policies_load_in_a_process_without_this_package(tmp_path):
             observations=observations,
             **{k: np.asarray(v) for k, v in named.items()},
         )
-    # -I keeps the working directory and the user's site out; blocking the import makes sure of it.
+    # -I removes the working directory and the user site from the path. The script also blocks the import.
     script = dedent(
         """
         import pathlib, sys
@@ -84,17 +84,17 @@ def test_policies_load_in_a_process_without_this_package(tmp_path):
     assert done.stdout.split() == sorted(exports())
 
 
-def test_gaussian_in_environment_units_is_stretched_and_moved():
+def test_stochastic_policy_is_in_environment_units():
     build = builder(BOX)  # bounds [-2, 2] and [0, 0.5]: scales 2 and 0.25, offsets 0 and 0.25
     actor = build.gaussian_actor("actor", HIDDEN)
     observations = np.random.default_rng(0).normal(size=(5, 3)).astype("f4")
     scaled, found = actor(observations), build.stochastic_policy(actor)(observations)
     np.testing.assert_allclose(found["mean"], np.asarray(scaled["mean"]) * [2, 0.25] + [0, 0.25], rtol=1e-5)
-    # The offset must not touch the deviation, whatever the bounds.
+    # The offset does not change the deviation.
     np.testing.assert_allclose(np.exp(found["log_std"]), np.exp(scaled["log_std"]) * [2, 0.25], rtol=1e-5)
 
 
-def test_discrete_policy_adds_the_start():
+def test_discrete_policy_adds_start():
     build = builder(DISCRETE)
     actor = build.categorical_actor("actor", HIDDEN)
     observations = np.random.default_rng(0).normal(size=(50, 4)).astype("f4") * 10
@@ -103,7 +103,7 @@ def test_discrete_policy_adds_the_start():
     assert choices.dtype.kind == "i"
 
 
-def test_policy_shares_weights_with_the_actor():
+def test_policy_shares_weights_with_actor():
     build = builder(BOX)
     actor = build.deterministic_actor("actor", HIDDEN)
     policy = build.policy(actor)
@@ -112,7 +112,7 @@ def test_policy_shares_weights_with_the_actor():
     assert not np.array_equal(before, policy(np.ones((1, 3))))
 
 
-def test_linear_actor_is_clipped_to_the_bounds():
+def test_policy_clips_linear_actor():
     build = builder(BOX)
     actor = build.deterministic_actor("actor", HIDDEN, squash=False)
     actor.set_weights([w * 100 for w in actor.get_weights()])
@@ -121,7 +121,7 @@ def test_linear_actor_is_clipped_to_the_bounds():
     np.testing.assert_array_equal(actions.max(axis=0), BOX.action_space.high)
 
 
-def test_stored_actor_speaks_scaled_actions_and_does_not_train(tmp_path):
+def test_stored_actor_returns_scaled_actions_and_is_frozen(tmp_path):
     build = builder(BOX)
     actor = build.deterministic_actor("actor", HIDDEN)
     build.policy(actor).save(tmp_path / "policy.keras")
@@ -131,7 +131,7 @@ def test_stored_actor_speaks_scaled_actions_and_does_not_train(tmp_path):
     assert stored.trainable_variables == []
 
 
-def test_stored_actor_that_does_not_fit_is_refused(tmp_path):
+def test_stored_actor_of_other_shape_is_refused(tmp_path):
     path = str(tmp_path / "policy.keras")
     with pytest.raises(VinciError, match="does not exist"):
         builder(BOX).stored_actor("bootstrap_actor", path)
@@ -139,14 +139,16 @@ def test_stored_actor_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(VinciError, match="is not a Keras model, or was cut short"):
         builder(BOX).stored_actor("bootstrap_actor", path)
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)]).save(path)
-    with pytest.raises(SpecError, match=r"returns \(None, 5\), and the environment's actions are \(2,\)"):
+    with pytest.raises(
+        SpecError, match=r"returns actions of shape \(None, 5\), but the environment needs \(2,\)"
+    ):
         builder(BOX).stored_actor("bootstrap_actor", path)
     keras.Sequential([keras.Input((9,)), keras.layers.Dense(2)]).save(path)
     with pytest.raises(SpecError, match=r"does not take observations of shape \(3,\)"):
         builder(BOX).stored_actor("bootstrap_actor", path)
 
 
-def test_stored_actor_with_code_inside_is_refused(tmp_path):
+def test_stored_actor_with_lambda_is_refused(tmp_path):
     path = str(tmp_path / "policy.keras")
     keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x[:, :2])]).save(path)
     with pytest.raises(VinciError, match="safe mode"):

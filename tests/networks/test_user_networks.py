@@ -15,7 +15,7 @@ MEAN, STD = np.array([1, 2, 3], "f4"), np.array([1, 2, 3], "f4")
 
 
 def critic(env):
-    """The functional style."""
+    """Make a critic in the functional style."""
     # Inputs
     observation = env.state
     action = env.action
@@ -32,7 +32,7 @@ def critic(env):
 
 
 def actor(env):
-    """The Sequential style."""
+    """Make an actor in the Sequential style."""
     model = Sequential()
     # Hidden layers
     model.add(Dense(400, input_shape=(env.state_space_dim,)))
@@ -45,7 +45,7 @@ def builder(spec=BOX, statistics=True, **networks):
     return NetworkBuilder(spec, (MEAN, STD) if statistics else None, user_networks=networks)
 
 
-def test_functional_critic_becomes_an_ensemble_on_raw_observations():
+def test_functional_critic_becomes_ensemble():
     made = builder(critic=critic).critics("critic", HIDDEN, count=2)
     values = np.asarray(made([np.ones((5, 3), "f4"), np.ones((5, 2), "f4")]))
     assert values.shape == (2, 5)
@@ -65,18 +65,18 @@ def test_sequential_actor_sees_normalised_observations():
 
 
 @pytest.mark.parametrize("first", [lambda env: keras.Input((env.state_space_dim,)), None])
-def test_sequential_with_an_input_layer_and_without(first):
+def test_sequential_with_and_without_input_layer(first):
     def value(env):
         return Sequential([*([first(env)] if first else []), Dense(4, activation="relu"), Dense(1)])
 
     assert builder(value=value).value("value", HIDDEN)(np.ones((5, 3), "f4")).shape == (5,)
 
 
-def test_critic_with_its_inputs_in_the_other_order():
+def test_critic_inputs_in_other_order():
     def swapped(env):
         return Model([env.action, env.state], Dense(1)(concatenate([env.action, env.state])))
 
-    # Built on other placeholders of the same environment, as an EnvWrapper's are.
+    # The model uses other placeholders of the same environment, as with an EnvWrapper.
     made = builder(critic=swapped(Placeholders(BOX))).critics("critic", HIDDEN, count=2)
     observation, action = np.ones((1, 3), "f4"), np.full((1, 2), 5, "f4")
     inputs = np.concatenate([action, (observation - MEAN) / (STD + 1e-3)], axis=1)
@@ -87,7 +87,7 @@ def test_critic_with_its_inputs_in_the_other_order():
 
 
 @pytest.mark.parametrize("style", ["functional", "sequential", "discrete"])
-def test_cloned_members_differ_even_where_the_user_fixed_the_seed(style):
+def test_members_differ_despite_fixed_seed(style):
     seeded = {"kernel_initializer": keras.initializers.GlorotUniform(seed=1)}
 
     def network(env):
@@ -107,7 +107,7 @@ def test_cloned_members_differ_even_where_the_user_fixed_the_seed(style):
     assert not any((kernels[i] == kernels[j]).any() for i in range(3) for j in range(i))
 
 
-def test_images_reach_a_convolution():
+def test_user_convolution_gets_image():
     space = BoxSpace((8, 8, 1), "uint8", np.zeros((8, 8, 1), "u1"), np.full((8, 8, 1), 255, "u1"))
     spec = EnvironmentSpec(space, DiscreteSpace(2))
 
@@ -123,7 +123,7 @@ def test_images_reach_a_convolution():
         assert made(np.zeros((3, 8, 8, 1), "u1"))["logits"].shape == (3, 2)
 
 
-def test_user_gaussian_gives_the_mean():
+def test_user_network_gives_mean_of_gaussian():
     def actor(env):
         return Sequential(
             [keras.Input((env.state_space_dim,)), Dense(env.action_space_dim, activation="tanh")]
@@ -133,7 +133,7 @@ def test_user_gaussian_gives_the_mean():
     assert {k: tuple(v.shape) for k, v in outputs.items()} == {"mean": (4, 2), "log_std": (4, 2)}
 
 
-def test_a_model_can_be_given_in_place_of_a_function():
+def test_model_replaces_function():
     env = Placeholders(BOX)
     model = critic(env)
     made = builder(critic=model).critics("critic", HIDDEN, count=1)
@@ -150,7 +150,7 @@ class Doubled(layers.Layer):
     [
         (
             lambda env: Model([env.state, env.action], Dense(2)(concatenate([env.state, env.action]))),
-            r"network 'critic' must have one output of shape \(None, 1\), and it has \(None, 2\)",
+            r"network 'critic' must have one output of shape \(None, 1\), not \(None, 2\)",
         ),
         (
             lambda env: Sequential([keras.Input((env.state_space_dim,)), Dense(1)]),
@@ -158,7 +158,7 @@ class Doubled(layers.Layer):
         ),
         (
             lambda env: Model([env.state, env.action], [Dense(1)(env.state), Dense(1)(env.action)]),
-            r"it has \(None, 1\), \(None, 1\)",
+            r"not \(None, 1\), \(None, 1\)",
         ),
         (
             lambda env: Model([keras.Input((7,)), env.action], Dense(1)(env.action)),
@@ -185,31 +185,31 @@ class Doubled(layers.Layer):
                 [env.state, env.action],
                 Dense(1)(layers.Lambda(lambda x: x)(concatenate([env.state, env.action]))),
             ),
-            "Lambda could not be loaded",
+            "Lambda cannot be loaded",
         ),
         (
             lambda env: Model(
                 [env.state, env.action], Dense(1)(Doubled()(concatenate([env.state, env.action])))
             ),
-            "Doubled could not be loaded",
+            "Doubled cannot be loaded",
         ),
     ],
 )
-def test_what_cannot_be_trained_is_refused_clearly(network, message):
+def test_unsupported_model_is_refused_in_one_line(network, message):
     with pytest.raises(SpecError, match=message) as caught:
         builder(critic=network).critics("critic", HIDDEN, count=2)
     assert "\n" not in str(caught.value)
     assert "'critic'" in str(caught.value)
 
 
-def test_stock_operations_are_welcome():
+def test_keras_operations_are_accepted():
     def value(env):
         return Model(env.state, Dense(1)(ops.tanh(Dense(4)(env.state)) * 2.0))
 
     assert builder(value=value).value("value", HIDDEN)(np.ones((5, 3), "f4")).shape == (5,)
 
 
-def test_unused_names_are_known():
+def test_unused_networks_are_listed():
     build = builder(critic=critic, actr=critic)
     assert build.unused == ("actr", "critic")
     build.critics("critic", HIDDEN, count=1)

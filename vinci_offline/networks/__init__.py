@@ -1,1 +1,1 @@
-"""Keras networks for agents: builders, placeholders for a user's own, action scaling, export."""
+"""Keras networks of agents: builder, placeholders for user networks, action scaling, export."""

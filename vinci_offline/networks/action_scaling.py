@@ -1,4 +1,4 @@
-"""Action scaling in operations that a ``.keras`` file holds."""
+"""Action scaling in Keras operations, for models and ``.keras`` files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vinci_offline.types import Tensor
 
 
 def unscale_tensor(scaling: BoxScaling, scaled: Tensor) -> Tensor:
-    """Turn ``[B, A]`` scaled actions into ``[B, *shape]`` environment actions, clipped to the bounds."""
+    """Convert ``[B, A]`` scaled actions to ``[B, *shape]`` environment actions, clipped to the bounds."""
     space = scaling.space
     actions = ops.minimum(ops.maximum(scaled * scaling.scale + scaling.offset, scaling.low), scaling.high)
     if space.shape != (space.dim,):
@@ -18,6 +18,6 @@ def unscale_tensor(scaling: BoxScaling, scaled: Tensor) -> Tensor:
 
 
 def scale_tensor(scaling: BoxScaling, actions: Tensor) -> Tensor:
-    """Scale ``[B, *shape]`` environment actions to ``[B, A]``."""
+    """Convert ``[B, *shape]`` environment actions to ``[B, A]`` scaled actions."""
     flat = ops.cast(ops.reshape(actions, (-1, scaling.space.dim)), "float32")
     return (flat - scaling.offset) / scaling.scale

@@ -1,4 +1,4 @@
-"""The networks that agents ask for by name: default ones, or the user's own in their place."""
+"""Builder of an agent's networks: default networks, or the user's networks of the same names."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.types import Array, Normalization, Tensor
 
 LOG_STD_RANGE = (-5.0, 2.0)
-"""Limits of a Gaussian actor's log deviation, in scaled units, as in the authors' code of IQL."""
+"""Bounds of a Gaussian actor's log deviation in scaled units, from the IQL authors' code."""
 
 Widths = tuple[int, ...]
 """Widths of hidden layers."""
 
 
 class NetworkBuilder:
-    """Makes networks on raw observations and scaled actions.
+    """Builder of networks on raw observations and scaled actions.
 
-    docs/architecture.md has a table of the calls. Every network of observations takes ``encoder``, a network of the
-    agent's from `encoder`, in place of its own first layers; an update that moves both names both in ``trains``.
-    ``on`` names the arguments of a network in order: ``observation``, ``observation/KEY`` for one part of a Dict,
-    ``goal``, ``action``.
+    docs/architecture.md has a table of the methods. Common arguments:
+
+    - ``on``: the network's inputs in order. Each is ``observation``, ``observation/KEY`` (one key of a Dict),
+      ``goal`` or ``action``.
+    - ``encoder``: a network from `encoder` that replaces the network's first layers. An update that trains both
+      names both in ``trains``.
 
     Args:
-        spec: the environment.
-        normalization: mean and deviation of observations, of a Dict by key; None does not normalise.
-        user_networks: functions ``name(env)`` that return a Keras model, or models, by network name.
+        spec: environment.
+        normalization: mean and deviation of observations, by key for a Dict; None does not normalise.
+        user_networks: Keras models, or functions ``name(env)`` that return one, by network name.
     """
 
     def __init__(
@@ -52,17 +54,17 @@ class NetworkBuilder:
 
     @property
     def discrete(self) -> bool:
-        """Whether actions are choices of a Discrete space."""
+        """True if the action space is Discrete."""
         return isinstance(self.spec.action_space, DiscreteSpace)
 
     @property
     def bounded(self) -> Array | None:
-        """``[A]`` mask of the action dimensions that live in [-1, 1]; None for a Discrete space."""
+        """``[A]`` mask of the action dimensions with bounds, scaled to [-1, 1]; None for a Discrete space."""
         return None if self.discrete else self._scaling.bounded
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The user's networks that no agent has asked for."""
+        """Names of user networks that no agent has requested."""
         return tuple(sorted(set(self._user) - self._asked))
 
     def deterministic_actor(
@@ -74,19 +76,22 @@ class NetworkBuilder:
         on: Sequence[str] = (OBSERVATION,),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Map an observation to a ``[B, A]`` scaled action; ``squash`` bounds the bounded dimensions by tanh."""
+        """Make a network from an observation to a ``[B, A]`` scaled action.
+
+        ``squash`` applies tanh to the dimensions with bounds.
+        """
         sources = self._sources(name, on, encoder)
         return _model(name, sources, self._action(name, sources, hidden, squash))
 
     def noisy_actor(
         self, name: str, hidden: Widths, noise: int, *, encoder: keras.Model | None = None
     ) -> keras.Model:
-        """Map ``[observation, noise]`` to a ``[B, A]`` scaled action: a policy that samples (see `sampler`).
+        """Make a network from ``[observation, noise]`` to a ``[B, A]`` scaled action; see `sampler`.
 
         Args:
-            name: the network's name.
-            hidden: widths.
-            noise: the width of the standard normal noise.
+            name: name of the network.
+            hidden: widths of hidden layers.
+            noise: width of the standard normal noise.
             encoder: see the class.
         """
         sources = self._sources(name, (OBSERVATION,), encoder)
@@ -103,17 +108,17 @@ class NetworkBuilder:
         on: Sequence[str] = (OBSERVATION,),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Map an observation to ``{"mean": [B, A], "log_std": [B, A]}`` in scaled units.
+        """Make a network from an observation to ``{"mean": [B, A], "log_std": [B, A]}`` in scaled units.
 
-        The mean is bounded as a deterministic action is. The deviation is a parameter vector, or a network of its
-        own: the policy of Kostrikov et al. (2021). A user's network of this name gives the mean.
+        Tanh bounds the mean as in `deterministic_actor`. The log deviation is a parameter vector, or a second network
+        if ``state_dependent_std``: the policy of Kostrikov et al. (2021). A user network of this name gives the mean.
         """
         sources = self._sources(name, on, encoder)
         mean = self._action(name, sources, hidden, squash=True)
         if state_dependent_std:
             log_std = mlp(_joined(sources), hidden, self.placeholders.action_space_dim, f"{name}_log_std")
         else:
-            # A stock layer that is a parameter vector: the kernel of a linear map of the number one.
+            # The kernel of a linear layer on the constant 1 is a parameter vector in a stock layer.
             one = ops.ones_like(ops.reshape(mean, (-1, mean.shape[-1]))[:, :1])
             vector = keras.layers.Dense(
                 mean.shape[-1],
@@ -133,7 +138,7 @@ class NetworkBuilder:
         on: Sequence[str] = (OBSERVATION,),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Map an observation to ``{"logits": [B, n]}``."""
+        """Make a network from an observation to ``{"logits": [B, n]}``."""
         sources = self._sources(name, on, encoder)
         return _model(name, sources, {"logits": self._output(name, sources, hidden, self._choices)})
 
@@ -147,12 +152,12 @@ class NetworkBuilder:
         on: Sequence[str] = (OBSERVATION, ACTION),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Map ``[observation, scaled action]`` to ``[E, B]``, a row for each of ``count`` independent members.
+        """Make an ensemble from ``[observation, scaled action]`` to ``[E, B]`` values of ``count`` independent members.
 
-        Up to four members are towers of their own; more are one batched product, whose compile time does not grow
-        with their number.
+        Up to four members are separate towers. More members share one batched product, so the compile time does not
+        grow with their number.
         """
-        assert self._scaling  # refuses choices
+        assert self._scaling  # refuses Discrete actions
         sources = self._sources(name, on, encoder)
         values = self._ensemble(name, sources, hidden, count, 1, layer_norm)
         return _model(name, sources, values)
@@ -167,9 +172,9 @@ class NetworkBuilder:
         on: Sequence[str] = (OBSERVATION,),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Map an observation to ``[E, B, n]``, the values of all choices for each of ``count`` members.
+        """Make an ensemble from an observation to ``[E, B, n]``, the values of all actions for ``count`` members.
 
-        ``dueling`` makes them of a value and advantages: Wang et al. (2016),
+        ``dueling`` adds a value and advantages: Wang et al. (2016),
         https://arxiv.org/abs/1511.06581, eq. 9.
         """
         sources = self._sources(name, on, encoder)
@@ -188,19 +193,19 @@ class NetworkBuilder:
         on: Sequence[str] = (OBSERVATION,),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
-        """Map an observation to ``[B]``."""
+        """Make a network from an observation to ``[B]`` values."""
         sources = self._sources(name, on, encoder)
         return _model(name, sources, ops.squeeze(self._output(name, sources, hidden, 1), axis=-1))
 
     def encoder(
         self, name: str, hidden: Widths = (), *, image: str = "auto", on: Sequence[str] = (OBSERVATION,)
     ) -> keras.Model:
-        """Map an observation to ``[B, F]`` features that other networks share.
+        """Make a network from an observation to ``[B, F]`` features, which other networks share.
 
         Args:
-            name: the network's name.
-            hidden: widths of ReLU layers after the images' encoders.
-            image: the encoder of images, as `vinci_offline.networks.encoders.encode_image` takes it.
+            name: name of the network.
+            hidden: widths of ReLU layers after the image encoders.
+            image: kind of image encoder, as `vinci_offline.networks.encoders.encode_image` takes it.
             on: see the class.
         """
         sources = self._sources(name, on, None, image)
@@ -211,15 +216,15 @@ class NetworkBuilder:
         x = _joined(sources)
         for depth, units in enumerate(hidden, start=1):
             x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(dense(x, units, f"{name}_dense_{depth}"))
-        # An encoder of nothing but inputs would be no model of its own.
+        # Without layers the model would need one that holds its name.
         return _model(name, sources, keras.layers.Identity(name=f"{name}_output", dtype="float32")(x))
 
     def scalar(self, name: str, initial: float) -> keras.Variable:
-        """Make a learned scalar, such as a temperature's logarithm; losses see it as a tensor."""
+        """Make a learned scalar, such as a log temperature. Losses see it as a tensor."""
         return keras.Variable(initial, dtype="float32", name=name)
 
     def stored_actor(self, name: str, path: str) -> keras.Model:
-        """Map an observation to a ``[B, A]`` scaled action, as a stored `policy.keras` acts; it is not trained.
+        """Load a stored `policy.keras` as a frozen network from an observation to a ``[B, A]`` scaled action.
 
         Raises:
             SpecError: the file is not a model, or does not fit this environment.
@@ -227,25 +232,25 @@ class NetworkBuilder:
         return export.stored_actor(self.spec, name, path)
 
     def policy(self, actor: keras.Model) -> keras.Model:
-        """Return the deterministic policy of an actor: raw observation in, environment action out.
+        """Return the deterministic policy of an actor, from a raw observation to an environment action.
 
-        An actor that takes noise acts with noise zero.
+        A noisy actor gets zero noise.
         """
         return export.policy(self.spec, actor)
 
     def greedy_policy(self, critic: keras.Model) -> keras.Model:
-        """Return the policy that takes the choice of the greatest value, averaged over the ensemble."""
+        """Return the policy that takes the action of the greatest value, averaged over the ensemble."""
         return export.greedy_policy(self.spec, critic)
 
     def stochastic_policy(self, actor: keras.Model) -> keras.Model | None:
         """Return the distribution of an actor: ``{"mean", "log_std"}`` in environment units, or ``{"logits"}``.
 
-        None for a deterministic actor.
+        Return None for a deterministic actor.
         """
         return export.stochastic_policy(self.spec, actor)
 
     def sampler(self, actor: keras.Model) -> keras.Model:
-        """Return the sampling policy of a `noisy_actor`: ``{"observation", "noise"}`` to environment action."""
+        """Return the sampling policy of a `noisy_actor`, from ``{"observation", "noise"}`` to an environment action."""
         return export.sampler(self.spec, actor)
 
     @property
@@ -256,7 +261,7 @@ class NetworkBuilder:
     def _choices(self) -> int:
         if not self.discrete:
             raise SpecError(
-                "this needs Discrete actions and the environment's are continuous (Box): choose an agent for "
+                "this network needs Discrete actions, but the action space is continuous (Box): choose an agent for "
                 "continuous actions, such as td3bc or iql"
             )
         return self.placeholders.action_space_dim
@@ -264,7 +269,7 @@ class NetworkBuilder:
     def _sources(
         self, name: str, on: Sequence[str], encoder: keras.Model | None, image: str = "auto"
     ) -> list[Source]:
-        """Make a network's arguments; a user's network gets images as they are."""
+        """Make the inputs of a network. A user network gets images without an encoder."""
         image = "flat" if name in self._user else image
         return [self._inputs.source(each, name, encoder if each != ACTION else None, image) for each in on]
 

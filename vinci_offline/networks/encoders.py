@@ -1,4 +1,4 @@
-"""Encoders of images: from ``[B, height, width, channels]`` pixels in [0, 1] to ``[B, F]`` features."""
+"""Image encoders: from ``[B, height, width, channels]`` pixels in [0, 1] to ``[B, F]`` features."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SMALLEST_NATURE, _SMALLEST_IMPALA = 36, 8
 
 
 def encode_image(pixels: Tensor, name: str, kind: str = "auto") -> Tensor:
-    """Encode images by a small convolutional network.
+    """Encode images with a small convolutional network.
 
     Args:
-        pixels: ``[B, height, width]`` or ``[B, height, width, channels]`` float32; a stack of frames along the first
-            axis (``[B, frames, height, width]``) is moved to the last.
-        name: prefix of the layers' names.
-        kind: ``nature``, ``impala``, ``flat`` (no convolution), or ``auto``: Nature's from 36 pixels on, IMPALA's
-            from 8, otherwise none.
+        pixels: ``[B, height, width]`` or ``[B, height, width, channels]`` float32. The frames of
+            ``[B, frames, height, width]`` become channels.
+        name: prefix of layer names.
+        kind: ``nature``, ``impala``, ``flat`` (no convolution), or ``auto``: by the shorter side, nature from 36
+            pixels on, impala from 8 on, otherwise flat.
 
     Returns:
         ``[B, F]`` float32.
 
     Raises:
-        ValueError: ``kind`` is none of these.
+        ValueError: ``kind`` is unknown.
     """
     pixels = _channels_last(pixels)
     if kind == "auto":
@@ -36,7 +36,7 @@ def encode_image(pixels: Tensor, name: str, kind: str = "auto") -> Tensor:
         return _impala(pixels, name)
     if kind == "flat":
         return keras.layers.Flatten(name=f"{name}_flatten")(pixels)
-    raise ValueError(f"an image encoder is nature, impala, flat or auto, not {kind!r}")
+    raise ValueError(f"the image encoder must be nature, impala, flat or auto, not {kind!r}")
 
 
 def _default_kind(smallest_side: int) -> str:
@@ -55,7 +55,7 @@ def _channels_last(pixels: Tensor) -> Tensor:
 
 
 def _nature(x: Tensor, name: str) -> Tensor:
-    """Apply the network of Mnih et al. (2015), https://doi.org/10.1038/nature14236, Methods."""
+    """Apply the convolutional network of Mnih et al. (2015), https://doi.org/10.1038/nature14236, Methods."""
     for place, (filters, size, stride) in enumerate(((32, 8, 4), (64, 4, 2), (64, 3, 1)), start=1):
         x = keras.layers.Conv2D(filters, size, stride, activation="relu", name=f"{name}_conv_{place}")(x)
     x = keras.layers.Flatten(name=f"{name}_flatten")(x)
@@ -65,7 +65,7 @@ def _nature(x: Tensor, name: str) -> Tensor:
 def _impala(x: Tensor, name: str) -> Tensor:
     """Apply a small residual network: Espeholt et al. (2018), https://arxiv.org/abs/1802.01561, figure 3.
 
-    One residual block a section and half as wide, as OGBench's ``impala_small``.
+    Each section has one residual block, as in ``impala_small`` of OGBench.
     """
     for section, filters in enumerate((16, 32, 32), start=1):
         prefix = f"{name}_section_{section}"

@@ -1,4 +1,4 @@
-"""Ensembles: a few members as towers of their own, many as one batched product."""
+"""Ensembles: few members are separate towers, many are one batched product."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vinci_offline.networks.layers import mlp
 from vinci_offline.types import Tensor
 
 MOST_TOWERS = 4
-"""Members up to which each is a tower of its own.
+"""Greatest ensemble made of separate towers.
 
-A CPU runs few towers faster than one batched product, but compiling takes as long for each: forty towers took 17 s.
+A CPU runs few towers faster than one batched product. But the compile time grows with the towers: 17 s for forty.
 """
 
 
@@ -25,15 +25,15 @@ def ensemble(
 
     Args:
         x: ``[B, F]``.
-        hidden: widths of the hidden layers.
-        outputs: the last layer's width.
-        name: prefix of the layers' names.
-        count: members, E.
+        hidden: widths of hidden layers.
+        outputs: width of the last layer.
+        name: prefix of layer names.
+        count: number of members, E.
         layer_norm: normalise before each ReLU, as `mlp` does.
 
     Returns:
-        ``[E, B, outputs]`` float32, or ``[E, B]`` for a single output. Where members are towers, a layer named
-        ``member_i`` holds the output of each.
+        ``[E, B, outputs]`` float32, or ``[E, B]`` for one output. If members are towers, layer ``member_i`` holds the
+        output of member i.
     """
     if count <= MOST_TOWERS:
         towers = [
@@ -52,7 +52,7 @@ def ensemble(
 
 
 def stack(towers: list[Tensor]) -> Tensor:
-    """Stack towers as rows, each through a layer named after its place: `Networks.member` finds it there."""
+    """Stack towers as rows. A layer ``member_i`` marks row i, for `Networks.member`."""
     named = [
         keras.layers.Identity(name=f"member_{i}", dtype="float32")(tower) for i, tower in enumerate(towers)
     ]
@@ -71,7 +71,7 @@ def _batched_dense(x: Tensor, count: int, units: int, name: str, last: bool = Fa
         name=name,
     )
     output = layer(x)
-    # As in `dense`: NumPy draws the weights, and each member has draws of its own.
+    # As in `dense`, NumPy draws the weights. Each member has its own draws.
     generator = np.random.default_rng(random.getrandbits(64))
     for variable in layer.trainable_variables:
         variable.assign(generator.uniform(-limit, limit, tuple(variable.shape)))
@@ -79,7 +79,7 @@ def _batched_dense(x: Tensor, count: int, units: int, name: str, last: bool = Fa
 
 
 def _batched_norm(x: Tensor, name: str) -> Tensor:
-    """Normalise ``[E, B, H]`` over H, with a scale and an offset of each member's own."""
+    """Normalise ``[E, B, H]`` over H. Each member has its own scale and offset."""
     x = keras.layers.LayerNormalization(center=False, scale=False, name=name)(x)
     return keras.layers.EinsumDense(
         "ebh,eh->ebh",

@@ -1,4 +1,4 @@
-"""Policies as files: raw observation in, environment action out, stock Keras layers and operations only."""
+"""Policies to save: from raw observations to environment actions, of stock Keras layers only."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.types import Tensor
 
 ACTION_MASK = "action_mask"
-"""The key of a Dict observation that says which choices are allowed."""
+"""Key of a Dict observation with the mask of allowed actions."""
 
 
 def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
-    """Return the deterministic policy of an actor: its action, its Gaussian's mean, or its most likely choice.
+    """Return the deterministic policy of an actor: its action, the mean of its Gaussian, or its most likely action.
 
-    An actor that takes noise acts with noise zero. The policy shares the actor's weights: made before training, it
-    acts as trained.
+    A noisy actor gets zero noise. The policy shares the actor's weights, so training changes it too.
 
     Returns:
-        Raw observation (of a Dict space a dict by key) to ``[B, *shape]`` float32 within the bounds (integers where
-        the Box holds integers), or to ``[B]`` int32 choices as the environment counts them.
+        A model from a raw observation (a dict by key for a Dict space) to ``[B, *shape]`` actions within the bounds,
+        float32 or the Box's integer type; for a Discrete space to ``[B]`` int32 in the environment's numbering.
     """
     raw = observation_input(spec.observation_space)
     width = noise_width(actor)
@@ -42,18 +41,18 @@ def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
 
 
 def sampler(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
-    """Return the sampling policy of an actor that takes noise.
+    """Return the sampling policy of a noisy actor. The caller draws the standard normal noise.
 
     Returns:
-        ``{"observation": raw, "noise": [B, n]}`` (for a Dict space the observation's keys beside ``noise``) to
-        environment actions; the noise is standard normal, and whoever acts draws it.
+        A model from ``{"observation": raw, "noise": [B, n]}`` to environment actions. For a Dict space the keys of
+        the observation stand beside ``noise``.
 
     Raises:
-        SpecError: the actor takes no noise.
+        SpecError: the actor has no noise input.
     """
     width = noise_width(actor)
     if width is None:
-        raise SpecError(f"network {actor.name!r} takes no noise: make it with build.noisy_actor")
+        raise SpecError(f"network {actor.name!r} has no noise input: make it with build.noisy_actor")
     raw = observation_input(spec.observation_space)
     noise = keras.Input(shape=(width,), dtype="float32", name=NOISE)
     inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
@@ -62,12 +61,12 @@ def sampler(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
 
 
 def noise_width(actor: keras.Model) -> int | None:
-    """Return the width of the noise that an actor takes; None where it takes none."""
+    """Return the width of an actor's noise input; None if it has none."""
     return next((int(x.shape[-1]) for x in actor.inputs if x.name == NOISE), None)
 
 
 def greedy_policy(spec: EnvironmentSpec, critic: keras.Model) -> keras.Model:
-    """Return the policy that takes the choice of the greatest mean value of a ``[E, B, n]`` critic."""
+    """Return the policy that takes the action of the greatest mean value of a ``[E, B, n]`` critic."""
     raw = observation_input(spec.observation_space)
     return keras.Model(raw, _choice(spec, ops.mean(critic(raw), axis=0), raw), name="policy")
 
@@ -76,9 +75,8 @@ def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model 
     """Return the distribution of an actor over environment actions.
 
     Returns:
-        Raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in the environment's units and not
-        clipped (whoever samples clips the sample), or to ``{"logits": [B, n]}``; None for a deterministic
-        actor.
+        A model from a raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in environment units, or to
+        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor.
     """
     raw = observation_input(spec.observation_space)
     output = actor(raw)
@@ -88,7 +86,7 @@ def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model 
         return keras.Model(raw, {"logits": output["logits"]}, name="stochastic_policy")
     scaling = BoxScaling(box_of(spec.action_space))
     shape = (-1, *scaling.space.shape)
-    # A deviation is stretched by the scale and never moved by the offset.
+    # The scale applies to the deviation, the offset does not.
     mean = output["mean"] * scaling.scale + scaling.offset
     log_std = output["log_std"] + np.log(scaling.scale)
     outputs = {"mean": ops.reshape(mean, shape), "log_std": ops.reshape(log_std, shape)}
@@ -96,11 +94,11 @@ def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model 
 
 
 def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
-    """Load a stored policy as a frozen network for losses: raw observation to ``[B, A]`` scaled action.
+    """Load a stored policy as a frozen network from a raw observation to a ``[B, A]`` scaled action.
 
     Raises:
         VinciError: the file is missing or damaged, or Keras' safe mode refuses it.
-        SpecError: it does not fit the environment.
+        SpecError: the policy does not fit the environment.
     """
     stored = load_keras_model(Path(path), use=name)
     scaling = BoxScaling(box_of(spec.action_space))
@@ -112,7 +110,7 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
     shape = getattr(action, "shape", (None,))
     if tuple(shape[1:]) != scaling.space.shape:
         raise SpecError(
-            f"{path} returns {tuple(shape)}, and the environment's actions are {scaling.space.shape}"
+            f"{path} returns actions of shape {tuple(shape)}, but the environment needs {scaling.space.shape}"
         )
     model = keras.Model(raw, scale_tensor(scaling, action), name=name)
     model.trainable = False
@@ -120,7 +118,7 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
 
 
 def _choice(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
-    """Take the choice of the greatest score, among those that the observation's ``action_mask`` allows."""
+    """Return the action of the greatest score. An ``action_mask`` in the observation excludes actions."""
     assert isinstance(spec.action_space, DiscreteSpace)
     if (
         isinstance(raw, dict)

@@ -1,4 +1,4 @@
-"""What a network is built on: raw Keras inputs by source, and what its first layer sees of them."""
+"""Inputs of networks: raw Keras inputs, and their preparation for the first layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSp
 from vinci_offline.types import Moments, Normalization, Tensor
 
 STD_EPSILON = 1e-3
-"""Added to the standard deviation before dividing by it (Fujimoto and Gu, 2021, section 5.1)."""
+"""Constant that is added to the standard deviation before the division (Fujimoto and Gu, 2021, section 5.1)."""
 
 OBSERVATION, ACTION, GOAL, NOISE = "observation", "action", "goal", "noise"
 _KEY = f"{OBSERVATION}/"
@@ -25,13 +25,12 @@ _TAKEN = {ACTION, GOAL, NOISE}
 
 @dataclass(frozen=True)
 class Source:
-    """One argument of a network.
+    """One input of a network.
 
     Attributes:
-        raw: the Keras input, or a dict of them for a Dict space.
-        prepared: what a user's network sees of it, by the name of its placeholder: normalised, one-hot, pixels in
-            [0, 1].
-        flat: ``[B, F]``, images encoded: what the default networks see of it.
+        raw: Keras input, or a dict of inputs for a Dict space.
+        prepared: input of a user network, by placeholder name: normalised, one-hot, or pixels in [0, 1].
+        flat: input of a default network: ``[B, F]``, with images encoded.
     """
 
     raw: Any
@@ -40,11 +39,11 @@ class Source:
 
 
 class Inputs:
-    """Makes the inputs of networks for one environment.
+    """Maker of network inputs for one environment.
 
     Args:
-        spec: the environment.
-        normalization: the moments of its observations.
+        spec: environment.
+        normalization: moments of its observations.
     """
 
     def __init__(self, spec: EnvironmentSpec, normalization: Normalization) -> None:
@@ -54,17 +53,17 @@ class Inputs:
     def source(
         self, name: str, network: str, encoder: keras.Model | None = None, image: str = "auto"
     ) -> Source:
-        """Make one argument of a network.
+        """Make one input of a network.
 
         Args:
-            name: ``observation``, ``observation/KEY`` (one part of a Dict), ``action`` (scaled, or one-hot), or
+            name: ``observation``, ``observation/KEY`` (one key of a Dict), ``action`` (scaled, or one-hot), or
                 ``goal`` (see `goal_space`).
-            network: the network's name, a prefix of its layers' names.
-            encoder: a network of the agent's in place of the default preparation of observations and goals.
-            image: the encoder of images, as `encode_image` takes it.
+            network: name of the network, a prefix of its layer names.
+            encoder: a network that replaces the default preparation.
+            image: kind of image encoder, as in `encode_image`.
 
         Raises:
-            SpecError: the environment has no such argument.
+            SpecError: the environment has no such input.
         """
         if name == ACTION:
             return self._action()
@@ -103,7 +102,7 @@ class Inputs:
             return space.spaces[key], _moments_of(moments, key)
         keys = ", ".join(_KEY + key for key in space.spaces) if isinstance(space, DictSpace) else ""
         raise SpecError(
-            f"a network is built on {name!r}, which this environment does not have; there are: "
+            f"a network asks for the input {name!r}, but this environment has: "
             + ", ".join(filter(None, (OBSERVATION, keys, ACTION, GOAL)))
         )
 
@@ -114,21 +113,21 @@ def _moments_of(moments: Normalization, key: str) -> Moments | None:
 
 
 def goal_space(space: Space) -> Space:
-    """Return the space of goals: ``desired_goal`` of a Dict that has it, otherwise the observations' own space."""
+    """Return the space of goals: ``desired_goal`` of a Dict, or the observation space if there is none."""
     return space.spaces.get("desired_goal", space) if isinstance(space, DictSpace) else space
 
 
 def observation_input(space: Space, name: str = OBSERVATION) -> Any:
-    """Return the Keras input for raw observations: float32 of a Box's shape, or an int32 for a Discrete space.
+    """Return the Keras input for raw observations: float32 for a Box, int32 for a Discrete space.
 
-    Keras casts whatever the environment hands over (float64, uint8, int64) to the input's dtype.
+    Keras casts the environment's values (float64, uint8, int64) to the dtype of the input.
 
     Args:
-        space: the observation space.
-        name: the input's name.
+        space: observation space.
+        name: name of the input.
 
     Returns:
-        An input; for a Dict space a dict of inputs by key.
+        An input, or a dict of inputs by key for a Dict space.
     """
     if isinstance(space, DictSpace):
         return {
@@ -145,14 +144,13 @@ def prepare(observation: Tensor, space: Space, moments: Moments | None, suffix: 
     """Prepare a raw observation for the first layer.
 
     Args:
-        observation: ``[B, *shape]``, or ``[B]`` choices.
-        space: a Box or a Discrete space.
-        moments: mean and deviation, or None.
-        suffix: of the layers' names.
+        observation: ``[B, *shape]`` for a Box, ``[B]`` for a Discrete space.
+        space: Box or Discrete space.
+        moments: mean and deviation; None does not normalise.
+        suffix: suffix of layer names.
 
     Returns:
-        One-hot choices of a Discrete space, pixels of uint8 in [0, 1], otherwise ``(x - mean) / (std + 1e-3)`` where
-        the moments are known.
+        A one-hot vector for a Discrete space, pixels in [0, 1] for uint8, otherwise ``(x - mean) / (std + 1e-3)``.
     """
     if isinstance(space, DiscreteSpace):
         return ops.one_hot(observation - space.start, space.n, dtype="float32")
@@ -172,13 +170,13 @@ def prepare(observation: Tensor, space: Space, moments: Moments | None, suffix: 
 
 
 def features(prepared: Tensor, space: Space, name: str, image: str = "auto") -> Tensor:
-    """Return a prepared observation as ``[B, F]``: an image through an encoder, anything else flat.
+    """Return a prepared observation as ``[B, F]``. Encode an image, flatten anything else.
 
     Args:
-        prepared: what `prepare` returns.
-        space: its space.
-        name: prefix of the encoder's layers.
-        image: the kind of encoder, as `encode_image` takes it.
+        prepared: result of `prepare`.
+        space: space of the observation.
+        name: prefix of layer names.
+        image: kind of image encoder, as in `encode_image`.
     """
     if isinstance(space, BoxSpace) and space.dtype == "uint8" and len(space.shape) >= 2:
         return encode_image(prepared, name, image)

@@ -1,4 +1,4 @@
-"""The layers that every shipped network is made of."""
+"""Layers of the default networks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vinci_offline.types import Tensor
 
 
 def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
-    """Apply a linear layer whose weights and biases start uniform within ``1 / sqrt(fan_in)``.
+    """Apply a linear layer. Its weights and biases are drawn uniformly within ``1 / sqrt(fan_in)``.
 
-    Lillicrap et al. (2016), https://arxiv.org/abs/1509.02971, section 7; PyTorch's default too.
+    Lillicrap et al. (2016), https://arxiv.org/abs/1509.02971, section 7. PyTorch has the same default.
 
     Args:
         x: ``[B, fan_in]``.
-        units: the output's width.
-        name: the layer's name.
-        dtype: overrides Keras's dtype policy; outputs are float32 whatever the precision inside.
+        units: width of the output.
+        name: name of the layer.
+        dtype: dtype that overrides Keras's policy. Last layers use float32.
     """
     limit = float(x.shape[-1]) ** -0.5
     layer = keras.layers.Dense(
@@ -30,7 +30,7 @@ def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
         name=name,
     )
     output = layer(x)
-    # NumPy draws the weights: each backend's generator would make others of the same seed.
+    # NumPy draws the weights: the backends' generators differ for the same seed.
     generator = np.random.default_rng(random.getrandbits(64))
     for variable in layer.trainable_variables:
         variable.assign(generator.uniform(-limit, limit, tuple(variable.shape)))
@@ -38,14 +38,14 @@ def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
 
 
 def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm: bool = False) -> Tensor:
-    """Apply ReLU layers of the ``hidden`` widths and a linear one: ``[B, …]`` to ``[B, outputs]`` float32.
+    """Apply ReLU layers and a linear layer: ``[B, …]`` to ``[B, outputs]`` float32.
 
     Args:
-        x: the input, flattened where it is not flat.
-        hidden: widths.
-        outputs: the last layer's width.
-        name: prefix of the layers' names.
-        layer_norm: normalise before each ReLU, which keeps critics from extrapolating wildly
+        x: input; it is flattened first.
+        hidden: widths of the ReLU layers.
+        outputs: width of the linear layer.
+        name: prefix of layer names.
+        layer_norm: normalise before each ReLU. This limits the extrapolation of critics
             (Ball et al., 2023, https://arxiv.org/abs/2302.02948, section 4.2).
     """
     if len(x.shape) > 2:

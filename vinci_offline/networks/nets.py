@@ -1,4 +1,4 @@
-"""An agent's networks by name, as losses see them."""
+"""An agent's networks by name, for its losses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Networks(Mapping[str, "keras.Model"]):
-    """Online and target networks by name, as attributes for the losses: ``nets.actor(observation)``.
+    """Online and target networks by name. Each name is an attribute: ``nets.actor(observation)``.
 
-    A learned scalar (`NetworkBuilder.scalar`) is a tensor here: ``ops.exp(nets.log_alpha)``. Type checkers take every
-    attribute for a model; ``nets.scalar("log_alpha")`` is the same tensor with its type.
+    A learned scalar (`NetworkBuilder.scalar`) is a tensor here: ``ops.exp(nets.log_alpha)``. A type checker sees each
+    attribute as a model; ``nets.scalar("log_alpha")`` returns the same tensor with the right type.
 
     Args:
-        networks: models, and the variables of learned scalars.
+        networks: models, and variables of learned scalars.
         bounded: see the attribute.
 
     Attributes:
-        bounded: ``[A]`` mask of the action dimensions that live in [-1, 1], or None where all do.
+        bounded: ``[A]`` mask of the action dimensions with bounds; None if all have bounds.
     """
 
     def __init__(self, networks: Mapping[str, Network], bounded: Array | None = None) -> None:
@@ -34,17 +34,17 @@ class Networks(Mapping[str, "keras.Model"]):
         self.bounded = bounded
 
     def member(self, name: str, index: int) -> keras.Model:
-        """Return one member of an ensemble: a loss that needs one row should not pay for all of them.
+        """Return one member of an ensemble, for a loss that needs one row only.
 
-        Members of a large ensemble are computed together (see `NetworkBuilder.critics`); there a row costs as much
-        as all of them.
+        A member of a large ensemble costs as much as all of them: they are one product (see
+        `NetworkBuilder.critics`).
 
         Args:
-            name: a network from `NetworkBuilder.critics` or `NetworkBuilder.discrete_critics`.
-            index: the member's row.
+            name: name of a network from `NetworkBuilder.critics` or `NetworkBuilder.discrete_critics`.
+            index: row of the member.
 
         Returns:
-            A model of the same inputs and weights that returns that row alone.
+            A model with the same inputs and weights. It returns one row.
         """
         if (name, index) not in self._members:
             import keras
@@ -56,7 +56,7 @@ class Networks(Mapping[str, "keras.Model"]):
         return self._members[name, index]
 
     def __getattr__(self, name: str) -> keras.Model:
-        if name.startswith("_"):  # copying and pickling look for these before there is anything
+        if name.startswith("_"):  # copying and pickling ask for these before __init__
             raise AttributeError(name)
         try:
             return self[name]
@@ -80,7 +80,7 @@ class Networks(Mapping[str, "keras.Model"]):
         return len(self._networks)
 
     def extended(self, more: Mapping[str, Network]) -> Networks:
-        """Return these networks with others besides them, or in their place."""
+        """Return these networks with more networks added or replaced."""
         return Networks({**self._networks, **more}, self.bounded)
 
     def models(self) -> dict[str, keras.Model]:
@@ -88,17 +88,17 @@ class Networks(Mapping[str, "keras.Model"]):
         return {name: self[name] for name, network in self._networks.items() if not _is_scalar(network)}
 
     def variables(self, name: str) -> list[keras.Variable]:
-        """Return every variable of a network, those of networks that it is built on among them."""
+        """Return all variables of a network, including those of an encoder inside it."""
         network = self._networks[name]
         return [cast("keras.Variable", network)] if _is_scalar(network) else list(self[name].variables)
 
     def owned(self, name: str) -> list[tuple[int, keras.Variable]]:
-        """Return a network's own variables and their places among `variables`.
+        """Return a network's own variables and their positions in `variables`.
 
-        A network that is built on another one of these (a critic on an encoder) does not own the other's variables.
+        A critic on an encoder does not own the encoder's variables.
 
         Raises:
-            UsageError: it shares variables with a network that neither contains it nor is inside it.
+            UsageError: two networks share variables, and neither contains the other.
         """
         mine = self.variables(name)
         ids = {id(variable) for variable in mine}
@@ -110,8 +110,8 @@ class Networks(Mapping[str, "keras.Model"]):
             shared = ids & theirs
             if shared and not (theirs <= ids or ids <= theirs):
                 raise UsageError(
-                    f"the networks {name!r} and {other!r} share layers: make what they share a network of its own, "
-                    "with build.encoder, and name it in an update's trains"
+                    f"the networks {name!r} and {other!r} share layers: make the shared layers a network with "
+                    "build.encoder, and name it in an update's trains"
                 )
             if shared and theirs < ids:
                 inner |= shared

@@ -1,4 +1,4 @@
-"""What a user builds networks on: Keras inputs that fit an environment, and its dimensions."""
+"""Placeholders for user networks: Keras inputs and dimensions of an environment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from vinci_offline.types import Tensor
 
 
 class Placeholders:
-    """The inputs of a network for one environment, for the functional and the Sequential style of Keras.
+    """Inputs of user networks for one environment, for Keras's functional and Sequential style.
 
-    A network sees observations normalised and actions scaled to [-1, 1]; a Discrete observation or action is a
-    one-hot vector. Each input is made once: ``state`` is the same object at every access, so that what is built on
-    it can be connected.
+    Networks get normalised observations and actions scaled to [-1, 1]. A Discrete observation or action is a
+    one-hot vector. Each input is made once: ``state`` returns the same object at every access.
 
     Args:
-        spec: the environment.
+        spec: environment.
     """
 
     def __init__(self, spec: EnvironmentSpec) -> None:
@@ -29,38 +28,38 @@ class Placeholders:
 
     @cached_property
     def state(self) -> Any:
-        """A Keras input for observations: ``(None, *shape)`` float32, or ``(None, n)`` one-hot.
+        """Keras input for observations: ``(None, *shape)`` float32, or ``(None, n)`` one-hot.
 
-        For a Dict space a dict of inputs by key: ``env.state["position"]``.
+        A Dict space has a dict of inputs by key: ``env.state["position"]``.
         """
         return _placeholder(self.spec.observation_space, "state")
 
     @cached_property
     def goal(self) -> Any:
-        """A Keras input for goals: like ``desired_goal`` where the observations have it, otherwise like ``state``."""
+        """Keras input for goals: like ``desired_goal`` if the observations have it, otherwise like ``state``."""
         return _placeholder(goal_space(self.spec.observation_space), "goal")
 
     @cached_property
     def action(self) -> Tensor:
-        """A Keras input for actions: ``(None, A)`` float32, scaled, or ``(None, n)`` one-hot."""
+        """Keras input for actions: ``(None, A)`` float32, scaled, or ``(None, n)`` one-hot."""
         return keras.Input(shape=(self.action_space_dim,), dtype="float32", name="action")
 
     @property
     def state_space_dim(self) -> int:
-        """The number of scalars in an observation, of all keys of a Dict, or of a Discrete space's choices."""
+        """Number of scalars in an observation, over all keys of a Dict; n for a Discrete space."""
         return self.spec.observation_space.dim
 
     @property
     def action_space_dim(self) -> int:
-        """The number of scalars in an action, or of a Discrete space's choices.
+        """Number of scalars in an action; n for a Discrete space.
 
         Raises:
-            SpecError: the actions are a Dict.
+            SpecError: the action space is a Dict.
         """
         space = self.spec.action_space
         if isinstance(space, DictSpace):
             raise SpecError(
-                "agents act in Box and Discrete spaces: flatten the environment's Dict of actions"
+                "agents need a Box or Discrete action space, not a Dict: flatten the environment's actions"
             )
         return space.dim
 

@@ -1,4 +1,4 @@
-"""A user's own Keras models: made on placeholders, checked, copied for ensembles."""
+"""User networks: make them on placeholders, check them, copy them for ensembles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.types import Tensor
 
 UserNetwork: TypeAlias = Callable[[Placeholders], keras.Model] | keras.Model
-"""A function ``actor(env)`` that returns a Keras model, or such a model."""
+"""Keras model, or a function ``actor(env)`` that returns one."""
 
 _ACTS_DIFFERENTLY = (
     keras.layers.BatchNormalization,
@@ -27,23 +27,22 @@ _ACTS_DIFFERENTLY = (
 
 
 def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
-    """Make the user's model and check its layers.
+    """Make a user network and check its layers.
 
     Raises:
-        SpecError: the function fails, or does not return a model that training and `policy.keras` can hold.
+        SpecError: the function fails, or training or `policy.keras` does not support its model.
     """
     if not isinstance(network, keras.Model):
         try:
             with warnings.catch_warnings():
-                # Dense(units, input_shape=(env.state_space_dim,)) is as good as a layer of its own for the input.
+                # Dense(units, input_shape=(env.state_space_dim,)) is as good as an Input layer.
                 warnings.filterwarnings("ignore", "Do not pass an `input_shape`")
                 network = network(env)
         except SpecError:
             raise
         except Exception as error:
             raise SpecError(f"network {name!r}: {name}(env) failed: {describe(error)}") from error
-    # A class of the user's own, or a Layer, could neither be copied for a target nor loaded without their
-    # code.
+    # A user's own class could be neither copied for a target nor loaded without its code.
     if not isinstance(network, keras.Model) or not _stock(network):
         raise SpecError(
             f"network {name!r}: expected a Keras Sequential or functional model, "
@@ -57,26 +56,26 @@ def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
 def towers(
     name: str, model: keras.Model, sources: Sequence[Source], outputs: int | None, count: int
 ) -> list[Tensor]:
-    """Connect a user's model, and copies of it with initial weights of their own, to a network's inputs.
+    """Connect a user's model and copies of it to a network's inputs. Each copy has its own initial weights.
 
     Args:
-        name: the network's name, for messages.
-        model: the user's.
-        sources: the network's arguments.
-        outputs: the width that it must return; None takes any.
-        count: members of the ensemble, the model itself among them.
+        name: name of the network, for messages.
+        model: user's model, the first member.
+        sources: inputs of the network.
+        outputs: width that the model must return; None allows any.
+        count: number of members.
 
     Returns:
-        ``count`` times ``[B, outputs]`` float32.
+        ``count`` tensors ``[B, outputs]`` float32.
 
     Raises:
-        SpecError: other inputs, or another shape, than the network must have.
+        SpecError: the model has the wrong inputs or the wrong output shape.
     """
     inputs = _in_order(name, model, {key: x for source in sources for key, x in source.prepared.items()})
-    first = _call(name, model, inputs, outputs)  # an unbuilt Sequential has no layers to copy before this
+    first = _call(name, model, inputs, outputs)  # builds a Sequential, which has no layers to copy before
     copies = [keras.models.clone_model(model, clone_function=_reseeded(i)) for i in range(1, count)]
     for i, copy in enumerate(copies, start=1):
-        copy.name = f"{model.name}_member_{i}"  # names within a network must differ
+        copy.name = f"{model.name}_member_{i}"  # names within a model must differ
     return [first, *(_call(name, copy, inputs, outputs) for copy in copies)]
 
 
@@ -93,14 +92,12 @@ def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int | No
     if len(found) != 1 or len(shape) != 1 or outputs not in (None, *shape):
         shapes = ", ".join(str(tuple(x.shape)) for x in found)
         wanted = "F" if outputs is None else outputs
-        raise SpecError(
-            f"network {name!r} must have one output of shape (None, {wanted}), and it has {shapes}"
-        )
+        raise SpecError(f"network {name!r} must have one output of shape (None, {wanted}), not {shapes}")
     return keras.ops.cast(found[0], "float32")
 
 
 def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
-    """Return a function that copies a layer; an initialiser with a fixed seed gets another, so that members differ."""
+    """Return a function that copies a layer. It changes fixed seeds of initialisers, so that members differ."""
 
     def change(config: Any) -> Any:
         if isinstance(config, dict):
@@ -117,27 +114,27 @@ def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]
 
 
 def _in_order(name: str, model: keras.Model, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    """Put inputs in the order of the model's own, by the placeholders' names where it has them."""
+    """Return inputs in the model's order, matched by placeholder names if the model has them."""
     if not model.built or not getattr(model, "inputs", None):  # a Sequential without an input shape
         return list(inputs.values())
     if len(model.inputs) != len(inputs):
         wanted = ", ".join(_written(key) for key in inputs)
         wanted = f"[{wanted}]" if len(inputs) > 1 else wanted
-        raise SpecError(f"network {name!r} must take {wanted}, and it has {len(model.inputs)} inputs")
+        raise SpecError(f"network {name!r} must take {wanted}, but it has {len(model.inputs)} inputs")
     names = [x.name for x in model.inputs]
     ordered = [inputs[key] for key in names] if set(names) == set(inputs) else list(inputs.values())
     return [_fitted(x, tuple(wanted.shape)) for x, wanted in zip(ordered, model.inputs, strict=True)]
 
 
 def _written(placeholder: str) -> str:
-    """Return how a user's function writes a placeholder."""
+    """Return a placeholder as user code writes it."""
     return (
         f"env.{placeholder}" if placeholder in {"state", "action", "goal"} else f'env.state["{placeholder}"]'
     )
 
 
 def _fitted(x: Tensor, wanted: tuple[int | None, ...]) -> Tensor:
-    """Flatten observations for a model that was built from ``state_space_dim``."""
+    """Flatten an observation if the model was built from ``state_space_dim``."""
     return keras.ops.reshape(x, (-1, wanted[1])) if len(wanted) == 2 and len(x.shape) > 2 else x
 
 
@@ -149,12 +146,12 @@ def _check_layer(name: str, layer: keras.layers.Layer) -> None:
     kind = type(layer).__name__
     if isinstance(layer, _ACTS_DIFFERENTLY):
         raise SpecError(
-            f"network {name!r}: {kind} acts differently in training and in acting, which value learning "
-            "does not survive: take it out, or use LayerNormalization"
+            f"network {name!r}: {kind} acts differently in training and in acting, and value learning "
+            "then diverges: remove it, or use LayerNormalization"
         )
     if isinstance(layer, keras.layers.Lambda) or not _stock(layer):
         raise SpecError(
-            f"network {name!r}: {kind} could not be loaded from policy.keras in Keras's safe mode: "
+            f"network {name!r}: {kind} cannot be loaded from policy.keras in Keras's safe mode: "
             "use stock layers and keras.ops"
         )
 
