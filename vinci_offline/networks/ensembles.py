@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import keras
-import numpy as np
 from keras import ops
 
-from vinci_offline.networks.layers import mlp
+from vinci_offline.networks.layers import draw_weights, mlp
 from vinci_offline.types import Tensor
 
 MOST_TOWERS = 4
@@ -71,10 +68,7 @@ def _batched_dense(x: Tensor, count: int, units: int, name: str, last: bool = Fa
         name=name,
     )
     output = layer(x)
-    # As in `dense`, NumPy draws the weights. Each member has its own draws.
-    generator = np.random.default_rng(random.getrandbits(64))
-    for variable in layer.trainable_variables:
-        variable.assign(generator.uniform(-limit, limit, tuple(variable.shape)))
+    draw_weights(layer, limit)  # each member has its own draws
     return output
 
 

@@ -30,11 +30,18 @@ def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
         name=name,
     )
     output = layer(x)
-    # NumPy draws the weights: the backends' generators differ for the same seed.
+    draw_weights(layer, limit)
+    return output
+
+
+def draw_weights(layer: keras.layers.Layer, limit: float) -> None:
+    """Draw the trainable weights of a built layer uniformly within ``-limit`` and ``limit``.
+
+    NumPy draws them: the backends' generators differ for the same seed.
+    """
     generator = np.random.default_rng(random.getrandbits(64))
     for variable in layer.trainable_variables:
         variable.assign(generator.uniform(-limit, limit, tuple(variable.shape)))
-    return output
 
 
 def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm: bool = False) -> Tensor:
