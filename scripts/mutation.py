@@ -53,7 +53,12 @@ GROUPS = {
         ("training/test_engine.py", "training/test_optimization.py", "agents/test_own_agent.py"),
     ),
     "engine": Group(
-        ("training/engines/engine.py", "training/engines/tensorflow.py", "training/engines/tracing.py"),
+        (
+            "training/engines/engine.py",
+            "training/engines/metrics.py",
+            "training/engines/tensorflow.py",
+            "training/engines/tracing.py",
+        ),
         ("training/test_engine.py", "training/test_tracing.py", "training/test_held_out.py"),
     ),
     "engine-jax": Group(

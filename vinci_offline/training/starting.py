@@ -9,14 +9,18 @@ from typing import Any
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.update import TARGET_PREFIX
+from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import load_module
 from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.quality.statistics import observation_moments
+from vinci_offline.quality.survey import Survey
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import DictSpace, EnvironmentSpec, describe_space
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.learner import Learner
+from vinci_offline.training.phases import Phase
 from vinci_offline.training.precision import precision
 from vinci_offline.types import Normalization
 
@@ -125,3 +129,37 @@ def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
         )
     learner.start_averages()
     return {**dict.fromkeys(learner.agent.roles, 0), **checkpoint.trained}
+
+
+def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
+    """Refuse an agent without the role, and an actor that would learn from a critic nobody trained."""
+    critic_steps = trained.get("critic", 0)
+    has_critic = any(bound.update.role == "critic" for bound in learner.updates)
+    for phase in phases:
+        learner.select(phase.role)
+        if phase.role == "actor" and has_critic and not critic_steps:
+            raise UsageError(
+                f"training only the actor of {learner.agent.name!r} needs a trained critic: "
+                "train one with --only critic and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
+            )
+        if phase.role != "actor":
+            critic_steps += phase.stop - phase.start
+
+
+def choose_normalization(
+    agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey
+) -> Normalization:
+    """Return the moments inside the networks; with ``init`` those of its run, which its networks learned with."""
+    if origin is None:
+        return observation_moments(dataset, known) if agent.normalize_observations else None
+    stored = origin.normalization()
+    space = dataset.spec.observation_space
+    parts = space.spaces if isinstance(space, DictSpace) else {"": space}
+    by_key = stored if isinstance(stored, Mapping) else {} if stored is None else {"": stored}
+    for key, (mean, _) in by_key.items():
+        if mean.shape != getattr(parts.get(key), "shape", None):
+            raise SpecError(
+                f"--init {origin.path}: its observations {key} have shape {mean.shape}, the dataset's are "
+                f"{describe_space(space)}: start from a run on this environment"
+            )
+    return stored

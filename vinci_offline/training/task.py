@@ -19,17 +19,14 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
-from vinci_offline.quality.statistics import observation_moments, summarize
-from vinci_offline.quality.survey import Survey
+from vinci_offline.quality.statistics import summarize
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.normalization import normalization_to_json
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import (
-    DictSpace,
     DiscreteSpace,
     EnvironmentSpec,
     MultiDiscreteSpace,
-    describe_space,
     environment_spec,
 )
 from vinci_offline.spec import check_fits as check_environment_fits
@@ -37,10 +34,9 @@ from vinci_offline.spec.action_scaling import SEVERAL_CHOICES
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
-from vinci_offline.training.learner import Learner
-from vinci_offline.training.phases import Phase, check_roles
+from vinci_offline.training.phases import check_roles
 from vinci_offline.training.run import Run
-from vinci_offline.training.starting import initialise, make_learner
+from vinci_offline.training.starting import check_phases, choose_normalization, initialise, make_learner
 from vinci_offline.types import Array, Columns, Normalization
 
 
@@ -98,7 +94,7 @@ class Task:
         split = split_episodes(dataset, config.validation)
         wanted: dict[str, Any] = {"memory": config.memory, "trajectories": agent.trajectories}
         known = first_read(split.training, agent.columns, **wanted)
-        normalization = _normalization(agent, split.training, origin, known)
+        normalization = choose_normalization(agent, split.training, origin, known)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
         source = open_source(
             split.training,
@@ -150,7 +146,7 @@ class Task:
         """
         learner = make_learner(self.agent, self.spec, self.normalization, self.networks, config)
         trained = initialise(learner, self.origin)
-        _check_phases(learner, config.plan(), trained)
+        check_phases(learner, config.plan(), trained)
         engine = make_engine(
             learner, self.source, batch_size=config.batch_size, seed=config.seed, jit=config.jit
         )
@@ -211,40 +207,6 @@ def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
             f"agent {agent.name!r} learns {' or '.join(agent.action_kinds)} actions and the dataset's are {kind}: "
             "see `vinci-offline agents` for the ones that fit"
         )
-
-
-def _normalization(
-    agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey
-) -> Normalization:
-    """Return the moments inside the networks; with ``init`` those of its run, which its networks learned with."""
-    if origin is None:
-        return observation_moments(dataset, known) if agent.normalize_observations else None
-    stored = origin.normalization()
-    space = dataset.spec.observation_space
-    parts = space.spaces if isinstance(space, DictSpace) else {"": space}
-    by_key = stored if isinstance(stored, Mapping) else {} if stored is None else {"": stored}
-    for key, (mean, _) in by_key.items():
-        if mean.shape != getattr(parts.get(key), "shape", None):
-            raise SpecError(
-                f"--init {origin.path}: its observations {key} have shape {mean.shape}, the dataset's are "
-                f"{describe_space(space)}: start from a run on this environment"
-            )
-    return stored
-
-
-def _check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
-    """Refuse an agent without the role, and an actor that would learn from a critic nobody trained."""
-    critic_steps = trained.get("critic", 0)
-    has_critic = any(bound.update.role == "critic" for bound in learner.updates)
-    for phase in phases:
-        learner.select(phase.role)
-        if phase.role == "actor" and has_critic and not critic_steps:
-            raise UsageError(
-                f"training only the actor of {learner.agent.name!r} needs a trained critic: "
-                "train one with --only critic and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
-            )
-        if phase.role != "actor":
-            critic_steps += phase.stop - phase.start
 
 
 def _check_not_past(directory: RunDirectory, stop: int) -> None:

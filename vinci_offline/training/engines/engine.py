@@ -22,6 +22,7 @@ from vinci_offline.errors import VinciError
 from vinci_offline.functional import random
 from vinci_offline.loading import describe
 from vinci_offline.networks.nets import Networks
+from vinci_offline.training.engines.metrics import global_norm, mean_metrics, norm_period, own_metrics
 from vinci_offline.training.learner import BoundTarget, BoundUpdate, Learner
 from vinci_offline.types import Array, Metrics, Tensor, Transitions
 
@@ -29,8 +30,6 @@ from vinci_offline.types import Array, Metrics, Tensor, Transitions
 _ROWS_STREAM = 1 << 16  # the rows of a step
 _LOOK_STREAM = 1 << 17  # what `losses` draws
 _BATCH_STREAM = 1 << 18  # what an agent's `batch` draws
-
-_NORM_EVERY = 16  # of an update's runs
 
 Data: TypeAlias = Transitions | Mapping[str, Any] | Source
 """What an engine draws from: transitions or a pool's columns, with leading axis N, or a source of pools."""
@@ -107,7 +106,7 @@ class Engine(ABC):
             self._loops[selection] = self._compile(updates, [len(each) for each in names]), names
         loop, names = self._loops[selection]
         totals, told = self._totals(loop, start, count)
-        return means(updates, names, totals, start, count) | told
+        return mean_metrics(updates, names, totals, start, count) | told
 
     def run_members(
         self, members: Sequence[Engine], updates: Sequence[BoundUpdate], start: int, count: int
@@ -284,13 +283,13 @@ class Engine(ABC):
             lambda: update.call(self._learner.nets, batch, key, step), bound
         )
         # A conditional without state: only the number leaves it.
-        seen = ops.equal(step % _norm_period(bound), 0)
-        norm = ops.cond(seen, lambda: _norm(gradients), lambda: ops.zeros(()))
+        seen = ops.equal(step % norm_period(bound), 0)
+        norm = ops.cond(seen, lambda: global_norm(gradients), lambda: ops.zeros(()))
         own = [loss, norm, *([bound.optimizer.learning_rate] if bound.scheduled else [])]
         bound.optimizer.apply(gradients, list(bound.variables))
         if update.reset_below is not None:
             _reset_where(norm < update.reset_below, bound)
-        return {**dict(zip(_own_metrics(bound), own, strict=True)), **metrics}
+        return {**dict(zip(own_metrics(bound), own, strict=True)), **metrics}
 
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
         # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
@@ -309,46 +308,12 @@ class Engine(ABC):
         for bound in updates:
             key = random.key(0, step, bound.stream)
             metrics = _metrics(bound.update, self._learner.nets, batch, key, step)
-            names.append([*_own_metrics(bound), *metrics])
+            names.append([*own_metrics(bound), *metrics])
         return names
 
 
 def _tensors(columns: Mapping[str, Any]) -> Pool:
     return {name: ops.convert_to_tensor(column) for name, column in columns.items()}
-
-
-def _own_metrics(bound: BoundUpdate) -> list[str]:
-    """Return the engine's own metrics of an update: loss, norm before any clipping, scheduled learning rate."""
-    kinds = ("loss", "gradient_norm", *(("learning_rate",) if bound.scheduled else ()))
-    return [f"{kind}/{bound.update.name}" for kind in kinds]
-
-
-def _norm_period(bound: BoundUpdate) -> int:
-    """Return the period of the norm: where it decides nothing it is taken seldom, as it costs 5% of a step."""
-    return bound.update.every * (_NORM_EVERY if bound.update.reset_below is None else 1)
-
-
-def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    return ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
-
-
-def means(
-    updates: Sequence[BoundUpdate],
-    names: Sequence[Sequence[str]],
-    totals: Sequence[Any],
-    start: int,
-    count: int,
-) -> dict[str, float]:
-    """Return the mean of each metric over the steps at which it was taken, from its sum over all steps."""
-    found: dict[str, float] = {}
-    for bound, update_names, total in zip(updates, names, totals, strict=True):
-        for name, sum_ in zip(update_names, total.tolist(), strict=True):
-            period = (
-                _norm_period(bound) if name == f"gradient_norm/{bound.update.name}" else bound.update.every
-            )
-            if taken := (start + count) // period - start // period:
-                found[name] = sum_ / taken
-    return found
 
 
 def _metrics(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> Metrics:

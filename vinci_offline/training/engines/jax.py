@@ -14,7 +14,8 @@ import keras
 
 from vinci_offline.batches.source import Pool
 from vinci_offline.functional import random
-from vinci_offline.training.engines.engine import Data, Engine, Look, Loop, Moment, means
+from vinci_offline.training.engines.engine import Data, Engine, Look, Loop, Moment
+from vinci_offline.training.engines.metrics import mean_metrics
 from vinci_offline.training.engines.tracing import FastLayers
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.types import Metrics, Tensor
@@ -60,7 +61,7 @@ class JaxEngine(Engine):
         others = cast("Sequence[JaxEngine]", members)
         totals, told = self._totals(lambda first, steps: loop(first, steps, others), start, count)
         return [
-            means(updates, names, [total[place] for total in totals], start, count) | told
+            mean_metrics(updates, names, [total[place] for total in totals], start, count) | told
             for place in range(len(members))
         ]
 
