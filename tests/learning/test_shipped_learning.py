@@ -1,4 +1,4 @@
-"""Each agent improves on the data it learns from, where that is there to be had: ``pytest -m slow tests/learning``."""
+"""Tests that agents reach higher returns than their data: ``pytest -m slow tests/learning``."""
 
 import pytest
 
@@ -17,12 +17,12 @@ def data_return(data):
 
 
 @pytest.mark.parametrize("agent", ["td3bc", "iql"])
-def test_pendulum_swings_up_better_than_its_data(agent, tmp_path):
+def test_pendulum_agent_beats_its_data(agent, tmp_path):
     assert learned_return("pendulum-mixed", agent, tmp_path, steps=10_000) > data_return("pendulum-mixed")
 
 
 @pytest.mark.parametrize("agent", ["bc", "dqn"])
-def test_cartpole_balances_longer_than_its_data(agent, tmp_path):
+def test_cartpole_agent_beats_its_data(agent, tmp_path):
     assert learned_return("cartpole-mixed", agent, tmp_path, steps=10_000) > 1.5 * data_return(
         "cartpole-mixed"
     )

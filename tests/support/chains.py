@@ -1,4 +1,4 @@
-"""Datasets of chains: rows whose next observation is the next row's observation."""
+"""Datasets of chains: each next observation is the observation of the next row."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ MASKED = EnvironmentSpec(
 
 
 def chain(spec=CONTINUOUS, rows=ROWS, seed=0, cuts=True, **infos):
-    """Runs of one to nine rows. With ``cuts`` they end at terminals, timeouts, and where a row is missing.
+    """Return a dataset of runs of one to nine rows, and the last row of each run.
 
-    The first observation entry is the row's number; a missing row adds a half to the next observation before it.
+    With ``cuts`` runs end with a terminal, a timeout, or a missing row; otherwise with terminals only. The first
+    observation entry is the row's number. Before a missing row, one half is added to the next observation.
     """
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, LONGEST + 1, rows)
@@ -57,7 +58,7 @@ def chain(spec=CONTINUOUS, rows=ROWS, seed=0, cuts=True, **infos):
 
 
 def some_masks(rows):
-    """``[rows, 3]`` masks, each with an allowed action."""
+    """Return ``[rows, 3]`` random masks. Each allows at least one action."""
     masks = np.random.default_rng(1).integers(0, 2, (rows, 3)).astype(np.uint8)
     masks[np.arange(rows), np.arange(rows) % 3] = 1
     return masks

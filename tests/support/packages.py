@@ -1,4 +1,4 @@
-"""Installable packages that tests make: a module and its metadata in one folder, as an installer would leave them."""
+"""Packages made by tests: a module and its metadata in one folder, as after an installation."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from vinci_offline.convert.format import Exported, Format, Imported
 
 
 class SumFormat(Format):
-    """One line a row: observation, action, reward. Each row is an episode that terminated."""
+    """Text format with a line for each row: observation, action, reward. Each row is a terminated episode."""
 
     title = "a file of sums"
     suffixes = (".sums",)
@@ -39,7 +39,7 @@ class SumFormat(Format):
         path.write_text("sums\\n" + "\\n".join(" ".join(map(repr, map(float, row))) for row in zip(*rows)) + "\\n")
         return Exported(path)
 '''
-"""The source of a format; `SumFormat`."""
+"""Source of a package with the format `SumFormat`."""
 
 AGENT = '''
 from dataclasses import dataclass
@@ -51,16 +51,16 @@ from vinci_offline.agents.bc import BC
 class Copycat(BC):
     """Behaviour cloning under another name."""
 '''
-"""The source of an agent; `Copycat`."""
+"""Source of a package with the agent `Copycat`."""
 
 
 def make_package(folder: Path, name: str, source: str, **groups: dict[str, str]) -> Path:
-    """Put a package into a folder that can stand on ``sys.path``.
+    """Install a package into a folder for ``sys.path``; return the folder.
 
     Args:
-        folder: where it is installed.
-        name: of the distribution and its module.
-        source: of the module.
+        folder: the folder.
+        name: name of the distribution and of its module.
+        source: source of the module.
         groups: entry points by name, by the last part of their group: ``formats={"sums": "SumFormat"}``.
     """
     folder.mkdir(parents=True, exist_ok=True)

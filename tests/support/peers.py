@@ -1,4 +1,4 @@
-"""Other tools' own packages, for the tests that the marker ``peers`` names."""
+"""Imports of other tools' packages, for tests with the marker ``peers``."""
 
 import importlib
 
@@ -6,10 +6,10 @@ import pytest
 
 
 def with_torchvision():
-    """Import torchvision, where it is there: LeRobot and robomimic do at once, whatever is asked of them.
+    """Import torchvision, which LeRobot and robomimic import; skip the tests if it is missing.
 
-    Its wheels are built for one kind of PyTorch. Beside another one its compiled operators do not load, and the
-    import stops at the first of them that is described; to readers of data it is enough that they are declared.
+    A torchvision wheel fits one build of PyTorch. With another build its compiled operators do not load, and the
+    import fails at the first of them. Reading data does not call them, so this declares them without code.
     """
     torch = pytest.importorskip("torch")
     try:

@@ -1,4 +1,4 @@
-"""Datasets that others wrote; tests that need them are skipped where the folder is absent."""
+"""Datasets from other projects. Tests that need one are skipped if its file is missing."""
 
 import os
 from pathlib import Path
@@ -13,5 +13,5 @@ FOLDER = (
 def real(name):
     path = FOLDER / name
     if not path.exists():
-        pytest.skip(f"{name} is not here")
+        pytest.skip(f"the dataset {name} is missing")
     return path

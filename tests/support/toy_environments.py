@@ -42,7 +42,7 @@ MODULE = textwrap.dedent(
 
 
     class Keyed(Counter):
-        """Observations of a Dict space."""
+        """Counter with observations of a Dict space."""
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -58,7 +58,7 @@ MODULE = textwrap.dedent(
 
 
     class Chooser(Counter):
-        """Discrete actions that start at 2, and observations that are one integer."""
+        """Counter with Discrete actions from 2 on, and one integer as observation."""
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -73,7 +73,7 @@ MODULE = textwrap.dedent(
 
 
     class Digits(Counter):
-        """Observations of MultiBinary and MultiDiscrete spaces: the count's bits and its decimal digits."""
+        """Counter that observes the bits (MultiBinary) and the decimal digits (MultiDiscrete) of the count."""
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -87,7 +87,7 @@ MODULE = textwrap.dedent(
 
 
     class Desk(Counter):
-        """A tuple of parts as observations, and several choices at once as actions: a lamp and two switches."""
+        """Counter with Tuple observations and MultiDiscrete actions: a lamp and two switches."""
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -104,7 +104,7 @@ MODULE = textwrap.dedent(
 
 
     class Switches(Desk):
-        """MultiBinary actions."""
+        """Desk with MultiBinary actions."""
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -152,7 +152,7 @@ MODULE = textwrap.dedent(
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory):
-    """Give the module of toy environments and policies, importable here and in spawned workers."""
+    """Yield the module of toy environments and policies. Spawned workers can import it too."""
     folder = tmp_path_factory.mktemp("toys")
     (folder / "vinci_toys.py").write_text(MODULE)
     patch = pytest.MonkeyPatch()
@@ -167,7 +167,7 @@ def toys(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pendulum_actor():
-    """Give a small Keras policy for Pendulum-v1, and one with a distribution."""
+    """Return two small Keras policies for Pendulum-v1: one of actions, one of distributions."""
     import keras
 
     keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""A small actor-critic on made-up transitions, for tests of the machinery around the agents."""
+"""Small actor-critic and random transitions, for tests of training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOX = EnvironmentSpec(
 
 @dataclass(frozen=True)
 class ToyAgent(Agent):
-    """DDPG-like: a critic with a target, and an actor every second step whose loss draws noise."""
+    """DDPG-like agent: a critic with a target, and an actor, updated every second step, whose loss draws noise."""
 
     tau: float = 0.1
     track_every: int = 1

@@ -1,4 +1,4 @@
-"""A small agent on made-up transitions."""
+"""Fixtures: a small agent on random transitions."""
 
 from training_fixtures import make_engine, make_learner, toy_agent, transitions
 

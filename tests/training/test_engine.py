@@ -1,4 +1,4 @@
-"""The compiled loop: what moves, what stays, and that nothing depends on how steps are grouped."""
+"""Tests of the compiled loop: updates, targets, metrics, and independence of how steps are grouped."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def equal(left, right, prefix=""):
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_steps_in_one_call_equal_steps_in_many(make_learner, make_engine, jit):
+def test_one_call_equals_many_calls(make_learner, make_engine, jit):
     runs = []
     for chunks in [(13,), (1, 2, 3, 7)]:
         learner = make_learner()
@@ -27,7 +27,7 @@ def test_steps_in_one_call_equal_steps_in_many(make_learner, make_engine, jit):
     assert equal(*runs)
 
 
-def test_the_seed_decides_the_batches_and_the_weights(make_learner, make_engine):
+def test_seed_decides_batches_and_weights(make_learner, make_engine):
     one, same, other_weights = make_learner(0), make_learner(0), make_learner(1)
     assert equal(one.state(), same.state())
     assert not equal(one.state(), other_weights.state(), "networks/critic")
@@ -40,7 +40,7 @@ def test_the_seed_decides_the_batches_and_the_weights(make_learner, make_engine)
     ("role", "frozen", "moved"), [("critic", "actor", "critic"), ("actor", "critic", "actor")]
 )
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_what_is_not_selected_stays_bitwise_unchanged(make_learner, make_engine, role, frozen, moved, jit):
+def test_unselected_role_stays_bitwise_unchanged(make_learner, make_engine, role, frozen, moved, jit):
     learner = make_learner()
     before = learner.state()
     after = trained(learner, make_engine(learner, jit), (6,), role)
@@ -50,7 +50,7 @@ def test_what_is_not_selected_stays_bitwise_unchanged(make_learner, make_engine,
         assert not equal(before, after, kind)
 
 
-def test_leaving_an_update_out_does_not_change_the_draws_of_another(make_learner, make_engine):
+def test_draws_do_not_depend_on_other_updates(make_learner, make_engine):
     # The critic's first step is the same with and without the actor's update, which runs at step two.
     alone, both = make_learner(), make_learner()
     left = trained(alone, make_engine(alone), (1,), "critic")
@@ -58,17 +58,17 @@ def test_leaving_an_update_out_does_not_change_the_draws_of_another(make_learner
     assert equal(left, right, "networks/critic/")
 
 
-def test_polyak_moves_the_target_toward_the_online_network(make_learner, make_engine):
+def test_polyak_moves_target_toward_online_network(make_learner, make_engine):
     learner = make_learner(tau=0.1)
     before = learner.state()
     after = trained(learner, make_engine(learner), (1,))
     online, target = after["networks/critic/0"], after["networks/target_critic/0"]
     old = before["networks/target_critic/0"]
     np.testing.assert_allclose(target, old + 0.1 * (online - old), rtol=1e-6)
-    assert not np.allclose(target, online)  # the wrong way round would land near the online network
+    assert not np.allclose(target, online)  # tau the wrong way round would land near the online network
 
 
-def test_a_hard_target_is_copied_at_its_period_and_kept_between(make_learner, make_engine):
+def test_hard_target_is_copied_at_its_period(make_learner, make_engine):
     learner = make_learner(tau=1.0, track_every=3)
     engine = make_engine(learner)
     before = learner.state()
@@ -84,7 +84,7 @@ def test_a_hard_target_is_copied_at_its_period_and_kept_between(make_learner, ma
     assert equal(online, after_three)
 
 
-def test_a_delayed_update_counts_global_steps_whatever_the_chunks(make_learner, make_engine):
+def test_delayed_update_counts_global_steps(make_learner, make_engine):
     learner = make_learner(every=3)
     engine = make_engine(learner)
     moved = []
@@ -96,7 +96,7 @@ def test_a_delayed_update_counts_global_steps_whatever_the_chunks(make_learner, 
     assert moved == [False, False, True, False, False, True, False]
 
 
-def test_metrics_are_means_over_the_steps_at_which_the_update_ran(make_learner, make_engine):
+def test_metrics_are_means_over_steps_of_update(make_learner, make_engine):
     whole, single = make_learner(), make_learner()
     engine = make_engine(single)
     rows = [engine.run(single.select(None), step, 1) for step in range(6)]
@@ -106,7 +106,7 @@ def test_metrics_are_means_over_the_steps_at_which_the_update_ran(make_learner, 
     assert means["loss/actor"] == pytest.approx(np.mean([row["loss/actor"] for row in rows[1::2]]), rel=1e-5)
 
 
-def test_the_gradient_norm_is_taken_at_every_sixteenth_run_whatever_the_chunks(make_learner, make_engine):
+def test_gradient_norm_is_taken_every_sixteenth_run(make_learner, make_engine):
     whole, single = make_learner(), make_learner()
     engine = make_engine(single)
     rows = [engine.run(single.select(None), step, 1) for step in range(33)]
@@ -118,7 +118,7 @@ def test_the_gradient_norm_is_taken_at_every_sixteenth_run_whatever_the_chunks(m
     assert means["gradient_norm/actor"] == pytest.approx(rows[31]["gradient_norm/actor"], rel=1e-5)
 
 
-def test_the_gradient_norm_is_taken_at_every_run_where_it_decides_a_reset(make_learner, make_engine):
+def test_gradient_norm_for_reset_is_taken_at_every_run(make_learner, make_engine):
     learner = make_learner(every=2, reset_below=1e-9)
     engine = make_engine(learner)
     rows = [engine.run(learner.select(None), step, 1) for step in range(4)]
@@ -126,7 +126,7 @@ def test_the_gradient_norm_is_taken_at_every_run_where_it_decides_a_reset(make_l
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_a_flat_gradient_resets_the_actor_and_its_target(make_learner, make_engine, jit):
+def test_flat_gradient_resets_actor_and_target(make_learner, make_engine, jit):
     learner = make_learner(every=1, reset_below=1e9)
     before = learner.state()
     after = trained(learner, make_engine(learner, jit), (4,))
@@ -136,7 +136,7 @@ def test_a_flat_gradient_resets_the_actor_and_its_target(make_learner, make_engi
     assert not equal(before, trained(never, make_engine(never, jit), (4,)), "networks/actor/")
 
 
-def test_no_steps_move_nothing(make_learner, make_engine):
+def test_zero_steps_change_nothing(make_learner, make_engine):
     learner = make_learner()
     before = learner.state()
     assert make_engine(learner).run(learner.select(None), 0, 0) == {}

@@ -1,4 +1,4 @@
-"""The guard against divergence: the exact step, the update, and the rows."""
+"""Tests of the guard against divergence: it names the step, the update and the rows."""
 
 import json
 import math
@@ -17,7 +17,7 @@ POISONED = 321
 
 @pytest.fixture
 def poisoned(transitions):
-    """Transitions with one row whose squared error overflows."""
+    """Return transitions with one row whose squared error overflows."""
     reward = transitions.reward.copy()
     reward[POISONED] = 3e38
     return transitions._replace(reward=reward)
@@ -28,7 +28,7 @@ def first_step_with(engine, row):
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_it_finds_the_step_the_update_and_the_row(make_learner, poisoned, jit):
+def test_guard_finds_step_update_and_row(make_learner, poisoned, jit):
     learner = make_learner()
     engine = engine_of_the_backend(learner, poisoned, batch_size=16, seed=3, jit=jit)
     expected = first_step_with(engine, POISONED)
@@ -51,7 +51,7 @@ def test_it_finds_the_step_the_update_and_the_row(make_learner, poisoned, jit):
         np.testing.assert_array_equal(value, learner.state()[name], err_msg=name)
 
 
-def test_sound_chunks_pass_and_move_nothing(make_learner, make_engine):
+def test_finite_chunk_passes_and_changes_nothing(make_learner, make_engine):
     learner = make_learner()
     engine = make_engine(learner)
     guard = FiniteGuard(learner, engine)
@@ -61,7 +61,7 @@ def test_sound_chunks_pass_and_move_nothing(make_learner, make_engine):
     assert all(np.array_equal(before[name], value) for name, value in learner.state().items())
 
 
-def test_a_parameter_is_enough(make_learner, make_engine):
+def test_infinite_parameter_is_found(make_learner, make_engine):
     learner = make_learner()
     engine = make_engine(learner)
     guard = FiniteGuard(learner, engine)
@@ -75,8 +75,8 @@ def test_a_parameter_is_enough(make_learner, make_engine):
     assert "networks/target_actor not finite" in str(found)
 
 
-def test_a_run_that_diverges_keeps_the_checkpoint_from_before(tmp_path):
-    """Rewards just below what overflows: the values grow into it after some steps."""
+def test_diverged_run_keeps_earlier_checkpoint(tmp_path):
+    """Train on a reward near the greatest float32: its squared error overflows when its row is drawn."""
     source = Dataset.open("pendulum-mixed").select_episodes(range(3))
     rewards = source.columns["rewards"].copy()
     rewards[77] = 3e38
@@ -94,7 +94,7 @@ def test_a_run_that_diverges_keeps_the_checkpoint_from_before(tmp_path):
 
 
 @pytest.mark.parametrize("memory", ["device", "stream"])
-def test_rows_are_the_datasets_own_where_episodes_are_held_out(tmp_path, memory):
+def test_guard_names_dataset_rows_with_held_out_episodes(tmp_path, memory):
     source = Dataset.open("pendulum-mixed").select_episodes(range(6))
     from vinci_offline.training.held_out import split_episodes
 

@@ -1,4 +1,4 @@
-"""Held-out episodes, patience, and the best state: exact through interruptions."""
+"""Tests of held-out episodes, patience and the best state, also after interruptions."""
 
 import csv
 import json
@@ -54,7 +54,7 @@ def assert_equal(left, right):
         np.testing.assert_array_equal(value, right[name], err_msg=name)
 
 
-def test_a_split_takes_whole_episodes_and_leaves_none_out(data):
+def test_split_takes_each_episode_once(data):
     split = split_episodes(data, 0.34)
     assert (len(split.training.episodes), len(split.held_out.episodes)) == (4, 2)
     assert len(split.training) + len(split.held_out) == len(data)
@@ -74,11 +74,11 @@ def test_a_split_takes_whole_episodes_and_leaves_none_out(data):
     [
         ({"validation": 0.0}, "--validation must be"),
         ({"validation": 1.0}, "--validation must be"),
-        ({"validation": None, "patience": 3}, "--patience waits"),
+        ({"validation": None, "patience": 3}, "--patience needs"),
         ({"patience": 0}, "--patience must be at least 1"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(data, tmp_path, options, told):
+def test_invalid_validation_options_are_refused(data, tmp_path, options, told):
     with pytest.raises(UsageError, match=told):
         run(data, tmp_path / "run", **options)
     with pytest.raises(UsageError, match="the dataset has one"):
@@ -87,7 +87,7 @@ def test_options_that_make_no_sense_are_refused(data, tmp_path, options, told):
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_held_out_losses_are_the_losses_and_move_nothing(make_learner, make_engine, transitions, jit):
+def test_held_out_losses_equal_losses_and_change_nothing(make_learner, make_engine, transitions, jit):
     learner = make_learner()
     engine = make_engine(learner, jit)
     held_out = HeldOut(engine, transition_columns(transitions))
@@ -108,7 +108,7 @@ def test_held_out_losses_are_the_losses_and_move_nothing(make_learner, make_engi
     assert deciding_loss(learner.select("critic"), first) == first["validation/critic"]
 
 
-def test_a_large_held_out_set_is_sampled_and_sliced_evenly(make_learner, make_engine):
+def test_large_held_out_set_is_sampled_evenly(make_learner, make_engine):
     whole = Dataset.open("pendulum-mixed")
     sample = held_out_sample(whole, BC(), TrainingConfig(validation=0.5), first_read(whole))
     found = sample["reward"]
@@ -123,7 +123,7 @@ def test_a_large_held_out_set_is_sampled_and_sliced_evenly(make_learner, make_en
     assert [len(batch) for batch in HeldOut(make_engine(make_learner()), few)._batches] == [2049] * 2
 
 
-def test_held_out_rows_are_not_learned_from_nor_normalised_by(data, tmp_path):
+def test_held_out_rows_affect_neither_training_nor_moments(data, tmp_path):
     with_all = run(data, tmp_path / "held", agent="td3bc")
     learned = split_episodes(data, 0.34).training
     alone = run(learned, tmp_path / "alone", agent="td3bc", validation=None)
@@ -133,8 +133,8 @@ def test_held_out_rows_are_not_learned_from_nor_normalised_by(data, tmp_path):
     assert all(row["validation/actor"] for row in rows if int(row["step"]) % 10 == 0)
 
 
-def test_patience_stops_where_the_held_out_loss_last_improved(data, tmp_path):
-    # Too high a rate for cloning to settle: the held-out loss soon rises.
+def test_patience_counts_from_last_improvement(data, tmp_path):
+    # The learning rate is too high for cloning, so the held-out loss soon rises.
     wild = {"hidden": (16, 16), "learning_rate": 0.5}
     result = run(data, tmp_path / "run", patience=3, settings=wild, steps=600)
     losses = {
@@ -155,11 +155,11 @@ def test_patience_stops_where_the_held_out_loss_last_improved(data, tmp_path):
 
 
 class KilledError(Exception):
-    """The process is gone."""
+    """Stand-in for the death of the process."""
 
 
 @pytest.mark.parametrize("by", ["validation", "return"])
-def test_the_best_state_is_kept_and_survives_an_interruption(data, tmp_path, monkeypatch, by):
+def test_best_state_survives_interruption(data, tmp_path, monkeypatch, by):
     options = {"settings": {"hidden": (16, 16), "learning_rate": 0.1}}
     if by == "return":
         options |= {"eval_every": 15, "eval_episodes": 1, "validation": None}
@@ -199,7 +199,7 @@ def test_the_best_state_is_kept_and_survives_an_interruption(data, tmp_path, mon
     assert ends[0] == ends[1]
 
 
-def test_best_is_a_run_directory_of_its_own(data, tmp_path):
+def test_best_is_a_run_directory(data, tmp_path):
     result = run(data, tmp_path / "run")
     best = result.run / "best"
     assert {"config.json", "dataset.json", "policy.keras"} <= {path.name for path in best.iterdir()}
@@ -212,7 +212,7 @@ def test_best_is_a_run_directory_of_its_own(data, tmp_path):
     assert not (plain.run / "best").exists()
 
 
-def test_only_the_last_phase_of_a_plan_decides(data, tmp_path):
+def test_only_last_phase_decides_best(data, tmp_path):
     result = run(data, tmp_path / "run", agent="iql", phases="critic:60,actor:60", patience=1)
     assert result.steps > 60
     assert result.best_step > 60
@@ -220,7 +220,7 @@ def test_only_the_last_phase_of_a_plan_decides(data, tmp_path):
     assert all(row["validation/value"] and row["validation/critic"] for row in rows if int(row["step"]) == 30)
 
 
-def test_a_standing_keeps_the_first_of_equals_and_counts_the_rest():
+def test_standing_keeps_first_of_equal_scores():
     standing = Standing()
     improved = [
         standing.offer(step, score) for step, score in enumerate([float("nan"), 1.0, 1.0, 0.5, 2.0, 1.5])

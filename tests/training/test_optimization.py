@@ -1,4 +1,4 @@
-"""Schedules, clipping, weight decay and the averaged policy: by hand, and in the compiled loop."""
+"""Tests of schedules, clipping, weight decay and the averaged policy: against hand-computed values and in the loop."""
 
 from functools import partial
 
@@ -60,39 +60,39 @@ def assert_same(left, right):
         np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
-def test_without_an_option_the_agents_own_optimizer_is_left_as_it_is():
+def test_no_options_keep_agents_optimizer():
     made = keras.optimizers.Adam(0.01)
     assert Optimization(plan_phases(8)).optimizer(update(lambda: made)) is made
 
 
-def test_a_cosine_falls_to_zero_over_the_run():
+def test_cosine_falls_to_zero():
     # 0.01 (1 + cos(pi t / 8)) / 2, eq. 5 of the paper.
     optimizer = Optimization(plan_phases(8), "cosine").optimizer(update())
     assert rates(optimizer, 0, 2, 4, 8, 9) == pytest.approx([0.01, 0.0085355339, 0.005, 0, 0], abs=1e-9)
 
 
-def test_a_warm_up_rises_linearly_and_the_cosine_takes_what_is_left():
+def test_warmup_rises_linearly_before_cosine():
     constant = Optimization(plan_phases(8), warmup=4).optimizer(update())
     assert rates(constant, 0, 1, 2, 4, 100) == pytest.approx([0, 0.0025, 0.005, 0.01, 0.01])
     cosine = Optimization(plan_phases(8), "cosine", warmup=2).optimizer(update())
     assert rates(cosine, 0, 1, 2, 5, 8) == pytest.approx([0, 0.005, 0.01, 0.005, 0], abs=1e-9)
 
 
-def test_a_cosine_counts_the_steps_at_which_its_update_runs():
+def test_cosine_counts_steps_of_its_update():
     phases = plan_phases(0, phases="critic:5,both:6,actor:4")
     options = Optimization(phases)
     assert options.steps_of(update(role="critic")) == 11
     assert options.steps_of(update(role="actor", every=2)) == 5  # steps 6, 8, 10; 12, 14
 
 
-def test_a_schedule_for_one_role_leaves_the_other_alone():
+def test_schedule_of_one_role_leaves_others_unchanged():
     options = Optimization(plan_phases(8), "actor:cosine")
     made = keras.optimizers.Adam(0.01)
     assert options.optimizer(update(lambda: made, "critic")) is made
     assert rates(options.optimizer(update(role="actor")), 4) == pytest.approx([0.005])
 
 
-def test_clipping_keeps_the_direction_and_bounds_the_norm():
+def test_clipping_bounds_norm_and_keeps_direction():
     sgd = update(partial(keras.optimizers.SGD, 1.0))
     clipped = Optimization(clip_norm=1.0).optimizer(sgd)
     assert stepped(clipped, [0, 0], [3, 4]) == pytest.approx([-0.6, -0.8])
@@ -133,8 +133,8 @@ def test_schedule_names_roles_of_the_agent():
         schedule.check_roles("bc", ("actor",))
 
 
-def test_what_the_optimizer_cannot_take_is_refused():
-    with pytest.raises(UsageError, match="--warmup 8 leaves nothing"):
+def test_options_that_optimizer_cannot_take_are_refused():
+    with pytest.raises(UsageError, match="--warmup 8 leaves no steps"):
         Optimization(plan_phases(8), "cosine", warmup=8).optimizer(update())
     own = IQL(actor_cosine_steps=100).updates()[1]
     with pytest.raises(UsageError, match="a schedule of its own"):
@@ -145,7 +145,7 @@ def test_what_the_optimizer_cannot_take_is_refused():
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_with_everything_on_chunks_and_interruptions_change_nothing(make_learner, make_engine, jit):
+def test_all_options_are_independent_of_chunks_and_interruptions(make_learner, make_engine, jit):
     options = Optimization(plan_phases(9), **EVERYTHING)
     learner = make_learner(optimization=options)
     initial, engine = learner.state(), make_engine(learner, jit)
@@ -160,7 +160,7 @@ def test_with_everything_on_chunks_and_interruptions_change_nothing(make_learner
         learner.restore(stored)
 
 
-def test_what_is_logged_is_the_rate_of_the_step(make_learner, make_engine):
+def test_logged_rate_is_rate_of_step(make_learner, make_engine):
     scheduled = make_learner(optimization=Optimization(plan_phases(8), "cosine"))
     plain = make_learner()
     left, right = run(scheduled, make_engine(scheduled), 2), run(plain, make_engine(plain), 2)
@@ -170,29 +170,29 @@ def test_what_is_logged_is_the_rate_of_the_step(make_learner, make_engine):
     assert "learning_rate/critic" not in right
 
 
-def test_the_norm_that_is_logged_is_the_one_before_clipping(make_learner, make_engine):
+def test_logged_norm_is_norm_before_clipping(make_learner, make_engine):
     found = []
     for optimization in (None, Optimization(clip_norm=1e-3)):
-        # The actor that may be reset has its norm at every step; the first is before anything has moved.
+        # An actor with a reset logs its norm at every step. The first norm is from before any update.
         learner = make_learner(optimization=optimization, every=1, reset_below=0.0)
         found.append(make_engine(learner).run(learner.select("actor"), 0, 1)["gradient_norm/actor"])
     assert found[0] > 2e-3
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
-def test_a_schedule_begins_anew_with_an_actor_that_is_reset(make_learner, make_engine):
+def test_reset_restarts_schedule(make_learner, make_engine):
     learner = make_learner(optimization=Optimization(plan_phases(8), "cosine"), every=1, reset_below=1e9)
     metrics = run(learner, make_engine(learner), 4)
     assert metrics["learning_rate/actor"] == pytest.approx(0.01)
 
 
-def test_the_averaged_policy_follows_each_step_of_the_actor(make_learner, make_engine):
+def test_averaged_policy_follows_actor_updates(make_learner, make_engine):
     learner = make_learner(optimization=Optimization(policy_ema=0.75))
     before = learner.state()
     assert {name.split("/")[1] for name in before if name.startswith("averages/")} == {"actor"}
     engine = make_engine(learner)
     run(learner, engine, 1)
-    first = learner.state()  # the actor's updates are at even steps
+    first = learner.state()  # the actor updates at even steps
     run(learner, engine, 3, role="critic", start=1)
     run(learner, engine, 1, start=3)
     after = learner.state()
@@ -204,7 +204,7 @@ def test_the_averaged_policy_follows_each_step_of_the_actor(make_learner, make_e
     assert any(not np.array_equal(before[name], after[name]) for name in names)
 
 
-def test_the_policy_acts_with_the_averages_and_losses_with_the_networks(make_learner, make_engine):
+def test_policy_uses_averages_and_losses_use_networks(make_learner, make_engine):
     options = Optimization(policy_ema=0.75)
     averaged, plain = make_learner(optimization=options), make_learner()
     run(averaged, make_engine(averaged), 4)
@@ -225,6 +225,6 @@ def test_the_policy_acts_with_the_averages_and_losses_with_the_networks(make_lea
     ("agent", "spec", "averaged"),
     [(DQN(hidden=(8,)), DISCRETE, {"critic"}), (BC(hidden=(8,)), BOX, {"actor"})],
 )
-def test_what_is_averaged_is_what_the_policy_is_made_of(agent, spec, averaged):
+def test_only_networks_of_policy_are_averaged(agent, spec, averaged):
     learner = Learner(agent, NetworkBuilder(spec), 0, Optimization(policy_ema=0.9))
     assert set(learner.averages) == averaged

@@ -1,4 +1,4 @@
-"""Runs with optimisation options: exact resume, what is saved, what is logged, what is refused."""
+"""Tests of runs with optimizer options: resume, saved policy, logs, refusals."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def state(result):
     return latest_checkpoint(result.run / "checkpoints").state
 
 
-def test_a_run_with_every_option_resumes_bitwise_and_saves_its_averaged_policy(data, tmp_path):
+def test_run_with_all_options_resumes_bitwise_and_saves_average(data, tmp_path):
     result = run(data, tmp_path / "run", **EVERYTHING)
     before = state(result)
     assert any(name.startswith("averages/actor/") for name in before)
@@ -63,7 +63,7 @@ def test_a_run_with_every_option_resumes_bitwise_and_saves_its_averaged_policy(d
     assert policy.predict_on_batch(states).dtype == np.float32
 
 
-def test_a_run_that_starts_from_another_averages_from_there(data, tmp_path):
+def test_averages_start_from_init_networks(data, tmp_path):
     first = run(data, tmp_path / "first", steps=10)
     second = run(data, tmp_path / "second", steps=1, init=first.run, policy_ema=0.5)
     start, end = state(first), state(second)
@@ -72,7 +72,7 @@ def test_a_run_that_starts_from_another_averages_from_there(data, tmp_path):
         np.testing.assert_allclose(end[name], (start[online] + end[online]) / 2, atol=1e-7)
 
 
-def test_what_compiled_the_steps_and_how_long_it_took_is_logged(data, tmp_path):
+def test_compiler_and_compile_time_are_logged(data, tmp_path):
     result = run(data, tmp_path / "run")
     assert result.compiler == "TensorFlow graph"
     assert result.compile_seconds > 0
@@ -82,7 +82,7 @@ def test_what_compiled_the_steps_and_how_long_it_took_is_logged(data, tmp_path):
     assert told == [str(result.compile_seconds), ""]
 
 
-def test_a_cosine_run_is_not_made_longer(data, tmp_path):
+def test_cosine_run_cannot_be_extended(data, tmp_path):
     run(data, tmp_path / "run", steps=10, schedule="cosine")
     with pytest.raises(UsageError, match="schedule_steps was 10, is 20"):
         run(data, tmp_path / "run", steps=20, schedule="cosine", resume=True)
@@ -93,10 +93,10 @@ def test_a_cosine_run_is_not_made_longer(data, tmp_path):
     [
         ({"precision": "float16"}, "--precision must be float32 or bfloat16"),
         ({"schedule": "sine"}, "--schedule"),
-        ({"schedule": "cosine", "warmup": 20}, "--warmup 20 leaves nothing"),
+        ({"schedule": "cosine", "warmup": 20}, "--warmup 20 leaves no steps"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(data, tmp_path, options, told):
+def test_invalid_options_are_refused_before_writing(data, tmp_path, options, told):
     with pytest.raises(UsageError, match=told):
         run(data, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()

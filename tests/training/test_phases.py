@@ -1,4 +1,4 @@
-"""Training plans."""
+"""Tests of training plans."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from vinci_offline import UsageError
 from vinci_offline.training.phases import Phase, check_roles, plan_phases
 
 
-def test_plans():
+def test_plans_are_parsed():
     assert plan_phases(10) == (Phase(None, 0, 10),)
     assert plan_phases(10, only="critic") == (Phase("critic", 0, 10),)
     assert plan_phases(10, phases="critic:5, actor:3,both:2_0") == (
@@ -24,7 +24,7 @@ def test_malformed_plan_is_refused(plan):
         plan_phases(10, phases=plan)
 
 
-def test_plan_may_name_any_role_and_the_agent_decides():
+def test_check_roles_refuses_role_that_agent_lacks():
     plan = plan_phases(10, phases="behaviour:5,both:2")
     assert plan == (Phase("behaviour", 0, 5), Phase(None, 5, 7))
     check_roles("bcq", ("behaviour", "critic"), plan)

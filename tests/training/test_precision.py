@@ -1,4 +1,4 @@
-"""bfloat16 inside networks: what is rounded, and what must not be."""
+"""Tests of bfloat16: hidden layers use it; weights, losses, outputs and normalisation stay float32."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ def layers(model):
 
 
 @pytest.mark.parametrize("jit", ["off", "on"])
-def test_a_bfloat16_run_trains_alike_and_goes_on_bitwise(make_learner, make_engine, jit):
+def test_bfloat16_run_matches_float32_and_resumes_bitwise(make_learner, make_engine, jit):
     half, whole = make_learner(dtype="bfloat16"), make_learner()
     initial, engine = half.state(), make_engine(half, jit)
     loss = engine.run(half.select(None), 0, 6)["loss/critic"]
@@ -38,7 +38,7 @@ def test_a_bfloat16_run_trains_alike_and_goes_on_bitwise(make_learner, make_engi
         np.testing.assert_array_equal(value, trained[name], err_msg=name)
 
 
-def test_products_are_bfloat16_and_what_networks_return_is_float32():
+def test_products_are_bfloat16_and_outputs_float32():
     before = keras.config.dtype_policy().name
     with precision("bfloat16"):
         learner = Learner(IQL(hidden=(8, 8)), NetworkBuilder(BOX, (np.zeros(3, "f4"), np.ones(3, "f4"))), 0)
@@ -81,8 +81,8 @@ def test_losses_are_float32(agent, spec, networks):
         assert set(inner) == {"bfloat16"}
 
 
-def test_observations_are_normalised_before_they_are_rounded():
-    # 1000.5 in bfloat16 is 1000: rounded first, the two states would be one.
+def test_observations_are_normalised_before_rounding():
+    # bfloat16 rounds 1000.5 to 1000: rounding first would make the two states equal.
     with precision("bfloat16"):
         build = NetworkBuilder(BOX, (np.full(3, 1000.0, "f4"), np.full(3, 0.5, "f4")))
         learner = Learner(BC(hidden=(8,)), build, 0)
@@ -91,7 +91,7 @@ def test_observations_are_normalised_before_they_are_rounded():
     assert not np.allclose(left, right, atol=1e-4)
 
 
-def test_a_bfloat16_policy_loads_with_plain_keras(tmp_path):
+def test_bfloat16_policy_loads_with_plain_keras(tmp_path):
     with precision("bfloat16"):
         learner = Learner(BC(hidden=(8,)), NetworkBuilder(BOX), 0)
     learner.policy.save(tmp_path / "policy.keras")

@@ -1,4 +1,4 @@
-"""Several seeds in one run: each equals the run of that seed alone, and interruptions change nothing."""
+"""Tests of several seeds in one run: each equals its single run, also after interruptions."""
 
 import json
 import os
@@ -31,7 +31,7 @@ AT_ONCE = keras.backend.backend() == "jax"
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """A slice of the shipped Pendulum data in a file of its own."""
+    """Return a file with some episodes of the shipped Pendulum data."""
     path = tmp_path_factory.mktemp("data") / "pendulum.h5"
     Dataset.open("pendulum-mixed").select_episodes(range(0, 300, 60)).save(path)
     return path
@@ -46,7 +46,7 @@ def state(directory):
 
 
 def assert_same(left, right, exact=not AT_ONCE):
-    """Bitwise, unless stacked products were compared with a single learner's: they may round differently."""
+    """Compare bitwise; on JAX with a tolerance, since stacked products may round differently."""
     assert set(left) == set(right)
     for name, value in left.items():
         if exact:
@@ -57,12 +57,12 @@ def assert_same(left, right, exact=not AT_ONCE):
 
 @pytest.fixture(scope="module")
 def three(data, tmp_path_factory):
-    """Seeds 4, 5 and 6, evaluated once."""
+    """Return the result of seeds 4, 5 and 6 with one evaluation."""
     output = tmp_path_factory.mktemp("three") / "run"
     return run(data, output, "td3bc", seed=4, seeds=3, eval_every=20, eval_episodes=2)
 
 
-def test_each_seed_is_the_run_of_that_seed_alone(data, three, tmp_path):
+def test_each_seed_equals_single_run(data, three, tmp_path):
     alone = run(data, tmp_path / "alone", "td3bc", seed=5, eval_every=20, eval_episodes=2)
     member = three.members[1]
     assert member.run.name == "seed-5"
@@ -82,7 +82,7 @@ def test_each_seed_is_the_run_of_that_seed_alone(data, three, tmp_path):
     assert files[0] == files[1]
 
 
-def test_seeds_share_a_stream_and_hold_out_average_and_wait_as_one_alone_does(data, tmp_path):
+def test_seeds_with_stream_and_validation_equal_single_run(data, tmp_path):
     options = {
         "memory": "stream",
         "memory_budget": "32KiB",
@@ -99,7 +99,7 @@ def test_seeds_share_a_stream_and_hold_out_average_and_wait_as_one_alone_does(da
     assert_same(state(member.run), state(alone.run))
 
 
-def test_the_summary_has_every_seed_and_the_mean_and_deviation_over_them(three):
+def test_summary_has_members_mean_and_deviation(three):
     content = json.loads((three.run / "seeds.json").read_text())
     assert content["seeds"] == [4, 5, 6]
     assert content["steps"] == three.steps == 20
@@ -111,17 +111,17 @@ def test_the_summary_has_every_seed_and_the_mean_and_deviation_over_them(three):
     assert three.final_metrics["return/mean"] == pytest.approx(np.mean(returns))
 
 
-def test_a_seeds_directory_evaluates_and_starts_other_runs(data, three, tmp_path):
+def test_member_run_can_be_evaluated_and_used_as_init(data, three, tmp_path):
     member = three.members[2].run
     assert evaluate(member, episodes=1).episodes == 1
     assert run(data, tmp_path / "next", init=member, steps=5, only="actor").steps == 5
 
 
-def test_seeds_that_lost_their_end_go_on_to_the_same_networks(data, tmp_path):
+def test_unfinished_seeds_resume_to_same_networks(data, tmp_path):
     whole = run(data, tmp_path / "run", seeds=3)
     before = [state(member.run) for member in whole.members]
     metrics = [member.final_metrics["loss/actor"] for member in whole.members]
-    # As a kill while saving leaves it: seed 0 done, seed 1 at its last checkpoint but one, seed 2 at nothing.
+    # State after a kill while saving: seed 0 is done, seed 1 lacks its last checkpoint, seed 2 has none.
     (whole.members[1].run / "checkpoints" / "step-0000000020.npz").unlink()
     for path in (whole.members[2].run / "checkpoints").iterdir():
         path.unlink()
@@ -132,12 +132,12 @@ def test_seeds_that_lost_their_end_go_on_to_the_same_networks(data, tmp_path):
     assert done.stat().st_mtime_ns == written
     for member, expected in zip(again.members, before, strict=True):
         assert member.steps == 20
-        # The one seed left at the start is stepped by itself at first.
+        # Seed 2 starts anew, so at first it is stepped alone.
         assert_same(state(member.run), expected)
     assert [m.final_metrics["loss/actor"] for m in again.members] == pytest.approx(metrics, rel=1e-3)
 
 
-def test_resuming_takes_more_steps_and_more_seeds_and_refuses_fewer(data, tmp_path):
+def test_resume_accepts_more_steps_and_seeds_but_not_fewer(data, tmp_path):
     run(data, tmp_path / "run", steps=10, seeds=2)
     longer = run(data, tmp_path / "run", steps=20, seeds=3, resume=True)
     assert [member.steps for member in longer.members] == [20, 20, 20]
@@ -157,12 +157,12 @@ print(result.interrupted)
 
 @pytest.fixture(scope="module")
 def uncut(data, tmp_path_factory):
-    """Two seeds that nothing interrupts."""
+    """Return the result of two seeds without an interruption."""
     return run(data, tmp_path_factory.mktemp("uncut") / "run", steps=300, seeds=2)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_seeds_resume_to_the_same_networks(data, uncut, tmp_path, how):
+def test_killed_seeds_resume_to_same_networks(data, uncut, tmp_path, how):
     output = tmp_path / "cut"
     options = {"output": str(output), "steps": 300, "seeds": 2, **OPTIONS}
     command = [sys.executable, "-c", SCRIPT, json.dumps([str(data), "bc"]), json.dumps(options)]
@@ -187,7 +187,7 @@ def test_killed_seeds_resume_to_the_same_networks(data, uncut, tmp_path, how):
 
 @dataclass(frozen=True)
 class Fussy(agent_class("bc")):
-    """Diverges where its first weight is above a limit."""
+    """Agent that diverges if its first weight is above a limit."""
 
     name = "fussy"
     limit: float = 0.0
@@ -201,7 +201,7 @@ def first_weight(nets):
     return keras.ops.ravel(nets.actor.trainable_variables[0])[0]
 
 
-def test_a_seed_that_diverges_does_not_hold_up_the_others(data, tmp_path):
+def test_diverged_seed_does_not_stop_others(data, tmp_path):
     build = NetworkBuilder(Dataset.open(data).spec)
     weights = [float(first_weight(Learner(Fussy(hidden=(8,)), build, seed).nets)) for seed in range(3)]
     bad = int(np.argmax(weights))
@@ -216,7 +216,7 @@ def test_a_seed_that_diverges_does_not_hold_up_the_others(data, tmp_path):
 
 
 class Listener(Hook):
-    """Notes what it is told."""
+    """Hook that records the steps of metrics."""
 
     def __init__(self, seed):
         self.seed, self.steps = seed, []
@@ -228,7 +228,7 @@ class Listener(Hook):
         self.steps.append(step)
 
 
-def test_each_seed_has_listeners_of_its_own(data, tmp_path):
+def test_each_seed_has_its_own_hooks(data, tmp_path):
     made = []
 
     def listeners(seed):
@@ -241,7 +241,7 @@ def test_each_seed_has_listeners_of_its_own(data, tmp_path):
         run(data, tmp_path / "other", seeds=2, hooks=[Listener(0)])
 
 
-def test_an_output_that_exists_is_kept_unless_told(data, tmp_path):
+def test_existing_output_is_kept_without_overwrite(data, tmp_path):
     single, several, precious = (tmp_path / name for name in ("single", "several", "precious"))
     run(data, single, steps=5)
     run(data, several, steps=5, seeds=1)
@@ -274,7 +274,7 @@ def test_an_output_that_exists_is_kept_unless_told(data, tmp_path):
         ({"seeds": 2, "resume": True, "overwrite": True}, "give one of them"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(data, tmp_path, options, told):
+def test_invalid_options_are_refused_before_writing(data, tmp_path, options, told):
     with pytest.raises(UsageError, match=told):
         run(data, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Several learners stepped by one call: each ends as it would have by itself."""
+"""Tests of several learners in one call: each ends as it would alone."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ def together(make_learner, make_engine, chunks, role=None, **settings):
 
 
 def assert_same(left, right):
-    """Bitwise where the members ran one after another; products of stacked matrices may round differently."""
+    """Compare bitwise; on JAX with a tolerance, since products of stacked matrices may round differently."""
     assert set(left) == set(right)
     for name, value in left.items():
         if keras.backend.backend() == "jax":
@@ -34,7 +34,7 @@ def assert_same(left, right):
 
 
 @pytest.mark.parametrize("settings", [{}, {"every": 1, "reset_below": 1e9}])
-def test_each_member_ends_as_it_would_alone(make_learner, make_engine, settings):
+def test_each_member_equals_single_run(make_learner, make_engine, settings):
     states, metrics = together(make_learner, make_engine, (0, 6), **settings)
     for seed, state, told in zip(SEEDS, states, metrics, strict=True):
         expected, expected_metrics = alone(make_learner, make_engine, seed, 6, **settings)
@@ -43,7 +43,7 @@ def test_each_member_ends_as_it_would_alone(make_learner, make_engine, settings)
     assert not np.allclose(states[0]["networks/critic/0"], states[1]["networks/critic/0"])
 
 
-def test_members_do_not_depend_on_how_steps_are_grouped(make_learner, make_engine):
+def test_members_are_independent_of_chunks(make_learner, make_engine):
     whole, _ = together(make_learner, make_engine, (7,))
     parts, _ = together(make_learner, make_engine, (2, 5))
     for left, right in zip(whole, parts, strict=True):
@@ -51,7 +51,7 @@ def test_members_do_not_depend_on_how_steps_are_grouped(make_learner, make_engin
             np.testing.assert_array_equal(value, right[name], err_msg=name)
 
 
-def test_what_is_not_selected_stays_in_every_member(make_learner, make_engine):
+def test_unselected_role_stays_unchanged_in_every_member(make_learner, make_engine):
     states, metrics = together(make_learner, make_engine, (3,), "critic")
     for seed, state, told in zip(SEEDS, states, metrics, strict=True):
         assert "loss/actor" not in told

@@ -1,4 +1,4 @@
-"""The JAX loop on a GPU writes out the steps of the updates' common period; results do not change by it."""
+"""Tests of the JAX loop on a GPU, which writes out the steps of a span. Results must not change."""
 
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ import jax
 
 from vinci_offline.training.engines.jax import spans
 
-on_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="of the JAX engine alone")
+on_jax = pytest.mark.skipif(keras.backend.backend() != "jax", reason="tests the JAX engine")
 
 CUDA = "PJRT C API\ncuda 12090"
 """``platform_version`` of an NVIDIA GPU's client."""
@@ -47,7 +47,7 @@ def test_due_is_a_plain_bool_where_span_decides(number):
 
 @pytest.fixture
 def on_platform(monkeypatch):
-    """Return a context in which JAX reports a device of this platform; what is made inside it decides by that."""
+    """Return a context in which JAX reports a device of the given platform."""
 
     @contextmanager
     def platform(version):

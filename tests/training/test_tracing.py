@@ -1,4 +1,4 @@
-"""Stock layers while a loop is traced: another way to the same values and gradients."""
+"""Tests of fast traces of stock layers: values and gradients equal those of the layers."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def fast(*layers):
 
 
 def gradients(layer, x):
-    """The layer's output and the gradients of its square, to ``x`` and to what it trains, compiled as a loop is."""
+    """Return the layer's output, and the gradients of its square to ``x`` and to its variables; compiled with XLA."""
 
     def compiled(x):
         values = [x, *(variable.value for variable in layer.trainable_variables)]
@@ -42,26 +42,26 @@ def check_equal(layer, x):
 @pytest.mark.parametrize("inputs", [3, 40])
 @pytest.mark.parametrize("units", [1, 6, 8, 9])
 @pytest.mark.parametrize("settings", [{}, {"use_bias": False}, {"activation": "tanh"}])
-def test_dense_layers_have_their_outputs_and_gradients(inputs, units, settings):
+def test_dense_outputs_and_gradients_equal_stock(inputs, units, settings):
     check_equal(keras.layers.Dense(units, **settings), np.random.default_rng(0).random((5, inputs)))
 
 
 @pytest.mark.parametrize("invert", [False, True])
-def test_normalizations_have_theirs(invert):
+def test_normalization_equals_stock(invert):
     rng = np.random.default_rng(1)
-    # One variance is zero, and stands for the least that is divided by.
+    # One variance is zero, so its deviation is the smallest divisor.
     layer = keras.layers.Normalization(mean=rng.random(3), variance=[0.0, 0.1, 4.0], invert=invert)
     check_equal(layer, rng.random((5, 3)))
 
 
-def test_an_adapted_normalization_has_what_it_was_adapted_to():
+def test_adapted_normalization_equals_stock():
     rng = np.random.default_rng(2)
     layer = keras.layers.Normalization()
     layer.adapt(rng.random((50, 3)))
     check_equal(layer, rng.random((5, 3)))
 
 
-def test_inputs_of_more_axes_pass_as_they_did():
+def test_inputs_of_rank_three_use_stock_call():
     layer, x = keras.layers.Dense(2), ops.ones((2, 3, 4))
     with fast(layer):
         assert layer(x).shape == (2, 3, 2)

@@ -1,4 +1,4 @@
-"""Runs as a user starts them: what is refused, what is left behind, and that interruptions change nothing."""
+"""Tests of `train`: run directories, refusals, exact resume."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SHORT = {
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """A slice of the shipped Pendulum data in a file of its own."""
+    """Return a file with some episodes of the shipped Pendulum data."""
     path = tmp_path_factory.mktemp("data") / "pendulum.h5"
     Dataset.open("pendulum-mixed").select_episodes(range(0, 300, 60)).save(path)
     return path
@@ -47,7 +47,7 @@ def assert_equal(left, right, prefix=""):
         np.testing.assert_array_equal(left[name], right[name], err_msg=name)
 
 
-def test_a_run_directory_holds_what_the_documentation_says(data, tmp_path):
+def test_run_directory_has_documented_files(data, tmp_path):
     result = run(data, tmp_path / "run", eval_every=30, eval_episodes=2)
     assert result.steps == 30
     assert result.steps_per_second > 0
@@ -62,19 +62,19 @@ def test_a_run_directory_holds_what_the_documentation_says(data, tmp_path):
 
 
 @pytest.mark.parametrize("jit", ["on", "off"])
-def test_the_same_command_twice_gives_the_same_networks(data, tmp_path, jit):
+def test_same_command_gives_same_networks(data, tmp_path, jit):
     first, second = (run(data, tmp_path / name, jit=jit) for name in ("a", "b"))
     assert_equal(state(first), state(second))
 
 
-def test_how_often_a_run_logs_evaluates_and_saves_does_not_change_it(data, tmp_path):
+def test_periods_of_logs_and_checkpoints_do_not_change_networks(data, tmp_path):
     often = run(data, tmp_path / "a", log_every=7, checkpoint_every=4, eval_every=13, eval_episodes=1)
     seldom = run(data, tmp_path / "b", log_every=100, checkpoint_every=100)
     assert_equal(state(often), state(seldom))
 
 
 @pytest.mark.parametrize("phases", ["critic:10,both:20", "both:20,actor:10"])
-def test_a_run_that_lost_its_end_resumes_to_the_same_networks(data, tmp_path, phases):
+def test_run_without_last_checkpoint_resumes_to_same_networks(data, tmp_path, phases):
     whole = run(data, tmp_path / "run", phases=phases, checkpoint_every=7)
     before = state(whole)
     (whole.run / "checkpoints" / "step-0000000030.npz").unlink()
@@ -84,7 +84,7 @@ def test_a_run_that_lost_its_end_resumes_to_the_same_networks(data, tmp_path, ph
     assert_equal(before, state(again))
 
 
-def test_a_finished_run_goes_on_with_more_steps(data, tmp_path):
+def test_finished_run_resumes_with_more_steps(data, tmp_path):
     run(data, tmp_path / "run", steps=12)
     longer = run(data, tmp_path / "run", steps=30, resume=True)
     assert_equal(state(run(data, tmp_path / "whole", steps=30)), state(longer))
@@ -107,7 +107,7 @@ train(sys.argv[1], "td3bc", output=sys.argv[2], settings={"hidden": (16, 16)}, s
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_resumes_to_the_same_networks(data, tmp_path, how):
+def test_killed_run_resumes_to_same_networks(data, tmp_path, how):
     def start(name):
         command = [sys.executable, "-c", SCRIPT, str(data), str(tmp_path / name)]
         return subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
@@ -129,7 +129,7 @@ def test_a_killed_run_resumes_to_the_same_networks(data, tmp_path, how):
     assert steps == [str(step) for step in range(5, 401, 5)]
 
 
-def test_critic_only_then_actor_only_leaves_each_frozen_half_bitwise_unchanged(data, tmp_path):
+def test_only_critic_then_only_actor_freezes_the_other(data, tmp_path):
     critic = run(data, tmp_path / "critic", only="critic")
     start = run(data, tmp_path / "start", steps=1, only="critic")
     for frozen in ("networks/actor/", "networks/target_actor/", "optimizers/actor/"):
@@ -141,7 +141,7 @@ def test_critic_only_then_actor_only_leaves_each_frozen_half_bitwise_unchanged(d
     assert any(not np.array_equal(state(critic)[name], state(actor)[name]) for name in moved)
 
 
-def test_init_keeps_the_normalisation_its_networks_learned_with(data, tmp_path):
+def test_init_keeps_normalisation_of_earlier_run(data, tmp_path):
     first = run(data, tmp_path / "first")
     other = tmp_path / "other.h5"
     Dataset.open("pendulum-mixed").select_episodes(range(250, 260)).save(other)
@@ -169,14 +169,14 @@ def test_init_keeps_the_normalisation_its_networks_learned_with(data, tmp_path):
         ({"networks": {"actor": lambda env: None}}, VinciError, "actor"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(data, tmp_path, options, error, told):
+def test_invalid_options_are_refused_before_writing(data, tmp_path, options, error, told):
     with pytest.raises(error, match=told) as raised:
         run(data, tmp_path / "run", **{"agent": "td3bc", **options})
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_output_that_exists_is_kept_unless_told(data, tmp_path):
+def test_existing_output_is_kept_without_overwrite(data, tmp_path):
     first = run(data, tmp_path / "run")
     with pytest.raises(UsageError, match="--resume goes on"):
         run(data, tmp_path / "run")
@@ -207,7 +207,7 @@ def test_resuming_on_another_dataset_is_refused(data, tmp_path):
         run(other, tmp_path / "run", resume=True)
 
 
-def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(data, tmp_path):
+def test_divergence_at_first_step_leaves_no_checkpoint(data, tmp_path):
     columns = dict(Dataset.open(data).columns)
     huge = {**columns, "rewards": np.full(len(columns["rewards"]), 3e38, np.float32)}
     source = Dataset.open(data)
@@ -230,13 +230,13 @@ def test_n_step_returns_train(data, tmp_path):
     assert result.steps == 30
 
 
-def test_the_policy_loads_with_plain_keras_where_this_package_is_not(data, tmp_path):
+def test_policy_loads_with_plain_keras_without_package(data, tmp_path):
     result = run(data, tmp_path / "run")
     observations = Dataset.open(data).columns["observations"][:64]
     np.save(tmp_path / "observations.npy", observations)
     script = (
         "import sys, numpy as np\n"
-        "sys.modules['vinci_offline'] = None\n"  # importing it would fail
+        "sys.modules['vinci_offline'] = None\n"  # makes importing the package fail
         "import keras\n"
         "policy = keras.saving.load_model(sys.argv[1], safe_mode=True)\n"
         "np.save(sys.argv[3], policy.predict_on_batch(np.load(sys.argv[2])))\n"

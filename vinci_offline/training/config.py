@@ -1,4 +1,4 @@
-"""The options of a training run."""
+"""Options of a training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vinci_offline.training.phases import Phase, plan_phases
 from vinci_offline.training.sizes import parse_bytes
 
 _LARGEST_BATCH = 2**20
-"""Beyond any use, and near where TensorFlow ends the process instead of refusing."""
+"""No use needs more. Near this size TensorFlow ends the process instead of raising an error."""
 
 DEFAULT_AGENT = "td3bc"
 
@@ -71,13 +71,13 @@ class TrainingConfig:
     weight_decay: float | None = option(None, "Decoupled weight decay (AdamW).", panel=OPTIMIZER)
     policy_ema: float | None = option(
         None,
-        "Evaluate and save a policy of averaged weights; the rate is for instance 0.999.",
+        "Evaluate and save a policy of averaged weights; 0.999 is a usual rate.",
         panel=OPTIMIZER,
         metavar="RATE",
     )
     memory: str = option(
         "auto",
-        "Hold all transitions on the device, or stream parts of them; auto streams what exceeds the budget.",
+        "Hold all transitions on the device, or stream parts of them; auto streams data beyond the budget.",
         panel=HOW,
         choices=("auto", "device", "stream"),
     )
@@ -88,27 +88,25 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_options(self)
         self._check_validation()
-        self.optimization()  # checks the schedule and its numbers
+        self.optimization()  # checks the schedule and its values
         self.budget()  # checks the size
 
     def plan(self) -> tuple[Phase, ...]:
-        """The phases of the run."""
+        """Return the phases of the run."""
         return plan_phases(self.steps, self.only, self.phases)
 
     def optimization(self) -> Optimization:
-        """What the run adds to its agent's optimizers."""
+        """Return the changes to the agent's optimizers."""
         return Optimization(
             self.plan(), self.schedule, self.warmup, self.clip_norm, self.weight_decay, self.policy_ema
         )
 
     def budget(self) -> int:
-        """The memory budget in bytes."""
+        """Return the memory budget in bytes."""
         return parse_bytes(self.memory_budget, "--memory-budget")
 
     def _check_validation(self) -> None:
         if self.validation is not None and not 0.0 < self.validation < 1.0:
             raise UsageError(f"--validation must be a fraction between 0 and 1, not {self.validation}")
         if self.patience is not None and self.validation is None:
-            raise UsageError(
-                "--patience waits for the held-out loss: hold out episodes with --validation 0.1"
-            )
+            raise UsageError("--patience needs a held-out loss: hold out episodes with --validation 0.1")

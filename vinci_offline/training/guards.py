@@ -1,4 +1,4 @@
-"""The guard against divergence: it stops a run at the first number that is not finite, and says where it began."""
+"""Guard against divergence: find the first step that makes a metric or a parameter NaN or infinite."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ROWS_WEIGHED = 1024
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where a run stopped being finite.
+    """First step after which a number is not finite.
 
     Attributes:
-        step: the first global step that left something not finite.
-        update: the network whose update did, or None where only a metric of no update's own is not finite.
-        names: what is not finite then, of that update where there is one.
-        rows: rows of that step's batch, the greatest loss first.
-        losses: the loss of each of ``rows`` by itself.
+        step: the global step.
+        update: name of the update that failed; None if only a metric that belongs to no update is not finite.
+        names: metrics and variables that are not finite; only those of ``update`` if it is known.
+        rows: dataset rows of the step's batch, the greatest loss first.
+        losses: the loss of each of ``rows`` alone.
     """
 
     step: int
@@ -38,10 +38,10 @@ class Divergence:
     losses: tuple[float, ...]
 
     def __str__(self) -> str:
-        """One line for a message."""
+        """Describe the divergence in one line."""
         update = "" if self.update is None else f" in the update of {self.update!r}"
         metrics = [name for name in self.names if not name.startswith(_VARIABLES)]
-        # By network: its variables' own numbers tell a reader nothing.
+        # Name the network only: the index of a variable tells a reader nothing.
         nets = dict.fromkeys("/".join(n.split("/")[:2]) for n in self.names if n.startswith(_VARIABLES))
         told = zip(self.rows, self.losses, strict=True)
         rows = ", ".join(f"{row} (loss {loss:.3g})" for row, loss in told)
@@ -52,15 +52,16 @@ class Divergence:
 
 
 class FiniteGuard:
-    """A check of every chunk's metrics and parameters; it finds the step at which they ceased to be finite.
+    """Check of each chunk's metrics and parameters.
 
-    It keeps a copy of the last sound state in host memory: from there a bad chunk is taken again in halves, which
-    costs at most one chunk more, since every draw is keyed by its step.
+    The guard keeps a copy of the last finite state in host memory. If a chunk ends with a number that is not finite,
+    the guard repeats it by bisection to find the step. Draws are keyed by the step, so the repetition is exact; it
+    costs at most one chunk more.
 
     Args:
-        learner: what learns; its state now is the first sound one.
-        engine: takes its steps.
-        rows: the dataset row of each row that the engine draws from; None where they are the same.
+        learner: the learner in its initial, finite state.
+        engine: the engine that steps it.
+        rows: the dataset row of each training row; None if they are equal.
     """
 
     def __init__(self, learner: Learner, engine: Engine, rows: Array | None = None) -> None:
@@ -72,10 +73,10 @@ class FiniteGuard:
     def check(
         self, updates: Sequence[BoundUpdate], start: int, count: int, metrics: Mapping[str, float]
     ) -> Divergence | None:
-        """Check what steps ``start + 1 … start + count`` came to.
+        """Check the metrics and the state after steps ``start + 1 … start + count``.
 
         Returns:
-            None where all is finite; otherwise what is not, with the learner back before the first such step.
+            None if all are finite. Otherwise the divergence; the learner is then back in the state before that step.
         """
         state = self._learner.state()
         names = _not_finite(metrics, state)
@@ -96,27 +97,27 @@ class FiniteGuard:
             else:
                 low, self._sound = middle, state
         found, _ = self._take(updates, low, high)
-        # Where a device's sums are not reproducible the last step may come out sound: the chunk's names stand.
+        # If the device's sums are not reproducible, the repeated step may be finite: keep the chunk's names.
         names = found or names
         self._learner.restore(self._sound)
         culprit = next((bound for bound in updates if any(_concerns(bound, name) for name in names)), None)
         if culprit is None:
             return Divergence(high, None, names, *self._weigh(updates, high))
-        # What the later updates made of it within the step is no news.
+        # Later updates of the same step only pass the fault on: leave them out.
         own = tuple(name for name in names if _concerns(culprit, name))
         return Divergence(high, culprit.update.name, own, *self._weigh([culprit], high))
 
     def _take(
         self, updates: Sequence[BoundUpdate], low: int, high: int
     ) -> tuple[tuple[str, ...], dict[str, Array]]:
-        """Take steps ``low + 1 … high`` from the sound state; return what is not finite then, and the state."""
+        """Repeat steps ``low + 1 … high`` from the last finite state; return bad names and the state."""
         self._learner.restore(self._sound)
         metrics = self._engine.run(updates, low, high - low)
         state = self._learner.state()
         return _not_finite(metrics, state), state
 
     def _weigh(self, updates: Sequence[BoundUpdate], step: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Return the rows of a step's batch by their own loss just before it, those without a finite one first."""
+        """Return rows of a step's batch and the loss of each before the step, the greatest or not finite first."""
         drawn, pool_rows = self._engine.drawn(step)
         rows, places = np.unique(drawn, return_index=True)
         losses = [

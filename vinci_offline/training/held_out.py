@@ -1,4 +1,4 @@
-"""Held-out episodes: what a run does not learn from, and how well what it learned fits there."""
+"""Held-out episodes: the split, the sample of their rows, and the losses on it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MOST_ROWS, _BLOCK_ROWS, _SLICE_ROWS = 16_384, 256, 4_096
 
 @dataclass(frozen=True)
 class Split:
-    """A dataset in two.
+    """Dataset split into training and held-out episodes.
 
     Attributes:
         training: the episodes to learn from.
-        held_out: the other ones, or None.
-        rows: the dataset's row of each row of ``training``; None where they are the same.
+        held_out: the other episodes; None if none are held out.
+        rows: the dataset row of each row of ``training``; None if they are equal.
     """
 
     training: Dataset
@@ -43,14 +43,14 @@ class Split:
 def split_episodes(dataset: Dataset, fraction: float | None) -> Split:
     """Hold out a fraction of the episodes, at random.
 
-    The same episodes for every seed of a run, so that agents and seeds compare on what none of them saw.
+    The choice depends on the number of episodes alone. So agents and seeds are compared on the same held-out episodes.
 
     Args:
         dataset: E episodes.
-        fraction: of the episodes, at least one of them and not all; None holds out nothing.
+        fraction: share of the episodes to hold out, at least one and not all; None holds out nothing.
 
     Raises:
-        UsageError: there is one episode only.
+        UsageError: the dataset has one episode.
     """
     if fraction is None:
         return Split(dataset)
@@ -68,16 +68,15 @@ def split_episodes(dataset: Dataset, fraction: float | None) -> Split:
 
 
 def held_out_sample(data: Dataset, agent: Agent, config: TrainingConfig, known: Survey) -> Columns:
-    """Read the held-out rows, or blocks of them spread evenly where there are many.
+    """Read at most 16,384 held-out rows; of more rows, read blocks that are spread evenly.
 
-    At most 16,384 rows: a look at their losses then costs as much as a few tens of gradient steps, and the memory that
-    they take is bounded, whatever the dataset's size.
+    The limit bounds memory, and one computation of the losses costs no more than a few tens of gradient steps.
 
     Args:
         data: the held-out episodes.
-        agent: says which columns it needs.
+        agent: names the columns.
         config: the run's discount and steps.
-        known: what `batches.first_read.first_read` found in them.
+        known: the survey from `batches.first_read.first_read`.
 
     Returns:
         A pool's columns, NumPy arrays with leading axis N.
@@ -104,7 +103,7 @@ def held_out_sample(data: Dataset, agent: Agent, config: TrainingConfig, known: 
 
 
 def _block(reader: ColumnReader, start: int, count: int, place: int) -> Columns:
-    """Read a block of rows for a place in a pool; runs end with the block."""
+    """Read ``count`` rows for position ``place`` of a pool; runs end at the end of the block."""
     stop = start + count
     columns = reader.read(start, stop)
     if reader.trajectories:
@@ -114,7 +113,7 @@ def _block(reader: ColumnReader, start: int, count: int, place: int) -> Columns:
 
 
 class HeldOut:
-    """The losses of a learner on rows that it does not learn from, in equal slices.
+    """Losses of a learner on held-out rows, computed in slices of equal size.
 
     Args:
         engine: computes the losses.
@@ -125,21 +124,21 @@ class HeldOut:
         self._engine = engine
         count = len(columns[REWARD])
         slices = math.ceil(count / _SLICE_ROWS)
-        size = count // slices  # equal ones compile once
+        size = count // slices  # one size compiles once
         self._pool = {name: ops.convert_to_tensor(column) for name, column in columns.items()}
         self._batches = [np.arange(i * size, (i + 1) * size, dtype=np.int32) for i in range(slices)]
 
     def losses(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
-        """Return ``validation/NETWORK``: each update's loss, with draws that are the same at every call."""
+        """Return each update's loss as ``validation/NAME``; each call uses the same random draws."""
         losses = self._engine.losses(updates, self._batches, self._pool)
         return {f"validation/{name}": loss for name, loss in losses.items()}
 
 
 def deciding_loss(updates: Sequence[BoundUpdate], losses: Mapping[str, float]) -> float:
-    """Return the held-out loss that patience and the best checkpoint go by.
+    """Return the held-out loss that decides patience and the best checkpoint.
 
-    It is the actor's where an actor is trained, for the policy is what is kept; otherwise the sum of all. A critic's
-    error is measured against its own moving target and may grow while the policy improves.
+    If an actor is trained, its loss decides; otherwise the sum of all losses. A critic's error is measured against
+    its own moving target and may grow while the policy improves.
     """
     roles = {bound.update.role for bound in updates}
     deciding = {"actor"} if "actor" in roles else roles

@@ -20,15 +20,15 @@ from vinci_offline.training.optimization import Optimization
 from vinci_offline.types import Array
 
 Pairs = tuple[tuple[keras.Variable, keras.Variable], ...]
-"""Variables that follow, each with the one it follows."""
+"""(follower, online) variables."""
 
 
 @dataclass(frozen=True)
 class BoundTarget:
-    """A target with the variables that move together.
+    """Target with its variables.
 
     Attributes:
-        target: how it follows.
+        target: the rule by which it follows.
         pairs: (target, online).
     """
 
@@ -38,18 +38,18 @@ class BoundTarget:
 
 @dataclass(frozen=True)
 class BoundUpdate:
-    """An update with the variables it moves.
+    """Update with the variables it moves.
 
     Attributes:
-        update: what to do.
-        stream: the update's place among *all* of the agent's updates, selected or not. It keys the random draws, so
-            that a phase which leaves an update out does not change the others' draws.
-        optimizer: this update's own.
+        update: the agent's update.
+        stream: the update's index among *all* updates of the agent. It keys the random draws: a phase that leaves an
+            update out does not change the draws of the others.
+        optimizer: the update's own optimizer.
         variables: the trainable variables it moves.
         targets: the targets that follow after it.
-        initial: the variables' values at the start of the run, for a reset; empty where the update never resets.
-        averaged: (average, online) pairs of the averaged policy that move after this update.
-        average_rate: how far they move: ``average += average_rate * (online - average)``.
+        initial: initial values of ``variables``, for a reset; empty if the update never resets.
+        averaged: (average, online) pairs of the averaged policy that follow this update.
+        average_rate: rate of the average: ``average += average_rate * (online - average)``.
     """
 
     update: Update
@@ -63,7 +63,7 @@ class BoundUpdate:
 
     @property
     def scheduled(self) -> bool:
-        """Whether the learning rate changes by itself."""
+        """True if the learning rate follows a schedule."""
         return not isinstance(self.optimizer.learning_rate, keras.Variable)
 
 
@@ -74,15 +74,15 @@ class Learner:
         agent: the algorithm.
         build: makes its networks.
         seed: seeds the networks' initial weights.
-        optimization: what the run adds to the agent's optimizers; nothing unless given.
+        optimization: the run's changes to the agent's optimizers; none by default.
 
     Attributes:
         nets: online and target networks by name.
-        averages: averaged copies of the networks that make the policy; empty unless ``optimization`` averages.
+        averages: averaged copies of the policy's networks; empty unless ``optimization`` averages.
         updates: every update, bound.
-        policy: raw observation to environment action, sharing weights with ``nets``, or with ``averages``.
-        stochastic_policy: the policy's distribution, or None where it has none.
-        sampler: the policy as a function of observation and noise, or None where it is none.
+        policy: model from raw observation to environment action; shares weights with ``nets`` or ``averages``.
+        stochastic_policy: model of the policy's distribution, or None.
+        sampler: model from observation and noise to action, or None.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Learner:
 
     @property
     def policies(self) -> dict[str, keras.Model]:
-        """The models to act with, by the names of their files in a run directory."""
+        """Models to act with, by the names of their files in a run directory."""
         stored = {
             "policy": self.policy,
             "stochastic_policy": self.stochastic_policy,
@@ -130,7 +130,7 @@ class Learner:
         return {name: model for name, model in stored.items() if model is not None}
 
     def select(self, role: str | None) -> tuple[BoundUpdate, ...]:
-        """Return the updates of one role, or all of them: what is left out cannot move.
+        """Return the updates of one role, or all updates. Only the variables of these updates move.
 
         Raises:
             UsageError: the agent has no update of that role.
@@ -142,7 +142,7 @@ class Learner:
         return selected
 
     def variables(self) -> dict[str, keras.Variable]:
-        """Return everything that training moves, each variable once, by names that no rebuilding changes."""
+        """Return every variable of the training state once, by a name that is the same in each rebuilt learner."""
         named = {
             f"networks/{name}/{i}": variable for name in self.nets for i, variable in self.nets.owned(name)
         }
@@ -159,23 +159,23 @@ class Learner:
         return {name: _value(v) for name, v in self.variables().items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Take over what `state` returned.
+        """Set the variables to the values that `state` returned.
 
         Raises:
-            VinciError: the state is of other networks.
+            VinciError: the state belongs to other networks.
         """
         variables = self.variables()
         if {name: tuple(v.shape) for name, v in variables.items()} != {
             name: a.shape for name, a in state.items()
         }:
             raise VinciError(
-                "the checkpoint is of other networks than this run's: train into a new run directory"
+                "the checkpoint belongs to other networks than this run's: train into a new run directory"
             )
         for name, variable in variables.items():
             variable.assign(state[name])
 
     def start_averages(self) -> None:
-        """Let the averaged policy begin at the networks as they are now."""
+        """Set the averaged networks to the present weights."""
         for name, net in self.averages.items():
             net.set_weights(self.nets[name].get_weights())
 
@@ -200,7 +200,7 @@ class Learner:
         )
 
     def _averaged(self, update: Update) -> Pairs:
-        """Return the averages that follow variables of the update's networks."""
+        """Return the (average, online) pairs of the update's networks."""
         owned = {id(v) for name in update.networks for _, v in self._online.owned(name)}
         return tuple(
             pair
@@ -240,7 +240,7 @@ def _check_updates(agent: Agent, online: Networks, updates: tuple[Update, ...]) 
 
 
 def _uses(model: keras.Model, variables: Sequence[keras.Variable]) -> bool:
-    """Return whether a model computes with any of the variables."""
+    """Return True if a model contains any of the variables."""
     inside = {id(variable) for variable in model.variables}
     return any(id(variable) in inside for variable in variables)
 
@@ -260,7 +260,7 @@ def _copy(net: keras.Model) -> keras.Model:
 
 @contextmanager
 def _named_failure(agent: Agent, method: str) -> Iterator[None]:
-    """Say in one line where an agent's own method failed; it may be a user's."""
+    """Turn an error in an agent's method, perhaps a user's, into a one-line VinciError."""
     try:
         yield
     except VinciError:
@@ -271,7 +271,7 @@ def _named_failure(agent: Agent, method: str) -> Iterator[None]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed what Keras initialisers draw from, and give the caller's generators back afterwards."""
+    """Seed the generators of Keras initialisers; restore the caller's generators afterwards."""
     python_state, numpy_state = python_random.getstate(), np.random.get_state()  # noqa: NPY002
     keras.utils.set_random_seed(seed % 2**32)
     try:

@@ -1,4 +1,4 @@
-"""Several runs in lockstep: one call takes the steps of all that stand at the same place."""
+"""Several runs in lockstep: one call steps all runs that ask for the same chunk."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Outcome: TypeAlias = TrainResult | VinciError
 
 
 class Lockstep:
-    """Runs of like learners on the same data, each with its own schedule, hooks and directory.
+    """Runs of like learners on the same data, each with its own hooks and directory.
 
-    Those furthest behind are stepped, all that ask for the same chunk in one call: so runs that were interrupted at
-    different steps fall in with each other, and one that ends early leaves the others going.
+    The run with the earliest chunk goes first, together with all runs that ask for the same chunk. So runs that
+    resume from different steps meet, and a run that ends early does not stop the others.
 
     Args:
-        runs: the runs, each with what its hooks are told at the start.
+        runs: the runs, each with the information for its hooks.
 
     Attributes:
-        steps: gradient steps taken by all of them together.
-        seconds: the time spent taking them, compilation left out.
+        steps: gradient steps of all runs together.
+        seconds: time of these steps, without compilation.
     """
 
     def __init__(self, runs: Sequence[tuple[Run, RunInfo]]) -> None:
@@ -37,13 +37,13 @@ class Lockstep:
         self._waiting: dict[int, Chunk] = {}
 
     def execute(self, interrupted: threading.Event) -> list[Outcome]:
-        """Take every step that is left.
+        """Take all remaining steps.
 
         Args:
             interrupted: when set, each run saves and ends before its next chunk.
 
         Returns:
-            What each run came to, or what ended it.
+            The result of each run, or the error that ended it.
         """
         outcomes: dict[int, Outcome] = {}
         with ExitStack() as stack:
@@ -54,7 +54,7 @@ class Lockstep:
 
             def advance(place: int, taken: Taken | None) -> None:
                 try:
-                    # A generator's first word is None, which its type has no way to say.
+                    # A generator must be sent None first; its type cannot express that.
                     self._waiting[place] = steppings[place].send(taken)  # type: ignore[arg-type]
                 except StopIteration as done:
                     outcomes[place] = done.value
@@ -64,12 +64,12 @@ class Lockstep:
             for place in range(len(steppings)):
                 advance(place, None)
             while self._waiting:
-                for place, taken in self._take(self._furthest_behind()):
+                for place, taken in self._take(self._pop_earliest()):
                     advance(place, taken)
         return [outcomes[place] for place in sorted(outcomes)]
 
-    def _furthest_behind(self) -> dict[int, Chunk]:
-        """The runs that ask for the same chunk as the one furthest behind."""
+    def _pop_earliest(self) -> dict[int, Chunk]:
+        """Remove and return the earliest chunk, with each run that asks for it."""
 
         def asked(chunk: Chunk) -> tuple[int, int, tuple[int, ...]]:
             return chunk.start, chunk.count, tuple(bound.stream for bound in chunk.updates)
@@ -85,7 +85,7 @@ class Lockstep:
         if len(places) == 1:
             metrics = [self._runs[places[0]].engine.run(chunk.updates, chunk.start, chunk.count)]
         else:
-            # Always the first run's engine: what it compiled serves whichever of them are left.
+            # Always the first run's engine: its compiled loop serves any subset of the runs.
             template = self._runs[0]
             updates = [template.learner.updates[bound.stream] for bound in chunk.updates]
             engines = [self._runs[place].engine for place in places]

@@ -1,4 +1,4 @@
-"""How a run's optimizers step, whatever the agent: learning-rate schedules, clipping, weight decay, averaging."""
+"""Optimizer options of a run, for any agent: learning-rate schedules, clipping, weight decay, averaging."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _SCHEDULES = ("constant", "cosine")
 
 @dataclass(frozen=True)
 class Optimization:
-    """What a run adds to the optimizers that its agent makes; by default nothing.
+    """Changes to the agent's optimizers; none by default.
 
     Attributes:
-        phases: the run's plan: a cosine falls over the steps at which its update runs.
+        phases: the run's plan; a cosine spans the steps at which its update runs.
         schedule: ``constant``, ``cosine``, or by role, as ``actor:cosine``. The cosine ends at zero
             (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, eq. 5, without restarts).
-        warmup: an update's first steps, over which its rate rises linearly from zero.
-        clip_norm: a network's gradients are scaled down to this global norm where theirs is greater (Pascanu,
+        warmup: number of steps over which an update's learning rate rises linearly from zero.
+        clip_norm: greatest global norm of a network's gradients; greater ones are scaled down to it (Pascanu,
             Mikolov and Bengio, 2013, https://arxiv.org/abs/1211.5063, algorithm 1).
-        weight_decay: every weight also shrinks by ``learning rate * weight_decay`` of itself a step: AdamW, where
-            the optimizer is Adam (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, algorithm 2).
-        policy_ema: the policy that is evaluated and saved has averaged weights, ``average = policy_ema * average +
-            (1 - policy_ema) * weights`` after each step that moves them (Polyak and Juditsky, 1992,
+        weight_decay: each step also subtracts ``learning rate * weight_decay * weight``. With Adam this is AdamW
+            (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, algorithm 2).
+        policy_ema: evaluate and save a policy of averaged weights. After each step that moves the weights,
+            ``average = policy_ema * average + (1 - policy_ema) * weights`` (Polyak and Juditsky, 1992,
             https://doi.org/10.1137/0330046, with exponential weights).
 
     Raises:
@@ -58,14 +58,14 @@ class Optimization:
 
     @property
     def depends_on_steps(self) -> bool:
-        """Whether a run of more steps would have been another run from its first step on."""
+        """True if the number of steps changes the first steps already, as a cosine does."""
         return "cosine" in _parse_schedule(self.schedule).values()
 
     def check_roles(self, agent: str, roles: Sequence[str]) -> None:
         """Check that an agent has the roles that the schedule names.
 
         Raises:
-            UsageError: it does not have one.
+            UsageError: the agent lacks a role.
         """
         for role in _parse_schedule(self.schedule):
             if role not in ("", *roles):
@@ -74,11 +74,11 @@ class Optimization:
                 )
 
     def optimizer(self, update: Update) -> keras.optimizers.Optimizer:
-        """The update's optimizer with everything that the run adds.
+        """Return the update's optimizer with the run's changes.
 
         Raises:
-            UsageError: the agent's optimizer has a schedule or a clipping of its own, which the run's would replace;
-                or the warm-up does not end before the cosine.
+            UsageError: the agent's optimizer has its own schedule or clipping, which the run would replace; or the
+                warm-up is not shorter than the cosine.
         """
         made = update.optimizer()
         changes: dict[str, Any] = {}
@@ -100,7 +100,7 @@ class Optimization:
             ) from error
 
     def steps_of(self, update: Update) -> int:
-        """How often the update runs in all phases."""
+        """Return how often the update runs in all phases."""
         every = update.every
         return sum(
             phase.stop // every - phase.start // every
@@ -109,28 +109,27 @@ class Optimization:
         )
 
     def _learning_rate(self, update: Update, made: keras.optimizers.Optimizer) -> Any:
-        """A schedule from the optimizer's own learning rate, or None to leave it as it is."""
+        """Return a schedule that starts from the optimizer's own rate, or None for no change."""
         from keras.optimizers.schedules import CosineDecay, PolynomialDecay
 
         schedules = _parse_schedule(self.schedule)
         cosine = schedules.get(update.role, schedules.get("", "constant")) == "cosine"
         steps = self.steps_of(update)
-        if not (cosine or self.warmup) or (
-            cosine and not steps
-        ):  # an update that never runs needs no schedule
+        never_runs = cosine and not steps
+        if never_runs or not (cosine or self.warmup):
             return None
         rate = made.get_config()["learning_rate"]
         if not isinstance(rate, float):
             raise UsageError(
                 f"the optimizer of {update.name!r} has a schedule of its own: "
-                "leave out --schedule and --warmup, or the agent's"
+                "leave out --schedule and --warmup, or remove the agent's schedule"
             )
         if not cosine:
             return PolynomialDecay(0.0, self.warmup, end_learning_rate=rate, power=1.0)
         if self.warmup >= steps:
             raise UsageError(
-                f"--warmup {self.warmup} leaves nothing to the cosine of {update.name!r}, "
-                f"which is updated {steps} times in this run: warm up for fewer"
+                f"--warmup {self.warmup} leaves no steps to the cosine of {update.name!r}, "
+                f"which is updated {steps} times in this run: give a smaller --warmup"
             )
         if not self.warmup:
             return CosineDecay(rate, steps)
@@ -138,14 +137,14 @@ class Optimization:
 
 
 def _parse_schedule(text: str) -> dict[str, str]:
-    """Parse ``cosine`` or ``critic:constant,actor:cosine``: the schedule by role, of all others under an empty name."""
+    """Parse ``cosine`` or ``critic:constant,actor:cosine`` into schedules by role; the empty name is the default."""
     schedules: dict[str, str] = {}
     for part in text.split(","):
         role, _, kind = part.strip().rpartition(":")
         if kind not in _SCHEDULES or not (role.isidentifier() or not role):
             raise UsageError(
                 f"--schedule: {part.strip()!r} is not {' or '.join(_SCHEDULES)}, "
-                "nor one of them for a role, as actor:cosine"
+                "nor ROLE:SCHEDULE, as in actor:cosine"
             )
         if not role:
             schedules.clear()

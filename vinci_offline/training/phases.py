@@ -1,4 +1,4 @@
-"""Training plans: which part of the agent learns, for how many steps."""
+"""Training plans: the roles that learn, and for how many steps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from vinci_offline.errors import UsageError
 
 ALL = "both"
-"""Stands for all roles in a plan: the usual agent has two."""
+"""Name for all roles in a plan. Most agents have two."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Global steps ``start + 1 … stop`` with the updates of one role, or of all where ``role`` is None."""
+    """Global steps ``start + 1 … stop`` with the updates of one role; None means all roles."""
 
     role: str | None
     start: int
@@ -21,18 +21,18 @@ class Phase:
 
 
 def plan_phases(steps: int, only: str | None = None, phases: str | None = None) -> tuple[Phase, ...]:
-    """Return the phases of a run. `check_roles` says whether an agent has their roles.
+    """Return the phases of a run. `check_roles` compares their roles with an agent's.
 
     Args:
         steps: the number of steps of a run without explicit phases.
-        only: the role that alone is trained: ``critic``, ``actor``, or another of the agent's.
+        only: the only role to train: ``critic``, ``actor``, or another role of the agent.
         phases: ``critic:20000,actor:10000,both:70000``: roles and their steps, in order; ``both`` trains all roles.
 
     Raises:
-        UsageError: this is no such plan, or both ``only`` and ``phases`` are given.
+        UsageError: the plan is malformed, or both ``only`` and ``phases`` are given.
     """
     if only is not None and phases is not None:
-        raise UsageError("--only and --phases exclude each other: give one")
+        raise UsageError("--only and --phases exclude each other: give one of them")
     text = phases if phases is not None else f"{only or ALL}:{steps}"
     planned: list[Phase] = []
     for part in text.split(","):
@@ -57,7 +57,7 @@ def check_roles(agent: str, roles: Sequence[str], phases: Sequence[Phase]) -> No
         phases: the plan.
 
     Raises:
-        UsageError: it does not have one.
+        UsageError: the agent lacks a role.
     """
     for phase in phases:
         if phase.role not in (None, *roles):

@@ -1,4 +1,4 @@
-"""The arithmetic inside networks: float32, or bfloat16 with weights and losses in float32."""
+"""Arithmetic inside networks: float32, or bfloat16 with weights and losses in float32."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Networks made inside compute in this precision; each layer remembers it, in its file too.
+    """Make networks in this precision. Each layer keeps its precision, also in its file.
 
     ``bfloat16`` is Keras' mixed precision (Micikevicius et al., 2018, https://arxiv.org/abs/1710.03740, section 3.1):
-    weights, optimizers and whatever a network returns stay float32. bfloat16 has float32's range, so no loss is
-    scaled.
+    weights, optimizers and the outputs of networks stay float32. bfloat16 has the range of float32, so losses need no
+    scaling.
 
     Args:
         name: a key of `POLICIES`.
@@ -31,5 +31,5 @@ def precision(name: str) -> Iterator[None]:
 
 
 def slow_here() -> bool:
-    """Whether bfloat16 is likely to be slower than float32: there is no accelerator, only CPUs."""
+    """Return True if bfloat16 is likely slower than float32: Keras sees CPUs only."""
     return all(device.lower().startswith("cpu") for device in keras.distribution.list_devices())

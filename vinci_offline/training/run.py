@@ -1,4 +1,4 @@
-"""A run under way: chunks of compiled steps between the moments at which something else is due."""
+"""A run: chunks of compiled steps, and between them logging, evaluation and checkpoints."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from vinci_offline.types import Array
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The outcome of a run.
+    """Outcome of a run.
 
     Attributes:
         run: the run directory.
         steps: the global step reached.
-        steps_per_second: gradient steps over the time spent in compiled calls, their compilation left out.
+        steps_per_second: gradient steps a second in compiled calls, without compilation.
         final_metrics: the last chunk's mean metrics, and the last evaluation's ``return/mean``.
-        interrupted: whether Ctrl-C ended it early; the checkpoint holds everything up to ``steps``.
-        compiler: what compiled the steps: ``XLA`` or ``TensorFlow graph``.
-        compile_seconds: how long that took.
-        stopped_early: whether the held-out loss ended it before its last step.
-        best_step: the step of the state in ``run/best``, or None where none is kept.
-        members: of a run of several seeds, each seed's own result; then ``steps`` is what the slowest reached,
-            ``steps_per_second`` counts all of them, and ``final_metrics`` are means over seeds.
+        interrupted: True if Ctrl-C ended the run early; the checkpoint holds everything up to ``steps``.
+        compiler: the compiler of the steps: ``XLA`` or ``TensorFlow graph``.
+        compile_seconds: time of compilation.
+        stopped_early: True if the held-out loss ended the run before its last step.
+        best_step: the step of the state in ``run/best``, or None.
+        members: each seed's result, for a run of several seeds. Then ``steps`` is the least over seeds,
+            ``steps_per_second`` counts the steps of all seeds, and ``final_metrics`` are means over seeds.
     """
 
     run: Path
@@ -59,7 +59,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A request for the ``count`` steps after ``start``, with these updates; no steps only compile."""
+    """Request for the ``count`` steps after ``start`` with these updates. With a count of 0 they are only compiled."""
 
     updates: tuple[BoundUpdate, ...]
     start: int
@@ -67,22 +67,22 @@ class Chunk:
 
 
 Taken: TypeAlias = tuple[dict[str, float], float]
-"""A chunk's mean metrics, and the seconds that it took."""
+"""A chunk's mean metrics, and its time in seconds."""
 
 
 class Run:
-    """A learner on its way from its last checkpoint to the end of its phases.
+    """Training of one learner, from its last checkpoint to the end of its phases.
 
     Args:
-        directory: where checkpoints and networks go.
-        learner: what learns.
-        engine: takes its steps.
-        config: how often to log, evaluate and save.
-        env: what to evaluate in, or None.
-        hooks: who listens.
-        trained: steps each role was trained for before this run.
-        held_out: computes the losses on held-out transitions, or None where there are none.
-        rows: the dataset's row of each row that the engine draws from; None where they are the same.
+        directory: the folder of checkpoints and networks.
+        learner: the learner to train.
+        engine: the engine that steps it.
+        config: the options of the run.
+        env: the environment of evaluations, or None.
+        hooks: the listeners.
+        trained: earlier training steps of each role.
+        held_out: losses on held-out transitions, or None.
+        rows: the dataset row of each training row; None if they are equal.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Run:
         self._compile_seconds = 0.0
 
     def resume(self) -> None:
-        """Go back to the last checkpoint, if there is one."""
+        """Restore the last checkpoint, if there is one."""
         checkpoint = latest_checkpoint(self.directory.checkpoints)
         if checkpoint is not None:
             self.learner.restore(checkpoint.state)
@@ -126,10 +126,10 @@ class Run:
                 standing.restore(checkpoint.standings.get(name))
 
     def execute(self, info: RunInfo) -> TrainResult:
-        """Take every step that is left.
+        """Take all remaining steps.
 
         Raises:
-            VinciError: a loss or a parameter is no longer finite; the last checkpoint is from before that.
+            VinciError: a metric or a parameter is NaN or infinite; the last checkpoint is from before that.
         """
         with interrupt_flag() as interrupted, closing(self.stepping(info, interrupted)) as stepping:
             try:
@@ -143,10 +143,10 @@ class Run:
                 return result
 
     def stepping(self, info: RunInfo, interrupted: threading.Event) -> Generator[Chunk, Taken, TrainResult]:
-        """Ask for chunks of steps and receive what came of them, so that one caller can take the steps of many runs.
+        """Yield requests for chunks and receive their metrics. So one caller can step several runs together.
 
         Args:
-            info: what hooks are told at the start.
+            info: information for the hooks.
             interrupted: when set, the run saves and ends before its next chunk.
         """
         self._guard = FiniteGuard(self.learner, self.engine, self._rows)
@@ -176,7 +176,7 @@ class Run:
 
     @property
     def _deciding(self) -> Standing:
-        """The standing that decides which state is the best."""
+        """Standing that decides which state is the best."""
         return self._standings["return" if self.config.eval_every else "validation"]
 
     @property
@@ -186,7 +186,7 @@ class Run:
 
     def _stepping(self, phase: Phase, interrupted: threading.Event) -> Generator[Chunk, Taken, None]:
         updates = self.learner.select(phase.role)
-        # No step: compiles, so that the first chunk's rate is its own.
+        # Compile first, so that the first chunk's rate counts steps alone.
         _, seconds = yield Chunk(updates, self.step, 0)
         self._compile_seconds += seconds
         compiled = {"compile_seconds": seconds}
@@ -204,7 +204,7 @@ class Run:
             compiled = {}
 
     def _next_stop(self, phase: Phase) -> int:
-        """Return the next step at which anything besides training is due."""
+        """Return the next step with a log row, a checkpoint or an evaluation, or the end of the phase."""
         periods = (self.config.log_every, self.config.checkpoint_every, self.config.eval_every)
         return min(phase.stop, *((self.step // period + 1) * period for period in periods if period))
 
@@ -225,12 +225,12 @@ class Run:
             self._save()
 
     def _validate(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
-        """Return the held-out losses where they are due."""
+        """Return the held-out losses if they are due, otherwise an empty dict."""
         last = self.step == self.phases[-1].stop
         if self._held_out is None or (self.step % self.config.log_every and not last):
             return {}
         losses = self._held_out.losses(updates)
-        # Losses of different halves do not compare: the plan's last phase alone decides.
+        # Losses of different roles are not comparable: only the plan's last phase decides.
         if self.step > self.phases[-1].start:
             self._offer("validation", -deciding_loss(updates, losses))
         return losses
@@ -246,7 +246,7 @@ class Run:
             hook.note(
                 self.step,
                 f"stopped early: the held-out loss has not improved since step {standing.step:,} "
-                f"({standing.since} looks)",
+                f"({standing.since} log rows)",
             )
 
     def _evaluate(self) -> Evaluation:
@@ -255,7 +255,7 @@ class Run:
         )
 
     def _save(self) -> None:
-        # The networks first: a checkpoint says that everything up to its step is on disk.
+        # Networks first: a checkpoint promises that the networks of its step are on disk.
         self.directory.save_models(self.learner.policies, self.learner.nets.models())
         save_checkpoint(self.directory.checkpoints, self._checkpoint())
 
@@ -271,13 +271,13 @@ class Run:
         raise VinciError(
             f"training diverged {found}. "
             + (f"The checkpoint of step {kept.step} is kept" if kept else "There was no checkpoint yet")
-            + f" in {self.directory.path}; try a lower learning rate, or rewards of a smaller scale"
+            + f" in {self.directory.path}; try a lower learning rate, or smaller rewards"
         )
 
 
 @contextmanager
 def interrupt_flag() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag, so that a run stops between chunks; a second one stops at once."""
+    """Turn the first Ctrl-C into a flag: a run then stops between chunks. A second Ctrl-C stops at once."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag

@@ -1,4 +1,4 @@
-"""Runs of several seeds: side by side where the engine can, otherwise one after another on the same data."""
+"""Runs of several seeds on the same data: together if the engine can, otherwise one after another."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 class Seeds:
-    """The runs of one task with the seeds ``config.seed … config.seed + count - 1``.
+    """Runs of one task with the seeds ``config.seed … config.seed + count - 1``.
 
     Args:
-        task: what to learn from what.
-        path: holds a run directory a seed.
-        config: the first seed's; the others differ by the seed alone.
-        count: how many seeds.
-        hooks: makes the listeners of a seed; told whether it is the one that may draw on the terminal.
-        resume: go on with what ``path`` holds.
-        overwrite: replace it.
+        task: agent and data.
+        path: folder of the seeds' run directories.
+        config: options of the first seed; the others differ in ``seed`` only.
+        count: number of seeds.
+        hooks: function from a seed, and True for the seed that may draw on the terminal, to its listeners.
+        resume: go on with the runs in ``path``.
+        overwrite: replace them.
 
     Raises:
-        UsageError: there are no seeds.
+        UsageError: ``count`` is below one.
     """
 
     def __init__(
@@ -63,12 +63,10 @@ class Seeds:
         self._steps, self._seconds = 0, 0.0
 
     def execute(self) -> TrainResult:
-        """Train every seed that is not finished.
-
-        A seed that diverges does not hold up the others.
+        """Train every seed that is not finished. A seed that diverges does not stop the others.
 
         Raises:
-            VinciError: the options do not fit, or a seed failed; the others are on disk.
+            VinciError: the options do not fit, or a seed failed. The other seeds are on disk.
         """
         left = [config for config in self._configs if not self._finished(config)]
         if not left:
@@ -85,7 +83,7 @@ class Seeds:
                 self._seconds += lockstep.seconds
                 self._save()
                 del batch, lockstep
-                gc.collect()  # a learner and its compiled loop hold each other: one batch at a time is in memory
+                gc.collect()  # learners and compiled loops refer to each other; free them before the next batch
         return self._conclude()
 
     def _prepare(self, config: TrainingConfig, *, first: bool) -> tuple[Run, RunInfo]:
@@ -125,7 +123,7 @@ class Seeds:
         return result
 
     def _member(self, config: TrainingConfig) -> TrainResult:
-        """What a seed came to, in this process or an earlier one; its tables are the one account of both."""
+        """Return a seed's result. The metrics come from its tables, which also hold those of earlier processes."""
         directory, outcome = self._directory.member(config.seed), self._outcomes.get(config.seed)
         metrics = final_metrics(directory)
         if isinstance(outcome, TrainResult):
@@ -146,22 +144,26 @@ class Seeds:
 
 
 def check_count(count: int) -> None:
-    """Raise a UsageError where that many seeds cannot be trained."""
+    """Refuse a number of seeds below one.
+
+    Raises:
+        UsageError: the number is below one.
+    """
     if count < 1:
         raise UsageError(f"--seeds must be at least 1, not {count}")
 
 
 def final_metrics(directory: RunDirectory) -> dict[str, float]:
-    """The last value of every metric of a run, and of the evaluations' mean return, from the run's tables."""
+    """Read the last value of each metric, and of the mean return of evaluations, from a run's tables."""
     metrics = last_values(directory.path / "metrics.csv")
     returns = last_values(directory.path / "evaluations.csv").get("return_mean")
     return metrics if returns is None else {**metrics, "return/mean": returns}
 
 
 def summary(seeds: Sequence[int], result: TrainResult, failures: Mapping[int, str]) -> dict[str, Any]:
-    """Summarize a run of several seeds as JSON values. A number that is not finite becomes None.
+    """Summarize a run of several seeds as JSON values. NaN and infinite numbers become None.
 
-    The deviation is the sample's standard deviation (n - 1), and None for a single seed.
+    The deviation is the sample standard deviation (n - 1); it is None for a single seed.
     """
     members = [
         {
@@ -199,7 +201,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """Return the sample's standard deviation; NaN for a single value, or if a value is not finite."""
+    """Return the sample standard deviation; NaN for a single value, or if a value is not finite."""
     sound = len(values) > 1 and all(map(math.isfinite, values))
     return statistics.stdev(values) if sound else math.nan
 

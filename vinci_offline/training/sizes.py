@@ -10,14 +10,14 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_bytes(size: str | int, option: str) -> int:
-    """``2GiB`` is 2 * 1024**3, ``2GB`` is 2 * 1000**3, a plain number is bytes; fractions and spaces are allowed.
+    """Return a size in bytes: ``2GiB`` is 2 * 1024**3, ``2GB`` is 2 * 1000**3, a plain number counts bytes.
 
     Args:
-        size: the text, or a number of bytes.
-        option: what asked, for the message.
+        size: the text, or a number of bytes. Fractions and spaces are allowed.
+        option: name of the option, for the message.
 
     Raises:
-        UsageError: it is no size, or below one byte.
+        UsageError: the text is no size, or the size is below one byte.
     """
     match = re.fullmatch(r"([0-9_]*\.?[0-9_]+)\s*([kmgt]?)(i?)b?", str(size).strip().lower())
     if match is not None and (match[2] or not match[3]):

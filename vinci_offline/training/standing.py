@@ -1,4 +1,4 @@
-"""The best state of a run so far, and for how many looks it has stood."""
+"""Best score of a run so far, and the number of scores since."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass
 class Standing:
-    """The greatest of the scores offered so far.
+    """Greatest score so far.
 
     Attributes:
-        score: the greatest, or None before the first.
-        step: the global step it was reached at.
-        since: how many were offered after it, none of them greater.
+        score: the greatest score; None before the first.
+        step: global step of the greatest score.
+        since: number of scores after it.
     """
 
     score: float | None = None
@@ -23,7 +23,7 @@ class Standing:
     since: int = 0
 
     def offer(self, step: int, score: float) -> bool:
-        """Take note of a score; whether it is the greatest. One that is not finite never is."""
+        """Record a score; return True if it is the greatest. NaN and infinite scores never are."""
         if math.isfinite(score) and (self.score is None or score > self.score):
             self.score, self.step, self.since = score, step, 0
             return True
@@ -31,10 +31,10 @@ class Standing:
         return False
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     def restore(self, stored: Mapping[str, Any] | None) -> None:
-        """Go on from what `to_json` gave."""
+        """Restore the fields from the values of `to_json`."""
         if stored:
             self.score, self.step, self.since = stored["score"], int(stored["step"]), int(stored["since"])

@@ -1,4 +1,4 @@
-"""The learner that a run starts with: shipped networks, the user's, or those of an earlier run."""
+"""Initial learner of a run: shipped networks, the user's networks, or those of an earlier run."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def make_learner(
     Args:
         agent: the algorithm.
         spec: the dataset's environment.
-        normalization: mean and deviation of observations, inside the networks.
-        networks: the user's, as `train` takes them.
-        config: gives the seed, the precision and what optimizers add.
+        normalization: mean and deviation of observations, used inside the networks.
+        networks: the user's networks, as in `train`.
+        config: the options of the run.
 
     Raises:
-        VinciError: the user's networks fail, or none of them is one of the agent's.
+        VinciError: a network of the user fails, or none has the name of one of the agent's networks.
     """
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
     build = NetworkBuilder(spec, normalization, functions)
@@ -53,9 +53,9 @@ def make_learner(
 
 
 def _check_user_networks(learner: Learner, functions: Mapping[str, Any], unused: Sequence[str]) -> None:
-    """Refuse networks that would be silently left out: none of them has a network's name, or one is misspelt.
+    """Refuse functions that would be ignored silently: none has the name of a network, or one is misspelt.
 
-    Others may be helpers, or networks of another agent that shares the file.
+    Other functions may be helpers, or networks of another agent in the same file.
     """
     if not unused:
         return
@@ -73,11 +73,11 @@ def _check_user_networks(learner: Learner, functions: Mapping[str, Any], unused:
 
 
 def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
-    """Return the public functions of a user's file; the builder takes those named after a network."""
+    """Return the public functions of a user's file; the builder uses those with a network's name."""
     if path is None:
         return {}
     if not str(path).endswith(".py"):
-        raise UsageError(f"--networks {path}: give a Python file, with functions such as actor(env)")
+        raise UsageError(f"--networks {path}: give a Python file with functions such as actor(env)")
     module = load_module(str(path))
     found = {
         name: value
@@ -88,27 +88,25 @@ def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
     }
     if not found:
         raise UsageError(
-            f"--networks {path} defines no function: write one named after a network, as actor(env)"
+            f"--networks {path} defines no function: write one with the name of a network, such as actor(env)"
         )
     return found
 
 
 def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
-    """Take over the networks of an earlier run.
+    """Copy the networks of an earlier run into the learner.
 
     Returns:
-        The steps that each role was trained for there; zeros without one.
+        The number of steps that each role was trained for in that run; zeros without an earlier run.
 
     Raises:
-        VinciError: there is no checkpoint, or its networks are not this learner's.
+        VinciError: there is no checkpoint, or its networks do not fit this learner.
     """
     if origin is None:
         return dict.fromkeys(learner.agent.roles, 0)
     checkpoint = latest_checkpoint(origin.checkpoints) if origin.exists() else None
     if checkpoint is None:
-        raise UsageError(
-            f"--init {origin.path}: there is no checkpoint there; give the directory of a trained run"
-        )
+        raise UsageError(f"--init {origin.path}: no checkpoint is there; give the directory of a trained run")
     taken = 0
     for name in learner.nets:
         owned = {f"networks/{name}/{i}": variable for i, variable in learner.nets.owned(name)}
@@ -132,7 +130,11 @@ def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
 
 
 def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
-    """Refuse an agent without the role, and an actor that would learn from a critic nobody trained."""
+    """Refuse a role that the agent lacks, and an actor phase with an untrained critic.
+
+    Raises:
+        UsageError: the plan does not fit the learner.
+    """
     critic_steps = trained.get("critic", 0)
     has_critic = any(bound.update.role == "critic" for bound in learner.updates)
     for phase in phases:
@@ -149,7 +151,11 @@ def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str
 def choose_normalization(
     agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey
 ) -> Normalization:
-    """Return the moments inside the networks; with ``init`` those of its run, which its networks learned with."""
+    """Return the moments to normalise with; networks of an earlier run keep those of that run.
+
+    Raises:
+        SpecError: the observations of the earlier run have another shape.
+    """
     if origin is None:
         return observation_moments(dataset, known) if agent.normalize_observations else None
     stored = origin.normalization()
@@ -159,7 +165,7 @@ def choose_normalization(
     for key, (mean, _) in by_key.items():
         if mean.shape != getattr(parts.get(key), "shape", None):
             raise SpecError(
-                f"--init {origin.path}: its observations {key} have shape {mean.shape}, the dataset's are "
+                f"--init {origin.path}: its observations {key} have shape {mean.shape}, those of the dataset are "
                 f"{describe_space(space)}: start from a run on this environment"
             )
     return stored

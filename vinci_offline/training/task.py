@@ -1,4 +1,4 @@
-"""A task: data, agent and options that fit each other; everything is checked before the first step."""
+"""Training task: data, agent and options, checked against each other before the first step."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ from vinci_offline.types import Array, Columns, Normalization
 
 @dataclass
 class Task:
-    """An agent and the data it learns from: all that runs of several seeds share.
+    """Agent and data: everything that the runs of several seeds share.
 
     Attributes:
         agent: the algorithm.
         spec: the dataset's environment.
         summary: the content of ``dataset.json``.
-        source: the rows that it learns from.
-        observations: ``[M, ...]`` a sample of the dataset's, for hooks; by key for a Dict space.
-        normalization: mean and deviation inside the networks.
-        networks: the user's, as `train` takes them.
-        origin: the run that networks start from, or None.
-        env: where to evaluate, or None.
+        source: the training rows.
+        observations: ``[M, ...]`` sample of observations for hooks; by key for a Dict space.
+        normalization: mean and deviation of observations, used inside the networks.
+        networks: the user's networks, as in `train`.
+        origin: the run whose networks to start from, or None.
+        env: the environment of evaluations, or None.
         held_out: rows of held-out episodes, or None.
-        rows: the dataset's row of each row learned from; None where they are the same.
+        rows: the dataset row of each training row; None if they are equal.
     """
 
     agent: Agent
@@ -81,7 +81,7 @@ class Task:
         init: str | Path | None,
         env: Any,
     ) -> Task:
-        """Read and check everything that does not depend on the seed.
+        """Read the data and check everything that does not depend on the seed.
 
         Raises:
             VinciError: the data, the agent and the options do not fit each other.
@@ -139,7 +139,7 @@ class Task:
         hooks: Sequence[Hook],
         resume: bool,
     ) -> tuple[Run, RunInfo]:
-        """Make a run ready to take its next step; nothing is written before everything is checked and ``claim`` called.
+        """Return a run that is ready for its next step. Check everything before ``claim``; write nothing before it.
 
         Raises:
             VinciError: the networks, the plan or the directory do not fit.
@@ -184,7 +184,7 @@ class Task:
         """Claim the directory for this run.
 
         Raises:
-            UsageError: it is another's.
+            UsageError: the directory belongs to another run.
         """
         if resume:
             _check_not_past(directory, config.plan()[-1].stop)
@@ -205,7 +205,7 @@ def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
     if kind not in agent.action_kinds:
         raise SpecError(
             f"agent {agent.name!r} learns {' or '.join(agent.action_kinds)} actions and the dataset's are {kind}: "
-            "see `vinci-offline agents` for the ones that fit"
+            "`vinci-offline agents` lists agents that fit"
         )
 
 
@@ -213,17 +213,15 @@ def _check_not_past(directory: RunDirectory, stop: int) -> None:
     checkpoint = latest_checkpoint(directory.checkpoints)
     if checkpoint is not None and checkpoint.step > stop:
         raise UsageError(
-            f"{directory.path} is at step {checkpoint.step} already: resume with more steps than that, not {stop}"
+            f"{directory.path} is already at step {checkpoint.step}: resume with more steps than that, not {stop}"
         )
 
 
 def _evaluation_environment(config: TrainingConfig, spec: EnvironmentSpec, env: Any) -> Any:
-    """What evaluations run in; made once here, so that a missing environment shows before training."""
+    """Return the environment of evaluations. Make it once, so that a missing one is found before training."""
     if config.eval_every is None:
         if env is not None:
-            raise UsageError(
-                "--env is where evaluations run, and there are none: say how often with --eval-every"
-            )
+            raise UsageError("--env needs evaluations: say how often with --eval-every")
         return None
     if env is None and spec.id is None:
         raise UsageError("--eval-every: the dataset names no environment; name one with --env")

@@ -1,4 +1,4 @@
-"""From data, an agent's name and options to a trained run."""
+"""Train an agent from data, a name and options."""
 
 from __future__ import annotations
 
@@ -40,37 +40,39 @@ def train(
     """Train an agent from stored transitions alone.
 
     Args:
-        data: a dataset, its file, a shipped dataset's name, or several of them with like spaces.
+        data: a dataset, its file, a shipped dataset's name, or several of them with the same spaces.
         agent: an agent's name, ``file.py:Class``, or an `Agent`.
-        output: the run directory; ``runs/DATASET-AGENT-SEED``, or ``-seeds`` with several, unless given.
-        settings: hyperparameters of the agent, where it is named.
-        networks: a Python file, or a mapping, with functions named after the agent's networks (``actor(env)``,
-            ``critic(env)``), each returning a Keras model.
-        init: a run directory whose networks, and their normalisation, this run starts from.
-        env: where to evaluate, if not the environment that the dataset names.
+        output: the run directory. By default ``runs/DATASET-AGENT-SEED``, with several seeds
+            ``runs/DATASET-AGENT-seeds``.
+        settings: hyperparameters, if ``agent`` is a name.
+        networks: a Python file or a mapping of functions. Each has the name of one of the agent's networks
+            (``actor(env)``, ``critic(env)``) and returns a Keras model.
+        init: a run directory; start from its networks and their normalisation.
+        env: the environment of evaluations, by default the one that the dataset names.
         hooks: listeners besides the TensorBoard, CSV, portrait and progress ones; with ``seeds`` a function from
-            a seed to that seed's own.
-        seeds: train that many, ``seed``, ``seed + 1`` and so on, each in its own run directory ``output/seed-K``.
-        resume: go on with the run in ``output`` from its last checkpoint, or start it.
+            a seed to its listeners.
+        seeds: number of seeds to train: ``seed``, ``seed + 1`` and so on, each in its run directory
+            ``output/seed-K``.
+        resume: go on with the run in ``output`` from its last checkpoint; start one if there is none.
         overwrite: replace the run in ``output``.
         progress: show a progress bar where standard error is a terminal.
         **options: the fields of `TrainingConfig`.
 
     Returns:
-        The run's outcome; with ``seeds``, each seed's in ``members``.
+        The outcome of the run; with ``seeds``, ``members`` holds the outcome of each seed.
 
     Raises:
-        VinciError: the data, the agent, the networks or the options do not fit each other; the message says which.
+        VinciError: the data, the agent, the networks or the options do not fit each other.
     """
     config = TrainingConfig(**options)
     datasets = _open(data)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
     if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite starts it again: give one of them")
+        raise UsageError("--resume goes on with a run and --overwrite starts it anew: give one of them")
     if seeds is not None:
         check_count(seeds)
         if not callable(hooks) and hooks:
-            raise UsageError("with seeds=, hooks must be a function: each seed needs listeners of its own")
+            raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
     memory = choose_memory(
         datasets,
         learned.columns,

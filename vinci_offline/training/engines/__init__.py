@@ -1,4 +1,4 @@
-"""Engines: what compiles and runs a learner's global steps. Only here are TensorFlow and JAX named."""
+"""Engines compile and run a learner's global steps. Only this room imports TensorFlow and JAX for training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def make_engine(learner: Learner, data: Data, *, batch_size: int, seed: int, jit
     """Make the engine of the Keras backend in use.
 
     Raises:
-        UsageError: there is none for it.
+        UsageError: no engine exists for the backend.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -24,20 +24,22 @@ def make_engine(learner: Learner, data: Data, *, batch_size: int, seed: int, jit
         from vinci_offline.training.engines.jax import JaxEngine
 
         return JaxEngine(learner, data, batch_size=batch_size, seed=seed)
-    raise UsageError(f"training runs on Keras' tensorflow and jax backends, and KERAS_BACKEND is {backend!r}")
+    raise UsageError(
+        f"training needs Keras on tensorflow or jax, and its backend is {backend!r}: set KERAS_BACKEND"
+    )
 
 
 def choose_jit(jit: str) -> bool:
-    """Return whether TensorFlow compiles with XLA: ``auto`` does. JAX always compiles with it.
+    """Return True if TensorFlow compiles with XLA, as ``auto`` and ``on`` do. JAX always compiles with XLA.
 
-    Measured on two CPU cores, TD3+BC: at batch 256 and widths 256 XLA and TensorFlow's graph differ by a tenth, at
-    batch 32 XLA takes 1.9 times the steps, with widths of 8 more than three times; it compiles longer, 4 s in all.
-    A run too short to win that back loses 2 s; a choice by its length would be worse, since the two compilers differ
-    in the last bits, and a run that goes on with more steps must go on with the same one.
+    Measured with TD3+BC on two CPU cores: with batch 256 and widths 256 the speeds differ by a tenth. With batch 32
+    XLA takes 1.9 times as many steps a second, and with widths 8 more than three times as many. XLA compiles in 4 s,
+    so a very short run loses 2 s. ``auto`` still ignores the length of the run: the compilers differ in the last bits,
+    and a run that is resumed with more steps must keep its compiler.
     """
     return jit != "off"
 
 
 def compiler(jit: str) -> str:
-    """Return what compiles the steps: ``XLA`` or ``TensorFlow graph``."""
+    """Return the name of the compiler: ``XLA`` or ``TensorFlow graph``."""
     return "XLA" if keras.backend.backend() != "tensorflow" or choose_jit(jit) else "TensorFlow graph"

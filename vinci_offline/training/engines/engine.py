@@ -1,6 +1,6 @@
-"""What every engine shares: a global step, written once over Keras variables.
+"""Base class of engines: a global step, written once over Keras variables.
 
-An engine adds what backends have no common word for: a gradient, a conditional, and the compiled loop around the step.
+A subclass adds the parts that differ between backends: the gradient, the conditional, and the compiled loop.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from vinci_offline.training.engines.metrics import global_norm, mean_metrics, no
 from vinci_offline.training.learner import BoundTarget, BoundUpdate, Learner
 from vinci_offline.types import Array, Metrics, Tensor, Transitions
 
-# Streams of draws, apart from those of the updates, which count from zero.
+# Streams of random draws. Those of the updates count from zero.
 _ROWS_STREAM = 1 << 16  # the rows of a step
-_LOOK_STREAM = 1 << 17  # what `losses` draws
-_BATCH_STREAM = 1 << 18  # what an agent's `batch` draws
+_LOOK_STREAM = 1 << 17  # draws of `losses`
+_BATCH_STREAM = 1 << 18  # draws of an agent's `batch`
 
 Data: TypeAlias = Transitions | Mapping[str, Any] | Source
-"""What an engine draws from: transitions or a pool's columns, with leading axis N, or a source of pools."""
+"""Data of an engine: transitions or a pool's columns, with leading axis N, or a source of pools."""
 
 Loop: TypeAlias = Callable[[int, int], list[Any]]
-"""Takes ``count`` steps after ``start``; returns the sums of each update's metrics."""
+"""Function of (start, count): take the steps and return the sums of each update's metrics."""
 
 Look: TypeAlias = Callable[[Pool, Tensor, Tensor], list[Tensor]]
-"""The losses of rows of a pool, by the key of a draw."""
+"""Function of (pool, rows, draw): return the losses. ``draw`` keys the random draws."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A global step as a loop traces it: which one it is, and what is known of that beforehand.
+    """Number of a global step, with its remainder that is known while the loop is traced.
 
     Attributes:
-        step: scalar integer tensor, its number, counted from one.
-        span: what the loop repeats is so many steps long.
-        place: the remainder of the number by ``span``.
+        step: scalar integer tensor, the step's number, counted from one.
+        span: number of steps in one turn of the loop.
+        place: ``step % span``.
     """
 
     step: Tensor
@@ -56,26 +56,26 @@ class Moment:
     place: int = 0
 
     def due(self, period: int) -> bool | Tensor:
-        """Whether ``period`` divides the step's number; a plain bool where the place alone decides."""
+        """Return True if ``period`` divides the step's number; a plain bool if ``place`` decides."""
         if self.span % period == 0:
             return self.place % period == 0
         return ops.equal(self.step % period, 0)
 
 
 class Engine(ABC):
-    """Runs global steps of a learner over rows on the device.
+    """Compiled global steps of a learner over rows on the device.
 
-    Step ``t`` draws rows with replacement. The agent makes one batch of them, and every selected update gets it in
+    Step ``t`` draws rows with replacement. The agent makes one batch of them, and each selected update gets it in
     turn. Each draw is keyed by (seed, t), so K steps in one call equal K calls of one step, bit for bit.
 
     Args:
-        learner: what to train, in place.
-        data: what to draw from; a source may be shared by engines.
-        batch_size: rows a step.
-        seed: keys every draw.
+        learner: the learner, trained in place.
+        data: the rows to draw from; engines may share a source.
+        batch_size: rows of a step.
+        seed: key of every draw.
 
     Attributes:
-        side_by_side: whether `run_members` takes the steps of all its members at once.
+        side_by_side: True if `run_members` steps all members in one call.
     """
 
     side_by_side: ClassVar[bool] = False
@@ -94,8 +94,8 @@ class Engine(ABC):
         """Take global steps ``start + 1 … start + count`` with these updates.
 
         Returns:
-            The mean of each metric over the steps at which its update ran; of the gradient's norm, over every
-            sixteenth of them. A stream adds ``stream/wait``: the share of the time that was spent waiting for rows.
+            The mean of each metric over the steps at which its update ran; of the gradient norm, over every
+            sixteenth of these. A stream adds ``stream/wait``: the share of the time spent waiting for rows.
 
         Raises:
             VinciError: rows cannot be read.
@@ -111,16 +111,16 @@ class Engine(ABC):
     def run_members(
         self, members: Sequence[Engine], updates: Sequence[BoundUpdate], start: int, count: int
     ) -> list[dict[str, float]]:
-        """Do what `run` does for several engines of like learners and the same data: here one after another.
+        """Run several engines of like learners on the same data, here one after another.
 
         Args:
-            members: each with a learner of its own; this engine may be one of them.
-            updates: this engine's own; each member takes those in the same places.
+            members: engines with a learner each; this engine may be one of them.
+            updates: updates of this engine's learner; each member runs those with the same stream.
             start: the global step before the first.
-            count: how many steps.
+            count: number of steps.
 
         Returns:
-            What `run` returns, a member.
+            The result of `run` for each member.
         """
         places = [bound.stream for bound in updates]
         return [
@@ -129,19 +129,19 @@ class Engine(ABC):
         ]
 
     def check(self) -> None:
-        """Look at every loss once, before anything is written or compiled.
+        """Compute every loss once, uncompiled.
 
         Raises:
-            VinciError: one fails, or is no scalar; the message has the line.
+            VinciError: a loss fails or is no scalar; the message names the line.
         """
         self._metric_names(self._learner.updates)
 
     def _totals(self, loop: Loop, start: int, count: int) -> tuple[list[Any], dict[str, float]]:
-        """The sums of each update's metrics over the steps, and what is to be told of the source."""
+        """Run the loop; return the sums of each update's metrics, and the metrics of the source."""
         began, waited = time.perf_counter(), self._source.waited
         totals: list[Any] = []
         for first, steps in self._parts(start, count):
-            # As NumPy, which waits for the steps: the next pool replaces this one only then.
+            # The conversion waits for the steps, so the next pool does not replace this one too early.
             sums = [ops.convert_to_numpy(each) for each in loop(first, steps)]
             totals = [total + each for total, each in zip(totals, sums, strict=True)] if totals else sums
         if not count or self._source.span is None:
@@ -150,9 +150,10 @@ class Engine(ABC):
         return totals, {"stream/wait": waited / (time.perf_counter() - began)}
 
     def _parts(self, start: int, count: int) -> Iterator[tuple[int, int]]:
-        """``count`` steps after ``start`` cut where the pool changes: the step before each part, and its steps.
+        """Cut ``count`` steps after ``start`` at changes of the pool; load each part's pool into ``_columns``.
 
-        The pool of a part is ``_columns`` while it is at hand. No steps are one part.
+        Yields:
+            The step before the part, and its number of steps. A count of 0 gives one part.
         """
         span, stop = self._source.span, start + count
         while True:
@@ -164,14 +165,14 @@ class Engine(ABC):
             start = end
 
     def _load(self, start: int) -> None:
-        """Have the pool of step ``start + 1`` on the device."""
+        """Load the pool of step ``start + 1`` onto the device."""
         span = self._source.span
         generation = 0 if span is None else start // span
         if generation == self._generation:
             return
         pool = self._source.pool(generation)
-        self._columns = {}  # the last pool goes before the copy comes: no more than two are in memory
-        # Tensors, never NumPy: a constant closed over by the trace would be copied into the graph.
+        self._columns = {}  # free the last pool before the copy: at most two are in memory
+        # Tensors, not NumPy: the trace would copy NumPy arrays into the graph as constants.
         self._columns = _tensors(pool)
         self._generation = generation
         del pool
@@ -179,7 +180,7 @@ class Engine(ABC):
             self._source.prepare(generation + 1)
 
     def drawn(self, step: int) -> tuple[Array, Array]:
-        """Return the rows that a global step draws: ``[B]`` rows of the dataset, and ``[B]`` rows of its pool."""
+        """Return the rows that a global step draws, as ``[B]`` dataset rows and as ``[B]`` rows of its pool."""
         self._load(step - 1)
         rows = ops.convert_to_numpy(self._draw(self._columns, ops.convert_to_tensor(step)).index)
         return self._source.dataset_rows(self._generation or 0)[rows], rows
@@ -190,14 +191,14 @@ class Engine(ABC):
         batches: Iterable[Array],
         pool: Mapping[str, Tensor] | None = None,
     ) -> dict[str, float]:
-        """Return each update's mean loss over batches, by the update's name; nothing moves.
+        """Return each update's mean loss over batches, by the update's name. No variable changes.
 
-        Draws are keyed by the batch's place alone, so two calls differ by what was learned between them.
+        Draws are keyed by the index of the batch alone. Two calls differ only if the variables changed between them.
 
         Args:
-            updates: whose losses.
-            batches: ``[B]`` int32 rows of a pool, each.
-            pool: tensors by name; None takes the pool at hand.
+            updates: the updates.
+            batches: rows of the pool, ``[B]`` int32 each.
+            pool: tensors by name; None takes the pool on the device.
         """
         selection = tuple(bound.stream for bound in updates)
         if selection not in self._looks:
@@ -220,24 +221,24 @@ class Engine(ABC):
 
     @abstractmethod
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
-        """Compile the loop of `_step`; ``widths`` are the numbers of metrics, which it sums."""
+        """Compile the loop of `_step`. It sums the metrics; ``widths`` are their numbers, by update."""
 
     @abstractmethod
     def _compile_pure(self, function: Look) -> Look:
-        """Compile a function that reads the learner's variables and assigns none."""
+        """Compile a function that reads the learner's variables and assigns none of them."""
 
     @abstractmethod
     def _gradients(
         self, loss: Callable[[], tuple[Tensor, Metrics]], bound: BoundUpdate
     ) -> tuple[Tensor, Metrics, list[Tensor]]:
-        """Return the loss, its metrics, and its gradient to the variables that the update moves, and to no others."""
+        """Return the loss, its metrics, and its gradients with respect to the update's variables alone."""
 
     @abstractmethod
     def _cond(self, due: Tensor, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
-        """Return ``run()`` where ``due``, else ``otherwise()``; either may assign variables."""
+        """Return ``run()`` if ``due``, otherwise ``otherwise()``. Both may assign variables."""
 
     def _step(self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Pool, now: Moment) -> Any:
-        """Take one global step; return the metrics of each update as a vector."""
+        """Take one global step; return each update's metrics as a vector."""
         batch = self._batch(self._draw(columns, now.step), now.step)
         return [self._apply(bound, batch, now, width) for bound, width in zip(updates, widths, strict=True)]
 
@@ -257,13 +258,13 @@ class Engine(ABC):
         ]
 
     def _apply(self, bound: BoundUpdate, batch: Batch, now: Moment, width: int) -> Tensor:
-        """Run one update where its period divides the step; return zeros where it does not."""
+        """Run an update if its period divides the step; otherwise return zeros."""
         every = bound.update.every
 
         def run() -> Tensor:
             metrics = self._update(bound, batch, now.step)
             for each in bound.targets:
-                # Where the two periods agree, the update's own test has passed already.
+                # With equal periods the target is due whenever the update is.
                 due = each.target.every == every or now.due(each.target.every)
                 self._when(due, functools.partial(_track, each), lambda: ops.zeros(()))
             _follow(bound.averaged, bound.average_rate)
@@ -282,7 +283,7 @@ class Engine(ABC):
         loss, metrics, gradients = self._gradients(
             lambda: update.call(self._learner.nets, batch, key, step), bound
         )
-        # A conditional without state: only the number leaves it.
+        # The branches assign no variable, so `ops.cond` serves.
         seen = ops.equal(step % norm_period(bound), 0)
         norm = ops.cond(seen, lambda: global_norm(gradients), lambda: ops.zeros(()))
         own = [loss, norm, *([bound.optimizer.learning_rate] if bound.scheduled else [])]
@@ -292,8 +293,8 @@ class Engine(ABC):
         return {**dict(zip(own_metrics(bound), own, strict=True)), **metrics}
 
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
-        # The loop's carry must have its shape before the body is traced, so one uncompiled look at the losses
-        # finds their metrics; it moves nothing, and a mistake in a user's loss shows here with its own line.
+        # The loop needs the number of metrics before its body is traced. One uncompiled call of each loss gives
+        # their names. It changes no variable, and an error in a user's loss shows here with its line.
         pool = _tensors(self._source.example(self._batch_size))
         step = ops.convert_to_tensor(0)
         try:
@@ -336,7 +337,7 @@ def _track(bound: BoundTarget) -> Tensor:
 
 
 def _follow(pairs: Sequence[tuple[Any, Any]], rate: float) -> None:
-    """Move ``target += rate * (online - target)`` (Lillicrap et al., 2016, algorithm 1); copy where the rate is one."""
+    """Move ``target += rate * (online - target)`` (Lillicrap et al., 2016, algorithm 1); with rate 1 copy."""
     for target, online in pairs:
         if rate == 1.0 or not target.dtype.startswith("float"):
             target.assign(online)
@@ -345,14 +346,14 @@ def _follow(pairs: Sequence[tuple[Any, Any]], rate: float) -> None:
 
 
 def _reset_where(flat: Tensor, bound: BoundUpdate) -> None:
-    """Return to the initial weights where the gradient is flat: a saturated actor does not recover by itself."""
+    """Reset an update to its initial weights if ``flat``: a saturated actor does not recover by itself."""
     initial = {id(variable): value for variable, value in zip(bound.variables, bound.initial, strict=True)}
     followers = [pair for each in bound.targets for pair in each.pairs]
     own = [(variable, variable) for variable in bound.variables]
     for follower, online in [*own, *followers]:
         if id(online) in initial:
             follower.assign(ops.where(flat, initial[id(online)], follower.value))
-    rate = bound.optimizer.learning_rate  # no variable, where it is scheduled
+    rate = bound.optimizer.learning_rate  # no variable if it is scheduled
     for slot in bound.optimizer.variables:
         if slot is not rate:
             slot.assign(ops.where(flat, ops.zeros_like(slot.value), slot.value))

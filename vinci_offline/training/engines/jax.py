@@ -1,4 +1,4 @@
-"""The compiled loop on JAX: the same step over Keras variables, made pure by stateless scopes."""
+"""JAX engine: the step over Keras variables, made a pure function by stateless scopes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _ON_CUDA = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,CONDITIONAL,WHILE",
     "xla_gpu_graph_min_graph_size": 1,
 }
-"""The whole loop is one CUDA graph, its conditions too: the host launches it once, and never waits for a number.
+"""Options that make the whole loop one CUDA graph, with its conditionals. The host launches it once and never waits.
 
-XLA's own choice leaves loops and conditionals out. On an H100, TD3+BC took 6,200 steps a second without, 7,900 so, and
-9,400 where a span's steps are written out too.
+XLA by default leaves loops and conditionals out of the graph. TD3+BC on an H100 took 6,200 steps a second by default,
+7,900 with these options, and 9,400 with the steps of a span written out as well.
 """
 
 _LONGEST_SPAN = 4
-"""Steps that a loop on a GPU may write out: compiling takes as many times as long."""
+"""Most steps that a turn of the loop on a GPU writes out. Compile time grows with their number."""
 
 
 class JaxEngine(Engine):
-    """Hundreds of gradient steps in one ``jax.jit``; the state is donated, so it exists once on the device."""
+    """Engine that runs hundreds of steps in one ``jax.jit``. The state is donated, so the device holds it once."""
 
     side_by_side: ClassVar[bool] = True
 
@@ -49,7 +49,7 @@ class JaxEngine(Engine):
     def run_members(
         self, members: Sequence[Engine], updates: Sequence[BoundUpdate], start: int, count: int
     ) -> list[dict[str, float]]:
-        """All members in one ``jax.vmap`` over the whole loop, traced over this engine's learner."""
+        """Run all members in one ``jax.vmap`` over the whole loop, traced with this engine's learner."""
         selection = tuple(bound.stream for bound in updates)
         if selection not in self._member_loops:
             names = self._metric_names(updates)
@@ -86,7 +86,7 @@ class JaxEngine(Engine):
 
         def compiled(span: int) -> Callable[[int, int, Sequence[JaxEngine]], list[Tensor]]:
             def member(values: list[Tensor], initial: Any, seed: Tensor, *rest: Any) -> Any:
-                # The template with another seed and other weights to return to: all else is in the values.
+                # A copy of this engine with the member's seed and initial weights; `values` hold all other state.
                 one = copy.copy(self)
                 one._seed = seed
                 bounds = [replace(b, initial=tuple(w)) for b, w in zip(updates, initial, strict=True)]
@@ -95,7 +95,7 @@ class JaxEngine(Engine):
             def together(
                 values: list[list[Tensor]], initial: list[Any], seeds: list[Tensor], *rest: Any
             ) -> Any:
-                # Stacked and taken apart inside: a learner's own variables stay the one place of its state.
+                # Stack and unstack inside the compiled call, so the state stays in each learner's variables.
                 mapped = jax.vmap(member, in_axes=(0, 0, 0, None, None, None))
                 stacked, sums = mapped(_stack(values), _stack(initial), _stack(seeds), *rest)
                 return [[value[place] for value in stacked] for place in range(len(values))], sums
@@ -117,7 +117,7 @@ class JaxEngine(Engine):
         return self._in_spans(updates, compiled)
 
     def _jit(self, loop: Callable[..., Any]) -> Callable[..., Any]:
-        """Compiled for the device, its first argument donated."""
+        """Compile a loop for the device; donate its first argument."""
         options = _ON_CUDA if self._on_cuda else None
         compiled: Callable[..., Any] = jax.jit(loop, donate_argnums=0, compiler_options=options)
         return compiled
@@ -125,11 +125,11 @@ class JaxEngine(Engine):
     def _in_spans(
         self, updates: Sequence[BoundUpdate], compiled: Callable[[int], Callable[..., list[Tensor]]]
     ) -> Callable[..., list[Tensor]]:
-        """A loop over steps, of the loops over spans that ``compiled`` makes for a length: the sums of the metrics.
+        """Return a loop over steps, made of loops over spans; ``compiled`` makes the loop for a length of span.
 
-        On a GPU a span is as long as the updates' common period: what is due is then known beforehand, and there is
-        nothing to decide on the device. On a CPU the steps stay one by one, so that they are the same bits wherever a
-        run is cut.
+        On a GPU a span is as long as the common period of the updates. The trace then knows which updates are due,
+        and the device decides nothing. On a CPU a span is one step, so results are bitwise equal however a run is
+        cut.
         """
         period = math.lcm(*(bound.update.every for bound in updates))
         span = period if self._on_cuda and period <= _LONGEST_SPAN else 1
@@ -142,7 +142,10 @@ class JaxEngine(Engine):
         return call
 
     def _loop(self, updates: Sequence[BoundUpdate], widths: Sequence[int], span: int) -> Callable[..., Any]:
-        """The loop as a pure function of the variables' values; ``span`` steps a turn, from a multiple of it on."""
+        """Return the loop as a pure function of the variables' values, ``span`` steps a turn.
+
+        Its ``start`` must be a multiple of ``span``.
+        """
 
         def loop(values: list[Tensor], start: Tensor, turns: Tensor, columns: Pool) -> Any:
             def body(turn: Tensor, carry: tuple[list[Tensor], list[Tensor]]) -> Any:
@@ -171,7 +174,7 @@ class JaxEngine(Engine):
     def _gradients(
         self, loss: Callable[[], tuple[Tensor, Metrics]], bound: BoundUpdate
     ) -> tuple[Tensor, Metrics, list[Tensor]]:
-        # Scopes do not chain: the inner one must map every variable, those of the outer scope at their values now.
+        # Scopes do not chain: the inner scope must map every variable, at its value in the outer scope.
         current = {id(variable): variable.value for variable in self._variables}
 
         def of(trained: list[Tensor]) -> tuple[Tensor, Metrics]:
@@ -188,7 +191,7 @@ class JaxEngine(Engine):
         return result, metrics, gradients
 
     def _cond(self, due: Tensor, run: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
-        # A branch may not assign what lives outside it: it returns the values, and they are assigned here.
+        # A branch may not assign variables from outside it: it returns their values, which are assigned here.
         result: Tensor
         result, values = jax.lax.cond(
             due,
@@ -200,17 +203,20 @@ class JaxEngine(Engine):
         return result
 
     def _pure(self, function: Callable[[], Any], values: list[Tensor]) -> tuple[Any, list[Tensor]]:
-        """``function()`` with the variables at ``values``: its result, and the values that it leaves."""
+        """Call ``function`` with the variables at ``values``; return its result and the variables' new values."""
         with keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))):
             result = function()
             return result, [variable.value for variable in self._variables]
 
 
 def spans(start: int, count: int, span: int) -> Iterator[tuple[int, int, int]]:
-    """``count`` steps after ``start`` as turns of ``span`` from its multiples on, and of one step before and after.
+    """Divide ``count`` steps after ``start`` into turns of ``span`` steps, and single steps before and after them.
+
+    Turns of ``span`` start at its multiples.
 
     Yields:
-        The step before the first, the turns, and the steps of each; no steps are no turns of ``span``.
+        The step before the first turn, the number of turns, and the steps of each turn. A count of 0 gives 0 turns
+        of ``span``.
     """
     before = min(count, -start % span)
     turns, after = divmod(count - before, span)
@@ -223,5 +229,5 @@ def spans(start: int, count: int, span: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _stack(trees: list[Any]) -> Any:
-    """Arrays in like places of like trees as one array with a leading axis."""
+    """Stack the arrays of like trees along a new leading axis."""
     return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *trees)

@@ -10,17 +10,17 @@ from keras import ops
 from vinci_offline.training.learner import BoundUpdate
 from vinci_offline.types import Tensor
 
-_NORM_EVERY = 16  # of an update's runs
+_NORM_EVERY = 16  # runs of an update
 
 
 def own_metrics(bound: BoundUpdate) -> list[str]:
-    """Return the engine's own metrics of an update: loss, norm before any clipping, scheduled learning rate."""
+    """Return the names of the engine's metrics of an update: loss, gradient norm, and a scheduled learning rate."""
     kinds = ("loss", "gradient_norm", *(("learning_rate",) if bound.scheduled else ()))
     return [f"{kind}/{bound.update.name}" for kind in kinds]
 
 
 def norm_period(bound: BoundUpdate) -> int:
-    """Return the period of the norm: where it decides nothing it is taken seldom, as it costs 5% of a step."""
+    """Return the period of the gradient norm in steps. It costs 5% of a step, so only a reset takes it at each run."""
     return bound.update.every * (_NORM_EVERY if bound.update.reset_below is None else 1)
 
 
@@ -36,7 +36,7 @@ def mean_metrics(
     start: int,
     count: int,
 ) -> dict[str, float]:
-    """Return the mean of each metric over the steps at which it was taken, from its sum over all steps."""
+    """Divide each metric's sum by the number of steps that computed it; leave out metrics of no step."""
     found: dict[str, float] = {}
     for bound, update_names, total in zip(updates, names, totals, strict=True):
         for name, sum_ in zip(update_names, total.tolist(), strict=True):

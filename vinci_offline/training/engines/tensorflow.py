@@ -1,4 +1,4 @@
-"""The compiled loop on TensorFlow."""
+"""TensorFlow engine."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vinci_offline.types import Metrics, Tensor
 
 
 def barrier(value: Tensor) -> Tensor:
-    """The identity, through which XLA moves no transposition; in functions that it compiles."""
+    """Return ``value``. XLA moves no transposition through this; it works only in functions that XLA compiles."""
     found: Tensor = gen_xla_ops.xla_optimization_barrier([value])[0]
     return found
 
 
 class TensorFlowEngine(Engine):
-    """Hundreds of gradient steps in one ``tf.function``.
+    """Engine that runs hundreds of steps in one ``tf.function``.
 
     Args:
-        learner: what to train, in place.
-        data: what to draw from.
-        batch_size: rows a step.
-        seed: keys every draw.
-        jit: compile with XLA, or run TensorFlow's graph.
+        learner: the learner, trained in place.
+        data: the rows to draw from.
+        batch_size: rows of a step.
+        seed: key of every draw.
+        jit: compile with XLA; otherwise run TensorFlow's graph.
     """
 
     def __init__(

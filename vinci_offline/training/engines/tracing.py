@@ -1,8 +1,8 @@
-"""How the layers of a learner's networks are traced into its compiled loop: the same values, faster under XLA.
+"""Faster traces of stock layers under XLA, with the same values.
 
-Networks stay stock layers, the user's own among them. While a gradient is traced, each `Dense` and `Normalization`
-layer of the learner's networks gets a ``call`` of its own, as an attribute of that instance; afterwards it is taken
-away. No class is changed, so no other layer in the process notices. Figures are of two cores of an EPYC with AVX-512.
+Networks keep their stock layers, also those of the user. While a gradient is traced, each `Dense` and `Normalization`
+layer of the learner's networks has its own ``call``, as an attribute of the instance. It is removed afterwards. No
+class changes, so other layers in the process are not affected. Times are from two cores of an EPYC with AVX-512.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from vinci_offline.functional.gradients import inside_gradient
 from vinci_offline.types import Array, Tensor
 
 _NARROW = 8
-"""Outputs up to which a kernel's gradient is worked out for them alone."""
+"""Largest number of outputs for which the kernel's gradient is computed transposed."""
 
 Barrier = Callable[[Tensor], Tensor]
-"""The identity, through which XLA moves no transposition."""
+"""Identity function through which XLA moves no transposition."""
 
 
 class FastLayers:
-    """A context in which the layers of some models are traced as XLA computes them fastest.
+    """Context in which the layers of some models are traced in the form that is fastest under XLA.
 
     Args:
         models: the learner's networks.
-        barrier: the backend's own.
+        barrier: the backend's barrier.
     """
 
     def __init__(self, models: Iterable[keras.Model], barrier: Barrier) -> None:
@@ -58,7 +58,7 @@ def _dense_call(
     barrier: Barrier, layer: keras.layers.Dense, inputs: Tensor, training: bool | None = None
 ) -> Tensor:
     plain = layer.quantization_mode is None and not layer.lora_enabled
-    # A gradient inside a loss is differentiated again, which the barrier does not allow.
+    # The barrier has no second derivative, which a gradient inside a loss needs.
     if not plain or len(inputs.shape) != 2 or inside_gradient():
         return keras.layers.Dense.call(layer, inputs, training)
     output = _product(barrier)(inputs, ops.cast(layer.kernel, layer.compute_dtype))
@@ -73,10 +73,10 @@ def _normalization_call(layer: keras.layers.Normalization, inputs: Tensor) -> Te
 
 
 def _normalized(layer: keras.layers.Normalization, inputs: Tensor) -> Tensor:
-    """Normalise with constants, so that XLA sees that two calls on the same inputs are one.
+    """Normalise with constants, so that XLA merges two calls on the same inputs.
 
-    The stock layer's square roots leave the loop as values of their own, which nothing then knows to be equal: IQL,
-    whose two losses ask the target critics the same, took 16% longer.
+    XLA moves the stock layer's square roots out of the loop as separate values and no longer sees that they are equal.
+    With the stock layer IQL, whose two losses call the target critics on the same inputs, took 16% longer.
     """
     mean, variance = ops.convert_to_numpy(layer.mean), ops.convert_to_numpy(layer.variance)
     deviation: Array = np.maximum(np.sqrt(variance), np.asarray(keras.backend.epsilon(), variance.dtype))
@@ -84,7 +84,7 @@ def _normalized(layer: keras.layers.Normalization, inputs: Tensor) -> Tensor:
 
 
 def _product(barrier: Barrier) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return ``x @ kernel``, ``[B, I]`` by ``[I, O]``, with gradients for which no large operand is transposed."""
+    """Return the function ``x @ kernel``, ``[B, I]`` by ``[I, O]``. Its gradients transpose no large operand."""
 
     @ops.custom_gradient
     def product(x: Tensor, kernel: Tensor) -> tuple[Tensor, Any]:
@@ -99,10 +99,10 @@ def _product(barrier: Barrier) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _inputs_gradient(kernel: Tensor, upstream: Tensor, barrier: Barrier) -> Tensor:
-    """Return ``upstream @ kernel.T``: in a small batch, the batch is what is transposed.
+    """Return ``upstream @ kernel.T``. With a small batch, transpose the batch instead of the kernel.
 
-    For 32 x 256 by a transposed 256 x 256, 25 microseconds become 20 of two cores, and 45 of one become 24. With 64
-    rows, or 128, TD3+BC took 13% and 10% fewer steps so.
+    32 x 256 by a transposed 256 x 256 takes 20 instead of 25 microseconds on two cores, and 24 instead of 45 on one.
+    With 64 or 128 rows TD3+BC took 13% or 10% fewer steps a second this way, so the batch must be small.
     """
     if upstream.shape[1] > _NARROW and 8 * upstream.shape[0] <= kernel.shape[0]:
         return ops.transpose(barrier(ops.matmul(kernel, ops.transpose(upstream))))
@@ -110,10 +110,10 @@ def _inputs_gradient(kernel: Tensor, upstream: Tensor, barrier: Barrier) -> Tens
 
 
 def _kernel_gradient(x: Tensor, upstream: Tensor, barrier: Barrier) -> Tensor:
-    """Return ``x.T @ upstream``: where outputs are few, they are what is transposed.
+    """Return ``x.T @ upstream``. With few outputs, transpose ``upstream`` instead of ``x``.
 
-    For 256 x 256 by 256 x 6, 65 microseconds become 5. A single output has sums, 6 microseconds for 57: XLA would take
-    the product of a vector apart and work out ``x`` again for each of its numbers.
+    256 x 256 by 256 x 6 takes 5 instead of 65 microseconds. For a single output a sum takes 6 instead of 57: XLA would
+    split the product with a vector and compute ``x`` again for each of its numbers.
     """
     if upstream.shape[1] == 1:
         return ops.sum(x * upstream, axis=0)[:, None]
