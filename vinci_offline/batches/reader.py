@@ -101,7 +101,7 @@ class ColumnReader:
         self._last_rows = last_rows(dataset.episode_columns) if self._ahead else np.empty(0, np.int64)
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return len(self._dataset)
 
     @property

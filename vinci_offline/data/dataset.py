@@ -206,7 +206,7 @@ class Dataset:
         )
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return self.columns.shape(layout.REWARDS)[0]
 
     def __eq__(self, other: object) -> bool:
@@ -242,7 +242,7 @@ class Dataset:
 
     @cached_property
     def attributes(self) -> Mapping[str, Any]:
-        """Where the data comes from: policy, noise, seed, versions; ``parents`` lists the hashes of its sources."""
+        """Origin of the data: policy, noise, seed, versions; ``parents`` lists the hashes of its sources."""
         if not self._parents:
             return dict(self._attributes)
         return {**self._attributes, "parents": [parent.hash for parent in self._parents]}

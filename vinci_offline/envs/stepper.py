@@ -54,10 +54,10 @@ class Group(Protocol[T]):
     finished: dict[int, T]
 
     def advance(self, limit: int | None) -> int:
-        """Step on. An episode may be cut at ``limit`` rows. Return the number of steps taken."""
+        """Take steps and return their number. An episode may be cut at ``limit`` rows."""
 
     def cut(self, episode: int, limit: int) -> T | None:
-        """End an unfinished episode that has ``limit`` rows; None where it has fewer, or is not under way."""
+        """End an unfinished episode that has ``limit`` rows; return None if it has fewer or is not running."""
 
 
 class Stepper(Generic[T]):
@@ -143,7 +143,7 @@ class Stepper(Generic[T]):
         return len(lanes)
 
     def cut(self, episode: int, limit: int) -> T | None:
-        """End an unfinished episode that has ``limit`` rows; None where it has fewer, or is not under way."""
+        """End an unfinished episode that has ``limit`` rows; return None if it has fewer or is not running."""
         for lane, running in self._episodes.items():
             if running == episode and self._records[lane].length >= limit:
                 return self._records[lane].finish(terminated=False, truncated=False)

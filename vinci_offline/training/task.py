@@ -20,6 +20,7 @@ from vinci_offline.envs.making import make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.quality.statistics import summarize
+from vinci_offline.quality.survey import Survey
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.normalization import normalization_to_json
 from vinci_offline.runs.run_directory import RunDirectory
@@ -111,15 +112,10 @@ class Task:
             rest = first_read(split.held_out, agent.columns, **wanted)
             whole = known.joined(rest)
             held_out = held_out_sample(split.held_out, agent, config, rest)
-        summary = {
-            **summarize(dataset, whole),
-            "files": [str(d.path) for d in datasets],
-            "hash": _hash(datasets),
-        }
         return cls(
             agent,
             dataset.spec,
-            summary,
+            _summary(datasets, dataset, whole),
             source,
             sampled_observations(known),
             normalization,
@@ -165,16 +161,20 @@ class Task:
         )
         if resume:
             run.resume()
-        return run, RunInfo(
-            directory=directory.path,
+        return run, self._info(run)
+
+    def _info(self, run: Run) -> RunInfo:
+        """Return the information for the run's hooks."""
+        return RunInfo(
+            directory=run.directory.path,
             agent=self.agent.name,
-            config=directory.config(),
+            config=run.directory.config(),
             dataset=self.summary,
             spec=self.spec,
             start_step=run.step,
             steps=run.phases[-1].stop,
-            nets=learner.nets,
-            policy=learner.policy,
+            nets=run.learner.nets,
+            policy=run.learner.policy,
             observations=self.observations,
         )
 
@@ -191,6 +191,15 @@ class Task:
         init = self.origin.path if self.origin else None
         content = _config_json(self.agent, config, self.spec, self.normalization, self.networks, init)
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
+
+
+def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict[str, Any]:
+    """Return the content of ``dataset.json``."""
+    return {
+        **summarize(whole, known),
+        "files": [str(dataset.path) for dataset in datasets],
+        "hash": _hash(datasets),
+    }
 
 
 def _hash(datasets: Sequence[Dataset]) -> str:

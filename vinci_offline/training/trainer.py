@@ -67,12 +67,7 @@ def train(
     config = TrainingConfig(**options)
     datasets = _open(data)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
-    if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite starts it anew: give one of them")
-    if seeds is not None:
-        check_count(seeds)
-        if not callable(hooks) and hooks:
-            raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
+    _check_arguments(resume, overwrite, seeds, hooks)
     memory = choose_memory(
         datasets,
         learned.columns,
@@ -105,6 +100,25 @@ def train(
     )
     with closing(task.source):
         return run.execute(info)
+
+
+def _check_arguments(
+    resume: bool,
+    overwrite: bool,
+    seeds: int | None,
+    hooks: Sequence[Hook] | Callable[[int], Sequence[Hook]],
+) -> None:
+    """Refuse arguments of `train` that contradict each other.
+
+    Raises:
+        UsageError: two of them do.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run and --overwrite starts it anew: give one of them")
+    if seeds is not None:
+        check_count(seeds)
+        if not callable(hooks) and hooks:
+            raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
 
 
 def _open(data: str | Path | Dataset | Sequence[str | Path | Dataset]) -> list[Dataset]:

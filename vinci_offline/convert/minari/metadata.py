@@ -55,7 +55,7 @@ class Metadata:
 
     @property
     def remarks(self) -> dict[str, Any]:
-        """Where the data comes from."""
+        """Origin of the data, as its author states it."""
         return {name: self.entries[name] for name in _REMARKS if name in self.entries}
 
     def space(self, name: str) -> str:

@@ -104,7 +104,7 @@ class DatasetWriter:
             self._finish()
 
     def __len__(self) -> int:
-        """The number of rows appended so far."""
+        """Return the number of rows appended so far."""
         return self._rows
 
     def append(self, columns: Mapping[str, Array], episodes: Mapping[str, Array] | None = None) -> None:
