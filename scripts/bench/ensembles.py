@@ -153,7 +153,7 @@ def make_agent(count: int, *, separate: bool) -> Any:
 
         def critic_loss(self, nets: Any, batch: Any, key: Any) -> Any:
             following = nets.critic([batch.next_observation, batch.action])
-            value = functional.clipped_double(following)
+            value = functional.clipped_double_q(following)
             target = keras.ops.stop_gradient(functional.td_target(batch.reward, batch.discount, value))
             return functional.ensemble_loss(nets.critic([batch.observation, batch.action]), target), {}
 
