@@ -37,6 +37,12 @@ class Dense(Layer):
     ) -> None: ...
 
 class EinsumDense(Layer):
+    equation: str
+    activation: Callable[..., Tensor] | None
+    kernel: Variable
+    bias: Variable | None
+    quantization_mode: str | None
+    lora_enabled: bool
     def __init__(
         self,
         equation: str,

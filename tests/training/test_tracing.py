@@ -46,6 +46,15 @@ def test_dense_outputs_and_gradients_equal_stock(inputs, units, settings):
     check_equal(keras.layers.Dense(units, **settings), np.random.default_rng(0).random((5, inputs)))
 
 
+@pytest.mark.parametrize("units", [1, 4])
+@pytest.mark.parametrize("activation", [None, "tanh"])
+def test_fast_ensemble_layer_equals_stock_layer(units, activation):
+    layer = keras.layers.EinsumDense(
+        "ebi,eio->ebo", output_shape=(None, units), bias_axes="eo", activation=activation
+    )
+    check_equal(layer, np.random.default_rng(4).random((6, 5, 3)))
+
+
 @pytest.mark.parametrize("invert", [False, True])
 def test_normalization_equals_stock(invert):
     rng = np.random.default_rng(1)
