@@ -8,7 +8,7 @@ import pytest
 
 from vinci_offline.errors import SpecError, VinciError
 from vinci_offline.networks.builder import NetworkBuilder
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.agent_contract import BOX, DISCRETE
 
 HIDDEN = (8, 8)
@@ -153,3 +153,47 @@ def test_stored_actor_with_lambda_is_refused(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x[:, :2])]).save(path)
     with pytest.raises(VinciError, match="safe mode"):
         builder(BOX).stored_actor("bootstrap_actor", path)
+
+
+def goal_spec(action_space, **parts):
+    box = BOX.observation_space
+    return EnvironmentSpec(DictSpace({"observation": box, "desired_goal": box, **parts}), action_space)
+
+
+@pytest.mark.parametrize("goal", ["observation/desired_goal", "goal"])
+def test_actors_on_parts_of_a_dict_are_exported(goal):
+    scaled = BoxSpace((2,), "float32", np.full(2, -1, "f4"), np.full(2, 1, "f4"))
+    build = NetworkBuilder(goal_spec(scaled, other=BOX.observation_space))
+    actor = build.gaussian_actor("actor", HIDDEN, on=("observation/observation", goal))
+    rng = np.random.default_rng(0)
+    raw = {key: rng.normal(size=(5, 3)).astype("f4") for key in ("observation", "desired_goal", "other")}
+    expected = np.asarray(actor([raw["observation"], raw["desired_goal"]])["mean"])
+    np.testing.assert_allclose(build.policy(actor)(raw), expected, rtol=1e-5)
+    np.testing.assert_allclose(build.stochastic_policy(actor)(raw)["mean"], expected, rtol=1e-5)
+
+
+def test_actor_on_a_goal_outside_the_observation_is_refused():
+    build = NetworkBuilder(BOX)
+    actor = build.deterministic_actor("actor", HIDDEN, on=("observation", "goal"))
+    with pytest.raises(SpecError, match="'actor' takes 'goal', which the environment's observations do not"):
+        build.policy(actor)
+
+
+def test_masks_reach_every_exported_choice():
+    mask_space = BoxSpace((3,), "int8", np.zeros(3, "i1"), np.ones(3, "i1"))
+    build = NetworkBuilder(goal_spec(DiscreteSpace(3), action_mask=mask_space))
+    actor = build.categorical_actor("actor", HIDDEN)
+    critic = build.discrete_critics("critic", HIDDEN, 2)
+    rng = np.random.default_rng(0)
+    raw = {key: rng.normal(size=(40, 3)).astype("f4") for key in ("observation", "desired_goal")}
+    raw["action_mask"] = np.ones((40, 3), "f4")
+    free = np.asarray(build.policy(actor)(raw))
+    raw["action_mask"] = 1 - np.eye(3, dtype="f4")[free]  # forbid what was chosen
+    assert (np.asarray(build.policy(actor)(raw)) != free).all()
+    logits = np.asarray(build.stochastic_policy(actor)(raw)["logits"])
+    assert (logits[np.arange(40), free] == np.finfo("f4").min).all()
+    np.testing.assert_array_equal(logits > -1e9, raw["action_mask"] > 0)
+    greedy = np.asarray(build.greedy_policy(critic)(raw))
+    assert (greedy != free).all()
+    raw["action_mask"] = np.zeros((40, 3), "f4")
+    assert set(np.asarray(build.policy(actor)(raw)).tolist()) == {0}

@@ -13,13 +13,15 @@ from keras import ops
 from vinci_offline.errors import SpecError
 from vinci_offline.keras_setup import load_keras_model
 from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
-from vinci_offline.networks.inputs import NOISE, OBSERVATION, observation_input
+from vinci_offline.networks.inputs import DESIRED_GOAL, GOAL, NOISE, OBSERVATION, observation_input
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.types import Tensor
 
 ACTION_MASK = "action_mask"
 """Key of a Dict observation with the mask of allowed actions."""
+
+_LOWEST = float(np.finfo(np.float32).min)
 
 
 def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
@@ -33,7 +35,7 @@ def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
     """
     raw = observation_input(spec.observation_space)
     width = noise_width(actor)
-    output = actor(raw) if width is None else actor([raw, _no_noise(raw, width)])
+    output = _apply(actor, raw, None if width is None else _no_noise(raw, width))
     if isinstance(output, dict) and "logits" in output:
         return keras.Model(raw, _choice(spec, output["logits"], raw), name="policy")
     scaled = output["mean"] if isinstance(output, dict) else output
@@ -56,7 +58,7 @@ def sampler(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
     raw = observation_input(spec.observation_space)
     noise = keras.Input(shape=(width,), dtype="float32", name=NOISE)
     inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
-    actions = unscale_tensor(BoxScaling(box_of(spec.action_space)), actor([raw, noise]))
+    actions = unscale_tensor(BoxScaling(box_of(spec.action_space)), _apply(actor, raw, noise))
     return keras.Model(inputs, actions, name="sampler")
 
 
@@ -68,7 +70,7 @@ def noise_width(actor: keras.Model) -> int | None:
 def greedy_policy(spec: EnvironmentSpec, critic: keras.Model) -> keras.Model:
     """Return the policy that takes the action of the greatest mean value of a ``[E, B, n]`` critic."""
     raw = observation_input(spec.observation_space)
-    return keras.Model(raw, _choice(spec, ops.mean(critic(raw), axis=0), raw), name="policy")
+    return keras.Model(raw, _choice(spec, ops.mean(_apply(critic, raw), axis=0), raw), name="policy")
 
 
 def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model | None:
@@ -76,14 +78,15 @@ def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model 
 
     Returns:
         A model from a raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in environment units, or to
-        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor.
+        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor. In the
+        logits, actions that the observation's ``action_mask`` excludes have the lowest float32.
     """
     raw = observation_input(spec.observation_space)
-    output = actor(raw)
+    output = _apply(actor, raw)
     if not isinstance(output, dict):
         return None
     if "logits" in output:
-        return keras.Model(raw, {"logits": output["logits"]}, name="stochastic_policy")
+        return keras.Model(raw, {"logits": _masked(spec, output["logits"], raw)}, name="stochastic_policy")
     scaling = BoxScaling(box_of(spec.action_space))
     shape = (-1, *scaling.space.shape)
     # The scale applies to the deviation, the offset does not.
@@ -117,16 +120,57 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
     return model
 
 
+def _apply(network: keras.Model, raw: Any, noise: Tensor | None = None) -> Any:
+    """Call a network with a raw observation: the whole of it, or the parts of a Dict that it is built on.
+
+    Args:
+        network: an actor, or a critic of choices.
+        raw: the observation's Keras input, or a dict of them by key.
+        noise: the noise that the network takes besides.
+
+    Raises:
+        SpecError: the network is built on something that the observation does not hold.
+    """
+    given = network.input if isinstance(network.input, list | tuple) else [network.input]
+    arguments = [_argument(network.name, each, raw, noise) for each in given]
+    return network(arguments[0] if len(arguments) == 1 else arguments)
+
+
+def _argument(network: str, wanted: Any, raw: Any, noise: Tensor | None) -> Any:
+    """Return the argument that goes to one input of a network."""
+    if isinstance(wanted, dict):
+        return raw
+    if wanted.name == NOISE and noise is not None:
+        return noise
+    if not isinstance(raw, dict):
+        if wanted.name != GOAL:
+            return raw
+    elif wanted.name in raw:
+        return raw[wanted.name]
+    elif wanted.name == GOAL and DESIRED_GOAL in raw:
+        return raw[DESIRED_GOAL]
+    raise SpecError(
+        f"network {network!r} takes {wanted.name!r}, which the environment's observations do not hold: "
+        "a policy sees observations alone"
+    )
+
+
 def _choice(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
     """Return the action of the greatest score. An ``action_mask`` in the observation excludes actions."""
     assert isinstance(spec.action_space, DiscreteSpace)
-    if (
-        isinstance(raw, dict)
-        and ACTION_MASK in raw
-        and tuple(raw[ACTION_MASK].shape[1:]) == (spec.action_space.n,)
-    ):
-        scores = ops.where(raw[ACTION_MASK] > 0, scores, -np.inf)
-    return ops.argmax(scores, axis=-1) + spec.action_space.start
+    return ops.argmax(_masked(spec, scores, raw), axis=-1) + spec.action_space.start
+
+
+def _masked(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
+    """Return scores with the lowest number for the choices that the observation's ``action_mask`` forbids.
+
+    The number is finite, so that a mask that forbids everything makes no NaN.
+    """
+    assert isinstance(spec.action_space, DiscreteSpace)
+    if not isinstance(raw, dict) or ACTION_MASK not in raw:
+        return scores
+    mask = raw[ACTION_MASK]
+    return ops.where(mask > 0, scores, _LOWEST) if tuple(mask.shape[1:]) == (spec.action_space.n,) else scores
 
 
 def _no_noise(raw: Any, width: int) -> Tensor:

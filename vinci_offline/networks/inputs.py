@@ -19,6 +19,8 @@ STD_EPSILON = 1e-3
 """Constant that is added to the standard deviation before the division (Fujimoto and Gu, 2021, section 5.1)."""
 
 OBSERVATION, ACTION, GOAL, NOISE = "observation", "action", "goal", "noise"
+DESIRED_GOAL = "desired_goal"
+"""The key of the goal in a Dict of observations, as Gymnasium-Robotics names it."""
 _KEY = f"{OBSERVATION}/"
 _TAKEN = {ACTION, GOAL, NOISE}
 
@@ -96,7 +98,7 @@ class Inputs:
             return space, moments
         if name == GOAL:
             found = goal_space(space)
-            return found, _moments_of(moments, "desired_goal") if isinstance(space, DictSpace) else moments
+            return found, _moments_of(moments, DESIRED_GOAL) if isinstance(space, DictSpace) else moments
         key = name.removeprefix(_KEY)
         if isinstance(space, DictSpace) and name.startswith(_KEY) and key in space.spaces:
             return space.spaces[key], _moments_of(moments, key)
@@ -114,7 +116,7 @@ def _moments_of(moments: Normalization, key: str) -> Moments | None:
 
 def goal_space(space: Space) -> Space:
     """Return the space of goals: ``desired_goal`` of a Dict, or the observation space if there is none."""
-    return space.spaces.get("desired_goal", space) if isinstance(space, DictSpace) else space
+    return space.spaces.get(DESIRED_GOAL, space) if isinstance(space, DictSpace) else space
 
 
 def observation_input(space: Space, name: str = OBSERVATION) -> Any:
