@@ -148,14 +148,16 @@ def phase_plane(run: RunInfo) -> PhasePlane:
 
 
 def _value(run: RunInfo, grid: FloatArray, actions: Array) -> FloatArray | None:
-    """Return V(s), ``[B]``, from the networks of the run; None without a critic."""
+    """Return V(s), ``[B]``, from the networks of the run; None without a critic of observations and actions alone."""
     from vinci_offline.spec.action_scaling import scale_actions
 
-    if "value" in run.nets:
+    discrete = isinstance(run.spec.action_space, DiscreteSpace)
+    if "value" in run.nets and len(run.nets["value"].inputs) == 1:
         return _numpy(run.nets["value"](grid))
-    if "critic" not in run.nets:
+    # A critic with a goal has more inputs, and a picture of the observations has no goal to give it.
+    if "critic" not in run.nets or len(run.nets["critic"].inputs) != (1 if discrete else 2):
         return None
-    if isinstance(run.spec.action_space, DiscreteSpace):
+    if discrete:
         # First the least of the ensemble, as in the targets of a learner, then the best action.
         best: FloatArray = _numpy(run.nets["critic"](grid)).min(axis=0).max(axis=-1)
         return best

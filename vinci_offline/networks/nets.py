@@ -69,9 +69,9 @@ class Networks(Mapping[str, "keras.Model"]):
 
     def scalar(self, name: str) -> Tensor:
         """Return the value of a learned scalar."""
-        import keras
-
-        return keras.ops.convert_to_tensor(self._networks[name])
+        # On TensorFlow keras.ops.convert_to_tensor returns the variable itself.
+        value: Tensor = cast("Tensor", self._networks[name])[...]
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._networks)
@@ -98,23 +98,19 @@ class Networks(Mapping[str, "keras.Model"]):
         A critic on an encoder does not own the encoder's variables.
 
         Raises:
-            UsageError: two networks share variables, and neither contains the other.
+            UsageError: it shares variables with another network, and they are of no network inside both.
         """
         mine = self.variables(name)
         ids = {id(variable) for variable in mine}
-        inner: set[int] = set()
-        for other in self:
-            if other == name:
-                continue
-            theirs = {id(variable) for variable in self.variables(other)}
-            shared = ids & theirs
-            if shared and not (theirs <= ids or ids <= theirs):
+        others = {other: {id(v) for v in self.variables(other)} for other in self if other != name}
+        inner = {each for theirs in others.values() if theirs < ids for each in theirs}
+        for other, theirs in others.items():
+            # Two networks may share a third one, such as an encoder: what it holds is inside both.
+            if not ids < theirs and (ids & theirs) - inner:
                 raise UsageError(
                     f"the networks {name!r} and {other!r} share layers: make the shared layers a network with "
                     "build.encoder, and name it in an update's trains"
                 )
-            if shared and theirs < ids:
-                inner |= shared
         return [(place, variable) for place, variable in enumerate(mine) if id(variable) not in inner]
 
     def trainable(self, name: str) -> list[keras.Variable]:

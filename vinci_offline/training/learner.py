@@ -235,6 +235,13 @@ def _check_updates(agent: Agent, online: Networks, updates: tuple[Update, ...]) 
         for target in update.targets
         if target.network not in update.networks
     ]
+    problems += [
+        f"the target of {target.network!r} follows every {target.every} steps, and its update runs every "
+        f"{update.every}: give a multiple of that"
+        for update in updates
+        for target in update.targets
+        if target.every < 1 or target.every % update.every
+    ]
     if problems:
         raise UsageError(f"agent {agent.name!r}: {'; '.join(sorted(problems))}")
 

@@ -144,7 +144,7 @@ def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str
                 f"training only the actor of {learner.agent.name!r} needs a trained critic: "
                 "train one with --only critic and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
             )
-        if phase.role != "actor":
+        if phase.role in (None, "critic"):
             critic_steps += phase.stop - phase.start
 
 
