@@ -19,7 +19,7 @@ def squared(left, right):
 
 
 def imitation_error(action, batch):
-    return ops.mean(ops.sum(functional.action_error(action, batch.action), axis=-1))
+    return ops.mean(ops.sum(functional.imitation_loss(action, batch.action), axis=-1))
 
 
 @dataclass(frozen=True)
