@@ -513,7 +513,7 @@ def test_resume_takes_more_steps_never_fewer(data, tmp_path):
         tmp_path / "run",
     )
     assert call(*options, "--steps", 20).exit_code == 0
-    refused(call(*options, "--steps", 10, "--resume"), "at step 20 already", 2)
+    refused(call(*options, "--steps", 10, "--resume"), "already at step 20", 2)
     longer = call(
         *options, "--steps", 30, "--log-every", 5, "--eval-every", 15, "--eval-episodes", 1, "--resume"
     )

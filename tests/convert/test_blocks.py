@@ -53,12 +53,14 @@ def small_blocks(monkeypatch):
 
 def peak(action):
     gc.collect()
+    gc.freeze()  # the more objects there are, the longer the collector lets garbage lie
     tracemalloc.start()
     try:
         action()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+        gc.unfreeze()
 
 
 FORMATS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
-from vinci_offline import Dataset, EnvironmentSpec, SpecError
+from vinci_offline import Dataset, EnvironmentSpec
 from vinci_offline.quality.coverage import coverage
 from vinci_offline.quality.moments import column_moments
 from vinci_offline.quality.statistics import action_saturation, observation_moments, summarize
@@ -72,8 +72,11 @@ def test_observation_moments():
     assert mean.dtype == std.dtype == np.float32
     assert mean.shape == std.shape == (3,)
     np.testing.assert_allclose(mean, dataset.columns["observations"].mean(0), atol=1e-6)
-    with pytest.raises(SpecError, match="flatten"):
-        observation_moments(with_columns(dict_spec(), [3]))
+    keyed = with_columns(dict_spec(), [30])
+    found = observation_moments(keyed)
+    assert set(found) == {"position"}
+    positions = keyed.columns["observations/position"].astype(np.float64)
+    np.testing.assert_allclose(found["position"][0], positions.mean(0), atol=1e-5)
 
 
 def test_action_saturation_counts_entries_at_a_bound():

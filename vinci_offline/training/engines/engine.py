@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeAlias
 from keras import ops
 
 from vinci_offline.agents.update import Update
-from vinci_offline.batches.batch import Batch
+from vinci_offline.batches.batch import Batch, MissingColumnError
 from vinci_offline.batches.rows import Rows, draw
 from vinci_offline.batches.source import Pool, Resident, Source
 from vinci_offline.errors import VinciError
@@ -320,9 +320,9 @@ def _tensors(columns: Mapping[str, Any]) -> Pool:
 def _metrics(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> Metrics:
     try:
         loss, metrics = update.call(nets, batch, key, step)
-    except VinciError:
-        raise
     except Exception as error:
+        if isinstance(error, VinciError) and not isinstance(error, MissingColumnError):
+            raise
         raise VinciError(f"the loss of {update.name!r} failed: {describe(error)}") from error
     if tuple(loss.shape) != ():
         raise VinciError(
