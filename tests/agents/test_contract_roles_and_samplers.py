@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from chains import chain
 
-from vinci_offline import train
+from vinci_offline import collect, evaluate, train
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
 from vinci_offline.keras_setup import load_keras_model
@@ -103,3 +103,29 @@ def test_a_sampler_is_written_and_loads_in_safe_mode(sampling_run):
     )
     np.testing.assert_allclose(np.asarray(policy(observation)), zero, rtol=1e-5, atol=1e-6)
     assert not np.allclose(zero, drawn)
+
+
+def test_sampled_returns_do_not_depend_on_workers(sampling_run):
+    one, two = (
+        evaluate(sampling_run, episodes=2, lanes=2, workers=workers, stochastic=True) for workers in (1, 2)
+    )
+    np.testing.assert_array_equal(one.returns, two.returns)
+    fixed = evaluate(sampling_run, episodes=2, lanes=2)
+    assert not np.array_equal(one.returns, fixed.returns)
+
+
+def test_sampled_collections_repeat(sampling_run, tmp_path):
+    found = [
+        collect(
+            "Pendulum-v1",
+            tmp_path / f"{workers}.h5",
+            policy=str(sampling_run),
+            steps=60,
+            noise="sample",
+            workers=workers,
+            progress=False,
+        )
+        for workers in (1, 2)
+    ]
+    first, second = (dataset.columns["actions"] for dataset in found)
+    np.testing.assert_array_equal(first, second)
