@@ -8,10 +8,9 @@ from chains import chain
 from keras import ops
 
 from vinci_offline import train
-from vinci_offline.batches.batch import MissingColumnError
 from vinci_offline.batches.names import TRANSITION
 from vinci_offline.batches.reader import load_columns
-from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.errors import DatasetError, UsageError, VinciError
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.testing.agent_contract import (
     BOX,
@@ -91,7 +90,7 @@ def test_a_column_that_the_agent_does_not_list_is_named(tmp_path):
         columns = TRANSITION
 
     dataset, _ = chain(cost=np.ones(60, np.float32))
-    with pytest.raises(MissingColumnError, match="no column 'next_action': add it to the agent's columns"):
+    with pytest.raises(VinciError, match="no column 'next_action': add it to the agent's columns"):
         train(dataset, Forgetful(), output=tmp_path / "run", **QUICK)
 
 
