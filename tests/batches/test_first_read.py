@@ -27,7 +27,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def rows_read(monkeypatch):
-    """How many rows of each column came from the file."""
+    """Count the rows of each column that come from the file."""
     counts = Counter()
     read_column = stored.read_column
 

@@ -27,7 +27,7 @@ def small_blocks(monkeypatch):
 
 @pytest.fixture
 def rows_read(monkeypatch):
-    """How many rows of each column were read from the file."""
+    """Count the rows of each column that are read from the file."""
     read = Counter()
 
     def counted(structure, path, rows):
