@@ -1,8 +1,8 @@
 """Test the tests of the mathematics: change one expression at a time, and list the changes that no test notices.
 
-mutmut makes the changes and runs the tests that cover each one. Every group has a workspace under ``build/mutation``, a
-copy of the tree, so nothing here changes. A run that is cut short goes on where it stopped; after an edit only changed
-functions are tested again. Each group ends with a Markdown table of survivors in its workspace, ``survivors.md``.
+mutmut makes the changes and runs the tests that cover each of them. Each group works on a copy of the tree under
+``build/mutation``. An interrupted run goes on where it stopped; after an edit only changed functions are tested again.
+Each group writes a Markdown table of survivors, ``survivors.md``, to its copy.
 
     python scripts/mutation.py functional agents
     python scripts/mutation.py --list
@@ -68,8 +68,8 @@ GROUPS = {
     ),
 }
 
-# A fork of a process that has computed with TensorFlow or JAX can hang. The fork server only imports, and each test run
-# forks from there. Text of errors is left alone: what a message says is tested where a user meets it.
+# A fork of a process that has computed with TensorFlow or JAX can hang. So a fork server only imports, and each run of
+# tests forks from it. Error messages are not changed: the tests of the commands cover them.
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["vinci_offline"]
@@ -109,7 +109,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="all of them unless given")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="groups to run; all by default")
     parser.add_argument("--list", action="store_true", help="show the groups and their modules")
     parser.add_argument("--again", action="store_true", help="only test the survivors of the last run again")
     parser.add_argument("--workers", type=int, default=2, help="tests that run at once")
@@ -117,7 +117,7 @@ def parse() -> argparse.Namespace:
 
 
 def prepare(name: str, group: Group) -> Path:
-    """Copy the tree into the group's workspace; what mutmut knows from earlier runs stays there."""
+    """Copy the tree into the group's workspace; mutmut's earlier results stay there."""
     workspace = WORKSPACES / name
     for folder in COPIED:
         shutil.rmtree(workspace / folder, ignore_errors=True)
@@ -141,12 +141,12 @@ def mutmut(workspace: Path, group: Group, *arguments: str, check: bool = True, s
     environment = {
         **os.environ,
         "KERAS_BACKEND": group.backend,
-        "CI": "1",  # property tests take the same examples each time
+        "CI": "1",  # property tests use the same examples in every run
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_NUM_INTRAOP_THREADS": "1",
         "TF_NUM_INTEROP_THREADS": "1",
     }
-    environment.pop("PYTHONPATH", None)  # the changed copy must be the one that tests import
+    environment.pop("PYTHONPATH", None)  # tests must import the changed copy
     done = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments],
         cwd=workspace,
@@ -166,7 +166,7 @@ def outcomes(workspace: Path, group: Group) -> list[tuple[str, str]]:
 
 
 def report(name: str, workspace: Path, group: Group) -> str:
-    """Return the counts and a Markdown table of what no test noticed."""
+    """Return the counts and a Markdown table of the survivors."""
     results = outcomes(workspace, group)
     counts = {
         status: sum(each == status for _, each in results) for status in dict.fromkeys(s for _, s in results)
@@ -182,7 +182,7 @@ def report(name: str, workspace: Path, group: Group) -> str:
         if status not in UNNOTICED:
             continue
         before, after = change(mutmut(workspace, group, "show", mutant))
-        if before.lower() != after.lower():  # the letters of a shape mean the same in lower case
+        if before.lower() != after.lower():  # letter case in a shape's text changes nothing
             lines.append(f"| {function_of(mutant)} | `{before}` → `{after}` | {status} |")
     return "\n".join(lines) + "\n"
 

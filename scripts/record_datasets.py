@@ -1,9 +1,9 @@
-"""How the shipped datasets were made: policies trained by this project from random data, recorded by this project.
+"""Make the shipped datasets: train policies from random data and record them.
 
     python scripts/record_datasets.py [pendulum-mixed] [mountaincar-mixed] [cartpole-mixed] [--work DIR]
 
-Each recipe records data without any skill, trains a policy from it, stopped early and late, and records both with
-exploration noise. The parts are concatenated into ``datasets/NAME.h5``, with a card ``datasets/NAME.md`` beside it.
+Each recipe records random data, trains policies from it, and records these with exploration noise. The parts are
+concatenated to ``datasets/NAME.h5``; ``datasets/NAME.md`` is its card.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SMALL = {"hidden": (64, 64)}
 
 @dataclass(frozen=True)
 class Part:
-    """One behaviour policy's share of a dataset."""
+    """Share of a dataset that one behaviour policy records."""
 
-    who: str
+    recorder: str
     policy: str | Path
     noise: str
     steps: int
@@ -34,19 +34,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A dataset: its environment, where its policies come from, and the shares."""
+    """Recipe of a dataset: its environment, the training of its policies, and their shares."""
 
     env: str
     title: str
     story: str
 
     def parts(self, work: Path) -> list[Part]:
-        """Train the policies under ``work`` and name the shares."""
+        """Train the policies under ``work`` and return the shares."""
         raise NotImplementedError
 
 
 class Pendulum(Recipe):
-    """DDPG learns the swing-up from uniformly random actions alone."""
+    """Pendulum: DDPG learns the swing-up from uniformly random actions alone."""
 
     def parts(self, work: Path) -> list[Part]:
         practice = collect(self.env, work / "practice.h5", steps=20_000, seed=100, overwrite=True)
@@ -59,7 +59,7 @@ class Pendulum(Recipe):
 
 
 class MountainCar(Recipe):
-    """Random actions never reach the flag: DDPG learns from random states, Vinci's way."""
+    """Mountain car: random actions never reach the flag, so DDPG learns from random states."""
 
     def parts(self, work: Path) -> list[Part]:
         practice = collect(
@@ -74,7 +74,7 @@ class MountainCar(Recipe):
 
 
 class CartPole(Recipe):
-    """DQN learns to balance from uniformly random actions; random actions of its own make it fall."""
+    """Cart and pole: DQN learns to balance from uniformly random actions; random actions make it fall."""
 
     def parts(self, work: Path) -> list[Part]:
         practice = collect(self.env, work / "practice.h5", steps=50_000, seed=100, overwrite=True)
@@ -107,7 +107,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def learn(data: Dataset | list[Dataset], agent: str, run: Path, steps: int) -> Path:
-    """Train a policy and say how it does."""
+    """Train a policy and print its mean return."""
     train(data, agent, output=run, settings=SMALL, steps=steps, overwrite=True, progress=False)
     print(f"  {run.name}: {evaluate(run, episodes=50).return_mean:.1f}", flush=True)
     return run
@@ -132,10 +132,10 @@ def record(name: str, recipe: Recipe, work: Path) -> None:
 
 
 def card(name: str, recipe: Recipe, parts: list[Part], recorded: list[Dataset]) -> str:
-    """The dataset's card."""
+    """Return the dataset's card."""
     whole = summarize(Dataset.open(DATASETS / f"{name}.h5"))
     rows = "\n".join(
-        f"| {part.who} | {len(data):,} | {len(data.episodes):,} | {mean:.1f} | {low:.1f} to {high:.1f} |"
+        f"| {part.recorder} | {len(data):,} | {len(data.episodes):,} | {mean:.1f} | {low:.1f} to {high:.1f} |"
         for part, data in zip(parts, recorded, strict=True)
         for mean, low, high in [data.episodes["return"].agg(["mean", "min", "max"])]
     )
@@ -164,9 +164,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", choices=[*RECIPES, []], help="all of them unless named")
+    parser.add_argument("names", nargs="*", choices=[*RECIPES, []], help="datasets to make; all by default")
     parser.add_argument(
-        "--work", type=Path, default=Path("runs") / "datasets", help="where policies and parts go"
+        "--work", type=Path, default=Path("runs") / "datasets", help="folder of policies and parts"
     )
     options = parser.parse_args()
     for name in options.names or RECIPES:

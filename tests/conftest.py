@@ -1,4 +1,4 @@
-"""What holds for every test: property tests have no clock, in CI always the same examples, and Ctrl-C is heard."""
+"""Settings of all tests: property tests have no deadline and fixed examples in CI, and Ctrl-C interrupts."""
 
 import os
 import signal
@@ -9,6 +9,6 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-# A suite that a shell runs in the background starts with SIGINT ignored, and so would what its Ctrl-C tests start.
+# A shell starts background jobs with SIGINT ignored, and the processes of the Ctrl-C tests would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -44,7 +44,7 @@ LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 
 
 def modules_of(package: Path) -> dict[str, Path]:
-    """Every module of a package by its dotted name below it; the package itself is the empty name."""
+    """Return every module of a package by its dotted name below it; the package has the empty name."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
@@ -53,7 +53,7 @@ def modules_of(package: Path) -> dict[str, Path]:
 
 
 def imports_of(path: Path, module: str, modules: dict[str, Path]) -> set[str]:
-    """The modules of the package that a file imports: at the top, inside functions, and for types alone."""
+    """Return the package's modules that a file imports, at the top, inside functions, and for types alone."""
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -84,7 +84,7 @@ def graph_of(package: Path) -> dict[str, set[str]]:
 
 
 def upward_imports(graph: dict[str, set[str]]) -> set[tuple[str, str]]:
-    """Imports of a room on a higher level, or of an unlisted neighbour; the public namespace is above all rooms."""
+    """Return imports of a higher room or an unlisted neighbour; the public namespace is above all rooms."""
 
     def allowed(here: str, there: str) -> bool:
         if here == there:
@@ -102,7 +102,7 @@ def upward_imports(graph: dict[str, set[str]]) -> set[tuple[str, str]]:
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
-    """One group of files that import each other in a circle, sorted; empty where there is none."""
+    """Return a sorted group of files that import each other in a circle, or an empty one."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -33,7 +33,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 
 def commands(page):
-    """The vinci-offline commands that a page shows, in console blocks and in indented ones."""
+    """Return the vinci-offline commands in the console and indented blocks of a page."""
     text = page.read_text(encoding="utf-8")
     return re.findall(r"^(?:\$ | {4})(vinci-offline [^\n#]*)", text.replace("\\\n", " "), re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Publishing: files and folders appear whole or not at all, and what a killed writer left can be removed."""
+"""Publishing: files and folders appear whole or not at all; leftovers of a killed writer can be removed."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_writers_of_one_file_do_not_meet(tmp_path):
     assert (tmp_path / "d").read_text() == "one"  # the outer one published last
 
 
-def test_what_a_killed_writer_left_is_removed(tmp_path):
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     script = """
 import os, sys
 from pathlib import Path

@@ -54,7 +54,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """What mypy prints of one file for each mistake, and of one without."""
+    """Return mypy's output for a file of each mistake and for one without."""
     folder = tmp_path_factory.mktemp("types")
     for number, line in enumerate(["pass", *MISTAKES]):
         (folder / f"loss_{number}.py").write_text(LOSS.format(line=line))

@@ -1,6 +1,6 @@
-"""How fast collection is: against a bare loop, Minari's DataCollector, a Keras call a step, and by two workers.
+"""Compare `collect` with a bare loop, Minari's DataCollector and a Keras call a step, and two workers with one.
 
-All contenders take turns in one process and the table shows medians, so that a busy machine slows all alike::
+The contenders take turns in one process, so that a busy machine slows all of them. The tables show medians::
 
     python scripts/bench/collection.py [--parts random,keras,workers] [--steps 20000] [--rounds 5] [--markdown PAGE]
 """
@@ -29,7 +29,7 @@ from vinci_offline import collect
 
 
 def bare_loop(env_id: str, steps: int) -> None:
-    """What nobody can beat who records: step and reset, keep nothing."""
+    """Step and reset, and keep nothing: the upper limit of any recorder."""
     env = gymnasium.make(env_id, disable_env_checker=True)
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -39,14 +39,15 @@ def bare_loop(env_id: str, steps: int) -> None:
             env.reset()
 
 
-def ours(env_id: str, steps: int, policy: object = "random", workers: int = 1) -> None:
+def record(env_id: str, steps: int, policy: object = "random", workers: int = 1) -> None:
+    """Record with `collect`, the file included."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.h5"
         collect(env_id, path, steps=steps, policy=policy, workers=workers, progress=False)
 
 
 def replayed(env_id: str, steps: int) -> None:
-    """The environment alone: actions drawn beforehand, so that what is left is ``env.step`` and ``reset``."""
+    """Step the environment with actions that are drawn beforehand: the time of ``env.step`` and ``reset`` alone."""
     env = gymnasium.make(env_id, disable_env_checker=True)
     space = env.action_space
     actions = (
@@ -60,7 +61,7 @@ def replayed(env_id: str, steps: int) -> None:
 
 
 def minari_collector(env_id: str, steps: int, *, dataset: bool = False) -> None:
-    """Minari's collector; with ``dataset`` until its dataset is on disk, as `collect` does, else only buffered."""
+    """Record with Minari's collector: in its buffer, or with ``dataset`` to a dataset on disk."""
     import minari
 
     with tempfile.TemporaryDirectory() as folder:
@@ -74,13 +75,13 @@ def minari_collector(env_id: str, steps: int, *, dataset: bool = False) -> None:
                 env.reset()
         if dataset:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it asks for an author and a licence
+                warnings.simplefilter("ignore")  # Minari asks for an author and a licence
                 env.create_dataset("bench/data-v0")
         env.close()
 
 
 def keras_policy(env_id: str) -> Any:
-    """Two layers of 256 units that keep the action in bounds."""
+    """Make a policy of two layers of 256 units; its actions are in bounds."""
     import keras
 
     env = gymnasium.make(env_id)
@@ -96,7 +97,7 @@ def keras_policy(env_id: str) -> Any:
 
 
 def keras_call_a_step(env_id: str, steps: int, model: Any) -> None:
-    """The loop in many a tutorial: ``model(observation[None])`` for every step."""
+    """Call ``model(observation[None])`` at every step, as many tutorials do."""
     env = gymnasium.make(env_id, disable_env_checker=True)
     observation, _ = env.reset(seed=0)
     for _ in range(steps):
@@ -107,7 +108,7 @@ def keras_call_a_step(env_id: str, steps: int, model: Any) -> None:
 
 
 def race(contenders: Mapping[str, tuple[Callable[[int], None], int]], rounds: int) -> dict[str, float]:
-    """Median steps a second of each; ``contenders`` maps a name to a function and its number of steps."""
+    """Return the median steps a second of each contender: a function and its number of steps."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, (function, steps) in contenders.items():
@@ -124,18 +125,18 @@ WRITTEN = "Minari DataCollector and create_dataset"
 
 
 def row(what: str, rates: dict[str, float], least: str) -> list[str]:
-    """A line of the table: the first contender's rate, the second's, their ratio, and what it should be."""
+    """Return a line of the table: the two rates, their ratio, and the least that the ratio should be."""
     (ours_name, our_rate), (other, rate) = rates.items()
     shown = [f"{our_rate:,.0f}", f"{rate:,.0f}", f"{our_rate / rate:.2f}", least]
     return [what, ours_name, other, *shown]
 
 
 def random_rows(steps: int, rounds: int) -> list[list[str]]:
-    """A random policy against a bare loop and, where it is installed, Minari's collector."""
+    """Compare a random policy with a bare loop and, if Minari is installed, with its collector."""
     rows = []
     for env_id in ("Pendulum-v1", "Hopper-v5"):
         contenders = {
-            "collect": (partial(ours, env_id), steps),
+            "collect": (partial(record, env_id), steps),
             BARE: (partial(bare_loop, env_id), steps),
             ALONE: (partial(replayed, env_id), steps),
         }
@@ -143,7 +144,7 @@ def random_rows(steps: int, rounds: int) -> list[list[str]]:
             contenders[BUFFERED] = (partial(minari_collector, env_id), steps)
             contenders[WRITTEN] = (partial(minari_collector, env_id, dataset=True), steps)
         else:
-            print("minari is not installed: skipped (pip install 'vinci-offline[minari]')")
+            print("minari is not installed and is left out (pip install 'vinci-offline[minari]')")
         rates = race(contenders, rounds)
         for name, least in ((BARE, "0.8"), (ALONE, ""), (BUFFERED, "3"), (WRITTEN, "3")):
             if name in rates:
@@ -153,21 +154,21 @@ def random_rows(steps: int, rounds: int) -> list[list[str]]:
 
 
 def keras_rows(steps: int, rounds: int) -> list[list[str]]:
-    """A 256 x 256 Keras policy against a loop that calls the model for each step."""
+    """Compare a 256 x 256 Keras policy with a loop that calls the model at each step."""
     model = keras_policy("Pendulum-v1")
-    ours("Pendulum-v1", 500, model)  # compiled before the clock starts
+    record("Pendulum-v1", 500, model)  # compile before the clock starts
     contenders = {
-        "collect, 16 lanes": (lambda n: ours("Pendulum-v1", n, model), steps),
+        "collect, 16 lanes": (lambda n: record("Pendulum-v1", n, model), steps),
         "a Keras call a step": (lambda n: keras_call_a_step("Pendulum-v1", n, model), steps // 10),
     }
     return [row("Pendulum-v1, 256 x 256 Keras policy", race(contenders, rounds), "10")]
 
 
 def worker_rows(steps: int, rounds: int) -> list[list[str]]:
-    """Two workers against one, their start and the joining of shards included."""
+    """Compare two workers with one; their start and the joining of shards count."""
     contenders = {
         f"collect, {workers} worker{'s' if workers > 1 else ''}": (
-            partial(ours, "Hopper-v5", workers=workers),
+            partial(record, "Hopper-v5", workers=workers),
             steps,
         )
         for workers in (2, 1)
@@ -181,13 +182,11 @@ HEADER = ("job", "ours", "against", "steps a second", "against it", "ratio", "at
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"which of {', '.join(PARTS)}")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"the parts to run: {', '.join(PARTS)}")
     parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument(
-        "--worker-steps", type=int, default=200_000, help="rows that one and two workers record"
-    )
+    parser.add_argument("--worker-steps", type=int, default=200_000, help="rows that the workers record")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the table in this page")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
     options = parser.parse_args()
     for part in options.parts.split(","):
         steps = options.worker_steps if part == "workers" else options.steps

@@ -1,7 +1,7 @@
-"""How converting a foreign dataset to ours grows with its rows, in time and in memory.
+"""Measure the time and memory of converting other tools' datasets, by their number of rows.
 
-Each conversion runs in a process of its own, whose peak memory is its own; the column `import` says what the libraries
-take. The sources are written by our exporters beforehand, episodes of 1,000 rows.
+Each conversion runs in a process of its own, so that its peak memory is its own. The column `import` is the memory of
+the libraries alone. Our exporters write the sources, in episodes of 1,000 rows.
 
     python scripts/bench/conversion.py --rows 100000,1000000,10000000 --markdown docs/performance.md
 """
@@ -32,7 +32,7 @@ WORK = """
 import sys, time
 from pathlib import Path
 from vinci_offline.convert import conversion
-def peak():  # not getrusage's, which a process inherits from the one that started it
+def peak():  # getrusage would include the peak of the process that started this one
     return Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 kind, source, target = sys.argv[1:]
 if kind in {"lerobot", "parquet"}:
@@ -52,7 +52,9 @@ def main() -> None:
         os.environ["TMPDIR"] = name
         for rows in (int(each) for each in options.rows.split(",")):
             if shutil.disk_usage(name).free < 1000 * rows:
-                raise SystemExit(f"{rows:,} rows take up to {rows / 1e6:.1f} GB, and {name} has less")
+                raise SystemExit(
+                    f"{rows:,} rows need up to {rows / 1e6:.1f} GB, and {name} has less: pass --folder"
+                )
             own = folder / "own.h5"
             write(own, rows)
             for title, (kind, file) in FORMATS.items():
@@ -84,7 +86,7 @@ def main() -> None:
 
 
 def measured(kind: str, source: Path, target: Path) -> tuple[float, float, float]:
-    """Seconds, and MiB of memory before and at the peak."""
+    """Convert in a new process; return its seconds, and its MiB before and at the peak."""
     command = [sys.executable, "-c", WORK, kind, str(source), str(target)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, before, peak = map(float, shown.stdout.split())
@@ -96,8 +98,8 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", default="100000,1000000,10000000")
-    parser.add_argument("--folder", type=Path, help="where the files lie meanwhile: up to 10 GB")
-    parser.add_argument("--markdown", type=Path, help="the page to keep the table in")
+    parser.add_argument("--folder", type=Path, help="folder of the temporary files, up to 10 GB")
+    parser.add_argument("--markdown", type=Path, help="write the table to this page")
     return parser.parse_args()
 
 

@@ -1,6 +1,6 @@
-"""Opening a million-row file: every column through Dataset, against bare h5py reads of the same columns.
+"""Compare reading every column of a million-row file through Dataset with bare h5py reads.
 
-The two take turns in one process, and the medians are compared. Run: python scripts/bench/datasets.py
+The two take turns in one process, and medians are compared. Run: python scripts/bench/datasets.py
 """
 
 from __future__ import annotations

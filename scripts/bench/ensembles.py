@@ -1,4 +1,4 @@
-"""Time ensembles of critics: to compile them, and to take a step of them.
+"""Time ensembles of critics: compilation, and one step.
 
 An ensemble of many critics is one batched product. The table compares the compile time of 50 critics with that of 2,
 and the time of a step of 50 critics in one product with that of 50 separate towers. Each contender runs in a process of
@@ -51,9 +51,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--backends", default="tensorflow,jax")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of steps in each round")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of steps in each round")
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the tables in this page")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""Gradient steps a second on a GPU: the JAX engine, one seed and many by `vmap`, against PyTorch and d3rlpy there.
+"""Compare gradient steps a second on a GPU: the JAX engine with one seed and with many, PyTorch, and d3rlpy.
 
-Contenders are built first and then take turns, as in `training.py`; TensorFlow need not be installed. Run, with a CUDA
-build of JAX and of PyTorch:
+The contenders are built first and then take turns, as in `training.py`. TensorFlow is not needed. Run with a CUDA build
+of JAX and of PyTorch:
 
     python scripts/bench/gpu.py --markdown docs/performance.md
 """
@@ -42,18 +42,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--contenders", type=words(CONTENDERS), default=list(CONTENDERS), metavar=",".join(CONTENDERS)
     )
-    parser.add_argument("--seeds", type=int, default=16, help="side by side, of the second contender")
+    parser.add_argument(
+        "--seeds", type=int, default=16, help="runs that the second contender trains side by side"
+    )
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--width", type=int, default=256, help="of both hidden layers")
+    parser.add_argument("--width", type=int, default=256, help="units of both hidden layers")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each contender in each round")
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the tables in this page")
+    parser.add_argument("--seconds", type=float, default=1.5, help="seconds of each contender in each round")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
     return parser.parse_args()
 
 
 def section(task: Task, results: Mapping[str, Result]) -> str:
-    """One agent's table; the steps of many seeds are those of all of them together."""
+    """Return one agent's table; the steps of many seeds are added up."""
     rows = []
     for name, result in results.items():
         times = task.seeds if name == "jax-seeds" else 1
@@ -68,7 +70,7 @@ def section(task: Task, results: Mapping[str, Result]) -> str:
 
 
 def device() -> str:
-    """The GPU's name and driver."""
+    """Return the GPU's name and driver."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     name, driver = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split(",")
     return f"GPU: {name.strip()}, driver {driver.strip()}."

@@ -1,6 +1,6 @@
-"""How the cost of a gradient step grows with rows, batch and width: our engines beside the plain PyTorch loop.
+"""Measure how the cost of a gradient step grows with rows, batch and width: our engines and the plain PyTorch loop.
 
-One table an axis; the other two stay at 100,000 rows, batch 256 and width 256. Run:
+Each table varies one of the three; the others stay at 100,000 rows, batch 256 and width 256. Run:
 
     python scripts/bench/growth.py --markdown docs/performance.md
 """
@@ -45,18 +45,22 @@ def parse() -> argparse.Namespace:
         "--engines", type=words(ENGINES), default=["tensorflow", "jax"], metavar=",".join(ENGINES)
     )
     parser.add_argument(
-        "--peers", type=words(LOOPS), default=["pytorch"], metavar=",".join(LOOPS), help="or none"
+        "--peers",
+        type=words(LOOPS),
+        default=["pytorch"],
+        metavar=",".join(LOOPS),
+        help="tools to compare with, or none",
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each contender in each round")
-    parser.add_argument("--most", type=int, default=10_000_000, help="leave out settings beyond this")
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the tables in this page")
-    parser.add_argument("--name", default="growth", help="of the comments that enclose them there")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds of each contender in each round")
+    parser.add_argument("--most", type=int, default=10_000_000, help="leave out larger settings")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
+    parser.add_argument("--name", default="growth", help="name of the comments around the tables")
     return parser.parse_args()
 
 
 def axis_table(axis: str, options: argparse.Namespace) -> str:
-    """Steps a second, the first engine's share of the machine's product, and peak memory for each setting."""
+    """Return the table of one axis: steps a second, peak memory, and the first engine's share of the product."""
     base = Task(options.agent)
     names = [*options.engines, *options.peers]
     rows = []

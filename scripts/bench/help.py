@@ -1,7 +1,7 @@
-"""Processor time of `--help` of every command and of a bare `import vinci_offline`, against their limits.
+"""Compare the processor time of every `--help` and of `import vinci_offline` with their limits.
 
-User and system time of one core, the median of several fresh interpreters. Exits 1 where a median is above its limit.
-Run on a quiet machine:
+The time is user and system time of one core, the median of several new interpreters. The exit code is 1 if a median is
+above its limit. Run on a quiet machine:
 
     python scripts/bench/help.py
 """
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def processor_seconds(arguments: list[str]) -> float:
-    """Return the user and system time of a fresh interpreter."""
+    """Return the user and system time of a new interpreter."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

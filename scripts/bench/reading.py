@@ -1,7 +1,7 @@
-"""Opening a million transitions and going through them by episode: stores of ours, of Minari and of d3rlpy.
+"""Compare opening and iterating a million transitions by episode: our file, Minari's and d3rlpy's.
 
-Each contender opens its own file anew each round, and touches the observations, actions, rewards and flags of every
-episode; they take turns, each in a process of its own. Peers that are not installed are left out:
+Each contender opens its own file in every round and reads the observations, actions, rewards and flags of each episode.
+They take turns, each in a process of its own. Peers that are not installed are left out:
 
     pip install minari d3rlpy && python scripts/bench/reading.py --markdown docs/performance.md
 """
@@ -35,7 +35,7 @@ def main() -> None:
     options = parse()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # Each in a process of its own: what one leaves behind in memory costs another's time.
+        # Each has a process of its own: memory that one leaves behind would slow another.
         context = multiprocessing.get_context("spawn")
         turns: dict[str, Connection] = {}
         for title, (package, _) in CONTENDERS.items():
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def take_turns(title: str, rows: int, length: int, folder: Path, connection: Connection) -> None:
-    """A contender's process: make its store, go through it once, and again whenever it is told to."""
+    """Run a contender's process: make its file, read it once, and again at every message."""
     run = CONTENDERS[title][1](make(rows, length), folder)
     connection.send(run())  # warms the page cache
     while connection.recv():
@@ -89,12 +89,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--length", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--markdown", type=Path, help="the page to keep the table in")
+    parser.add_argument("--markdown", type=Path, help="write the table to this page")
     return parser.parse_args()
 
 
 def make(rows: int, length: int) -> Dataset:
-    """Random whole episodes, all of which timed out."""
+    """Make a dataset of random whole episodes; each of them timed out."""
     rng = np.random.default_rng(0)
     walk = rng.standard_normal((rows + 1, OBSERVATIONS), np.float32)
     ends = np.arange(1, rows + 1) % length == 0
@@ -114,7 +114,7 @@ def make(rows: int, length: int) -> Dataset:
     return Dataset.from_columns(columns, EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1)))
 
 
-def ours(dataset: Dataset, folder: Path) -> Callable[[], float]:
+def vinci_store(dataset: Dataset, folder: Path) -> Callable[[], float]:
     path = folder / "ours.h5"
     dataset.save(path)
 
@@ -180,7 +180,7 @@ def d3rlpy_store(dataset: Dataset, folder: Path) -> Callable[[], float]:
     def run() -> float:
         with path.open("rb") as file:
             buffer = d3rlpy.dataset.ReplayBuffer.load(file, d3rlpy.dataset.InfiniteBuffer())
-        # Ours writes a row more an episode, as d3rlpy's transition of its last step needs.
+        # Our export adds a row to each episode, which d3rlpy needs for the last transition.
         total: float = sum(
             touch(each.observations[:-1], each.actions[:-1], each.rewards[:-1, 0]) + 0 * each.terminated
             for each in buffer.episodes
@@ -191,12 +191,12 @@ def d3rlpy_store(dataset: Dataset, folder: Path) -> Callable[[], float]:
 
 
 def touch(observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray) -> float:
-    """Look at an episode: one number of each array, so that nothing is put off."""
+    """Read one number of each array, so that no reading is put off."""
     return float(observations[-1, 0]) + float(actions[-1, 0]) + float(rewards[-1])
 
 
 CONTENDERS = {
-    "vinci-offline": ("h5py", ours),
+    "vinci-offline": ("h5py", vinci_store),
     "Minari, `iterate_episodes`": ("minari", minari_store),
     "d3rlpy, `ReplayBuffer.load`": ("d3rlpy", d3rlpy_store),
 }

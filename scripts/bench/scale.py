@@ -1,6 +1,7 @@
-"""How opening, validating, summarising and reading a file grow with its rows, in time and in memory.
+"""Measure the time and memory of opening, validating, summarising and reading a file, by its number of rows.
 
-Every command runs in a process of its own, whose peak memory is its own; a line `import` says what the libraries take.
+Each command runs in a process of its own, so that its peak memory is its own. The column `import` is the memory of the
+libraries alone.
 
     python scripts/bench/scale.py --rows 100000,1000000,10000000 --markdown docs/performance.md
 """
@@ -51,7 +52,7 @@ def main() -> None:
             needed = 180 * rows
             if shutil.disk_usage(name).free < 2 * needed:
                 raise SystemExit(
-                    f"{rows:,} rows take {needed / 1e9:.1f} GB and there is less than twice that in {name}"
+                    f"{rows:,} rows need {2 * needed / 1e9:.1f} GB, and {name} has less: pass --folder"
                 )
             write(path, rows)
             cells = [f"{rows:,}", f"{path.stat().st_size / 2**20:,.0f} MiB"]
@@ -76,15 +77,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rows", default="100000,1000000,10000000")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--folder", type=Path, help="where the files are made; the system's temporary folder otherwise"
-    )
-    parser.add_argument("--markdown", type=Path, help="the page to keep the table in")
+    parser.add_argument("--folder", type=Path, help="folder of the temporary files")
+    parser.add_argument("--markdown", type=Path, help="write the table to this page")
     return parser.parse_args()
 
 
 def measured(work: str, path: Path, rounds: int) -> tuple[float, float]:
-    """Median seconds and MiB of a process that does the work."""
+    """Return the median seconds and MiB of a process that does the work."""
     command = [sys.executable, "-c", IMPORTS + work + REPORT, str(path)]
     found = []
     for _ in range(rounds):

@@ -1,7 +1,7 @@
-"""From `train` typed to the first gradient step on a file of a million rows, against what nobody can do without.
+"""Measure the time from `train` to its first gradient step on a file of a million rows.
 
-The yardstick is a bare h5py read of the file's columns, an import of TensorFlow in a fresh interpreter, and the
-compilation of the training loop, added up. All take turns; medians over rounds, warm page cache. Run:
+It is compared with a sum of unavoidable parts: a bare h5py read of the columns, an import of TensorFlow in a new
+interpreter, and the compilation of the training loop. All take turns with a warm page cache; medians count. Run:
 
     python scripts/bench/startup.py --markdown docs/performance.md
 """
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--agent", default="td3bc")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the table in this page")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the table to this page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         text = measure(Path(folder), options)
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> str:
-    """Write the file, time everything in turn, and say it."""
+    """Write the file, time the parts in turns, and return the table."""
     file = folder / "bench.h5"
     write(file, options.rows)
     columns = list(Dataset.open(file).columns)
@@ -90,18 +90,18 @@ def measure(folder: Path, options: argparse.Namespace) -> str:
 
 
 def import_tensorflow() -> float:
-    """From starting the interpreter to the end of the import."""
+    """Return the seconds from the start of the interpreter to the end of the import."""
     began = time.time()
     return float(python("-c", "import tensorflow, time; print(time.time())")) - began
 
 
 def compilation(agent: str) -> float:
-    """Tracing and XLA together, for the shapes of a default run."""
+    """Return the seconds of tracing and XLA for the shapes of a default run."""
     return float(python("-c", COMPILE, agent))
 
 
 def first_step(file: Path, run: Path, agent: str) -> float:
-    """From the command to the row that its first step writes into ``metrics.csv``."""
+    """Return the seconds from the command to the row of its first step in ``metrics.csv``."""
     options = ["--agent", agent, "-o", str(run), "--steps", "1", "--log-every", "1", "--overwrite"]
     metrics = run / "metrics.csv"
     metrics.unlink(missing_ok=True)
@@ -129,7 +129,7 @@ def first_step(file: Path, run: Path, agent: str) -> float:
 
 
 def python(*arguments: str) -> str:
-    """The last line that a new interpreter prints."""
+    """Return the last line that a new interpreter prints."""
     result = subprocess.run(
         [sys.executable, *arguments],
         env=environment("tensorflow", Task()),

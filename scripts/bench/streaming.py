@@ -1,7 +1,7 @@
-"""Steps per second of a stream against the same rows in memory, in turns within one process.
+"""Compare steps a second of a stream with the same rows in memory, in turns within one process.
 
-TD3+BC, 17 + 6 dimensions, batch 256, widths 256, on a file several times the budget. A stream's turn is of whole
-pools, so that it pays for as many reads as it takes pools; the other's turn is of as many steps.
+TD3+BC, 17 + 6 dimensions, batch 256, widths 256, on a file several times the budget. The stream's turn uses whole
+pools, so that its reads are counted in full. The other's turn has the same number of steps.
 
     python scripts/bench/streaming.py
 """
@@ -80,12 +80,10 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--budget", default="32MiB")
-    parser.add_argument("--pools", type=int, default=1, help="that a turn takes")
+    parser.add_argument("--pools", type=int, default=1, help="pools of a turn")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument(
-        "--folder", type=Path, help="for the file, which is removed; the system's unless given"
-    )
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the table in this page")
+    parser.add_argument("--folder", type=Path, help="folder of the temporary file")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the table to this page")
     return parser.parse_args()
 
 
@@ -101,7 +99,7 @@ def write(path: Path, task: Task) -> None:
 def race(
     learners: dict[str, Learner], engines: dict[str, Engine], steps: int, rounds: int
 ) -> tuple[dict[str, list[float]], list[float]]:
-    """Steps a second of each engine in each round, and the stream's shares of waiting."""
+    """Return steps a second of each engine in each round, and the stream's shares of waiting."""
     rates: dict[str, list[float]] = {name: [] for name in engines}
     waits = []
     for name, engine in engines.items():

@@ -1,4 +1,4 @@
-"""Tables of figures: printed, and kept in a page between two comments."""
+"""Tables of figures, printed and written to a page between two comments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its columns aligned to be read as it is."""
+    """Return a Markdown table with aligned columns."""
     lines = [list(header), *map(list, rows)]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(header))]
     shown = [
@@ -23,7 +23,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def keep(page: Path, name: str, text: str) -> None:
-    """Put ``text`` between the page's comments ``<!-- NAME -->`` and ``<!-- /NAME -->``, or at its end with them."""
+    """Write ``text`` between the comments ``<!-- NAME -->`` and ``<!-- /NAME -->`` of a page; append both if absent."""
     block = f"<!-- {name} -->\n\n{text.strip()}\n\n<!-- /{name} -->"
     old = page.read_text(encoding="utf-8") if page.exists() else ""
     pattern = re.compile(rf"<!-- {re.escape(name)} -->.*?<!-- /{re.escape(name)} -->", re.DOTALL)
@@ -34,13 +34,13 @@ def keep(page: Path, name: str, text: str) -> None:
 
 
 def made_by() -> str:
-    """The command as typed, with the machine that it ran on."""
+    """Return the command line and the machine."""
     command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     return f"`{command}`\n\nOn {machine()}."
 
 
 def machine() -> str:
-    """Cores, processor, and the versions of what computes."""
+    """Return the cores, the processor and the versions of the libraries."""
     try:
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         model = re.search(r"model name\s*: (.*)", info)

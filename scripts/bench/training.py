@@ -1,8 +1,8 @@
-"""Gradient steps a second of `train`'s compiled loop and of peers, on the same data, batch and widths.
+"""Compare gradient steps a second of `train`'s compiled loop and of peers, on the same data, batch and widths.
 
-Each contender is a process of its own; they take turns, one at a time, round after round, so that ratios hold on a
-machine whose speed drifts. A step's arithmetic is counted from the networks, and set against the machine's own float32
-matrix product, which takes its turn in the same rounds. Peers that are not installed are left out:
+Each contender has a process of its own. They take turns, one at a time, so that ratios hold on a machine whose speed
+drifts. The arithmetic of a step is counted from the networks and compared with the machine's float32 matrix product,
+which takes its turn in the same rounds. Peers that are not installed are left out:
 
     pip install torch d3rlpy torchrl jax && python scripts/bench/training.py --markdown docs/performance.md
 """
@@ -42,7 +42,7 @@ def main() -> None:
         sections.append(section(task, flop, results))
         print(sections[-1], end="\n\n", flush=True)
         if options.markdown:
-            # After every agent: a run that is cut short keeps what it has.
+            # Write after every agent: a run that is cut short keeps its tables.
             keep(options.markdown, options.name, "\n\n".join([made_by(), *sections]))
 
 
@@ -55,20 +55,24 @@ def parse() -> argparse.Namespace:
         "--engines", type=words(ENGINES), default=["tensorflow", "jax"], metavar=",".join(ENGINES)
     )
     parser.add_argument(
-        "--peers", type=words(PEERS), default=list(PEERS), metavar=",".join(PEERS), help="or none"
+        "--peers",
+        type=words(PEERS),
+        default=list(PEERS),
+        metavar=",".join(PEERS),
+        help="tools to compare with, or none",
     )
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--width", type=int, default=256, help="of both hidden layers")
+    parser.add_argument("--width", type=int, default=256, help="units of both hidden layers")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each contender in each round")
-    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="keep the tables in this page")
-    parser.add_argument("--name", default="training", help="of the comments that enclose them there")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each contender in each round")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
+    parser.add_argument("--name", default="training", help="name of the comments around the tables")
     return parser.parse_args()
 
 
 def words(known: tuple[str, ...]) -> Callable[[str], list[str]]:
-    """A parser of comma-separated names, or ``none``."""
+    """Return a parser of comma-separated names, or of ``none``."""
 
     def parse(text: str) -> list[str]:
         chosen = [] if text == "none" else text.split(",")
@@ -80,7 +84,7 @@ def words(known: tuple[str, ...]) -> Callable[[str], list[str]]:
 
 
 def section(task: Task, flop: float, results: Mapping[str, Result]) -> str:
-    """One agent's table, under what it was measured on."""
+    """Return one agent's table, below its setting."""
     product = product_rates(results)
     shown = {name: result for name, result in results.items() if name in LABELS}
     first = next(iter(shown.values()))

@@ -1,11 +1,11 @@
-"""Fill the disk under every command that writes, then give it room and go on.
+"""Run every command that writes on a full disk, then again with room.
 
     python scripts/faults/full_disk.py
 
-Each command works on a small tmpfs of its own, mounted in a namespace of its own where this is not root (Linux,
-`unshare`). Where the room runs out it must end with exit code 1 and one line that says so, leave what was there as it
-was and nothing half-made under a final name; with room it must finish, and go on with ``--resume`` where it can.
-Several sizes are tried, so that the disk fills at different moments. Exits 1 where anything differs.
+Each command works on a small tmpfs; without root rights the script mounts it in a namespace of its own (Linux,
+`unshare`). On a full disk the command must end with exit code 1 and a one-line message, change no other file and leave
+no unfinished file under a final name. With room it must finish, with ``--resume`` if it can resume. Several sizes let
+the disk fill at different moments. The exit code is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ ROOM = "256m"
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the sizes at which it is started, and whether it goes on where it was.
+    """Command to run on disks that are too small.
 
     Attributes:
-        name: what it does.
-        arguments: of the command; ``{disk}`` is the small disk.
-        made: what it makes, seen from there.
-        sizes: of the disk in KiB, all of them too small.
-        resumes: whether it takes ``--resume``.
+        name: name of the case.
+        arguments: arguments of the command; ``{disk}`` stands for the small disk.
+        output: path on the disk that the command makes.
+        sizes: sizes of the disk in KiB, all of them too small.
+        resumes: True if the command has ``--resume``.
     """
 
     name: str
     arguments: tuple[str, ...]
-    made: str
+    output: str
     sizes: tuple[int, ...]
     resumes: bool = False
 
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def attempt(case: Case, size: int) -> Iterator[str]:
-    """Run a command on a disk that is too small, and again with room. What went wrong."""
+    """Run a command on a disk that is too small, and again with room; yield the problems."""
     with tempfile.TemporaryDirectory() as name, mounted(Path(name), f"{size}k") as disk:
         (disk / "precious.txt").write_text("precious")
         done = run(case, disk)
@@ -113,20 +113,20 @@ def attempt(case: Case, size: int) -> Iterator[str]:
         if done.returncode != 1 or len(lines) != 1 or "Traceback" in done.stderr:
             yield f"exit code {done.returncode}: {' | '.join(done.stderr.strip().splitlines()[-3:])}"
         elif not any(word in lines[0] for word in ("full", "room", "space")):
-            yield f"the message does not speak of room: {lines[0]}"
-        if (disk / case.made).exists():
-            yield f"{case.made} is there, though it was not finished"
+            yield f"the message does not mention space: {lines[0]}"
+        if (disk / case.output).exists():
+            yield f"{case.output} exists, although it is unfinished"
         if (disk / "precious.txt").read_text() != "precious":
-            yield "a file of others changed"
+            yield "another file changed"
         subprocess.run(["mount", "-o", f"remount,size={ROOM}", str(disk)], check=True)
         done = run(case, disk, *(["--resume"] if case.resumes else []))
         if done.returncode != 0:
             yield f"with room: exit code {done.returncode}: {' | '.join(done.stderr.strip().splitlines()[-3:])}"
-        elif not (disk / case.made).exists():
-            yield f"with room: {case.made} is missing"
+        elif not (disk / case.output).exists():
+            yield f"with room: {case.output} is missing"
         left = [str(path.relative_to(disk)) for path in disk.rglob(".*.tmp*")]
         if left:
-            yield f"left behind: {', '.join(left)}"
+            yield f"temporary files remain: {', '.join(left)}"
 
 
 def run(case: Case, disk: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -136,7 +136,7 @@ def run(case: Case, disk: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def mounted(folder: Path, size: str) -> Iterator[Path]:
-    """A small file system at a folder."""
+    """Mount a small file system at a folder."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
     try:
         yield folder

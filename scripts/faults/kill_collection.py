@@ -1,13 +1,13 @@
-"""Kill collections at random moments, resume each, and compare what they record with one that nobody touched.
+"""Kill collections at random moments, resume each, and compare them with an uninterrupted one.
 
     python scripts/faults/kill_collection.py --kills 200
     python scripts/faults/kill_collection.py CartPole-v1 --kills 50 -- --steps 60000 --record-infos x
 
-What follows ``--`` goes to ``vinci-offline collect`` as it is. The victim of a kill is a worker, the parent, or both,
-in turn. Most moments are uniform over the time that recording, joining and publishing take, every fourth falls anywhere
-from a process's start on; a collection that finishes before its kill is compared and another one takes the rest. After
-each kill every published file must be whole; at the end every column, the episode table and the hash must be those of
-the collection that nobody touched, and nothing may lie beside the file. Exits 1 where anything differs. Needs /proc.
+Arguments after ``--`` go to ``vinci-offline collect``. Kills hit a worker, the parent, or both, in turns. Three in four
+of them fall into recording, joining and publishing, the others at any time after the start. A collection that finishes
+early is compared, and a new one takes the remaining kills. After each kill every published file must be whole. At the
+end every column, the episode table and the hash must equal those of the uninterrupted collection, and no temporary file
+may remain. The exit code is 1 if anything differs. Needs /proc.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEFAULT = ["--steps", "300000", "--workers", "2", "--seed", "3"]
 
 
 class Victim(subprocess.Popen[bytes]):
-    """A ``collect`` process; what it says is shown if it fails by itself."""
+    """``collect`` process; its output is shown if it fails by itself."""
 
     def __init__(self, arguments: list[str], output: Path) -> None:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -46,20 +46,20 @@ class Victim(subprocess.Popen[bytes]):
         super().__init__(command, stdout=self.log, stderr=subprocess.STDOUT)
 
     def workers(self) -> list[int]:
-        """The process numbers of its workers; multiprocessing's own helper is none."""
+        """Return the process numbers of its workers, without multiprocessing's own helper."""
         found: list[int] = []
         with suppress(OSError):
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
             found += (int(child) for child in children if _is_worker(child))
         return found
 
-    def starts_recording(self) -> None:
-        """Wait for its workers, or for its end."""
+    def wait_for_workers(self) -> None:
+        """Wait until it has workers, or has ended."""
         while not self.workers() and self.poll() is None:
             time.sleep(0.005)
 
-    def strike(self, target: str, chance: random.Random) -> str:
-        """Kill it, or one of its workers, or both. Who was hit: the parent where there is no worker yet."""
+    def kill_target(self, target: str, chance: random.Random) -> str:
+        """Kill it, one of its workers, or both, and return the target: the parent if no worker runs yet."""
         workers = self.workers()
         pids = [chance.choice(workers)] if workers and target != "parent" else []
         if target != "worker" or not workers:
@@ -70,10 +70,10 @@ class Victim(subprocess.Popen[bytes]):
         code = self.wait()
         if self.pid not in pids and code not in (0, 1):
             self.fail(code)
-        return target if workers else "parent, still alone"
+        return target if workers else "parent without workers"
 
     def fail(self, code: int) -> None:
-        """Show what it said.
+        """Show its output.
 
         Raises:
             SystemExit: always.
@@ -99,18 +99,18 @@ def main() -> None:
         while sum(hits.values()) < options.kills:
             runs += 1
             output = folder / f"victim-{runs}.h5"
-            problems += torment(arguments, output, seconds, options.kills, hits, chance)
+            problems += kill_and_resume(arguments, output, seconds, options.kills, hits, chance)
             problems += differences(folder / "reference.h5", output)
             output.unlink(missing_ok=True)
     print(
         f"{sum(hits.values())} kills of {runs} collections: "
-        + ", ".join(f"{n} {who}" for who, n in hits.items())
+        + ", ".join(f"{n} {target}" for target, n in hits.items())
     )
     for problem in problems:
         print(problem)
     if problems:
         raise SystemExit(1)
-    print("every column, the episode table and the hash are those of the uninterrupted collection")
+    print("every column, the episode table and the hash equal those of the uninterrupted collection")
 
 
 def parse() -> argparse.Namespace:
@@ -119,14 +119,14 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("env", nargs="?", default="Pendulum-v1")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    # argparse would take arguments after -- for positional ones of its own.
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    # argparse would read arguments after -- as its own positional ones.
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     return parser.parse_args(words[:cut], argparse.Namespace(collect=words[cut + 1 :]))
 
 
-def torment(
+def kill_and_resume(
     arguments: list[str],
     output: Path,
     seconds: float,
@@ -134,19 +134,19 @@ def torment(
     hits: Counter[str],
     chance: random.Random,
 ) -> list[str]:
-    """Kill and resume until the kills are spent or the collection is done; then let it finish. What was wrong."""
+    """Kill and resume a collection until kills are used up or it is done; let it finish and return the problems."""
     problems: list[str] = []
     while (done := sum(hits.values())) < kills:
         process = Victim(arguments, output)
         if chance.random() > START_SHARE:
-            process.starts_recording()
+            process.wait_for_workers()
         time.sleep(chance.uniform(0, seconds))
         if process.poll() is not None:
             finish(process)
             return problems
-        hits[process.strike(TARGETS[done % len(TARGETS)], chance)] += 1
+        hits[process.kill_target(TARGETS[done % len(TARGETS)], chance)] += 1
         print(f"  kill {done + 1} of {kills}", end="\r", file=sys.stderr, flush=True)
-        problems += (f"after kill {done + 1}: {problem}" for problem in unsound(output))
+        problems += (f"after kill {done + 1}: {problem}" for problem in damaged_files(output))
     finish(Victim(arguments, output))
     return problems
 
@@ -162,12 +162,12 @@ def finish(process: Victim) -> None:
         process.fail(code)
 
 
-def unsound(output: Path) -> Iterator[str]:
-    """Files under their final names that are not whole."""
+def damaged_files(output: Path) -> Iterator[str]:
+    """Yield a problem for each published file that is not whole."""
     if output.exists():
         yield from (f"{output.name}: {problem}" for problem in validate(output))
     for shard in output.parent.glob(f"{output.name}.shards/shard-*.npz"):
-        # A worker whose parent was killed may still be at work, but it publishes whole files or none.
+        # A worker may outlive its parent for a while, but it publishes whole files only.
         with suppress(FileNotFoundError):
             try:
                 with zipfile.ZipFile(shard) as archive:
@@ -179,20 +179,20 @@ def unsound(output: Path) -> Iterator[str]:
 
 
 def differences(reference: Path, output: Path) -> Iterator[str]:
-    """What distinguishes a resumed collection from the uninterrupted one."""
+    """Yield the differences of a resumed collection from the uninterrupted one."""
     wanted, found = Dataset.open(reference), Dataset.open(output)
     if found.hash != wanted.hash or found.compute_hash() != wanted.hash:
-        yield f"{output.name}: another hash"
+        yield f"{output.name}: the hash differs"
     for path in sorted({*wanted.columns, *found.columns}):
         if path not in found.columns or path not in wanted.columns:
-            yield f"{output.name}: {path} is in one of the two only"
+            yield f"{output.name}: only one of the two has {path}"
         elif not np.array_equal(wanted.columns[path], found.columns[path], equal_nan=True):
             yield f"{output.name}: {path} differs"
     if not wanted.episodes.equals(found.episodes):
-        yield f"{output.name}: another episode table"
+        yield f"{output.name}: the episode table differs"
     left = [path.name for path in output.parent.iterdir() if output.name in path.name and path != output]
     if left:
-        yield f"{output.name}: {', '.join(left)} lies beside it"
+        yield f"{output.name}: {', '.join(left)} remains beside it"
 
 
 if __name__ == "__main__":

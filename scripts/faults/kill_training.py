@@ -1,11 +1,11 @@
-"""Kill a training run at random moments, resume it each time, and compare it with one that nobody touched.
+"""Kill a training run at random moments, resume it each time, and compare it with an uninterrupted one.
 
     python scripts/faults/kill_training.py pendulum-mixed --kills 50 -- --agent iql --phases critic:1500,actor:1500
 
-What follows ``--`` goes to ``vinci-offline train`` as it is. Most kills fall into training and saving, every fourth
-into starting up and resuming. After each, every file that was published must be whole; at the end every array of the
-last checkpoint and every weight of the networks must be bitwise what the uninterrupted run has. A run that finishes
-before its kills are spent is compared, and another one takes the rest. Exits 1 where anything differs.
+Arguments after ``--`` go to ``vinci-offline train``. Three in four kills fall into training and saving, the others
+into starting and resuming. After each kill every published file must be whole. At the end every array of the last
+checkpoint and every weight of the networks must equal the uninterrupted run's bit for bit. A run that finishes early is
+compared, and a new one takes the remaining kills. The exit code is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ import numpy as np
 
 TRAIN = [sys.executable, "-c", "from vinci_offline.cli.app import main; main()", "train"]
 START_SHARE = 0.25
-"""Of the kills, those at any moment of a process's start; the others wait until it has saved something."""
+"""Share of the kills that fall into the start of a process; the others wait for a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long an uninterrupted run took: until its first checkpoint, and from there."""
+    """Seconds of an uninterrupted run: until its first checkpoint, and after it."""
 
     start: float
     rest: float
@@ -41,7 +41,7 @@ class Pace:
 
 @dataclass
 class Tally:
-    """What the kills met."""
+    """Counts of the kills and of the files that they left."""
 
     kills: int = 0
     in_start: int = 0
@@ -50,7 +50,7 @@ class Tally:
 
 
 class Victim(subprocess.Popen[bytes]):
-    """A ``train`` process; what it says is shown if it fails by itself."""
+    """``train`` process; its output is shown if it fails by itself."""
 
     def __init__(self, arguments: list[str], run: Path, *, resume: bool) -> None:
         self.run, self.log = run, tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -58,7 +58,7 @@ class Victim(subprocess.Popen[bytes]):
         super().__init__(command, stdout=self.log, stderr=subprocess.STDOUT)
 
     def saves_within(self, seconds: float) -> bool:
-        """Wait for a new checkpoint; False where the process ended, or the time, first."""
+        """Wait for a new checkpoint; return False if the process or the time ends first."""
         before, deadline = checkpoints(self.run), time.monotonic() + seconds
         while checkpoints(self.run) <= before:
             if self.poll() is not None or time.monotonic() > deadline:
@@ -67,7 +67,7 @@ class Victim(subprocess.Popen[bytes]):
         return True
 
     def finished(self) -> bool:
-        """Whether it reached its end.
+        """Return True if it has reached its end.
 
         Raises:
             SystemExit: it failed by itself.
@@ -91,12 +91,12 @@ def main() -> None:
         while tally.kills < options.kills:
             runs += 1
             victim = Path(folder) / f"victim-{runs}"
-            problems += torment(arguments, victim, pace, options.kills, tally, chance)
+            problems += kill_and_resume(arguments, victim, pace, options.kills, tally, chance)
             problems += differences(reference, victim)
             shutil.rmtree(victim)
     print(
-        f"{tally.kills} kills of {runs} run{'s' * (runs > 1)}, {tally.in_start} of them while starting; "
-        f"{tally.checked} published files read, {tally.unfinished_files} unpublished ones lay beside them"
+        f"{tally.kills} kills of {runs} run{'s' * (runs > 1)}, {tally.in_start} of them at the start; "
+        f"{tally.checked} published files read, {tally.unfinished_files} unpublished files lay beside them"
     )
     for problem in problems:
         print(problem)
@@ -112,15 +112,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data", help="a shipped dataset's name, or a file")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--checkpoint-every", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    # argparse would take arguments after -- for positional ones of its own.
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    # argparse would read arguments after -- as its own positional ones.
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     return parser.parse_args(words[:cut], argparse.Namespace(train=words[cut + 1 :]))
 
 
 def uninterrupted(arguments: list[str], run: Path) -> Pace:
-    """The run to compare with, and how long it took."""
+    """Run without a kill and return the times."""
     began = time.monotonic()
     process = Victim(arguments, run, resume=False)
     process.saves_within(float("inf"))
@@ -130,10 +130,10 @@ def uninterrupted(arguments: list[str], run: Path) -> Pace:
     return Pace(saved - began, time.monotonic() - saved)
 
 
-def torment(
+def kill_and_resume(
     arguments: list[str], run: Path, pace: Pace, kills: int, tally: Tally, chance: random.Random
 ) -> list[str]:
-    """Kill and resume until the kills are spent or the run is done; then let it finish. What was unreadable."""
+    """Kill and resume a run until the kills are used up or it is done, let it finish, and return the problems."""
     problems: list[str] = []
     while tally.kills < kills:
         process = Victim(arguments, run, resume=True)
@@ -141,7 +141,7 @@ def torment(
         if starting:
             time.sleep(chance.uniform(0, pace.start))
         elif process.saves_within(10 * pace.start + 60):
-            # On average the kills of one run are spent as it ends.
+            # The kills spread over the run: on average the last one falls at its end.
             time.sleep(chance.uniform(0, 2 * pace.rest / kills))
         if process.finished():
             return problems
@@ -169,13 +169,13 @@ def checkpoints(run: Path) -> set[str]:
 
 
 def published(run: Path) -> list[Path]:
-    """Every archive under its final name: checkpoints, networks and policies."""
+    """Return every archive under its final name: checkpoints, networks and policies."""
     archives = (*run.rglob("*.npz"), *run.rglob("*.keras"))
     return sorted(path for path in archives if not path.name.startswith("."))
 
 
 def unreadable(run: Path) -> Iterator[str]:
-    """Archives that are cut short or whose checksums fail."""
+    """Yield a problem for each archive that is cut short or has a wrong checksum."""
     for path in published(run):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -187,7 +187,7 @@ def unreadable(run: Path) -> Iterator[str]:
 
 
 def differences(reference: Path, run: Path) -> Iterator[str]:
-    """Arrays of the last checkpoint, and weights of the networks, that are not bitwise equal."""
+    """Yield the arrays of the last checkpoint and the weights of networks that are not bitwise equal."""
     last = max(Path(name).name for name in checkpoints(reference))
     names = sorted(
         str(path.relative_to(reference))
@@ -205,7 +205,7 @@ def differences(reference: Path, run: Path) -> Iterator[str]:
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """A checkpoint's arrays, or a Keras model's weights."""
+    """Read the arrays of a checkpoint, or the weights of a Keras model."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -220,7 +220,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Bitwise, so that equal NaNs are equal and zeros of two signs are not."""
+    """Compare bitwise: NaNs of the same bits are equal, zeros of two signs are not."""
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 

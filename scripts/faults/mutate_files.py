@@ -1,15 +1,14 @@
-"""Damage dataset files in hundreds of ways; each must end in a sound load or in one line that says what is wrong.
+"""Damage dataset files in hundreds of ways; each must load or be refused with a one-line message.
 
     python scripts/faults/mutate_files.py --files 500 --repair
 
-Half of the files are bytes gone wrong: truncated, bits flipped, blocks overwritten, exchanged, left out or repeated.
-The others are well-formed HDF5 made by someone who means harm: other dtypes and ranks, huge declared shapes, chunks
-that unfold a thousandfold, links and storage that lead to a secret file outside, object columns, attributes that lie,
-group loops. Each is opened, validated, summarised and read block by block in a process with little memory and time, and
-with --repair it is repaired as well.
+Half of the files have wrong bytes: truncated, bits flipped, blocks overwritten, exchanged, left out or repeated. The
+others are well-formed but malicious HDF5: wrong dtypes and ranks, huge declared shapes, chunks that unpack a
+thousandfold, links and storage that lead to a secret file, object columns, false attributes, loops of groups. A process
+with limits on memory and time opens, validates, summarises and reads each file, and repairs it with --repair.
 
-A crash of the interpreter, an exception that is not the project's own, a message of several lines, a hang, more memory
-than the limit, or the secret's values in what was read: each is told with the mutation's seed, and the exit code is 1.
+It is a problem if the interpreter crashes or hangs, needs more memory than the limit, raises a foreign exception, gives
+a message of several lines, or reads the secret's values. Each problem is printed with its seed, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ from vinci_offline.spec import BoxSpace, EnvironmentSpec
 
 ROWS = 3000
 SECRET = 0.8125
-"""What the secret file is full of, and nothing else: read values tell where they come from."""
+"""Every value of the secret file, and of no other: values that are read tell their origin."""
 MEMORY = 2**30
-"""Bytes beyond what the imports take."""
+"""Limit in bytes beyond the memory of the imports."""
 SECONDS = 20.0
 
 Change = Callable[[h5py.File, random.Random, Path], object]
@@ -85,14 +84,14 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the first file; a file's own is told with its problem"
+        "--seed", type=int, default=0, help="seed of the first file; problems name the seed of their file"
     )
-    parser.add_argument("--repair", action="store_true", help="repair each file too, which doubles the time")
+    parser.add_argument("--repair", action="store_true", help="also repair each file, which doubles the time")
     return parser.parse_args()
 
 
 class Reader:
-    """A process that looks at files, with little memory and time; a new one where it dies or hangs."""
+    """Process that reads files with limits on memory and time; a new one replaces it after a crash or hang."""
 
     def __init__(self, *, repairs: bool = False) -> None:
         self._repairs = repairs
@@ -100,14 +99,14 @@ class Reader:
         self._connection: Connection | None = None
 
     def look(self, path: Path) -> tuple[str, str]:
-        """The outcome of a file, and what is to be said of it."""
+        """Return the outcome of a file and its explanation."""
         if self._connection is None:
             self._connection, theirs = multiprocessing.Pipe()
             context = multiprocessing.get_context("spawn")
             self._process = context.Process(target=read_files, args=(theirs, self._repairs), daemon=True)
             self._process.start()
             theirs.close()
-            self._connection.recv()  # the imports are done
+            self._connection.recv()  # its imports are done
         self._connection.send(str(path))
         try:
             if self._connection.poll(SECONDS):
@@ -130,8 +129,8 @@ class Reader:
 
 
 def read_files(connection: Connection, repairs: bool) -> None:
-    """The process's life."""
-    # Before the limit, as all that looking needs.
+    """Serve the connection: read each file that is named and send its outcome."""
+    # Import before the memory limit holds.
     for name in ("pandas", "vinci_offline.quality.statistics", "vinci_offline.quality.repair"):
         importlib.import_module(name)
 
@@ -144,20 +143,20 @@ def read_files(connection: Connection, repairs: bool) -> None:
 
 
 def outcome_of(path: Path, *, repairs: bool = False) -> tuple[str, str]:
-    """Open, validate, summarise and read a file, and repair it if asked."""
+    """Open, validate, summarise and read a file, and repair it if ``repairs``."""
     from vinci_offline.quality.statistics import summarize
     from vinci_offline.quality.validation import validate
 
     outcome = "loaded"
     works: list[Callable[[Path], Any]] = [validate, lambda path: summarize(Dataset.open(path)), read_all]
-    for work in [*works, mend] if repairs else works:
+    for work in [*works, repair_and_read] if repairs else works:
         try:
             found = work(path)
         except VinciError as error:
             if "\n" in str(error) or not str(error).isprintable():
                 return "a message of several lines", repr(str(error))
             outcome = "refused"
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
+        except BaseException as error:  # noqa: BLE001 - every exception is reported
             frame = traceback.extract_tb(error.__traceback__)[-1]
             return "another exception", f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
         else:
@@ -167,7 +166,7 @@ def outcome_of(path: Path, *, repairs: bool = False) -> tuple[str, str]:
 
 
 def read_all(path: Path) -> str:
-    """Read every column in blocks and the frame's first rows; whether the secret was among the values."""
+    """Read every column in blocks and some rows as a frame; return "secret" if the secret is among the values."""
     dataset = Dataset.open(path)
     for column in dataset.columns:
         for _, block in dataset.columns.blocks(column):
@@ -178,8 +177,8 @@ def read_all(path: Path) -> str:
     return ""
 
 
-def mend(path: Path) -> str:
-    """Repair the file; whatever of it is written opens, has no problem that a repair mends, and tells no secret."""
+def repair_and_read(path: Path) -> str:
+    """Repair the file; the copy must open, have no repairable problem and hold no secret."""
     from vinci_offline.quality.repair import repair
 
     output = path.with_name("repaired.h5")
@@ -188,14 +187,14 @@ def mend(path: Path) -> str:
         if done.output is None:
             return ""
         left = [problem for problem in done.report.problems if problem.repairable]
-        assert not left, f"repaired, and still: {left[0]}"
+        assert not left, f"still there after the repair: {left[0]}"
         return read_all(output)
     finally:
         output.unlink(missing_ok=True)
 
 
 def make_originals(folder: Path) -> list[Path]:
-    """A plain file, a compressed one, one whose frames are stored once, and a flat one; beside them a secret."""
+    """Write a plain file, a compressed one, one with shared frames and a flat one, and the secret files beside them."""
     chance = np.random.default_rng(0)
     plain = box_spec()
     data = Dataset.from_columns(columns_of(plain, chance), plain, {"length": np.full(ROWS // 500, 500)})
@@ -241,7 +240,7 @@ def columns_of(spec: EnvironmentSpec, chance: np.random.Generator) -> dict[str, 
 
 
 def mutate(original: Path, path: Path, seed: int, folder: Path) -> str:
-    """A damaged copy of a file; what was done to it."""
+    """Write a damaged copy of a file and return the kind of damage."""
     chance = random.Random(seed)
     if chance.random() < 0.5:
         kind, content = mutated_bytes(original.read_bytes(), chance)
@@ -255,7 +254,7 @@ def mutate(original: Path, path: Path, seed: int, folder: Path) -> str:
 
 
 def mutated_bytes(content: bytes, chance: random.Random) -> tuple[str, bytes]:
-    """Bytes gone wrong; half of the places lie in the first 4 KiB, where the structure is."""
+    """Damage bytes; half of the places lie in the first 4 KiB, which hold the structure."""
 
     def place() -> int:
         return chance.randrange(min(4096, len(content)) if chance.random() < 0.5 else len(content))
@@ -370,7 +369,7 @@ def virtual_source(file: h5py.File, chance: random.Random, folder: Path) -> None
 
 
 def other_frames(file: h5py.File, chance: random.Random, folder: Path) -> None:
-    """What the columns of observations show is something else than the rows of a dataset of this file."""
+    """Replace the shared frames that the columns of observations show."""
     place = "metadata/frames/observations"
     if place in file:
         del file[place]
@@ -390,7 +389,7 @@ def other_frames(file: h5py.File, chance: random.Random, folder: Path) -> None:
 
 
 def mixed_mappings(file: h5py.File, chance: random.Random, folder: Path) -> None:
-    """Observations that show rows of other columns, in any order and number."""
+    """Make observations show rows of other columns, in any order and number."""
     source = chance.choice(["next_observations", "observations_kept"])
     if source == "observations_kept":
         file[source] = file["observations"][()]

@@ -1,4 +1,4 @@
-"""An agent and d3rlpy's counterpart on the same dataset, with the same settings, seed by seed.
+"""Compare an agent with d3rlpy's counterpart on the same dataset, with the same settings, seed by seed.
 
 python scripts/learning/compare.py cartpole-mixed dqn --steps 10000 --seeds 2 --set target_update=1000
 """
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--episodes", type=int, default=20)
-    parser.add_argument("--env", help="the environment to evaluate in, if not the dataset's own")
+    parser.add_argument("--env", help="the environment of the evaluation; the dataset's own by default")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--side", choices=["both", "ours", "peer"], default="both")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))

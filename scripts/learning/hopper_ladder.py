@@ -1,7 +1,7 @@
-"""TD3+BC and d3rlpy's TD3+BC on Hopper data that policies by others recorded.
+"""Compare TD3+BC with d3rlpy's TD3+BC on Hopper data of several policies.
 
-The policies are yours: `file.py:object` references, each recorded for an equal share of the rows. ``--policies``
-names a folder that such a file may read as ``os.environ["POLICY_FOLDER"]``. `docs/results.md` shows one.
+You give the policies as `file.py:object`; each records an equal share of the rows. ``--policies`` names a folder that
+such a file finds in ``os.environ["POLICY_FOLDER"]``. `docs/results.md` shows an example.
 
     python scripts/learning/hopper_ladder.py ladder.py:a2c ladder.py:ppo ladder.py:trpo --policies DIR
 """
@@ -22,7 +22,7 @@ ENVIRONMENT = "Hopper-v4"
 
 
 def record(references: list[str], steps: int, folder: Path) -> Dataset:
-    """Record equal shares of ``steps`` rows, the first ones taking what does not divide, to one file."""
+    """Record an equal share of ``steps`` rows with each policy to one file; the first shares take the remainder."""
     path = folder / f"hopper-ladder-{steps}.h5"
     if path.is_file():
         return Dataset.open(path)
@@ -40,7 +40,7 @@ def record(references: list[str], steps: int, folder: Path) -> Dataset:
 
 
 def whole_returns(dataset: Dataset) -> pd.Series:
-    """Returns of the episodes that were not cut at the end of a recording."""
+    """Return the returns of complete episodes, without those cut at the end of a recording."""
     episodes = dataset.episodes
     return episodes.loc[episodes["terminated"] | (episodes["length"] == 1000), "return"]
 
@@ -50,7 +50,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("references", nargs="+", metavar="FILE.py:OBJECT")
-    parser.add_argument("--policies", type=Path, metavar="DIR", help="the folder that the policies read")
+    parser.add_argument("--policies", type=Path, metavar="DIR", help="folder that the policies read")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=3)

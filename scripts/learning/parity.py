@@ -1,12 +1,12 @@
-"""The same weights, the same batches: how far vinci-offline's and d3rlpy's updates drift apart, step by step.
+"""Measure how far the updates of vinci-offline and d3rlpy drift apart from the same weights on the same batches.
 
-Returns of three seeds say little, for offline agents differ widely between seeds. Here nothing is left to chance:
-d3rlpy starts from vinci-offline's initial weights, gets the very batches that the compiled loop draws, and TD3's target
-noise is off, so that what differs is the algorithm or rounding.
+Returns of a few seeds say little, since offline agents differ widely between seeds. Here nothing is random: d3rlpy
+starts from vinci-offline's initial weights and gets the batches of the compiled loop, and TD3's target noise is off.
+Only the algorithm and rounding can differ.
 
     python scripts/learning/parity.py pendulum-mixed td3bc
 
-IQL's critics differ by more: vinci-offline has its authors' order, in which they learn from the new state values.
+IQL's critics differ by more: vinci-offline keeps the authors' order, in which critics learn from the new state values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LAYERS = {"dense_1": ("_encoder._layers.0",), "dense_2": ("_encoder._layers.2",)
 
 
 class Pair:
-    """Both sides, from the same weights on."""
+    """Learners of both tools that start from the same weights."""
 
     def __init__(self, dataset: Dataset, agent: str) -> None:
         from vinci_offline.agents.registry import agent_class
@@ -59,7 +59,7 @@ class Pair:
         self._start = [np.asarray(variable).copy() for _, variable, _ in self.weights()]
 
     def step(self, step: int) -> None:
-        """Step ``step``, counted from one, on both sides."""
+        """Take step number ``step``, counted from one, on both sides."""
         from vinci_offline.functional import random
         from vinci_offline.training.engines.engine import _BATCH_STREAM
 
@@ -71,10 +71,10 @@ class Pair:
         self.peer.impl.update(self._torch_batch(batch), step)
 
     def _match_epsilon(self) -> None:
-        """Give PyTorch's next step what Keras' epsilon amounts to in it.
+        """Set PyTorch's epsilon to the value that equals Keras' epsilon in the next step.
 
-        Keras adds it before the bias correction and PyTorch after it, so that the same 1e-7 is 3e-6 in Keras' first
-        step: where gradients are next to nothing, another algorithm.
+        Keras adds epsilon before the bias correction and PyTorch after it. So Keras' 1e-7 acts like 3e-6 in its first
+        step, which matters for gradients near zero.
         """
         adam = self.learner.updates[0].optimizer
         modules = vars(self.peer.impl._modules)
@@ -104,7 +104,7 @@ class Pair:
         )
 
     def weights(self) -> list[tuple[str, Any, Any]]:
-        """Corresponding variables: a name, vinci-offline's, d3rlpy's."""
+        """Return pairs of corresponding variables with a name: vinci-offline's and d3rlpy's."""
         modules, pairs = self.peer.impl._modules, []
         for theirs, (ours, pattern) in NETWORKS.items():
             if not hasattr(modules, theirs) or ours not in self.learner.nets:
@@ -131,14 +131,14 @@ class Pair:
             for _, variable, parameter in self.weights():
                 parameter.copy_(torch.tensor(np.asarray(variable).T.copy()))
             if "value" in self.learner.nets:
-                # IQL's deviation: d3rlpy's is exp(-5 + 7 * sigmoid(_logstd)), 0.22 at first; vinci-offline's is 1.
+                # IQL's actor starts with deviation 1 here; d3rlpy's exp(-5 + 7 * sigmoid(_logstd)) starts at 0.22.
                 self.peer.impl._modules.policy._logstd.fill_(np.log(5 / 2))
 
     def drift(self) -> dict[str, float]:
-        """Per network the distance between the sides, as a share of the way that ours has come.
+        """Return for each network the distance between the sides over the distance that ours has moved.
 
-        A norm, not a maximum: Adam's first steps have the same size for every gradient, so that rounding alone
-        may turn a weight whose gradient is next to nothing the other way.
+        The distance is a norm, not a maximum: Adam's first steps have the same size for every gradient, so rounding
+        alone may move a weight with a gradient near zero in the other direction.
         """
         apart: dict[str, float] = {}
         moved: dict[str, float] = {}
@@ -159,9 +159,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 10, 30, 100])
     options = parser.parse_args()
     pair = Pair(Dataset.open(options.data), options.agent)
-    print(
-        f"{options.agent} on {options.data}: distance between the sides' weights over the way they have come"
-    )
+    print(f"{options.agent} on {options.data}: distance between the sides' weights over the distance moved")
     for step in range(1, max(options.steps) + 1):
         pair.step(step)
         if step in options.steps:

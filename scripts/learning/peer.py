@@ -1,4 +1,4 @@
-"""d3rlpy on the same file, with the same settings, in the same evaluation.
+"""Run d3rlpy on the same file, with the same settings and the same evaluation.
 
 d3rlpy (Seno and Imai, 2022, https://www.jmlr.org/papers/v23/22-0017.html) is not a dependency:
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# PyTorch's idle threads spin, which costs d3rlpy most of its speed on a machine that does anything else.
+# PyTorch's idle threads spin, which slows d3rlpy greatly on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -46,15 +46,15 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 
 @dataclass(frozen=True)
 class Outcome:
-    """One trained policy.
+    """Result of one trained policy.
 
     Attributes:
-        side: who trained it.
-        seed: of its training.
-        returns: of the evaluation's episodes.
-        seconds: that training took, with reading the rows and building the networks.
-        value: the critic's mean Q of the data at the end, or NaN.
-        distance: of the policy's actions from the data's: mean squared error, or the share of unlike choices.
+        side: the tool that trained it.
+        seed: seed of its training.
+        returns: returns of the evaluation's episodes.
+        seconds: time of training, including reading the rows and building the networks.
+        value: the critic's final mean Q of the data, or NaN.
+        distance: distance of the policy's actions from the data's: mean squared error, or share of different choices.
     """
 
     side: str
@@ -66,7 +66,7 @@ class Outcome:
 
     @property
     def mean(self) -> float:
-        """The mean return."""
+        """Mean return."""
         return float(np.mean(self.returns))
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ def run_peer(
 
 
 class PeerPolicy:
-    """A trained d3rlpy algorithm as a policy of `vinci_offline.evaluate`."""
+    """Policy for `vinci_offline.evaluate` that asks a trained d3rlpy algorithm."""
 
     deterministic = True
 
@@ -144,17 +144,17 @@ class PeerPolicy:
         self._algorithm = algorithm
 
     def act(self, observations: Any, rngs: Sequence[np.random.Generator]) -> Any:
-        """The best actions ``[lanes, ...]``, as d3rlpy sees them."""
+        """Return d3rlpy's greedy actions, ``[lanes, ...]``."""
         return self._algorithm.predict(np.asarray(observations, np.float32))
 
 
 def sampled_rows(dataset: Dataset) -> np.ndarray:
-    """Up to 4,096 rows, always the same ones."""
+    """Return up to 4,096 rows, always the same."""
     return np.random.default_rng(0).permutation(len(dataset))[:4096]
 
 
 def distance(policy: Any, dataset: Dataset) -> float:
-    """How far a policy's actions are from the data's: mean squared error, or the share of unlike choices."""
+    """Return the distance of a policy's actions from the data's: mean squared error, or share of different choices."""
     rows = sampled_rows(dataset)
     generators = [np.random.default_rng(0)] * len(rows)
     chosen = load_policy(policy, dataset.spec).act(dataset.columns["observations"][rows], generators).actions
@@ -165,7 +165,7 @@ def distance(policy: Any, dataset: Dataset) -> float:
 
 
 def mean_value(algorithm: Any, dataset: Dataset) -> float:
-    """The mean Q of some of the data, or NaN of an agent without values."""
+    """Return the mean Q of a sample of the data, or NaN for an agent without values."""
     rows = sampled_rows(dataset)
     columns = dataset.columns
     try:
@@ -178,10 +178,10 @@ def mean_value(algorithm: Any, dataset: Dataset) -> float:
 
 
 def to_mdp_dataset(dataset: Dataset) -> d3rlpy.dataset.MDPDataset:
-    """The rows as d3rlpy's episodes.
+    """Return the rows as d3rlpy's episodes.
 
-    d3rlpy has no next observations: it takes them from the next row, so that the last transition of an episode
-    that did not terminate is lost to it (one a time limit, or a cut).
+    d3rlpy takes the next observation from the next row. So it loses the last transition of an episode that did not
+    terminate (a time limit or a cut).
     """
     columns, episodes = dataset.columns, dataset.episodes
     ends = np.zeros(len(dataset), bool)
@@ -202,10 +202,10 @@ def to_mdp_dataset(dataset: Dataset) -> d3rlpy.dataset.MDPDataset:
 
 
 def peer_config(agent: str, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
-    """d3rlpy's configuration with an agent's own settings, defaults included.
+    """Return d3rlpy's configuration with an agent's settings, defaults included.
 
     Raises:
-        ValueError: d3rlpy cannot do what a setting asks for.
+        ValueError: d3rlpy has no counterpart of a setting.
     """
     ours: Any = agent_class(agent).from_settings(dict(settings))
     space = dataset.spec.action_space
@@ -218,13 +218,13 @@ def peer_config(agent: str, dataset: Dataset, settings: Mapping[str, Any]) -> An
         shared["action_scaler"] = MinMaxActionScaler(minimum=space.low, maximum=space.high)
     encoder = VectorEncoderFactory(list(ours.hidden))
     if agent not in _CONFIGS:
-        raise ValueError(f"no counterpart of {agent} is known here: choose from {', '.join(_CONFIGS)}")
+        raise ValueError(f"d3rlpy has no known counterpart of {agent}: choose from {', '.join(_CONFIGS)}")
     return _CONFIGS[agent](ours, shared, encoder, isinstance(space, DiscreteSpace))
 
 
 def _bc(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
     del shared["gamma"]
-    if discrete:  # beta is a penalty on the logits, which ours has not
+    if discrete:  # beta is a penalty on the logits, which our BC lacks
         return DiscreteBCConfig(learning_rate=ours.learning_rate, encoder_factory=encoder, beta=0.0, **shared)
     kind = "stochastic" if ours.gaussian else "deterministic"
     return BCConfig(learning_rate=ours.learning_rate, encoder_factory=encoder, policy_type=kind, **shared)
@@ -233,7 +233,7 @@ def _bc(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
 def _dqn(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
     if ours.target_update < 1 or ours.huber_delta != 1 or ours.dueling:
         raise ValueError(
-            "d3rlpy copies its target hard and has Huber's loss with delta 1: --set target_update=1000"
+            "d3rlpy has hard target updates and a Huber loss with delta 1 only: --set target_update=1000"
         )
     return (DoubleDQNConfig if ours.double else DQNConfig)(
         learning_rate=ours.learning_rate,
@@ -254,7 +254,7 @@ def _actor_critic(ours: Any, encoder: Any) -> dict[str, Any]:
 
 def _ddpg(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
     if ours.target_update >= 1:
-        raise ValueError("d3rlpy's DDPG moves its targets at every step: --set target_update=0.005")
+        raise ValueError("d3rlpy's DDPG has soft target updates only: --set target_update=0.005")
     return DDPGConfig(tau=ours.target_update, n_critics=1, **_actor_critic(ours, encoder), **shared)
 
 
@@ -293,7 +293,7 @@ _CONFIGS: dict[str, Callable[[Any, dict[str, Any], Any, bool], Any]] = {
 
 
 def report(outcomes: Sequence[Outcome]) -> None:
-    """Print each side's mean over the seeds, their spread, and the difference against it."""
+    """Print each side's mean return over the seeds, its deviation, and the training time."""
     sides = {side: [o for o in outcomes if o.side == side] for side in ("vinci-offline", "d3rlpy")}
     print(
         "\n| | return by seed | mean | deviation over seeds | mean seconds |\n| --- | --- | --- | --- | --- |"

@@ -10,7 +10,7 @@ from vinci_offline.agents.agent import adam
 
 @dataclass(frozen=True)
 class OwnAgent(Agent):
-    """Imitation weighted by reward."""
+    """Actor that imitates, weighted by reward."""
 
     hidden: tuple[int, ...] = (8, 8)
     temperature: float = 2.0

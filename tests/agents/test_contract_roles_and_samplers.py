@@ -29,7 +29,7 @@ def moved(before, after):
 
 
 class Cut(Hook):
-    """Ends a run at step 10, as a failure does: its last checkpoint is older."""
+    """Hook that fails at step 10: the last checkpoint is older."""
 
     def metrics(self, step, metrics):
         if step == 10:

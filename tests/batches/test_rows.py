@@ -28,7 +28,7 @@ def all_rows(pool):
 
 
 def compiled(function):
-    """The function as the engine of the backend compiles it."""
+    """Compile a function as the engine of the backend does."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -127,7 +127,7 @@ def test_draws_are_of_drawable_rows_only(pool):
 
 
 def look(pool, number):
-    """Everything that an agent may ask, of one draw."""
+    """Return everything that an agent may ask of one draw."""
     rows = draw(pool, key_of(number), 8)
     far, near = rows.future(key_of(number + 1), 0.9), rows.uniform_future(key_of(number + 2))
     window = rows.window(3)

@@ -37,7 +37,7 @@ SPEC = EnvironmentSpec(box(3, np.inf), box(2, 2))
 
 
 def made_columns(rows, seed=0, terminal=0.02, timeout=0.02):
-    """Episodes that are chains of observations; the first observation entry is the row's number."""
+    """Make episodes that are chains of observations; the first number of an observation is its row."""
     generator = np.random.default_rng(seed)
     observations = generator.normal(size=(rows + 1, 3)).astype(np.float32)
     observations[:, 0] = np.arange(rows + 1)
@@ -54,7 +54,7 @@ def made_columns(rows, seed=0, terminal=0.02, timeout=0.02):
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """Files of 700, 1 and 499 rows, the first of them compressed."""
+    """Write files of 700, 1 and 499 rows; the first is compressed."""
     folder = tmp_path_factory.mktemp("streamed")
     for i, rows in enumerate((700, 1, 499)):
         dataset = Dataset.from_columns(made_columns(rows, seed=i), SPEC)
@@ -63,7 +63,7 @@ def files(tmp_path_factory):
 
 
 def opened(files):
-    """Open the files anew, so that nothing is in memory yet."""
+    """Open the files anew, with nothing in memory."""
     return Dataset.concatenate([Dataset.open(path) for path in files])
 
 
@@ -121,7 +121,7 @@ def test_parts_equal_one_read(files, view, n_step):
 
 
 def pool_of(shuffle, generation):
-    """The rows of a pool in order."""
+    """Return the rows of a pool in order."""
     return np.concatenate([np.arange(*piece) for piece in shuffle.pieces(generation)])
 
 
@@ -167,12 +167,12 @@ EPOCHS, POOL_ROWS = 12, 300
 
 
 def pool_column(engine, name):
-    """A column of the pool that the engine holds on the device."""
+    """Return a column of the pool on the engine's device."""
     return keras.ops.convert_to_numpy(engine._columns[name])
 
 
 def drawn_counts(files, learner):
-    """``[EPOCHS, N]``: how often the engine draws each row of the dataset, by its own draw from the stream's pools."""
+    """Return ``[EPOCHS, N]`` counts of the rows that the engine's own draw takes from the stream's pools."""
     from vinci_offline.training.engines import make_engine
 
     dataset = opened(files)
@@ -262,7 +262,7 @@ def test_grouping_steps_changes_nothing(files, make_learner, jit):
 
 
 def test_batches_hold_the_rows_of_dataset_rows(files, make_learner):
-    """The engine's own draw, gathered from its device columns, against the whole dataset's rows."""
+    """Compare batches gathered from the engine's device columns with the dataset's rows."""
     learner = make_learner()
     engine = streamed_engine(files, learner)
     whole = load_columns(opened(files))
@@ -317,7 +317,7 @@ def test_a_budget_too_small_for_batches_is_refused(files, tmp_path):
 
 
 class Broken(ColumnReader):
-    """A reader that raises `error` once it is set."""
+    """Reader that raises `error` once it is set."""
 
     error = None
 
@@ -400,7 +400,7 @@ def test_next_pool_is_read_ahead(tmp_path, make_learner):
 
 
 def written(path, rows, part=50_000):
-    """A file of many rows, written in parts."""
+    """Write a file of many rows in parts."""
     with DatasetWriter(path, SPEC) as writer:
         for start in range(0, rows, part):
             writer.append(made_columns(min(part, rows - start), seed=start))

@@ -25,7 +25,7 @@ CONTEXT = 2 * (LONGEST - 1)
 
 @pytest.fixture(params=[20, 75, 250])
 def stream(request):
-    """A stream whose pools have so many rows of their own."""
+    """Open a stream whose pools own this number of rows."""
     reader = ColumnReader(DATASET, WISHES, gamma=0.9, n_step=3, trajectories=True)
     budget = 2 * (request.param * (ROW_BYTES + 4) + CONTEXT * ROW_BYTES)
     made = Stream(reader, budget=budget, batch_size=10)

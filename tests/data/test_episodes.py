@@ -21,7 +21,7 @@ OTHERS = {
 
 
 def spelled_keys(tree):
-    """Names of derived columns that are spelled out as keys: ``table["start"]`` or ``{"start", "length", …}``."""
+    """Return the derived columns spelled out as keys: ``table["start"]`` or ``{"start", "length", …}``."""
     names = set(episode_columns.DERIVED)
     for node in ast.walk(tree):
         if (

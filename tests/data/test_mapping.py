@@ -1,4 +1,4 @@
-"""Which of a table's columns are taken, and as what."""
+"""Mapping of a table's columns to the names of a dataset."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_without_a_mapping_every_column_has_its_own_name():
     assert choice.left_out == ("",)
 
 
-def test_what_is_mapped_is_taken_with_what_has_a_name_of_a_frame():
+def test_mapped_columns_join_those_with_names_of_a_frame():
     choice = choose(NAMES, {"action": "user"}, "t.csv")
     assert choice.sources == {"action": "user", "reward": "reward", "terminal": "terminal"}
     assert choice.left_out == ("x_0", "x_10", "x_2", "age", "click", "")
@@ -30,7 +30,7 @@ def test_a_mapped_reward_replaces_the_column_of_that_name():
     assert "reward" in choice.left_out
 
 
-def test_several_columns_are_a_vector_and_numbers_are_counted_not_spelled():
+def test_several_columns_are_a_vector_in_order_of_their_numbers():
     choice = choose(NAMES, {"observation": "age,x_*"}, "t.csv")
     vector = [choice.sources[f"observation_{index}"] for index in range(4)]
     assert vector == ["age", "x_0", "x_2", "x_10"]
@@ -41,7 +41,7 @@ def test_a_single_observation_is_a_vector_and_a_single_action_a_number():
     assert {"observation_0": "age", "action": "user"}.items() <= choice.sources.items()
 
 
-def test_a_name_without_a_column_is_that_of_a_vector():
+def test_mapped_name_without_a_column_is_a_vector():
     choice = choose(NAMES, {"observation": "age,x"}, "t.csv")
     assert [choice.sources[f"observation_{index}"] for index in range(4)] == ["age", "x_0", "x_2", "x_10"]
     assert wanted({"observation": "x"})("x_10")
@@ -54,7 +54,7 @@ def test_a_name_with_a_comma_or_a_star_is_a_name_first():
     assert choice.sources == {"reward": "a,b", "step": "c*"}
 
 
-def test_of_a_mapped_vector_no_entry_is_taken_by_its_name():
+def test_entries_of_a_mapped_vector_are_not_taken_by_name():
     choice = choose(["observation_0", "observation_1", "age"], {"observation": "age"}, "t.csv")
     assert choice.sources == {"observation_0": "age"}
 
@@ -66,22 +66,22 @@ def test_one_number_is_one_column(target):
 
 
 @pytest.mark.parametrize("pattern", ["speed", "y_*", "age,speed"])
-def test_a_column_that_is_not_there_is_named(pattern):
+def test_missing_column_is_named(pattern):
     with pytest.raises(DatasetError, match=r"t.csv has no column (speed|y_\*); it has user, x_0"):
         choose(NAMES, {"observation": pattern}, "t.csv")
 
 
-def test_columns_that_come_twice_are_named():
+def test_duplicate_columns_are_named():
     with pytest.raises(DatasetError, match="several columns named age"):
         choose(["age", "age", "reward"], {}, "t.csv")
 
 
-def test_what_may_be_taken_is_known_before_the_names_are():
+def test_wanted_columns_are_known_without_the_names():
     may = wanted({"observation": "age,x_*"})
     assert [name for name in NAMES if may(name)] == ["x_0", "x_10", "x_2", "age", "reward", "terminal"]
     assert all(wanted({})(name) for name in NAMES)
 
 
-def test_a_message_holds_only_so_many_names():
+def test_message_lists_at_most_thirty_names():
     assert listed([str(number) for number in range(40)]).endswith("29 and 10 more")
     assert listed(["a\nb", ""]) == "a\N{REPLACEMENT CHARACTER}b, one without a name"

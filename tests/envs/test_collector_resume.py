@@ -68,7 +68,7 @@ def test_ctrl_c_keeps_finished_shards(tmp_path):
 
 
 def interrupted(tmp_path, **options):
-    """Folder of an interrupted collection."""
+    """Return the folder of an interrupted collection."""
     path = tmp_path / "data.h5"
     collect("Pendulum-v1", path, steps=500, progress=False, **options)
     configuration = Dataset.open(path).attributes["collection"]

@@ -19,7 +19,7 @@ class Reach(gym.Env):
 
 
 class Ending(Reach):
-    """Goal environment whose compute_reward takes one goal: a batch would give one number."""
+    """Goal environment whose compute_reward takes a single goal; a batch of goals gives one number."""
 
     def compute_reward(self, achieved, desired, info):
         return -float(np.linalg.norm(achieved - desired))

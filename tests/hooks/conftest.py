@@ -18,7 +18,7 @@ def box():
 
 @pytest.fixture
 def make_run(box):
-    """A run as hooks see it, of a two-dimensional environment unless told otherwise."""
+    """Make a run as hooks see it, by default of a two-dimensional environment."""
 
     def make(
         directory: Path, *, start_step=0, steps=20, nets=None, policy=None, spec=None, observations=None

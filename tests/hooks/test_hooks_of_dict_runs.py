@@ -16,7 +16,7 @@ from vinci_offline.spec import DictSpace, EnvironmentSpec
 
 @pytest.fixture
 def dict_run(tmp_path, make_run, box):
-    """A run whose two keys have two numbers each, as many as a portrait needs."""
+    """Make a run whose two keys have two numbers each, as many as a portrait needs."""
     part = box([-1.0, -1.0], [1.0, 1.0])
     spec = EnvironmentSpec(DictSpace({"goal": part, "position": part}), box([-1.0], [1.0]), "Goal-v0")
     sample = np.zeros((5, 2), np.float32)

@@ -18,13 +18,13 @@ def observation():
 
 @pytest.fixture(scope="module")
 def policy(observation):
-    """Velocity's sign as the action."""
+    """Make a policy whose action is the sign of the velocity."""
     return keras.Model(observation, keras.ops.sign(observation[:, 1:]))
 
 
 @pytest.fixture(scope="module")
 def critic(observation):
-    """Two members: action + position, and action + position + 1; an offset that the minimum drops."""
+    """Make a critic of two members, action + position and action + position + 1; their minimum drops the 1."""
     action = keras.Input((1,))
     q = action[:, 0] + observation[:, 0]
     return keras.Model([observation, action], keras.ops.stack([q + 1, q]))

@@ -1,4 +1,4 @@
-"""The alarm for values that run away: early where they do, silent where they learn."""
+"""The alarm for diverging values: early if they diverge, silent if they converge."""
 
 import warnings
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_no_warning_without_discount_or_values(alarm):
 
 @pytest.fixture
 def doubling(box):
-    """Each state leads to twice itself for a small reward: with a linear critic w becomes 2 w.
+    """Make states that lead to twice themselves for a small reward: a linear critic's w becomes 2 w.
 
     Sutton and Barto (2018), section 11.2, their example of values that diverge off-policy.
     """

@@ -86,7 +86,7 @@ def test_lanes_and_workers_do_not_change_returns(momentum, toys, options):
 
 
 class Told:
-    """Policy that notes its calls in order."""
+    """Policy that records its calls in order."""
 
     def __init__(self):
         self.calls = []

@@ -69,7 +69,7 @@ def mixed_inputs():
 
 
 def mixed_model(outputs=1, noise=None):
-    """Sum of the vector, twice the choice, the mean pixel and the noise."""
+    """Make a model that adds the vector, twice the choice, the mean pixel and the noise."""
     inputs = mixed_inputs()
     parts = [
         keras.ops.sum(inputs["vector"], axis=-1, keepdims=True),

@@ -20,7 +20,7 @@ def generators(count=4):
 
 
 def export(path, weights, batch="batch"):
-    """A linear model."""
+    """Export a linear model."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT

@@ -34,7 +34,7 @@ def load(name, env="Pendulum-v1", **options):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Untrained policies of three kinds of distribution, and one without."""
+    """Save untrained policies of three kinds of distribution, and one without a distribution."""
     import gymnasium
     import stable_baselines3 as sb3
 

@@ -1,4 +1,4 @@
-"""The scripts are no package: tests import them as Python does when they are run, from their own folder."""
+"""Import scripts from their own folders, as Python does when they run."""
 
 import sys
 from pathlib import Path

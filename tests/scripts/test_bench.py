@@ -1,4 +1,4 @@
-"""What the benchmark counts is right, and a peer that is missing is told, not guessed."""
+"""The benchmark counts operations correctly and reports missing peers."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def test_flop_of_a_step_by_hand(bench, agent):
     width, batch = 8, 4
 
     def products(inputs, outputs, *, trained=True, to_inputs=False):
-        """Multiply-adds a row: forward; back through the layers that need it; weights, where they are trained."""
+        """Return multiply-adds a row: forward, backward through layers, and weights if ``trained``."""
         first, rest = inputs * width, width * width + width * outputs
         return first + rest + rest + to_inputs * first + trained * (first + rest)
 

@@ -1,4 +1,4 @@
-"""The fault script sees what it looks for, and finds nothing in a run that was killed."""
+"""The fault script finds damage and differences, and none in a run that was killed."""
 
 import shutil
 import subprocess

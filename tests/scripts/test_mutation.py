@@ -1,4 +1,4 @@
-"""The report of mutation testing, and the files that its groups name."""
+"""Mutation testing: its report, and the files that its groups name."""
 
 
 def test_groups_name_existing_modules_and_tests(mutation):

@@ -1,4 +1,4 @@
-"""From the same weights, on the same batches, every update is d3rlpy's."""
+"""Updates equal d3rlpy's from the same weights on the same batches."""
 
 import pytest
 
@@ -16,9 +16,9 @@ def test_updates_match_d3rlpy(parity, agent):
         pair.step(step)
     drift = pair.drift()
     if agent == "iql":
-        # Its critics learn from the old state values there, and from the new ones by its authors.
+        # d3rlpy's critics learn from the old state values; the authors' critics from the new ones.
         assert 0.01 < drift.pop("critic") < 0.1
         del drift["target_critic"]
-    # Rounding gave 0.0021 at most over three seeds, critics 0.00013; a discount of 0.9 of its own gave TD3+BC's 0.006.
+    # Rounding gave at most 0.0021 over three seeds (critics 0.00013); a discount of 0.9 of its own gave TD3+BC 0.006.
     for network, apart in drift.items():
         assert apart < (0.001 if "critic" in network else 0.01), drift

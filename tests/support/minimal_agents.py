@@ -24,7 +24,7 @@ def imitation_error(action, batch):
 
 @dataclass(frozen=True)
 class Cloning(Agent):
-    """An actor that clones; the agents below add to it."""
+    """Actor that clones; the agents below add to it."""
 
     name = "cloning"
 
@@ -43,7 +43,7 @@ class Cloning(Agent):
 
 @dataclass(frozen=True)
 class Sarsa(Cloning):
-    """A critic of the recorded actions: it needs the next action, the return to go and a cost from the infos."""
+    """Critic of the recorded actions, with the next action, the return to go and a cost from the infos."""
 
     name = "sarsa"
     columns = (*TRANSITION, "next_action", ReturnToGo(unfinished="sum"), "infos/cost")
@@ -65,7 +65,7 @@ class Sarsa(Cloning):
 
 @dataclass(frozen=True)
 class WindowCloning(Cloning):
-    """Clones whole windows, weighted by their mask."""
+    """Actor that clones whole windows, weighted by their mask."""
 
     name = "window-cloning"
     trajectories = True
@@ -83,7 +83,7 @@ class WindowCloning(Cloning):
 
 @dataclass(frozen=True)
 class GoalReaching(Cloning):
-    """A critic of observation, goal and action; goals are later observations of the run."""
+    """Critic of observation, goal and action; goals are later observations of the run."""
 
     name = "goal-reaching"
     trajectories = True
@@ -134,7 +134,7 @@ class SharedEncoder(Cloning):
 
 @dataclass(frozen=True)
 class Temperature(Cloning):
-    """A learned scalar that follows the error of a cloned action."""
+    """Learned scalar that follows the error of a cloned action."""
 
     name = "temperature"
 
@@ -152,7 +152,7 @@ class Temperature(Cloning):
 
 @dataclass(frozen=True)
 class SlopePenalty(Cloning):
-    """A critic whose slope in the action is kept near one: a gradient inside a loss."""
+    """Critic with a slope in the action near one: its loss holds a gradient."""
 
     name = "slope-penalty"
 
@@ -176,7 +176,7 @@ class SlopePenalty(Cloning):
 
 @dataclass(frozen=True)
 class NoisyCloning(Cloning):
-    """A policy that only samples: observation and noise to an action."""
+    """Policy that only samples: observation and noise give an action."""
 
     name = "noisy-cloning"
 
@@ -193,7 +193,7 @@ class NoisyCloning(Cloning):
 
 @dataclass(frozen=True)
 class ThreeRoles(Cloning):
-    """A cloned behaviour, a critic, and an actor near the behaviour."""
+    """Cloned behaviour, critic, and an actor near the behaviour."""
 
     name = "three-roles"
     roles = ("behaviour", "critic", "actor")
@@ -226,7 +226,7 @@ class ThreeRoles(Cloning):
 
 @dataclass(frozen=True)
 class Annealed(Cloning):
-    """A loss whose weight falls with the global step."""
+    """Actor whose loss has a weight that falls with the global step."""
 
     name = "annealed"
 
@@ -237,7 +237,7 @@ class Annealed(Cloning):
 
 @dataclass(frozen=True)
 class SharedModel(Cloning):
-    """A mistake: one model under two names, each trained by an update of its own."""
+    """Faulty agent: one model under two names, each with an update of its own."""
 
     name = "shared-model"
 

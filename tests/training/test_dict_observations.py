@@ -17,7 +17,7 @@ SHORT = {"steps": 6, "log_every": 3, "checkpoint_every": 3, "batch_size": 8, "ji
 
 
 class Rooms(gymnasium.Env):
-    """A Dict of a position, the number of a room, and a small image. Going right pays."""
+    """Environment with a Dict of a position, a room number and a small image. Going right pays."""
 
     def __init__(self, discrete=False, image_only=False):
         self.image_only = image_only
@@ -52,7 +52,7 @@ class Rooms(gymnasium.Env):
 
 
 class Doors(gymnasium.Env):
-    """Three doors, of which the observation's mask opens one or two. A closed door is an error."""
+    """Environment of three doors; the observation's mask opens one or two. A closed door is an error."""
 
     observation_space = gymnasium.spaces.Dict(
         {

@@ -74,7 +74,7 @@ class ReturnToGo:
 
 
 ColumnWish: TypeAlias = str | ReturnToGo
-"""What an agent's ``columns`` may hold."""
+"""Entry of an agent's ``columns``."""
 
 
 def column_name(wish: ColumnWish) -> str:

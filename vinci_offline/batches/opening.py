@@ -1,4 +1,4 @@
-"""Which source a training run draws from, and opening it."""
+"""Choose and open the source that a training run draws from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an engine draws its batches from: pools of rows. A source in memory has one pool."""
+"""Sources of batches: an engine draws from pools of rows. A source in memory has one pool."""
 
 from __future__ import annotations
 

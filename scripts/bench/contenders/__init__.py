@@ -1,1 +1,1 @@
-"""Who takes gradient steps in the benchmarks: one module a contender, each run in a process of its own."""
+"""Contenders of the training benchmarks: one module each, run in a process of its own."""

@@ -1,4 +1,4 @@
-"""vinci-offline: the engine of the Keras backend that this process runs on."""
+"""vinci-offline: the training engine of this process's Keras backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from vinci_offline.training.learner import Learner
 
 
 def build(task: Task, variant: str) -> Steps:
-    """``variant`` is ``graph`` for TensorFlow without XLA, ``seeds`` for the task's number of them, or empty."""
+    """Build the engine.
+
+    Args:
+        task: the setting.
+        variant: ``graph`` for TensorFlow without XLA, ``seeds`` for ``task.seeds`` runs at once, or empty.
+    """
     columns = task.columns()
     jit = "off" if variant == "graph" else "on"
     seeds = range(task.seeds if variant == "seeds" else 1)
@@ -51,7 +56,7 @@ def transitions_of(task: Task) -> Transitions:
 
 
 def make_learner(task: Task, observations: np.ndarray, seed: int = 0) -> Learner:
-    """The agent with its own defaults and the task's widths; its networks normalise observations, as they always do."""
+    """Make a learner of the agent's defaults and the task's widths; its networks normalise observations."""
     spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1))
     agent = agent_class(task.agent).from_settings({"hidden": task.hidden})
     return Learner(agent, NetworkBuilder(spec, (observations.mean(0), observations.std(0))), seed=seed)

@@ -1,4 +1,4 @@
-"""d3rlpy (Seno and Imai, 2022): ``update`` on batches of its own replay buffer, as its ``fit`` does."""
+"""d3rlpy (Seno and Imai, 2022): ``update`` on batches of its own replay buffer, like its ``fit``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TorchRL (Bou et al., 2023): its loss modules, replay buffer and target updater, in the way of its documentation."""
+"""TorchRL (Bou et al., 2023): its loss modules, replay buffer and target updater, used as its documentation shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine's own limit: a float32 product of 1024 x 1024 matrices, in a loop of nothing else."""
+"""The machine's limit: a loop of float32 products of 1024 x 1024 matrices."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from contenders.task import Steps, Task
 
 SIZE = 1024
 FLOP = 2.0 * SIZE**3
-"""Of one product, which is what this contender calls a step."""
+"""Floating-point operations of one product. A step of this contender is one product."""
 
 
 def build(task: Task, variant: str) -> Steps:
-    """``variant`` says whose product: ``tensorflow`` or ``pytorch``."""
+    """Build the loop of ``variant``: ``tensorflow`` or ``pytorch``."""
     return tensorflow_product() if variant == "tensorflow" else pytorch_product(task.torch_device)
 
 

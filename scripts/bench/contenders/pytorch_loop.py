@@ -1,9 +1,9 @@
-"""A plain PyTorch loop in the usual single-file style: the project's own, from the papers' equations.
+"""A plain PyTorch loop in the usual single-file style, written from the papers' equations.
 
-Columns live on the device as tensors, a batch is drawn by index, each network is an ``nn.Sequential``, each optimizer
-PyTorch's Adam, and targets follow parameter by parameter. The compiled variant puts every update, with its backward
-pass and its optimizer step, under ``torch.compile``; the captured one records compiled steps as CUDA graphs too, and
-replays them, which is the fastest that PyTorch has on a GPU.
+The columns are tensors on the device, and a batch is drawn by index. Each network is an ``nn.Sequential`` trained by
+PyTorch's Adam. Targets move parameter by parameter. The compiled variant runs every update under ``torch.compile``,
+with its backward pass and optimizer step. The captured variant also records compiled steps as CUDA graphs and replays
+them: the fastest way that PyTorch has on a GPU.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contenders.task import ACTIONS, GAMMA, LEARNING_RATE, OBSERVATIONS, TAU, St
 
 
 class Batch(NamedTuple):
-    """``[B, ...]`` float32 tensors."""
+    """Rows of a batch: float32 tensors ``[B, ...]``."""
 
     observation: Tensor
     action: Tensor
@@ -30,10 +30,10 @@ class Batch(NamedTuple):
 
 
 def build(task: Task, variant: str) -> Steps:
-    """``variant`` is ``compiled`` for ``torch.compile``, ``captured`` for CUDA graphs of that, or empty."""
+    """Build the loop: eager, ``compiled`` under ``torch.compile``, or ``captured`` in CUDA graphs of that."""
     device = torch.device(task.torch_device)
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32, as XLA's products are
+        torch.set_float32_matmul_precision("high")  # TF32, like XLA's products
     columns = task.columns()
     data = Batch(*(torch.as_tensor(column, device=device) for column in columns.values()))
     agent = AGENTS[task.agent](task.width).to(device)
@@ -58,13 +58,13 @@ def build(task: Task, variant: str) -> Steps:
 
 
 def captured(agent: Agent, step: Callable[[int], None]) -> Callable[[int], None]:
-    """``step`` as CUDA graphs, one for each place in the agent's period."""
+    """Record ``step`` as CUDA graphs, one for each position in the agent's period."""
     for optimizer in agent.optimizers():
         for group in optimizer.param_groups:
             group["capturable"] = True
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        # Memory is allocated and kernels are compiled in them: nothing of it may be recorded.
+        # The first steps allocate memory and compile kernels, which a graph must not record.
         for number in range(6 * agent.period):
             step(number)
     torch.cuda.synchronize()
@@ -82,7 +82,7 @@ def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 class Actor(nn.Module):
-    """A tanh actor, or the mean of a Gaussian one."""
+    """Tanh actor, or the mean of a Gaussian actor."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Actor(nn.Module):
 
 
 class Critic(nn.Module):
-    """Q(s, a), ``[B]``."""
+    """Action value Q(s, a), ``[B]``."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Critic(nn.Module):
 
 
 def follow(target: nn.Module, online: nn.Module) -> None:
-    """``target += tau * (online - target)`` (Lillicrap et al., 2016, algorithm 1)."""
+    """Move a target: ``target += tau * (online - target)`` (Lillicrap et al., 2016, algorithm 1)."""
     with torch.no_grad():
         for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
             slow.copy_(TAU * fast + (1 - TAU) * slow)
@@ -118,7 +118,7 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 class Agent(nn.Module):
-    """Networks with their optimizers; ``step`` takes one gradient step of each of them that is due."""
+    """Networks with their optimizers; ``step`` takes a gradient step of each network that is due."""
 
     updates: tuple[str, ...] = ("update",)
     period = 1
@@ -185,7 +185,7 @@ class TD3BC(Agent):
         self.critic_optimizer = torch.optim.Adam(critics, LEARNING_RATE)
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """TD3, algorithm 1: clipped double Q-learning with target policy smoothing."""
+        """Return the loss of TD3, algorithm 1: clipped double Q-learning with target policy smoothing."""
         with torch.no_grad():
             noise = (torch.randn_like(batch.action) * self.noise).clamp(-self.clip, self.clip)
             next_action = (self.actor_target(batch.next_observation) + noise).clamp(-1, 1)
@@ -199,7 +199,7 @@ class TD3BC(Agent):
         return functional.mse_loss(value_1, target) + functional.mse_loss(value_2, target)
 
     def actor_loss(self, batch: Batch) -> Tensor:
-        """``-lambda * Q(s, pi(s)) + (pi(s) - a)^2`` with ``lambda = alpha / mean |Q|`` (eq. 5)."""
+        """Return ``-lambda * Q(s, pi(s)) + (pi(s) - a)^2`` with ``lambda = alpha / mean |Q|`` (eq. 5)."""
         action = self.actor(batch.observation)
         value = self.critic_1(batch.observation, action)
         weight = self.alpha / value.abs().mean().detach()
@@ -237,7 +237,7 @@ class IQL(Agent):
         self.critic_optimizer = torch.optim.Adam(critics, LEARNING_RATE)
 
     def recorded_value(self, batch: Batch) -> Tensor:
-        """The targets' value of the recorded actions; both updates that need it share it."""
+        """Return the targets' value of the recorded actions, which two updates share."""
         with torch.no_grad():
             return torch.min(
                 self.critic_1_target(batch.observation, batch.action),
@@ -253,7 +253,7 @@ class IQL(Agent):
         with torch.no_grad():
             advantage = recorded - self.value(batch.observation).squeeze(-1)
             weight = torch.exp(self.temperature * advantage).clamp(max=100.0)
-        # Without a check of the arguments, for which a GPU would be waited for.
+        # A check of the arguments would wait for the GPU.
         policy = torch.distributions.Normal(
             self.actor(batch.observation), self.actor.log_std.clamp(-5, 2).exp(), validate_args=False
         )

@@ -1,4 +1,4 @@
-"""The parent's side: contenders in processes of their own, taking turns, one at a time."""
+"""Run contenders in turns, one at a time, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ PEERS = ("d3rlpy", "torchrl", "pytorch", "pytorch-compiled")
 PRODUCTS = ("product-tensorflow", "product-pytorch")
 PRODUCT_FLOP = 2.0 * 1024**3
 REST = 0.3
-"""Seconds between turns: the last contender's threads stop spinning in them."""
+"""Seconds between turns, in which the last contender's threads stop spinning."""
 
 
 class ContenderError(Exception):
-    """A contender could not be built, or died."""
+    """Contender that could not be built, or that died."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One contender's turns.
+    """Rates of one contender.
 
     Attributes:
-        rates: steps a second, one a round.
-        peak_bytes: the most memory that its process held.
+        rates: steps a second of each round.
+        peak_bytes: peak memory of its process.
     """
 
     rates: tuple[float, ...]
@@ -57,12 +57,12 @@ class Result:
         return statistics.median(self.rates)
 
     def over(self, other: Result) -> float:
-        """The median of the rounds' ratios, in which the drift of the machine cancels."""
+        """Return the median of the rounds' ratios; the machine's drift cancels in each."""
         return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
 
 
 class Contender:
-    """A worker process, which begins to build; a context manager that ends it."""
+    """Worker process that builds a contender; leaving the context ends it."""
 
     def __init__(self, name: str, task: Task) -> None:
         self.name = name
@@ -77,15 +77,15 @@ class Contender:
         )
 
     def built(self) -> dict[str, Any]:
-        """Wait until it is: what it says of itself.
+        """Wait until the contender is built, and return its reply.
 
         Raises:
-            ContenderError: it could not be built here; the message says why.
+            ContenderError: it cannot be built here; the message says why.
         """
         return self._reply()
 
     def run(self, seconds: float) -> tuple[float, int]:
-        """Steps a second for that long, and the peak memory so far."""
+        """Take steps for some seconds; return steps a second and the peak memory so far."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"run {seconds}\n")
         self._process.stdin.flush()
@@ -109,20 +109,20 @@ class Contender:
     def _reply(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        reply = json.loads(line) if line else {"failed": self._last_words()}
+        reply = json.loads(line) if line else {"failed": self._failure()}
         if "failed" in reply:
             raise ContenderError(reply["failed"])
         return reply
 
-    def _last_words(self) -> str:
+    def _failure(self) -> str:
         code = self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().strip().splitlines()
-        return f"exit code {code}{f': {said[-1]}' if said else ''}"
+        lines = self._errors.read().strip().splitlines()
+        return f"exit code {code}{f': {lines[-1]}' if lines else ''}"
 
 
 def environment(name: str, task: Task) -> dict[str, str]:
-    """The worker's: this package's sources, the Keras backend, and no GPU that was not asked for."""
+    """Return a worker's environment variables: this package's sources, the Keras backend, and no unwanted GPU."""
     here = Path(__file__).resolve().parents[1]
     paths = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
     variables = {
@@ -134,13 +134,13 @@ def environment(name: str, task: Task) -> dict[str, str]:
     if task.device == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     else:
-        # The contenders' processes share the GPU's memory.
+        # Several processes share the GPU's memory.
         variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     return variables
 
 
 def step_flop(task: Task) -> float:
-    """Counted in a process of its own: see `contenders.work`."""
+    """Count the operations of a step in a process of its own: see `contenders.work`."""
     with Contender("work", Task(**{**asdict(task), "device": "cpu"})) as work:
         flop: float = work.built()["flop"]
         return flop
@@ -149,10 +149,10 @@ def step_flop(task: Task) -> float:
 def race(
     names: Sequence[str], task: Task, *, rounds: int, seconds: float, say: Callable[[str], None] = print
 ) -> dict[str, Result]:
-    """Every contender for ``seconds`` in each of ``rounds`` rounds; a peer that cannot run is said and left out.
+    """Run every contender for ``seconds`` in each round; report and leave out a peer that cannot run.
 
     Raises:
-        ContenderError: an engine of ours failed.
+        ContenderError: an engine of this project failed.
     """
     rates: dict[str, list[float]] = {}
     peaks: dict[str, int] = {}
@@ -177,9 +177,9 @@ def race(
 
 
 def groups(names: Sequence[str], task: Task) -> list[list[str]]:
-    """Who is built side by side: on a GPU all peers, and then our engines, one by one.
+    """Return the contenders that are built side by side: on a GPU all peers, then each engine of ours alone.
 
-    XLA chooses its kernels for a GPU by timing them, and needs it for itself.
+    XLA times its kernels on the GPU to choose among them, so nothing else may run there meanwhile.
     """
     if task.device == "cpu":
         return [[name] for name in names]
@@ -187,6 +187,6 @@ def groups(names: Sequence[str], task: Task) -> list[list[str]]:
 
 
 def product_rates(results: Mapping[str, Result]) -> Result:
-    """FLOP/s of the machine's fastest float32 matrix product, round by round."""
+    """Return the FLOP/s of the fastest float32 matrix product in each round."""
     products = [results[name].rates for name in PRODUCTS if name in results]
     return Result(tuple(PRODUCT_FLOP * max(rates) for rates in zip(*products, strict=True)), 0)

@@ -1,4 +1,4 @@
-"""What every contender trains on: made-up transitions, the same in every process."""
+"""Made-up transitions that every contender trains on, the same in every process."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ LEARNING_RATE = 3e-4
 TAU = 0.005
 
 Steps = Callable[[int], None]
-"""Takes that many gradient steps, and returns when they are done."""
+"""Function that takes a number of gradient steps and returns when they are done."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One setting of the benchmark.
+    """Setting of the benchmark.
 
     Attributes:
         agent: ``td3bc``, ``iql``, ``bc`` or ``ddpg``.
-        rows: transitions.
-        batch_size: transitions a step.
+        rows: number of transitions.
+        batch_size: transitions of a step.
         width: units of each of the two hidden layers.
         device: ``cpu`` or ``gpu``.
-        seeds: runs that the contender of many seeds trains at once; a step of it is one of each.
+        seeds: runs that the contender of many seeds trains at once; its step is one step of each run.
     """
 
     agent: str = "td3bc"
@@ -46,7 +46,7 @@ class Task:
         return "cuda:0" if self.device == "gpu" else "cpu"
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Standard normal observations, so that nobody needs to normalise them; an episode ends every 1,000 rows."""
+        """Return the columns: standard normal observations, which need no normalising, in episodes of 1,000 rows."""
         generator = np.random.default_rng(0)
         terminals = np.zeros(self.rows, np.float32)
         terminals[EPISODE - 1 :: EPISODE] = 1

@@ -1,4 +1,4 @@
-"""How much arithmetic a gradient step is: counted in the graph of every update's gradient."""
+"""Count the arithmetic of a gradient step in the graphs of the updates' gradients."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2")
 
 
 def step_flop(task: Task) -> float:
-    """Multiplications and additions of a step's matrix products, an update that runs every n steps counted 1/n.
+    """Return the multiplications and additions of a step's matrix products.
 
-    Each update's loss and gradient are traced for the task's shapes; the products that the gradient depends on are
-    counted, those that the losses alone would need, or nothing needs, are not. What two updates of a step could share
-    is counted in both: of these agents only IQL has such a thing, the targets' values of the recorded actions, 11% of
-    its step at 2 x 256.
+    An update that runs every n steps counts 1/n. Each update's loss and gradient are traced for the task's shapes. Only
+    products that the gradient depends on count. A product that two updates could share counts twice: only IQL has one,
+    the targets' values of the recorded actions, 11% of its step at 2 x 256.
     """
     learner = make_learner(task, np.zeros((2, OBSERVATIONS), np.float32))
     return sum(update_flop(learner, bound, task.batch_size) / bound.update.every for bound in learner.updates)
@@ -51,7 +50,7 @@ def update_flop(learner: Learner, bound: BoundUpdate, batch_size: int) -> float:
 
 
 def needed(outputs: Iterable[tf.Tensor]) -> set[tf.Operation]:
-    """The operations that these outputs depend on."""
+    """Return the operations that these outputs depend on."""
     found: set[tf.Operation] = set()
     waiting = [tensor.op for tensor in outputs]
     while waiting:
@@ -63,7 +62,7 @@ def needed(outputs: Iterable[tf.Tensor]) -> set[tf.Operation]:
 
 
 def product_flop(op: tf.Operation) -> float:
-    """``2 * m * k * n`` of an ``m x k`` by ``k x n`` product."""
+    """Return ``2 * m * k * n`` for an ``m x k`` by ``k x n`` product."""
     transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
     inner = op.inputs[0].shape[-2 if transposed else -1]
     return float(2.0 * inner * math.prod(op.outputs[0].shape))

@@ -1,9 +1,9 @@
-"""A contender's process: builds what it is told to, then takes steps for as long as each line says.
+"""Process of a contender: build it, then take steps for the seconds of each input line.
 
     python -m contenders.worker NAME TASK
 
-Lines in: ``run SECONDS``; the end of the input ends the process. Lines out, JSON: first ``{"ready": true}``, or
-``{"failed": WHY}``; then for each run ``{"steps": N, "seconds": T, "peak_bytes": P}``.
+An input line is ``run SECONDS``; the end of the input ends the process. Output lines are JSON: ``{"ready": true}`` or
+``{"failed": WHY}`` at first, then ``{"steps": N, "seconds": T, "peak_bytes": P}`` for each run.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ BUILDERS = {
     "product-tensorflow": ("product", "tensorflow"),
     "product-pytorch": ("product", "pytorch"),
 }
-GLANCE = 0.1
-"""Seconds between looks at the clock: a loop that is called anew for every few steps would not run at its own speed."""
+CHUNK_SECONDS = 0.1
+"""Least duration of one call of the loop: calls of few steps would measure the calls."""
 
 
 def main() -> None:
     name, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
-    # Libraries print what they like: the pipe to the parent is for replies alone.
+    # Libraries print to standard output; the pipe to the parent must hold replies alone.
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
@@ -63,20 +63,20 @@ def main() -> None:
 
 
 def warm_up(steps: Steps) -> int:
-    """Compile, and find how many steps one glance takes."""
+    """Compile the loop and return the number of steps of one call."""
     steps(2)
     chunk = 2
     while chunk < 1 << 20:
         began = time.perf_counter()
         steps(chunk)
-        if time.perf_counter() - began > GLANCE:
+        if time.perf_counter() - began > CHUNK_SECONDS:
             break
         chunk *= 2
     return chunk
 
 
 def take(steps: Steps, chunk: int, seconds: float) -> tuple[int, float]:
-    """Steps for at least that long: how many, and how long."""
+    """Take steps for at least some seconds; return their number and the seconds they took."""
     taken, began = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds:
         steps(chunk)
@@ -85,7 +85,7 @@ def take(steps: Steps, chunk: int, seconds: float) -> tuple[int, float]:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held; ``ru_maxrss`` is in KiB, on macOS in bytes."""
+    """Return the peak memory of this process; ``ru_maxrss`` is in KiB, on macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

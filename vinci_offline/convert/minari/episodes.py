@@ -22,7 +22,7 @@ from vinci_offline.spec import BoxSpace, EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
 EMPTY = "episodes without a step"
-"""Why episodes are dropped."""
+"""Reason for dropping an episode."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from vinci_offline.types import Array
 Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
 
 IMAGE_FILTERS: Mapping[str, Any] = {"compression": "gzip", "compression_opts": 1}
-"""What ``auto`` compresses images with. Bytes of pixels have no high and low halves that a shuffle could part, and
-every HDF5 library reads gzip. Level 1: on the few rendered environments looked at, higher levels took twice as long to
-write for little less."""
+"""Compression of images under ``auto``. Shuffling gains nothing on single bytes, and every HDF5 library reads gzip. On
+a few rendered environments higher levels took twice the time for hardly smaller files."""
 _SMALLEST_FILTERED = 4096
 
 
