@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from vinci_offline.cli.console import print_json
+from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
 from vinci_offline.data.episode_columns import START
 from vinci_offline.errors import UsageError
+from vinci_offline.options import check_options, option
 
 if TYPE_CHECKING:
-    from vinci_offline.convert.format import Exported, Imported
-    from vinci_offline.data.assembly.options import Ends
+    from vinci_offline.convert.format import Exported, Format, Imported
+    from vinci_offline.data.assembly.options import Ends, ImportOptions
     from vinci_offline.spec import EnvironmentSpec
 
 _FORMATS = "Formats"
@@ -23,76 +26,104 @@ _AMBIGUOUS = "Facts that the source does not tell"
 _OUTPUT = "Output"
 
 
+def _pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"{flag} {text}: write it as {flag} KEY=VALUE")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _map(texts: Sequence[str]) -> dict[str, str]:
+    return _pairs(texts, "--map")
+
+
+def _set(texts: Sequence[str]) -> dict[str, str]:
+    return _pairs(texts, "--set")
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Options of the two formats."""
+
+    from_: str | None = option(
+        None,
+        "The source's format; by default its content tells it.",
+        panel=_FORMATS,
+        flags=("--from",),
+        metavar="F",
+    )
+    to: str | None = option(
+        None,
+        "The target's format; by default its ending tells it.",
+        panel=_FORMATS,
+        flags=("--to",),
+        metavar="F",
+    )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Options of facts that the source does not tell."""
+
+    env: str | None = option(
+        None,
+        "The environment; its spaces and time limit are those of the data.",
+        panel=_AMBIGUOUS,
+        metavar="ENV",
+    )
+    ends: str | None = option(
+        None,
+        "The end of every episode. limit: one of --time-limit steps timed out, a shorter one terminated.",
+        panel=_AMBIGUOUS,
+        metavar="terminal|timeout|limit",
+    )
+    time_limit: int | None = option(
+        None, "Steps; by default ENV's own limit.", panel=_AMBIGUOUS, metavar="N [x>=1]", low=1
+    )
+    columns: dict[str, str] = option(
+        {},
+        "A table's column: observation_0=speed, reward=click, propensity=pscore. Repeat it.",
+        panel=_AMBIGUOUS,
+        flags=("--map",),
+        metavar="COLUMN=NAME",
+        parse=_map,
+        repeat=True,
+    )
+    settings: dict[str, str] = option(
+        {},
+        "A setting of a format; to.KEY is one of the target's. Repeat it.",
+        panel=_AMBIGUOUS,
+        flags=("--set",),
+        metavar="KEY=VALUE",
+        parse=_set,
+        repeat=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Options of the output."""
+
+    overwrite: bool = option(False, "Replace an existing target.", panel=_OUTPUT)
+    json: bool = option(False, "Print one JSON object.", panel=_OUTPUT)
+
+
+@with_options
 def convert(
     source: Annotated[
         str,
         typer.Argument(metavar="SRC", help="A file or folder of any format, or a shipped dataset's name."),
     ],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
-    from_: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="F",
-            help="The source's format; by default its content tells it.",
-            rich_help_panel=_FORMATS,
-        ),
-    ] = None,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="F",
-            help="The target's format; by default its ending tells it.",
-            rich_help_panel=_FORMATS,
-        ),
-    ] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENV",
-            help="The environment; its spaces and time limit are those of the data.",
-            rich_help_panel=_AMBIGUOUS,
-        ),
-    ] = None,
-    ends: Annotated[
-        str | None,
-        typer.Option(
-            metavar="terminal|timeout|limit",
-            help="The end of every episode. limit: one of --time-limit steps timed out, a shorter one terminated.",
-            rich_help_panel=_AMBIGUOUS,
-        ),
-    ] = None,
-    time_limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Steps; by default ENV's own limit.", rich_help_panel=_AMBIGUOUS
-        ),
-    ] = None,
-    map_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="COLUMN=NAME",
-            help="A table's column: observation_0=speed, reward=click, propensity=pscore. Repeat it.",
-            rich_help_panel=_AMBIGUOUS,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting of a format; to.KEY is one of the target's. Repeat it.",
-            rich_help_panel=_AMBIGUOUS,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing target.", rich_help_panel=_OUTPUT)
-    ] = False,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_OUTPUT)
-    ] = False,
+    formats: Formats,
+    facts: Facts,
+    output: Output,
 ) -> None:
     """Convert datasets of other tools to one of ours, and back.
 
@@ -100,30 +131,39 @@ def convert(
     Ambiguous facts are not guessed: the command asks for an option.
     """
     from vinci_offline.convert import conversion
-    from vinci_offline.convert.registry import find_format, format_for
-    from vinci_offline.data.assembly.options import ImportOptions
-    from vinci_offline.data.shipped import resolve
 
     # Before a long import: a target that is refused should not cost it.
-    target = format_for(destination) if to is None else find_format(to)
+    target = _target(source, destination, formats.to, overwrite=output.overwrite)
+    imported = conversion.read(source, kind=formats.from_, options=_import_options(facts))
+    exported = conversion.write(
+        imported.dataset,
+        destination,
+        kind=target.name,
+        settings=_settings(facts.settings, "to.", inside=True),
+        overwrite=output.overwrite,
+    )
+    _tell(imported, exported, as_json=output.json)
+
+
+def _target(source: str, destination: Path, name: str | None, *, overwrite: bool) -> Format:
+    """Return the format to write; refuse a destination that may not be replaced."""
+    from vinci_offline.convert.registry import find_format, format_for
+    from vinci_offline.data.shipped import resolve
+
+    target = format_for(destination) if name is None else find_format(name)
     if destination.exists():
         if not overwrite:
             raise UsageError(f"{destination} exists already: choose another name or pass --overwrite")
         if resolve(source).exists() and destination.samefile(resolve(source)):
             raise UsageError(f"{destination} is the source itself: choose another name")
-    settings = _pairs(set_, "--set")
-    options = ImportOptions(
-        _spec(env), _one_of(ends), time_limit, _pairs(map_, "--map"), _settings(settings, "to.", inside=False)
-    )
-    imported = conversion.read(source, kind=from_, options=options)
-    exported = conversion.write(
-        imported.dataset,
-        destination,
-        kind=target.name,
-        settings=_settings(settings, "to.", inside=True),
-        overwrite=overwrite,
-    )
-    _tell(imported, exported, as_json=json_)
+    return target
+
+
+def _import_options(facts: Facts) -> ImportOptions:
+    from vinci_offline.data.assembly.options import ImportOptions
+
+    settings = _settings(facts.settings, "to.", inside=False)
+    return ImportOptions(_spec(facts.env), _one_of(facts.ends), facts.time_limit, facts.columns, settings)
 
 
 def _tell(imported: Imported, exported: Exported, *, as_json: bool) -> None:
@@ -148,16 +188,6 @@ def _tell(imported: Imported, exported: Exported, *, as_json: bool) -> None:
     lines += [("dropped", f"{count:,} {reason}") for reason, count in imported.dropped.items()]
     lines += [("not held", text) for text in exported.lost]
     show_table(lines)
-
-
-def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
-    found = {}
-    for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
-            raise UsageError(f"{option} {text}: write it as {option} KEY=VALUE")
-        found[key.strip()] = value.strip()
-    return found
 
 
 def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[str, str]:

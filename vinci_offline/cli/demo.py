@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _ENV = "Pendulum-v1"
 _ROWS, _STEPS, _EPISODES = 20_000, 15_000, 100
-# Nets this small learn the swing-up as well as wide ones, in seconds; random actions are hardly worth imitating.
+# Small networks learn the swing-up as well as wide ones, in seconds; random actions deserve little imitation.
 _SETTINGS = {"hidden": (64, 64), "alpha": 100.0}
 
 
@@ -34,15 +34,36 @@ def demo(
 
     Random actions never balance the Pendulum; TD3+BC learns to swing it up from their recording alone.
     """
-    from vinci_offline import collect, evaluate, train
-    from vinci_offline.report.plots import plot_curves, plot_returns
+    from vinci_offline import evaluate
 
-    data, run = output / "random.h5", output / "run"
-    resume = not overwrite  # reuse what an earlier call made
     output.mkdir(parents=True, exist_ok=True)
+    dataset = _record(output, seed, overwrite=overwrite)
+    run = _train(output, seed, overwrite=overwrite)
+    err.print(f"3 of 4  evaluating over {_EPISODES} episodes")
+    random = evaluate("random", _ENV, episodes=_EPISODES, seed=seed)
+    trained = evaluate(run, episodes=_EPISODES, seed=seed)
+    err.print("4 of 4  plotting")
+    _plot(output, dataset, random, trained)
+    if json_:
+        recorded = dataset.episodes[RETURN].mean()
+        print_json({"random": random.to_json(), "dataset": recorded, "trained": trained.to_json()})
+    else:
+        _show(output, dataset, random, trained)
+
+
+def _record(output: Path, seed: int, *, overwrite: bool) -> Dataset:
+    from vinci_offline import collect
 
     err.print(f"1 of 4  recording {_ROWS:,} transitions of {_ENV} under random actions")
-    dataset = collect(_ENV, data, steps=_ROWS, seed=seed, resume=resume, overwrite=overwrite)
+    data = output / "random.h5"
+    return collect(_ENV, data, steps=_ROWS, seed=seed, resume=not overwrite, overwrite=overwrite)
+
+
+def _train(output: Path, seed: int, *, overwrite: bool) -> Path:
+    """Train from the recording, and return the run directory."""
+    from vinci_offline import train
+
+    data, run = output / "random.h5", output / "run"
     err.print(f"2 of 4  training TD3+BC for {_STEPS:,} steps from {data} alone")
     train(
         data,
@@ -53,33 +74,22 @@ def demo(
         seed=seed,
         eval_every=_STEPS // 5,
         log_every=500,
-        resume=resume,
+        resume=not overwrite,  # reuse the run of an earlier call
         overwrite=overwrite,
     )
-    err.print(f"3 of 4  evaluating over {_EPISODES} episodes")
-    random = evaluate("random", _ENV, episodes=_EPISODES, seed=seed)
-    trained = evaluate(run, episodes=_EPISODES, seed=seed)
-    err.print("4 of 4  plotting")
-    plot_returns(
-        output / "returns.png",
-        {
-            "random policy": random.returns,
-            "dataset": dataset.episodes[RETURN].to_numpy(),
-            "trained policy": trained.returns,
-        },
-        title=f"{_ENV}: learned from random actions alone",
-    )
-    plot_curves(output / "curves.png", [run])
-    if json_:
-        print_json(
-            {
-                "random": random.to_json(),
-                "dataset": dataset.episodes[RETURN].mean(),
-                "trained": trained.to_json(),
-            }
-        )
-    else:
-        _show(output, dataset, random, trained)
+    return run
+
+
+def _plot(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluation) -> None:
+    from vinci_offline.report.plots import plot_curves, plot_returns
+
+    returns = {
+        "random policy": random.returns,
+        "dataset": dataset.episodes[RETURN].to_numpy(),
+        "trained policy": trained.returns,
+    }
+    plot_returns(output / "returns.png", returns, title=f"{_ENV}: learned from random actions alone")
+    plot_curves(output / "curves.png", [output / "run"])
 
 
 def _show(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluation) -> None:

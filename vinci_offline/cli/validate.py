@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vinci_offline.cli.console import err, print_json
+from vinci_offline.cli.options import with_options
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.options import option
 
 if TYPE_CHECKING:
     from vinci_offline.envs.replay_check import Replay
@@ -22,6 +25,55 @@ _REPAIR = "Repair"
 _REPLAY = "Replay"
 
 
+@dataclass(frozen=True)
+class RepairOptions:
+    """Options of the repaired copy."""
+
+    repair: Path | None = option(
+        None,
+        "Write a copy without the faults that can be repaired without guessing, and check the copy.",
+        panel=_REPAIR,
+        metavar="OUT.h5",
+    )
+    drop_duplicates: bool = option(False, "Leave out exact copies of earlier transitions.", panel=_REPAIR)
+    overwrite: bool = option(False, "Replace the file that is there.", panel=_REPAIR)
+
+    def __post_init__(self) -> None:
+        if self.repair is None and (self.drop_duplicates or self.overwrite):
+            flag = "drop-duplicates" if self.drop_duplicates else "overwrite"
+            raise UsageError(f"--{flag} needs --repair OUT.h5")
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """Options of the replay in the environment."""
+
+    env: str | None = option(
+        None,
+        "Replay a sample of rows in this environment. It also gives the spaces of a file that lacks them.",
+        panel=_REPLAY,
+        metavar="ENV",
+    )
+    replay: int | None = option(
+        None,
+        "Rows to replay (1000), by default in the environment that the file names; 0 replays none.",
+        panel=_REPLAY,
+        metavar="N",
+    )
+    tolerance: float | None = option(
+        None,
+        "Largest difference of a replay; by default that of true recordings of the environment.",
+        panel=_REPLAY,
+        metavar="T",
+    )
+
+    @property
+    def asked(self) -> bool:
+        """True if rows are to be replayed."""
+        return self.replay != 0 and any(each is not None for each in (self.env, self.replay, self.tolerance))
+
+
+@with_options
 def validate(
     file: Annotated[
         str,
@@ -29,75 +81,41 @@ def validate(
             metavar="FILE.h5", help="A dataset file, or a shipped dataset's name.", show_default=False
         ),
     ],
-    repair: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="OUT.h5",
-            help="Write a copy without the faults that can be repaired without guessing, and check the copy.",
-            rich_help_panel=_REPAIR,
-        ),
-    ] = None,
-    drop_duplicates: Annotated[
-        bool,
-        typer.Option(
-            "--drop-duplicates",
-            help="Leave out exact copies of earlier transitions.",
-            rich_help_panel=_REPAIR,
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file that is there.", rich_help_panel=_REPAIR)
-    ] = False,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENV",
-            help="Replay a sample of rows in this environment. It also gives the spaces of a file that lacks them.",
-            rich_help_panel=_REPLAY,
-        ),
-    ] = None,
-    replay: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Rows to replay (1000), by default in the environment that the file names; 0 replays none.",
-            rich_help_panel=_REPLAY,
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="T",
-            help="Largest difference of a replay; by default that of true recordings of the environment.",
-            rich_help_panel=_REPLAY,
-        ),
-    ] = None,
+    repairing: RepairOptions,
+    replaying: ReplayOptions,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Check a dataset: exit 0 if it is sound, otherwise exit 1 and list each problem with its place."""
-    if repair is None and (drop_duplicates or overwrite):
-        raise UsageError(f"--{'drop-duplicates' if drop_duplicates else 'overwrite'} needs --repair OUT.h5")
-    spec = None if env is None else _spec(file, env)
-    repairs: Sequence[Repair] = ()
-    if repair is None:
-        from vinci_offline.quality.validation import check
-
-        report = check(file, spec)
-        content = report.to_json()
-    else:
-        from vinci_offline.quality.repair import repair as write_repaired
-
-        repaired = write_repaired(file, repair, spec, drop_duplicates=drop_duplicates, overwrite=overwrite)
-        report, repairs, content = repaired.report, repaired.repairs, repaired.to_json()
-    replayed = None
-    if replay != 0 and any(option is not None for option in (env, replay, tolerance)):
-        replayed = _replay(report.path, spec, env, replay, tolerance)
+    spec = None if replaying.env is None else _spec(file, replaying.env)
+    report, repairs, content = _check(file, spec, repairing)
+    replayed = _replay(report.path, spec, replaying) if replaying.asked else None
     if replayed is not None:
         report = dataclasses.replace(report, problems=(*report.problems, *replayed.problems))
         content |= {key: value for key, value in report.to_json().items() if key != "file"}
         content["replay"] = replayed.to_json()
     _show(report, repairs, replayed, content if json_ else None)
-    _conclude(file, repair, report)
+    _conclude(file, repairing.repair, report)
+
+
+def _check(
+    file: str, spec: EnvironmentSpec | None, options: RepairOptions
+) -> tuple[Report, Sequence[Repair], dict[str, Any]]:
+    """Check the file, or write and check its repaired copy; return the report, the repairs and their JSON."""
+    if options.repair is None:
+        from vinci_offline.quality.validation import check
+
+        report = check(file, spec)
+        return report, (), report.to_json()
+    from vinci_offline.quality.repair import repair
+
+    repaired = repair(
+        file,
+        options.repair,
+        spec,
+        drop_duplicates=options.drop_duplicates,
+        overwrite=options.overwrite,
+    )
+    return repaired.report, repaired.repairs, repaired.to_json()
 
 
 def _spec(file: str, env: str) -> EnvironmentSpec | None:
@@ -117,9 +135,7 @@ def _spec(file: str, env: str) -> EnvironmentSpec | None:
         made.close()
 
 
-def _replay(
-    path: Path, spec: EnvironmentSpec | None, env: str | None, rows: int | None, tolerance: float | None
-) -> Replay | None:
+def _replay(path: Path, spec: EnvironmentSpec | None, options: ReplayOptions) -> Replay | None:
     """Replay rows; return None where the file does not open, since the report says so already."""
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.envs.replay_check import ROWS, replay
@@ -128,7 +144,8 @@ def _replay(
         dataset = Dataset.open(path, spec)
     except DatasetError:
         return None
-    return replay(dataset, env, rows=ROWS if rows is None else rows, tolerance=tolerance)
+    rows = ROWS if options.replay is None else options.replay
+    return replay(dataset, options.env, rows=rows, tolerance=options.tolerance)
 
 
 def _show(
@@ -148,9 +165,8 @@ def _show(
 
 
 def _conclude(file: str, output: Path | None, report: Report) -> None:
-    checked = (
-        str(output) if output == report.path else file
-    )  # nothing was written where that is beyond repair
+    # A file beyond repair has no copy: the report is about the file itself.
+    checked = str(output) if output == report.path else file
     if report.sound:
         err.print(f"{checked} is sound", markup=False, soft_wrap=True)
         return
