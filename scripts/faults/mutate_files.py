@@ -41,7 +41,8 @@ SECRET = 0.8125
 """Every value of the secret file, and of no other: values that are read tell their origin."""
 MEMORY = 2**30
 """Limit in bytes beyond the memory of the imports."""
-SECONDS = 20.0
+SECONDS = 60.0
+"""Limit on one file. The slowest takes a few seconds on an idle machine."""
 
 Change = Callable[[h5py.File, random.Random, Path], object]
 

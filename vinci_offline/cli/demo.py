@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from vinci_offline.data.episode_columns import RETURN
 if TYPE_CHECKING:
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.envs.evaluator import Evaluation
+    from vinci_offline.types import Array
 
 _ENV = "Pendulum-v1"
 _ROWS, _STEPS, _EPISODES = 20_000, 15_000, 100
@@ -83,7 +85,7 @@ def _train(output: Path, seed: int, *, overwrite: bool) -> Path:
 def _plot(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluation) -> None:
     from vinci_offline.report.plots import plot_curves, plot_returns
 
-    returns = {
+    returns: dict[str, Sequence[float] | Array] = {
         "random policy": random.returns,
         "dataset": dataset.episodes[RETURN].to_numpy(),
         "trained policy": trained.returns,
