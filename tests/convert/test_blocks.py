@@ -53,7 +53,8 @@ def small_blocks(monkeypatch):
 
 def peak(action):
     gc.collect()
-    gc.freeze()  # the more objects there are, the longer the collector lets garbage lie
+    gc.freeze()
+    gc.collect()  # counts no frozen objects: the more it counts, the longer it lets garbage lie
     tracemalloc.start()
     try:
         action()
