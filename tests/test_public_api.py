@@ -1,5 +1,6 @@
 """The public names exist, and importing the package loads no heavy library."""
 
+import os
 import subprocess
 import sys
 
@@ -36,3 +37,11 @@ def test_imports_are_light(imported, unwanted):
     code = f"import sys, {imported}; print([name for name in {unwanted} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["train", "Agent"])
+def test_names_that_need_keras_are_imported_without_start_up_messages(name):
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    code = f"import sys; from vinci_offline import {name}; assert 'keras' in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")

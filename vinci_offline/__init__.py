@@ -47,6 +47,7 @@ _HOMES = {
     "register": "agents.registry",
     "train": "training.trainer",
 }
+_ON_KERAS = ("agents.agent", "training.run", "training.trainer")
 
 __all__ = [
     "Agent",
@@ -76,6 +77,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _HOMES[name] in _ON_KERAS:
+        from vinci_offline.keras_setup import import_keras
+
+        import_keras()  # first, so that no import below it shows a backend's start-up messages
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
