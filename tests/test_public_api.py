@@ -39,9 +39,10 @@ def test_imports_are_light(imported, unwanted):
     assert shown.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["train", "Agent"])
-def test_names_that_need_keras_are_imported_without_start_up_messages(name):
+@pytest.mark.parametrize("used", ["train", "Agent", "functional.td_target"])
+def test_names_that_need_keras_are_imported_without_start_up_messages(used):
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    code = f"import sys; from vinci_offline import {name}; assert 'keras' in sys.modules"
+    name = used.partition(".")[0]
+    code = f"import sys; from vinci_offline import {name}; {used}; assert 'keras' in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")

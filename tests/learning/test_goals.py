@@ -43,7 +43,7 @@ class HindsightBC(Agent):
 
     def actor_loss(self, nets, batch, key):
         action = nets.actor([batch.observation["observation"], batch.observation["desired_goal"]])
-        return ops.mean(functional.action_error(action, batch.action)), {}
+        return ops.mean(functional.imitation_loss(action, batch.action)), {}
 
     def policy(self, nets, build):
         return build.policy(nets.actor)

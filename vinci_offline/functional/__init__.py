@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vinci_offline.keras_setup import import_keras
+
 if TYPE_CHECKING:
     from vinci_offline.functional import random
     from vinci_offline.functional.distributions import (
@@ -85,8 +87,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name not in (*_HOMES, "random"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_keras()  # quietly, before a module below does it
     if name == "random":
         return import_module(f"{__name__}.random")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
