@@ -1,7 +1,11 @@
 """Conditions as text: their values, and what they refuse."""
 
+import operator
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vinci_offline import UsageError
 from vinci_offline.curate.expression import Expression
@@ -77,3 +81,88 @@ def test_numbers_are_no_conditions(text):
 
 def test_names_in_a_condition():
     assert Expression("abs(x) > episode.length and return < 3").names == {"x", "episode.length", "return"}
+
+
+COLUMNS = {
+    "reward": np.array([0.1, 0.2, -0.3, 0.3, 1 / 3], np.float32),
+    "half": np.array([0.1, 0.2, -0.3, 0.3, 1 / 3], np.float16),
+    "wide": np.array([0.1, 0.2, -0.3, 0.3, 1 / 3]),
+    "id": np.array([2**53, 2**53 + 1, -5, 0, 7]),
+    "big": np.array([2**64 - 1, 2**63, 1, 2, 3], np.uint64),
+    "small": np.array([1, 2, 3, 4, 5], np.uint8),
+    "flag": np.array([True, False, True, False, False]),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("reward == 0.1", [0]),
+        ("0.1 == reward", [0]),
+        ("reward in (0.1, 0.2)", [0, 1]),
+        ("reward not in (0.1, 0.2)", [2, 3, 4]),
+        ("reward == -0.3", [2]),
+        ("reward < -0.3", []),
+        ("reward <= -0.3", [2]),
+        ("-0.3 <= reward < 0.1", [2]),
+        ("reward in (-0.3, 1/3)", [2, 4]),
+        ("reward == 0.1 + 0.2", [3]),
+        ("reward == -(0.1 * 3)", [2]),
+        ("reward * 2 == 0.2", [0]),
+        ("reward + small == 1.1", [0]),
+        ("-reward == 0.3", [2]),
+        ("abs(reward) == 0.3", [2, 3]),
+        ("half == 0.1", [0]),
+        ("half in (0.1, 0.3)", [0, 3]),
+        ("wide == 0.1", [0]),
+        ("reward == wide", [0, 1, 2, 3, 4]),
+        ("reward < wide or reward > wide", []),
+        ("reward < 1e39", [0, 1, 2, 3, 4]),
+        ("id == 9007199254740993", [1]),
+        ("id == 9007199254740992.0", [0]),
+        ("id > 9007199254740992.0", [1]),
+        ("id in (9007199254740993, 0.0, 0.5)", [1, 3]),
+        ("id < 2.5", [2, 3]),
+        ("id >= -4.5", [0, 1, 3, 4]),
+        ("id < 1e300", [0, 1, 2, 3, 4]),
+        ("id < 100000000000000000000", [0, 1, 2, 3, 4]),
+        ("id == wide * 0 + 7", [4]),
+        ("reward > id", [2, 3]),
+        ("big == 18446744073709551615", [0]),
+        ("big == 18446744073709551615.0", []),
+        ("big >= 9223372036854775808.0", [0, 1]),
+        ("big - 1 > 5", [0, 1]),
+        ("small == 300", []),
+        ("small - 3 < -1", [0]),
+        ("small in (-1, 2, 300)", [1]),
+        ("flag == 1", [0, 2]),
+        ("flag > 0.5", [0, 2]),
+        ("3 in (1, 3) and flag", [0, 2]),
+        ("isfinite(1/3) and flag", [0, 2]),
+    ],
+)
+def test_comparison_in_the_precision_of_the_column(text, expected):
+    assert np.flatnonzero(Expression(text).evaluate(COLUMNS.__getitem__)).tolist() == expected
+
+
+SIGNS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5),
+    st.floats() | st.integers(-(2**53), 2**53).map(float),
+    st.sampled_from(sorted(SIGNS)),
+)
+@settings(deadline=None, max_examples=60)
+def test_integers_and_floats_compare_as_in_python(numbers, value, sign):
+    """Python compares integers with floats exactly."""
+    columns = {"n": np.array(numbers), "x": np.full(len(numbers), value)}
+    found = Expression(f"n {sign} x").evaluate(columns.__getitem__).tolist()
+    assert found == [SIGNS[sign](number, value) for number in numbers]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.curate.comparison import among, calculated, compared
 from vinci_offline.errors import UsageError
 from vinci_offline.types import Array
 
@@ -29,7 +30,7 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {"abs": np.abs, "isfinite": np.isfinite}
+_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {"abs": abs, "isfinite": np.isfinite}
 _LONGEST = 10_000
 _RETURN = "return_"
 """The name that replaces ``return``, which is a keyword of Python."""
@@ -39,7 +40,8 @@ class Expression:
     """A condition such as ``reward > 0 and abs(action_0) < 0.5`` or ``return >= 100 or policy in (1, 2)``.
 
     It may hold names, numbers, ``True`` and ``False``; ``+ - * / // %``, comparisons and their chains, ``in (…)``,
-    ``and``, ``or``, ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well.
+    ``and``, ``or``, ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well. Numbers are
+    calculated as in Python, and compared in the precision of the column: see `vinci_offline.curate.comparison`.
 
     Attributes:
         text: the condition as given.
@@ -125,18 +127,13 @@ class Expression:
         if isinstance(node, ast.Call):
             return _FUNCTIONS[node.func.id](self._value(node.args[0], lookup))  # type: ignore[attr-defined]
         if isinstance(node, ast.BinOp):
-            return _BINARY[type(node.op)](
-                _number(self._value(node.left, lookup)), _number(self._value(node.right, lookup))
-            )
+            left, right = self._value(node.left, lookup), self._value(node.right, lookup)
+            return calculated(_BINARY[type(node.op)], left, right)
         if isinstance(node, ast.UnaryOp):
             value = self._value(node.operand, lookup)
-            return (
-                ~_truth(value)
-                if isinstance(node.op, ast.Not)
-                else -_number(value)
-                if isinstance(node.op, ast.USub)
-                else value
-            )
+            if isinstance(node.op, ast.Not):
+                return ~_truth(value)
+            return calculated(operator.sub, 0, value) if isinstance(node.op, ast.USub) else value
         if isinstance(node, ast.BoolOp):
             combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
             return combine.reduce(
@@ -150,11 +147,23 @@ class Expression:
         found: Any = True
         for kind, left, right in zip(node.ops, values, values[1:], strict=False):
             if isinstance(kind, ast.In | ast.NotIn):
-                held = np.isin(left, right)
+                held = _held(left, right)
                 found = found & (held if isinstance(kind, ast.In) else ~held)
             else:
-                found = found & _COMPARE[type(kind)](left, right)
+                found = found & np.asarray(compared(_COMPARE[type(kind)], left, right))
         return np.asarray(found)
+
+
+def _held(left: Any, right: Any) -> Array:
+    """Return whether the left side is among the values on the right, a list or one value."""
+    every = right if isinstance(right, list) else [right]
+    numbers = [each for each in every if not isinstance(each, np.ndarray)]
+    parts = [np.asarray(compared(operator.eq, left, each)) for each in every if isinstance(each, np.ndarray)]
+    if isinstance(left, np.ndarray):
+        parts.append(among(left, numbers))
+    else:
+        parts.append(np.asarray(left in numbers))
+    return np.asarray(np.logical_or.reduce(np.broadcast_arrays(*parts)))
 
 
 def _name(node: ast.expr) -> str | None:
@@ -171,9 +180,3 @@ def _truth(value: Any) -> Array:
     if values.dtype.kind != "b":
         raise TypeError("a number stands where a truth value is needed")
     return values
-
-
-def _number(value: Any) -> Any:
-    """Return integers and flags as int64, because unsigned ones would wrap below zero."""
-    values = np.asarray(value)
-    return values.astype(np.int64) if values.dtype.kind in "bui" else values
