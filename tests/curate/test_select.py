@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError
 from vinci_offline.cli.app import app
-from vinci_offline.curate.select import choose, merged, split
+from vinci_offline.curate.select import choose, fragments_left_out, merged, split
 from vinci_offline.curate.selection import Selection
 
 SPEC = continuous_spec()
@@ -81,6 +81,61 @@ def test_top_returns_ranks_all_sources_together():
     returns = np.concatenate([each.episodes["return"] for each in sources])
     found = chosen(*sources, top_returns=0.3).episodes["return"]
     assert sorted(found) == sorted(returns)[-3:]
+
+
+def cut_dataset(seed=0):
+    """Return episodes of five rows with rewards of -1, the last of which was cut after two."""
+    columns = make_columns(SPEC, [5, 5, 2], seed)
+    columns["rewards"] = -np.ones(12, np.float32)
+    return Dataset.from_columns(columns, SPEC, {"length": [5, 5, 2], "fragment": [False, False, True]})
+
+
+def test_top_returns_ranks_whole_episodes():
+    found = chosen(cut_dataset(), cut_dataset(1), top_returns=0.25).episodes
+    assert found["length"].tolist() == [5]
+    with pytest.raises(DatasetError, match="every one left is a fragment"):
+        chosen(cut_dataset(), top_returns=0.5, where="fragment")
+
+
+def test_returns_of_fragments_meet_no_condition():
+    assert chosen(cut_dataset(), where="return > -9").episodes["length"].tolist() == [5, 5]
+    assert chosen(cut_dataset(), where="length < 5").episodes["length"].tolist() == [2]
+    assert chosen(cut_dataset(), where="not fragment").episodes["length"].tolist() == [5, 5]
+
+
+def test_whole_episodes_are_drawn():
+    assert chosen(cut_dataset(), sample_episodes=2).episodes["length"].tolist() == [5, 5]
+    with pytest.raises(DatasetError, match="3 whole episodes are to be drawn and 2 are there"):
+        chosen(cut_dataset(), sample_episodes=3)
+    with pytest.raises(DatasetError, match="1 whole episodes are to be drawn and 0 are there"):
+        chosen(cut_dataset(), sample_episodes=1, where="fragment")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"top_returns": 0.5}, True),
+        ({"sample_episodes": 1}, True),
+        ({"where": "episode.return > 0"}, True),
+        ({"where": "reward > 0"}, False),
+        ({"top_returns": 0.5, "episodes": slice(0, 2)}, False),
+        ({}, False),
+    ],
+)
+def test_fragments_left_out_are_said(settings, said):
+    told = fragments_left_out([cut_dataset()], Selection(**settings))
+    assert [line.partition(":")[0] for line in told] == ["1 fragment of episodes left out"] * said
+
+
+def test_command_says_what_it_left_out(tmp_path):
+    source, target = str(tmp_path / "cut.h5"), str(tmp_path / "best.h5")
+    cut_dataset().save(source)
+    done = CliRunner().invoke(app, ["select", source, "-o", target, "--top-returns", "1", "--json"])
+    (part,) = json.loads(done.stdout)["parts"]
+    assert (part["episodes"], part["fragments"], part["return_mean"]) == (2, 0, -5)
+    assert "1 fragment of episodes left out" in part["notes"][0]
+    done = CliRunner().invoke(app, ["select", source, "-o", target, "--where", "step > 0", "--overwrite"])
+    assert "no whole episode" in done.stdout
 
 
 @pytest.mark.parametrize("settings", [{"sample": 8}, {"sample_episodes": 2}])

@@ -83,6 +83,18 @@ def test_info_shows_bars_value_and_agents(run, path):
     assert run("info", path, "--gamma", "2").exit_code == 2
 
 
+@pytest.mark.parametrize(("rows", "told"), [(slice(0, 6), "fragments"), (slice(1, 3), "none whole")])
+def test_info_says_what_it_left_out(run, path, tmp_path, rows, told):
+    part = Dataset.open(path).rows(rows).save(tmp_path / "part.h5")
+    result = run("info", part.path, "--plot", tmp_path / "part.png")
+    assert result.exit_code == 0, result.output
+    assert told in result.stdout
+    assert part.episodes["return"].isna().sum() == 1
+    content = json.loads(run("info", part.path, "--json").stdout)
+    assert content["fragments"] == 1
+    assert content["return_max"] == part.episodes["return"].dropna().max() or content["return_max"] is None
+
+
 def test_info_plot_keeps_an_existing_file(run, path, tmp_path):
     picture = tmp_path / "plots" / "d.png"
     assert run("info", path, "--plot", picture).exit_code == 0

@@ -115,11 +115,13 @@ def test_selected_rows_are_pieces_of_episodes(saved):
     np.testing.assert_array_equal(view.columns["rewards"], saved.columns["rewards"][[0, 1, 3, 4, 5, 2]])
     assert view.episodes["length"].tolist() == [2, 1, 2, 1]
     assert view.episodes["terminated"].tolist() == [False, True, False, False]
-    assert view.episodes["truncated"].tolist() == [False, False, False, False]
+    assert view.episodes["truncated"].tolist() == [True, False, True, True]
+    assert view.columns["timeouts"].tolist() == [False, True, False, False, True, True]
+    assert view.episodes["fragment"].all()
+    assert view.episodes["return"].isna().all()
     rewards = saved.columns["rewards"].astype(float)
-    np.testing.assert_allclose(
-        view.episodes["return"], [rewards[:2].sum(), rewards[3], rewards[4:6].sum(), rewards[2]]
-    )
+    sums = [rewards[:2].sum(), rewards[3], rewards[4:6].sum(), rewards[2]]
+    np.testing.assert_allclose(view.episode_columns["return"], sums)
 
 
 def test_piece_inherits_facts_of_its_episode(saved):

@@ -87,7 +87,7 @@ def test_hash_depends_on_contents_alone(spec, lengths, seed, data):
 
 def test_columns_of_several_chunks(tmp_path):
     spec = continuous_spec(17, 6)
-    columns = make_columns(spec, [1000] * 50)
+    columns = make_columns(spec, [500] * 100)
     with DatasetWriter(tmp_path / "d.h5", spec) as writer:
         for first in range(0, 50_000, 12_500):
             rows = {name: values[first : first + 12_500] for name, values in columns.items()}
@@ -232,7 +232,9 @@ def test_missing_episode_entries_are_computed(tmp_path):
         writer.append(columns, {"length": [2, 3], "seed": [7, 8]})
         writer.append(columns, {"length": [2, 3], "seed": [9, 10]})
     table = Dataset.open(tmp_path / "d.h5").episodes
-    assert list(table.columns) == ["start", "length", "return", "seed", "terminated", "truncated"]
+    assert list(table.columns) == [
+        *("start", "length", "return", "seed", "terminated", "truncated", "fragment")
+    ]
     assert list(table["start"]) == [0, 2, 5, 7]
     assert list(table["seed"]) == [7, 8, 9, 10]
     assert list(table["terminated"]) == [True, False, True, False]

@@ -34,6 +34,17 @@ def test_command_records_and_reports(tmp_path):
     assert data.attributes["policy"] == "random"
 
 
+def test_command_tells_a_cut_episode(toys, tmp_path):
+    options = ("vinci_toys:Counter", "--env-kwargs", '{"length": 4}', "--policy", "vinci_toys:follow")
+    whole = invoke(*options, "-o", tmp_path / "a.h5", "--steps", 10).stdout
+    assert "2 episodes, mean return" in whole
+    assert "--steps cut the last episode, a fragment that the mean leaves out" in whole
+    assert (
+        "a fragment of an episode, which --steps cut"
+        in invoke(*options, "-o", tmp_path / "b.h5", "--steps", 3).stdout
+    )
+
+
 def test_command_takes_several_policies_and_infos(toys, tmp_path):
     path = tmp_path / "data.h5"
     options = ("--policy", "random", "--policy", "vinci_toys:follow", "--record-infos", "count, pair")

@@ -111,6 +111,28 @@ def test_cut_at_a_terminal_row_is_no_timeout(toys, path):
     assert not data.columns["timeouts"].any()
 
 
+@pytest.mark.parametrize("policy", ["random", "vinci_toys:follow"])
+def test_termination_at_the_time_limit_is_a_terminal(toys, path, policy):
+    """The environment says both: D4RL's loader would skip the row, and lose the terminal."""
+    kwargs = {"length": 4, "max_episode_steps": 4}
+    data = collect("vinci_toys:Counter", path, episodes=3, policy=policy, env_kwargs=kwargs, progress=False)
+    assert data.columns["terminals"].tolist() == [False, False, False, True] * 3
+    assert not data.columns["timeouts"].any()
+    assert data.episodes["fragment"].tolist() == [False] * 3
+    assert validate(path) == []
+
+
+@pytest.mark.parametrize("policy", ["random", "vinci_toys:follow", ["random", "vinci_toys:follow"]])
+@pytest.mark.parametrize(("steps", "cut"), [(12, False), (14, True), (3, True)])
+def test_episode_cut_by_steps_is_a_fragment(toys, path, policy, steps, cut):
+    kwargs = {"length": 4, "truncates": True}
+    data = collect("vinci_toys:Counter", path, steps=steps, policy=policy, env_kwargs=kwargs, progress=False)
+    assert data.episodes["fragment"].tolist() == [False] * (steps // 4) + [True] * cut
+    assert data.columns["timeouts"][-1]
+    assert data.episodes["return"].isna().tolist() == data.episodes["fragment"].tolist()
+    assert validate(path) == []
+
+
 def test_endless_episode_is_cut_at_steps(toys, path):
     endless = {"length": 10**9}
     data = collect(toys.Counter, path, steps=3000, policy=toys.follow, env_kwargs=endless, progress=False)

@@ -13,6 +13,7 @@ from vinci_offline.data.columns import LazyColumns
 from vinci_offline.quality.assessment import picture, quality
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.suitability import suitable_agents
+from vinci_offline.spec.gymnasium_bridge import reward_threshold
 
 
 def test_distribution_by_hand():
@@ -53,7 +54,7 @@ def test_reads_are_bounded_by_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("vinci_offline.data.columns.BLOCK_BYTES", 400)
     monkeypatch.setattr("vinci_offline.data.columns._GAP_BYTES", 100)
     monkeypatch.setattr("vinci_offline.quality.assessment._ROWS", 50)
-    monkeypatch.setattr("vinci_offline.quality.behaviour._REFERENCES", 50)
+    monkeypatch.setattr("vinci_offline.quality.neighbours._REFERENCES", 50)
     dataset = Dataset.open(path)
     # The smallest column, of one-byte flags, has five times as many bytes as a block.
     assert min(dataset.columns.dtype(path).itemsize * len(dataset) for path in dataset.columns) == 2000
@@ -92,6 +93,9 @@ def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
         "return_mean": -100.0,
         "return_std": 60.0,
         "reward_std": 1.0,
+        "reward_mean": -1.0,
+        "terminals": 50,
+        "reward_threshold": None,
         "reward_mode_share": 0.1,
         "action_counts": {0: 5, 1: 5} if discrete else None,
         "stochasticity": None if level is None else {"level": level, "upper_bound": upper_bound},
@@ -106,8 +110,12 @@ def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
     ("facts", "expected"),
     [
         ({}, {"td3bc": "well", "iql": "well", "bc": "perhaps", "ddpg": "poorly"}),
-        ({"return_std": 9.0}, {"bc": "well"}),
-        ({"return_std": 9.0, "episodes": 1}, {"bc": "perhaps"}),
+        ({"return_std": 9.0}, {"bc": "perhaps"}),
+        ({"return_std": 0.0, "level": 0.0}, {"bc": "perhaps"}),
+        ({"return_std": 0.0, "level": 0.0, "reward_threshold": -110.0}, {"bc": "well"}),
+        ({"return_std": 0.0, "level": 0.0, "reward_threshold": -90.0}, {"bc": "perhaps"}),
+        ({"level": 0.6, "reward_threshold": -110.0}, {"bc": "poorly"}),
+        ({"return_mean": None, "return_std": None, "reward_threshold": -110.0}, {"bc": "perhaps"}),
         ({"level": 0.6}, {"bc": "poorly", "ddpg": "poorly"}),
         ({"level": 0.95}, {"bc": "poorly", "ddpg": "well", "iql": "perhaps", "td3bc": "well"}),
         ({"level": 0.95, "upper_bound": True}, {"bc": "perhaps", "ddpg": "poorly"}),
@@ -115,6 +123,9 @@ def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
         ({"level": 0.05}, {"td3bc": "perhaps", "iql": "well"}),
         ({"reward_mode_share": 0.99}, {"td3bc": "poorly", "iql": "well"}),
         ({"reward_mode_share": 1.0, "reward_std": 0.0}, {"td3bc": "well"}),
+        ({"reward_std": 0.0, "reward_mean": 0.0}, {"td3bc": "poorly", "iql": "poorly", "ddpg": "poorly"}),
+        ({"reward_std": 0.0, "terminals": 0}, {"td3bc": "poorly", "iql": "poorly", "bc": "perhaps"}),
+        ({"reward_std": 0.0, "reward_mean": 0.0, "discrete": True}, {"dqn": "poorly"}),
         ({"discrete": True}, {"dqn": "perhaps", "bc": "perhaps"}),
         ({"discrete": True, "level": 0.05}, {"dqn": "poorly"}),
         ({"discrete": True, "level": 0.8}, {"dqn": "well", "bc": "poorly"}),
@@ -124,6 +135,33 @@ def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
 def test_thresholds_of_rules(facts, expected):
     found = verdicts(**facts)
     assert {agent: found[agent] for agent in expected} == expected
+
+
+def test_constant_rewards_do_not_tell_actions_apart():
+    spec = continuous_spec()
+    columns = {**make_columns(spec, [5, 6]), "rewards": np.zeros(11)}
+    told = quality(Dataset.from_columns(columns, spec))["agents"]
+    assert not any("rewards tell actions apart" in each["because"] for each in told)
+    assert {each["because"] for each in told if each["agent"] != "bc"} == {
+        "all rewards are 0: no action is better than another"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "kwargs", "expected"),
+    [
+        ("CartPole-v1", 500, {}, 475.0),
+        ("CartPole-v1", 50, {}, None),
+        ("CartPole-v1", 500, {"sutton_barto_reward": True}, None),
+        ("Pendulum-v1", 200, {}, None),
+        ("nobody:Knows-v0", None, {}, None),
+        (None, None, {}, None),
+    ],
+)
+def test_threshold_is_of_the_registered_environment(name, limit, kwargs, expected):
+    spaces = continuous_spec()
+    spec = EnvironmentSpec(spaces.observation_space, spaces.action_space, name, kwargs, limit)
+    assert reward_threshold(spec) == expected
 
 
 def test_named_agents_exist():

@@ -3,7 +3,16 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from data_examples import continuous_spec, dict_spec, discrete_spec, lengths, make_columns, seeds, specs
+from data_examples import (
+    continuous_spec,
+    dict_spec,
+    discrete_spec,
+    lengths,
+    make_columns,
+    save_as_given,
+    seeds,
+    specs,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +32,7 @@ def save(folder, spec=None, table=TABLE, **changes):
     columns = make_columns(spec, LENGTHS, terminated=[True, False, False], infos=["a"])
     for path, (index, value) in changes.items():
         columns[path.replace("__", "/")][index] = value
-    return Dataset.from_columns(columns, spec, table, {"policy": "random"}).save(folder / "d.h5").path
+    return save_as_given(folder / "d.h5", spec, columns, table, {"policy": "random"})
 
 
 def edit(path, change):
@@ -342,7 +351,7 @@ def test_random_damage_in_blocks_of_any_size(tmp_path_factory, spec, lengths, se
     columns["terminals"][list(both)] = columns["timeouts"][list(both)] = True
     rewards = columns["rewards"].copy()
     columns["rewards"][list(hit)] = np.nan
-    path = Dataset.from_columns(columns, spec, {"length": [*lengths, 2]}).save(folder / "d.h5").path
+    path = save_as_given(folder / "d.h5", spec, columns, {"length": [*lengths, 2]})
     whole = mend(path)
     assert whole[0].columns["rewards"].tolist() == np.delete(rewards, list(hit)).tolist()
     with pytest.MonkeyPatch.context() as patch:

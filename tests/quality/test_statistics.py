@@ -7,6 +7,7 @@ import pytest
 from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, EnvironmentSpec
+from vinci_offline.quality.behaviour import behaviour_value
 from vinci_offline.quality.coverage import coverage
 from vinci_offline.quality.moments import column_moments
 from vinci_offline.quality.statistics import action_saturation, observation_moments, summarize
@@ -50,6 +51,21 @@ def test_summary_by_hand():
         summary["observations"]["observations"]["mean"], dataset.columns["observations"].mean(0), rtol=1e-5
     )
     json.dumps(summary)
+
+
+def test_fragments_are_left_out_of_returns_and_lengths():
+    rewards = np.array([1, 2, 3, -4, 0.5, 99], np.float32)
+    dataset = with_columns(
+        continuous_spec(), [3, 2, 1], {"length": [3, 2, 1], "fragment": [False, False, True]}, rewards=rewards
+    )
+    summary = summarize(dataset)
+    expected = {"episodes": 3, "fragments": 1, "return_mean": 1.25, "return_std": 4.75, "return_max": 6.0}
+    expected |= {"return_min": -3.5, "length_mean": 2.5, "length_min": 2, "length_max": 3}
+    assert {key: summary[key] for key in expected} == expected
+    assert behaviour_value(dataset, 1.0)["mean"] == 1.25
+    pieces = summarize(dataset.rows([0, 3, 5]))
+    assert (pieces["episodes"], pieces["fragments"]) == (3, 3)
+    assert pieces["return_max"] is pieces["length_mean"] is behaviour_value(dataset.rows([0]), 1.0) is None
 
 
 def test_moments_are_merged_exactly_over_blocks(monkeypatch):

@@ -3,7 +3,17 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from data_examples import box, continuous_spec, dict_spec, discrete_spec, lengths, make_columns, seeds, specs
+from data_examples import (
+    box,
+    continuous_spec,
+    dict_spec,
+    discrete_spec,
+    lengths,
+    make_columns,
+    save_as_given,
+    seeds,
+    specs,
+)
 from hypothesis import given, settings
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec
@@ -19,7 +29,7 @@ def save(folder, spec=None, **changes):
     columns = make_columns(spec, LENGTHS, terminated=[True, False, False])
     for path, (index, value) in changes.items():
         columns[path.replace("__", "/")][index] = value
-    return Dataset.from_columns(columns, spec, {"length": LENGTHS}).save(folder / "d.h5").path
+    return save_as_given(folder / "d.h5", spec, columns, {"length": LENGTHS})
 
 
 def save_in(folder, **changes):
@@ -149,7 +159,7 @@ def test_wrong_episode_table(tmp_path, name, values, message):
 def test_episodes_that_go_on_past_an_end(tmp_path):
     path = save(tmp_path)
     with h5py.File(path, "r+") as file:
-        for name in ("start", "length", "return", "terminated", "truncated"):
+        for name in ("start", "length", "return", "terminated", "truncated", "fragment"):
             kept = file[f"metadata/episodes/{name}"][1:]
             if name == "start":
                 kept[0] = 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from vinci_offline import Dataset
 from vinci_offline.data import layout
+from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.spec import (
     BoxSpace,
     DictSpace,
@@ -72,6 +74,15 @@ def make_columns(spec, lengths, seed=0, terminated=None, infos=()):
             np.float32
         )
     return columns
+
+
+def save_as_given(path, spec, columns, episodes, attributes=None):
+    """Save columns with all flags as they are, which `Dataset.save` would put right, and return the path."""
+    table = Dataset.from_columns(columns, spec, episodes).episode_columns
+    with DatasetWriter(path, spec, attributes=attributes) as writer:
+        writer.append(columns)
+        writer.describe_episodes(table)
+    return path
 
 
 _names = st.text(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from vinci_offline.cli.console import err
 from vinci_offline.cli.options import with_options
 from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.envs.options import CollectOptions
+
+if TYPE_CHECKING:
+    from vinci_offline.data.dataset import Dataset
 
 
 @with_options
@@ -30,7 +33,7 @@ def collect(
     from vinci_offline.envs.collect.collector import collect as record
 
     dataset = record(env, output, **vars(options))
-    table = dataset.episodes
+    table = dataset.episode_columns
     if not math.isfinite(table[RETURN].sum()):
         err.print(
             f"{output} has rewards that are not finite: vinci-offline validate {output} says where",
@@ -38,6 +41,17 @@ def collect(
         )
     print(f"{output}: {len(dataset):,} rows")
     if options.policy != ["random-state"]:
-        print(
-            f"{len(table):,} episode{'s' if len(table) > 1 else ''}, mean return {table[RETURN].mean():.2f}"
-        )
+        print(_episodes(dataset))
+
+
+def _episodes(dataset: Dataset) -> str:
+    """Return a line on the whole episodes and their mean return, and on a last one that --steps cut."""
+    from vinci_offline.data.episodes import whole_returns
+
+    returns = whole_returns(dataset.episode_columns)
+    count = len(returns)
+    if not count:
+        return "a fragment of an episode, which --steps cut"
+    text = f"{count:,} episode{'s' if count > 1 else ''}, mean return {returns.mean():.2f}"
+    cut = len(dataset.episode_columns[RETURN]) > count
+    return text + ("; --steps cut the last episode, a fragment that the mean leaves out" if cut else "")

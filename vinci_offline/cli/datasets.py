@@ -8,7 +8,7 @@ import typer
 
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.tables import show_table
-from vinci_offline.data.episode_columns import LENGTH, RETURN
+from vinci_offline.data.episode_columns import LENGTH
 
 
 def datasets(
@@ -30,6 +30,7 @@ def datasets(
 
 def _describe(name: str) -> dict[str, Any]:
     from vinci_offline.data.dataset import Dataset
+    from vinci_offline.data.episodes import whole_returns
     from vinci_offline.data.shipped import summary_line
 
     dataset = Dataset.open(name)
@@ -38,6 +39,6 @@ def _describe(name: str) -> dict[str, Any]:
         "env": dataset.spec.id,
         "rows": len(dataset),
         "episodes": len(dataset.episode_columns[LENGTH]),
-        "return_mean": float(dataset.episode_columns[RETURN].mean()),
+        "return_mean": float(whole_returns(dataset.episode_columns).mean()),
         "about": summary_line(name),
     }

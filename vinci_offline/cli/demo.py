@@ -87,7 +87,7 @@ def _plot(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluatio
 
     returns: dict[str, Sequence[float] | Array] = {
         "random policy": random.returns,
-        "dataset": dataset.episodes[RETURN].to_numpy(),
+        "dataset": dataset.episodes[RETURN].dropna().to_numpy(),
         "trained policy": trained.returns,
     }
     plot_returns(output / "returns.png", returns, title=f"{_ENV}: learned from random actions alone")
@@ -97,7 +97,7 @@ def _plot(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluatio
 def _show(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluation) -> None:
     from vinci_offline.cli.tables import show_table
 
-    recorded = dataset.episodes[RETURN]
+    recorded = dataset.episodes[RETURN].dropna()
     show_table(
         [
             ("random policy", f"{random.return_mean:.0f}", f"{random.return_std:.0f}", f"{random.episodes}"),

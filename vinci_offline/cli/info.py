@@ -69,9 +69,10 @@ def _draw(dataset: Dataset, summary: dict[str, Any], path: Path) -> None:
 
     name = dataset.path.name if dataset.path else "dataset"
     shown = picture(dataset)
+    cut = f", without {_count(summary['fragments'], 'fragment')} of episodes" if summary["fragments"] else ""
     plot_overview(
         path,
-        f"{name}: {summary['rows']:,} rows of {summary['env'] or 'an unnamed environment'}",
+        f"{name}: {summary['rows']:,} rows of {summary['env'] or 'an unnamed environment'}{cut}",
         returns=shown.returns,
         lengths=shown.lengths,
         actions=shown.actions,
@@ -88,8 +89,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("observations", _shape(summary["observation_shape"])),
         ("actions", _actions(summary)),
         ("rows", f"{summary['rows']:,}"),
-        ("episodes", f"{summary['episodes']:,}, {_range(summary, 'length')} rows each"),
-        ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
+        *_episodes(summary),
         *_quantiles(summary["returns"]),
         ("reward", f"{_range(summary, 'reward')}, deviation {summary['reward_std']:.4g}"),
         ("ends", f"{_count(summary['terminals'], 'terminal')}, {_count(summary['timeouts'], 'timeout')}"),
@@ -113,6 +113,23 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [*lines, ("hash", summary["hash"])]
 
 
+def _episodes(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines on episodes and returns, and one on the fragments that they leave out."""
+    count, fragments = summary["episodes"], summary["fragments"]
+    if fragments == count:
+        return [
+            ("episodes", f"none whole: {_count(count, 'fragment')} of episodes, whose returns are not known")
+        ]
+    lines = [
+        ("episodes", f"{count - fragments:,}, {_range(summary, 'length')} rows each"),
+        ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
+    ]
+    if fragments:
+        text = f"{_count(fragments, 'piece')} of episodes, left out of episodes, lengths, returns and values"
+        lines.insert(1, ("fragments", text))
+    return lines
+
+
 def _quantiles(spread: dict[str, Any] | None) -> list[tuple[str, str]]:
     if spread is None:
         return []
@@ -122,14 +139,17 @@ def _quantiles(spread: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 def _behaviour(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines on the behaviour policy: its value and its randomness."""
-    value = summary["behaviour_value"]
-    text = f"{value['mean']:.5g} (standard error {value['standard_error']:.2g}) at gamma {value['gamma']:g}"
-    if value["unseen"] >= _UNSEEN:
-        text += f"; what came after the ends would count {value['unseen']:.0%}"
-    lines = [("behaviour value", text)]
+    lines = []
+    if (value := summary["behaviour_value"]) is not None:
+        text = (
+            f"{value['mean']:.5g} (standard error {value['standard_error']:.2g}) at gamma {value['gamma']:g}"
+        )
+        if value["unseen"] >= _UNSEEN:
+            text += f"; what came after the ends would count {value['unseen']:.0%}"
+        lines.append(("behaviour value", text))
     if (found := summary["stochasticity"]) is not None:
         by = (
-            f"entropy {found['entropy']:.4g} nats" if "entropy" in found else "from neighbouring observations"
+            "by the log probabilities" if found["method"] == "log_probs" else "from neighbouring observations"
         )
         bound = ", an upper bound: neighbours are far" if found["upper_bound"] else ""
         lines.append(("randomness", f"{found['level']:.2f} of 1, {by}{bound}"))

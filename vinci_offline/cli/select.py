@@ -13,7 +13,7 @@ from vinci_offline.cli.console import print_json
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
 from vinci_offline.curate.selection import Selection
-from vinci_offline.data.episode_columns import RETURN
+from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.errors import UsageError
 from vinci_offline.options import option
 
@@ -87,7 +87,8 @@ def select(
     kept = selection.choose(opened, choice)
     parts = [kept] if share is None else [*selection.split(kept, share, choice.seed)]
     described = choice.described() | ({} if share is None else {"split": share, "seed": choice.seed})
-    made = [_made(part, described, relabeller) for part in parts]
+    said = selection.fragments_left_out(opened, choice)
+    made = [_made(part, described, relabeller, said) for part in parts]
     saved = save_together(
         [(path, dataset) for path, (dataset, _, _) in zip(paths, made, strict=True)],
         compress=cast("Compression", written.compress),
@@ -141,13 +142,13 @@ class _Relabeller:
 
 
 def _made(
-    part: list[KeptRows], described: dict[str, object], relabeller: _Relabeller
+    part: list[KeptRows], described: dict[str, object], relabeller: _Relabeller, said: list[str]
 ) -> tuple[Dataset, list[str], list[str]]:
     from vinci_offline.curate.select import merged
 
     dataset, lost = merged(part, {"selection": described})
     dataset, notes = relabeller.added(dataset)
-    return dataset, lost, notes
+    return dataset, lost, [*said, *notes]
 
 
 def _refuse_sources(paths: list[Path], sources: list[Dataset]) -> None:
@@ -164,26 +165,40 @@ def _tell(written: list[tuple[Dataset, list[str], list[str]]], *, as_json: bool)
     if as_json:
         print_json({"parts": [_described(*each) for each in written]})
         return
+    from vinci_offline.data.episodes import whole_returns
+
     header = ("", "rows", "episodes", "mean return")
-    tables = [(dataset, dataset.episode_columns[RETURN]) for dataset, _, _ in written]
-    rows = [
-        (str(each.path), f"{len(each):,}", f"{len(sums):,}", f"{sums.mean():.6g}") for each, sums in tables
-    ]
+    rows = []
+    for each, _, _ in written:
+        returns = whole_returns(each.episode_columns)
+        mean = f"{returns.mean():.6g}" if len(returns) else "no whole episode"
+        rows.append((str(each.path), f"{len(each):,}", f"{len(each.episode_columns[FRAGMENT]):,}", mean))
     show_table(rows, header=header, numbers_from=1)
     for dataset, lost, notes in written:
         if lost:
             print(f"{dataset.path}: {', '.join(lost)} left out, since not all sources have them")
-        for note in notes:
+        for note in [*notes, *_fragments(dataset)]:
             print(f"{dataset.path}: {note}")
 
 
+def _fragments(dataset: Dataset) -> list[str]:
+    """Return a line if the mean return leaves out fragments."""
+    fragment = dataset.episode_columns[FRAGMENT]
+    if not fragment.any() or fragment.all():
+        return []
+    return [f"{fragment.sum():,} of {len(fragment):,} episodes are fragments, left out of the mean return"]
+
+
 def _described(dataset: Dataset, lost: list[str], notes: list[str]) -> dict[str, object]:
-    returns = dataset.episode_columns[RETURN]
+    from vinci_offline.data.episodes import whole_returns
+
+    fragment, returns = dataset.episode_columns[FRAGMENT], whole_returns(dataset.episode_columns)
     return {
         "file": str(dataset.path),
         "rows": len(dataset),
-        "episodes": len(returns),
-        "return_mean": float(returns.mean()),
+        "episodes": len(fragment),
+        "fragments": int(fragment.sum()),
+        "return_mean": float(returns.mean()) if len(returns) else None,
         "left_out": lost,
         "notes": notes,
     }

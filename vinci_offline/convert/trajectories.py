@@ -11,7 +11,9 @@ from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.data import layout
 from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episodes import episodes_of, known_facts, last_rows
+from vinci_offline.data.episode_columns import LENGTH
+from vinci_offline.data.episodes import complete, episodes_of, inherit, known_facts, last_rows
+from vinci_offline.data.piece_ends import with_marked_ends
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
@@ -108,6 +110,22 @@ def pieces(dataset: Dataset) -> tuple[Array, Array, Array]:
     table = dataset.episode_columns
     start, length = runs(dataset.columns, last_rows(table))
     return start, length, episodes_of(table, start)
+
+
+def as_pieces(dataset: Dataset) -> Dataset:
+    """Return the rows with each piece as an episode of its own that ends in a terminal or a timeout.
+
+    For formats that hold rows without their next observations or without an episode table: their readers join each row
+    to the one after it, unless a flag parts them.
+    """
+    table = dataset.episode_columns
+    start, length = runs(dataset.columns, last_rows(table))
+    columns = with_marked_ends(dataset.columns, lambda: start + length - 1)
+
+    def pieces() -> Columns:
+        return inherit(complete(columns, {LENGTH: length}), table, episodes_of(table, start))
+
+    return Dataset(columns, dataset.spec, table=pieces, attributes=dataset.attributes)
 
 
 def trajectories(dataset: Dataset) -> Iterator[Trajectory]:

@@ -7,7 +7,8 @@ import numpy as np
 from vinci_offline.curate.expression import Expression
 from vinci_offline.curate.kept_rows import KeptRows
 from vinci_offline.data.dataframe import frame_names
-from vinci_offline.data.episode_columns import LENGTH, START
+from vinci_offline.data.episode_columns import LENGTH, RETURN, START
+from vinci_offline.data.episodes import known_returns
 from vinci_offline.errors import UsageError
 from vinci_offline.types import Array
 
@@ -17,10 +18,14 @@ _BLOCK_ROWS = 2**17
 def rows_that_meet(kept: KeptRows, condition: Expression) -> KeptRows:
     """Return the rows that meet a condition; whole episodes where the condition is on episodes alone.
 
+    The return of a fragment is NaN, which meets no comparison.
+
     Raises:
         UsageError: the condition names something that the source does not have, or cannot be computed.
     """
-    table = {name: values for name, values in kept.source.episode_columns.items() if name != START}
+    stored = kept.source.episode_columns
+    table = {name: values for name, values in stored.items() if name != START}
+    table[RETURN] = known_returns(stored)
     columns = frame_names(kept.source.columns)
     known = {f"episode.{name}": values for name, values in table.items()}
     known |= {name: values for name, values in table.items() if name not in columns}

@@ -8,7 +8,7 @@ import numpy as np
 
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
-from vinci_offline.data.episodes import episodes_of
+from vinci_offline.data.episodes import episodes_of, whole
 from vinci_offline.data.indexing import episode_rows
 from vinci_offline.types import Array
 
@@ -54,6 +54,11 @@ class KeptRows:
     def episodes_with_rows(self) -> Array:
         """Return the episodes with at least one kept row."""
         return self.episodes if self.rows is None else np.unique(self.episodes_of(self.rows))
+
+    def whole_episodes(self) -> Array:
+        """Return the episodes with at least one kept row that are no fragments in the source."""
+        episodes = self.episodes_with_rows()
+        return np.asarray(episodes[whole(self.source.episode_columns)[episodes]])
 
     def view(self) -> Dataset:
         """Return the rows as a view of the source; whole episodes keep their facts."""

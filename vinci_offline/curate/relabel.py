@@ -18,7 +18,15 @@ from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.continuity import runs
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import LENGTH, RELABELLED, RETURN, START, TERMINATED, TRUNCATED
+from vinci_offline.data.episode_columns import (
+    FRAGMENT,
+    LENGTH,
+    RELABELLED,
+    RETURN,
+    START,
+    TERMINATED,
+    TRUNCATED,
+)
 from vinci_offline.data.episodes import last_rows
 from vinci_offline.errors import UsageError
 from vinci_offline.types import Array, Columns
@@ -74,9 +82,9 @@ def relabel(dataset: Dataset, how: Relabelling, reward: GoalReward) -> Relabelle
 
     A copy keeps the observation, the action and the next observation. Its goal is an achieved goal, and its reward and
     terminal are computed for that goal. Each copy has a goal of its own, so it is an episode of one row: no return and
-    no n-step target may reach across two goals. A copy is a timeout unless it is terminal. ``relabelled`` in the
-    episode table numbers the copies; it is 0 for recorded episodes. Goals are looked up when they are read. Each new
-    row takes about 70 bytes.
+    no n-step target may reach across two goals. A copy is a fragment, and a timeout unless it is terminal.
+    ``relabelled`` in the episode table numbers the copies; it is 0 for recorded episodes. Goals are looked up when they
+    are read. Each new row takes about 70 bytes.
 
     Args:
         dataset: rows whose observations are a Dict with ``achieved_goal`` and ``desired_goal``.
@@ -188,7 +196,7 @@ def _columns(dataset: Dataset, goals: Array, computed: Mapping[str, Array]) -> L
 
 
 def _table(dataset: Dataset, rewards: Array, terminals: Array, number: int) -> Columns:
-    """Return the episode table of a copy: each row is an episode, with the facts of the recorded one."""
+    """Return the episode table of a copy: each row is a fragment of an episode, with the facts of the recorded one."""
     recorded = dataset.episode_columns
     episodes = np.repeat(np.arange(len(recorded[START])), recorded[LENGTH])
     facts: dict[str, Any] = {name: values[episodes] for name, values in recorded.items()}
@@ -199,5 +207,6 @@ def _table(dataset: Dataset, rewards: Array, terminals: Array, number: int) -> C
         RETURN: rewards.astype(np.float64),
         TERMINATED: terminals,
         TRUNCATED: ~terminals,
+        FRAGMENT: np.ones(len(dataset), np.bool_),
         RELABELLED: np.full(len(dataset), number),
     }

@@ -14,11 +14,19 @@ from vinci_offline.errors import DatasetError
 
 
 def best_episodes(kept: Sequence[KeptRows], fraction: float) -> list[KeptRows]:
-    """Return the episodes of the highest return among all sources; of equal ones the first."""
-    episodes = [each.episodes_with_rows() for each in kept]
+    """Return the whole episodes of the highest return among all sources; of equal ones the first.
+
+    Raises:
+        DatasetError: there is no whole episode.
+    """
+    episodes = [each.whole_episodes() for each in kept]
     returns = np.concatenate(
         [each.source.episode_columns[RETURN][own] for each, own in zip(kept, episodes, strict=True)]
     )
+    if not len(returns):
+        raise DatasetError(
+            "--top-returns ranks whole episodes, and every one left is a fragment: leave it out"
+        )
     count = math.ceil(fraction * len(returns))
     best = np.zeros(len(returns), np.bool_)
     best[np.argsort(-returns, kind="stable")[:count]] = True
@@ -27,7 +35,7 @@ def best_episodes(kept: Sequence[KeptRows], fraction: float) -> list[KeptRows]:
 
 
 def drawn(kept: Sequence[KeptRows], selection: Selection) -> list[KeptRows]:
-    """Draw the number of rows or episodes that the selection asks for, in the shares of its weights.
+    """Draw the number of rows or whole episodes that the selection asks for, in the shares of its weights.
 
     Raises:
         DatasetError: there are fewer than are to be drawn.
@@ -36,12 +44,12 @@ def drawn(kept: Sequence[KeptRows], selection: Selection) -> list[KeptRows]:
     wanted = selection.sample_episodes if by_episode else selection.sample
     if wanted is None and selection.weights is None:
         return list(kept)
-    sizes = [len(each.episodes_with_rows()) if by_episode else each.size for each in kept]
-    counts = _shares(sizes, wanted, selection.weights, "episodes" if by_episode else "rows")
+    sizes = [len(each.whole_episodes()) if by_episode else each.size for each in kept]
+    counts = _shares(sizes, wanted, selection.weights, "whole episodes" if by_episode else "rows")
     found = []
     for number, (each, count) in enumerate(zip(kept, counts, strict=True)):
         rng = generator(selection.seed, number, "sample")
-        pool = each.episodes_with_rows() if by_episode else each.all_rows()
+        pool = each.whole_episodes() if by_episode else each.all_rows()
         taken = np.sort(rng.choice(pool, count, replace=False, shuffle=False))
         if by_episode:
             found.append(each.only(taken))
@@ -64,19 +72,19 @@ def _shares(
         sizes: how many each source has.
         wanted: how many to draw in all; None draws as many as the weights allow.
         weights: the sources' shares; None takes their sizes.
-        what: ``rows`` or ``episodes``, for messages.
+        what: ``rows`` or ``whole episodes``, for messages.
 
     Raises:
         DatasetError: a source has fewer than its share.
     """
     total = sum(sizes)
+    if wanted is not None and wanted > total:
+        raise DatasetError(f"{wanted:,} {what} are to be drawn and {total:,} are there: ask for fewer")
     if weights is None:
         weights = sizes
     shares = np.asarray(weights, np.float64) / sum(weights)
     if wanted is None:
         wanted = int(min(size / share for size, share in zip(sizes, shares, strict=True) if share > 0))
-    if wanted > total:
-        raise DatasetError(f"{wanted:,} {what} are to be drawn and {total:,} are there: ask for fewer")
     exact = shares * wanted
     counts = np.floor(exact).astype(int)
     rest = np.argsort(-(exact - counts), kind="stable")[: wanted - int(counts.sum())]

@@ -14,7 +14,7 @@ from vinci_offline.curate.kept_rows import KeptRows
 from vinci_offline.curate.sampling import best_episodes, drawn, generator
 from vinci_offline.curate.selection import Selection
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import START
+from vinci_offline.data.episode_columns import FRAGMENT, RETURN, START
 from vinci_offline.errors import DatasetError, UsageError
 
 
@@ -53,6 +53,19 @@ def choose(sources: Sequence[Dataset], selection: Selection) -> list[KeptRows]:
     if not sum(each.size for each in kept):
         raise DatasetError("no row of the sources is left: loosen the condition")
     return kept
+
+
+def fragments_left_out(sources: Sequence[Dataset], selection: Selection) -> list[str]:
+    """Return a line if the selection speaks of whole episodes, or of returns, and leaves out fragments of episodes."""
+    names = set() if selection.where is None else Expression(selection.where).names
+    by_episode = selection.top_returns is not None or selection.sample_episodes is not None
+    if not by_episode and not names & {RETURN, f"episode.{RETURN}"}:
+        return []
+    count = sum(int(each.episode_columns[FRAGMENT][selection.episodes].sum()) for each in sources)
+    if not count:
+        return []
+    what = f"{count:,} fragment{'s' if count > 1 else ''} of episodes"
+    return [f"{what} left out: the return of a whole episode is not known from a part of it"]
 
 
 def split(kept: Sequence[KeptRows], share: float, seed: int) -> tuple[list[KeptRows], list[KeptRows]]:

@@ -34,8 +34,9 @@ class Selection:
 
     ``where`` is a condition on rows (the frame's columns, ``step``, ``episode``) or on episodes (``return``,
     ``length``, ``seed``, ``policy`` …, ``episode.NAME``), as `Expression` describes it. A condition on episodes alone
-    keeps whole episodes. ``top_returns`` ranks the episodes of all sources together. ``weights`` are the sources'
-    shares of what is drawn; without a number to draw, as many rows are kept as the shares allow.
+    keeps whole episodes. ``top_returns`` ranks the whole episodes of all sources together; ``sample_episodes`` draws
+    whole episodes. Fragments of episodes are left out of both, and their return meets no condition. ``weights`` are the
+    sources' shares of what is drawn; without a number to draw, as many rows are kept as the shares allow.
     """
 
     episodes: slice = option(
@@ -53,7 +54,7 @@ class Selection:
         metavar="EXPR",
     )
     top_returns: float | None = option(
-        None, "The fraction of episodes with the highest returns.", panel=_WHICH, metavar="F"
+        None, "The fraction of whole episodes with the highest returns.", panel=_WHICH, metavar="F"
     )
     sample_episodes: int | None = option(
         None, "Draw this many whole episodes.", panel=_DRAW, metavar="N", low=1

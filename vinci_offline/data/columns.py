@@ -139,6 +139,21 @@ class LazyColumns(Mapping[str, Array]):
     def _rows(self) -> int:
         return next(iter(self._columns.values())).shape[0]
 
+    def replaced(self, path: str, column: Column) -> LazyColumns:
+        """Return these columns with another one in place of the column at ``path``. Reads nothing."""
+
+        def same(path: str, whole: Column) -> Column:
+            def load(rows: slice) -> Array:
+                return self[path][rows]
+
+            def part(rows: slice) -> Array:
+                return self.read(path, rows)
+
+            return Column(whole.shape, whole.dtype, load, part)
+
+        kept = {name: same(name, whole) for name, whole in self._columns.items()}
+        return LazyColumns({**kept, path: column})
+
     def view(self, rows: slice | Array) -> LazyColumns:
         """Return these columns at some rows; a slice shares memory with them."""
         count = len(range(*rows.indices(self._rows()))) if isinstance(rows, slice) else len(rows)

@@ -67,8 +67,10 @@ def to_frame(
     return pd.concat(blocks, axis="columns")
 
 
-def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
-    """Return the columns of a frame, and the rows that begin an episode; None where the frame does not tell.
+def from_frame(frame: pd.DataFrame) -> tuple[Columns, tuple[Array, Array | None] | None]:
+    """Return the columns of a frame, and its pieces: the rows that begin one, and the step of each row.
+
+    There are no pieces where the frame does not tell, and no steps where it has none.
 
     Raises:
         DatasetError: a column is missing, comes twice, or holds no numbers.
@@ -93,7 +95,7 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, Array | None]:
             f"the frame has no column {', '.join(missing)} (nor {missing[0]}_0 …); it has {', '.join(names)}"
         )
     columns.setdefault(layout.TIMEOUTS, np.zeros(len(frame), np.bool_))
-    return columns, _breaks(frame)
+    return columns, _pieces(frame)
 
 
 def frame_name(path: str, shape: tuple[int, ...]) -> str:
@@ -206,13 +208,14 @@ def plain(series: pd.Series[Any]) -> Array:
     return values
 
 
-def _breaks(frame: pd.DataFrame) -> Array | None:
+def _pieces(frame: pd.DataFrame) -> tuple[Array, Array | None] | None:
     if "episode" not in frame and "step" not in frame:
         return None
     begins = np.zeros(len(frame) - 1, np.bool_)
     if "episode" in frame:
         numbers = frame["episode"].to_numpy()
         begins |= numbers[1:] != numbers[:-1]
-    if "step" in frame:
-        begins |= np.diff(frame["step"].to_numpy()) != 1
-    return np.flatnonzero(begins) + 1
+    steps = frame["step"].to_numpy() if "step" in frame else None
+    if steps is not None:
+        begins |= np.diff(steps) != 1
+    return np.flatnonzero(begins) + 1, steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored
 from vinci_offline.data.indexing import chosen_indices, episode_rows
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.joining import joined_spec, shared_attributes
+from vinci_offline.data.piece_ends import with_marked_ends
 from vinci_offline.data.schema import stored_arrays
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import DatasetError
@@ -116,7 +117,7 @@ class Dataset:
             columns: the columns that `vinci_offline.data.layout.spec_slots` names for ``spec``, and any ``infos/…``.
             spec: the environment.
             episodes: ``length`` of each episode, in row order, and other facts of it (``seed`` …);
-                None derives them from the flags.
+                None derives them from the flags. Without ``fragment``, an episode that no flag ends is a fragment.
             attributes: where the data comes from; text, numbers, lists, dicts.
             float64: keep floating-point columns as they are given; otherwise float64 becomes float32.
 
@@ -169,11 +170,11 @@ class Dataset:
 
         if columns is not None:
             return _mapped(frame, spec, columns, ends, attributes or {}, float64=float64)
-        arrays, breaks = from_frame(frame)
+        arrays, pieces = from_frame(frame)
         spec = spec or infer_spec(in_memory(arrays))
         made = cls.from_columns(arrays, spec, attributes=attributes, float64=float64)
-        if breaks is not None:
-            made._table = partial(episode_tables.derive, made.columns, breaks)
+        if pieces is not None:
+            made._table = partial(episode_tables.derive, made.columns, *pieces)
         return made
 
     @classmethod
@@ -230,10 +231,12 @@ class Dataset:
 
     @property
     def episodes(self) -> DataFrame:
-        """One row an episode: ``start, length, return, terminated, truncated``, and ``seed`` … if known.
+        """One row an episode: ``start, length, return, terminated, truncated, fragment``, and ``seed`` … if known.
 
         It is derived from the flags where the file has no table. A piece of an episode that `rows` cut out is an
-        episode of its own.
+        episode of its own. It is a ``fragment`` if rows of the episode are missing, as is an episode that the end of
+        the recording cut or that no flag ends. The ``return`` of a fragment is NaN: ``nlargest(10, "return")``,
+        ``mean()`` and plots leave it out.
 
         Raises:
             DatasetError: the stored table does not describe the rows.
@@ -270,13 +273,14 @@ class Dataset:
         start, length = table[START][chosen], table[LENGTH][chosen]
         selected = {name: values[chosen] for name, values in table.items()}
         selected[START] = episode_tables.starts(length)
-        return self._view(episode_rows(start, length), lambda: selected)
+        return self._view(self.columns.view(episode_rows(start, length)), lambda: selected)
 
     def rows(self, indices: slice | Sequence[int] | Array) -> Dataset:
         """Return a view of some rows, in the order given. A slice shares memory.
 
-        A piece of an episode becomes an episode of its own, with its own length, return and flags. It keeps the
-        other facts of the whole one (``seed``, ``policy`` …).
+        A piece of an episode becomes an episode of its own, with its own length and flags: its last row is a timeout
+        unless it is a terminal. It is a fragment if it lacks rows of the whole one, whose other facts it keeps
+        (``seed``, ``policy`` …).
 
         Args:
             indices: a slice, row numbers (negative ones count from the end), or a mask over the rows.
@@ -289,14 +293,19 @@ class Dataset:
         if isinstance(indices, slice) and indices.step in {None, 1}:
             rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
 
-        def table() -> Columns:
+        @cache
+        def breaks() -> Array:
             numbers = episode_tables.episodes_of(self.episode_columns, chosen)
             follows = (np.diff(chosen) == 1) & (np.diff(numbers) == 0)
-            pieces = episode_tables.derive(view.columns, np.flatnonzero(~follows) + 1)
-            return episode_tables.inherit(pieces, self.episode_columns, numbers[pieces[START]])
+            return np.flatnonzero(~follows) + 1
 
-        view = self._view(rows, table)
-        return view
+        def table() -> Columns:
+            pieces = episode_tables.derive(columns, breaks())
+            numbers = episode_tables.episodes_of(self.episode_columns, chosen[pieces[START]])
+            return episode_tables.inherit(pieces, self.episode_columns, numbers)
+
+        columns = with_marked_ends(self.columns.view(rows), lambda: np.append(breaks() - 1, len(chosen) - 1))
+        return self._view(columns, table)
 
     def with_attributes(self, attributes: Mapping[str, Any]) -> Dataset:
         """Return a view of all rows with further attributes.
@@ -341,6 +350,9 @@ class Dataset:
     ) -> Dataset:
         """Write the rows of this view to a file in blocks, and return the file's dataset.
 
+        The last row of each episode of the table is written as a timeout, unless it is a terminal: see
+        `vinci_offline.data.piece_ends`.
+
         Args:
             path: the file.
             compress: see `vinci_offline.data.hdf5.writer.DatasetWriter`.
@@ -375,10 +387,8 @@ class Dataset:
             if (found := self.columns.non_finite(path)) is not None:
                 raise non_finite_error(str(self.path or "the dataset"), path, *found)
 
-    def _view(self, rows: slice | Array, table: Callable[[], Columns]) -> Dataset:
-        return Dataset(
-            self.columns.view(rows), self.spec, table=table, attributes=self._attributes, parents=(self,)
-        )
+    def _view(self, columns: LazyColumns, table: Callable[[], Columns]) -> Dataset:
+        return Dataset(columns, self.spec, table=table, attributes=self._attributes, parents=(self,))
 
 
 def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> DataFrame:

@@ -13,8 +13,12 @@ TERMINATED = "terminated"
 TRUNCATED = "truncated"
 """The timeout flag of its last row."""
 
+FRAGMENT = "fragment"
+"""Whether rows of the episode are missing before or after these, so that their rewards are not its return."""
+
 DERIVED = (START, LENGTH, RETURN, TERMINATED, TRUNCATED)
-"""Columns that follow from the rows. Every other column is something that the recorder knew besides."""
+"""Columns that follow from the rows. Every other column is something that the recorder knew besides: flags alone do not
+tell a fragment."""
 
 SEED = "seed"
 """The seed with which the environment was reset."""

@@ -10,6 +10,7 @@ import numpy as np
 from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.episode_columns import (
     DERIVED,
+    FRAGMENT,
     LENGTH,
     RETURN,
     SEED,
@@ -24,7 +25,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_FIRST = (START, LENGTH, RETURN, SEED, TERMINATED, TRUNCATED)
+_FIRST = (START, LENGTH, RETURN, SEED, TERMINATED, TRUNCATED, FRAGMENT)
 FLAG_COLUMNS = {TERMINATED: TERMINALS, TRUNCATED: TIMEOUTS}
 """The table's columns that repeat a flag of an episode's last row, and the column of that flag."""
 
@@ -55,6 +56,7 @@ class EpisodeTable:
         entries = {name: np.asarray(values) for name, values in episodes.items() if name != START}
         part = complete(rows, entries)
         part[START] += start
+        part[TRUNCATED] = ~part[TERMINATED].astype(np.bool_)  # the writer marks every end
         if self._parts and set(part) != set(self._parts[0]):
             raise DatasetError(
                 f"append: episodes have {', '.join(part)}, and earlier ones {', '.join(self._parts[0])}"
@@ -75,7 +77,7 @@ class EpisodeTable:
         table[START] = starts(table[LENGTH].astype(np.int64))
         if wrong := inconsistencies(table, count):
             raise DatasetError(f"episodes: {wrong[0]}")
-        self._parts.append(table)
+        self._parts.append(with_fragments(table))
 
     def arrays(self) -> Columns:
         """Return the whole table; empty where there are no episodes."""
@@ -102,8 +104,34 @@ def episodes_of(table: Mapping[str, Array], rows: Array) -> Array:
 
 
 def known_facts(table: Mapping[str, Array]) -> list[str]:
-    """Return the names of the table's columns that do not follow from the rows, such as ``seed``."""
-    return [name for name in table if name not in DERIVED]
+    """Return the names of the table's columns that do not follow from the rows, such as ``seed``.
+
+    ``fragment`` is among them only if there is a fragment.
+    """
+    none = {FRAGMENT} if FRAGMENT in table and not table[FRAGMENT].any() else set()
+    return [name for name in table if name not in DERIVED and name not in none]
+
+
+def whole(table: Mapping[str, Array]) -> Array:
+    """Return ``[E]``: whether each episode is a whole one, and no fragment."""
+    return np.asarray(~table[FRAGMENT])
+
+
+def whole_returns(table: Mapping[str, Array]) -> Array:
+    """Return the returns of the whole episodes, without fragments."""
+    return np.asarray(table[RETURN][whole(table)])
+
+
+def known_returns(table: Mapping[str, Array]) -> Array:
+    """Return ``[E]`` the return of each episode; NaN for a fragment, whose missing rewards nobody knows."""
+    return np.where(table[FRAGMENT], np.nan, table[RETURN])
+
+
+def with_fragments(table: Columns) -> Columns:
+    """Return the table with its ``fragment`` column; without one, an episode that no flag ends is a fragment."""
+    if FRAGMENT in table:
+        return {**table, FRAGMENT: table[FRAGMENT].astype(np.bool_)}
+    return {**table, FRAGMENT: ~(table[TERMINATED].astype(np.bool_) | table[TRUNCATED].astype(np.bool_))}
 
 
 def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
@@ -119,7 +147,7 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
     count = _count(rows)
     if LENGTH not in entries:
         raise DatasetError("episodes: the entry 'length' is missing")
-    if not whole(entries[LENGTH]):
+    if not are_whole_numbers(entries[LENGTH]):
         raise DatasetError("episodes: a length that is no whole number")
     length = entries[LENGTH].astype(np.int64)
     wrong = [
@@ -143,15 +171,17 @@ def complete(rows: Mapping[str, Array], entries: Columns) -> Columns:
             last = last_rows(table)
             flags = rows.gather(path, last) if isinstance(rows, LazyColumns) else rows[path][last]
             table[name] = flags.astype(np.bool_)
-    return ordered(table)
+    return ordered(with_fragments(table))
 
 
-def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
+def derive(rows: Mapping[str, Array], breaks: Array | None = None, steps: Array | None = None) -> Columns:
     """Return the episodes that the flags end, and those that ``breaks`` begin. Columns of a file are read in blocks.
 
     Args:
         rows: columns; rewards, terminals and timeouts are read.
         breaks: rows that begin an episode without a flag in the row before.
+        steps: ``[N]`` each row's step in its episode, where it is known: a piece that begins later than at 0 is a
+            fragment.
     """
     count = _count(rows)
     ends = [
@@ -162,11 +192,16 @@ def derive(rows: Mapping[str, Array], breaks: Array | None = None) -> Columns:
     begins = [np.zeros(1, np.int64), *(each + 1 for each in ends), *([] if breaks is None else [breaks])]
     start = np.unique(np.concatenate(begins))
     start = start[start < count]
-    return complete(rows, {LENGTH: np.diff(start, append=count)})
+    table = complete(rows, {LENGTH: np.diff(start, append=count)})
+    if steps is not None:
+        table[FRAGMENT] = table[FRAGMENT] | (steps[start] != 0)
+    return table
 
 
 def inherit(pieces: Columns, table: Mapping[str, Array], episodes: Array) -> Columns:
     """Return the table of pieces of episodes, with the facts of the whole episodes.
+
+    A piece that lacks rows of its episode is a fragment.
 
     Args:
         pieces: the pieces' own table.
@@ -174,7 +209,8 @@ def inherit(pieces: Columns, table: Mapping[str, Array], episodes: Array) -> Col
         episodes: ``[E]`` the episode that each piece belongs to.
     """
     known = {name: values[episodes] for name, values in table.items() if name not in pieces}
-    return ordered({**pieces, **known})
+    cut = (pieces[LENGTH] < table[LENGTH][episodes]) | table[FRAGMENT][episodes]
+    return ordered({**pieces, **known, FRAGMENT: cut})
 
 
 def chained(tables: list[Mapping[str, Array]]) -> Columns:
@@ -215,7 +251,7 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
     missing = [name for name in (START, LENGTH) if name not in table]
     if missing:
         return [f"has no {' and no '.join(missing)}"]
-    if fractions := [name for name in (START, LENGTH) if not whole(table[name])]:
+    if fractions := [name for name in (START, LENGTH) if not are_whole_numbers(table[name])]:
         return [f"has a {fractions[0]} that is no whole number"]
     start, length = table[START].astype(np.int64), table[LENGTH].astype(np.int64)
     found = []
@@ -233,7 +269,7 @@ def inconsistencies(table: Mapping[str, Array], count: int) -> list[str]:
     return found
 
 
-def whole(values: Array) -> bool:
+def are_whole_numbers(values: Array) -> bool:
     """Return whether all values are whole numbers, of any dtype."""
     return values.dtype.kind in "iu" or (
         values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.trunc(values))).all())
@@ -241,10 +277,10 @@ def whole(values: Array) -> bool:
 
 
 def frame(table: Mapping[str, Array]) -> DataFrame:
-    """Return the table as a DataFrame."""
+    """Return the table as a DataFrame. The return of a fragment is NaN, which pandas leaves out of means and ranks."""
     import pandas as pd
 
-    return pd.DataFrame(dict(table))
+    return pd.DataFrame({**table, RETURN: known_returns(table)})
 
 
 def _count(rows: Mapping[str, Array]) -> int:

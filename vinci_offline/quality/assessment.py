@@ -10,13 +10,15 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import LENGTH, RETURN
+from vinci_offline.data.episode_columns import LENGTH
+from vinci_offline.data.episodes import whole, whole_returns
 from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.quality.behaviour import behaviour_value, stochasticity
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.statistics import summarize
 from vinci_offline.quality.suitability import suitable_agents
 from vinci_offline.spec import MultiDiscreteSpace
+from vinci_offline.spec.gymnasium_bridge import reward_threshold
 from vinci_offline.types import Array, FloatArray
 
 _ROWS = 20_000
@@ -28,8 +30,8 @@ class Picture:
     """Content of a plot of a dataset; of many rows a sample at equal distances.
 
     Attributes:
-        returns: ``[E]`` returns of the episodes in recorded order.
-        lengths: ``[E]`` rows of each episode.
+        returns: ``[E]`` returns of the whole episodes in recorded order.
+        lengths: ``[E]`` rows of each of them.
         actions: ``[M, A]`` entries of actions; one entry for Discrete actions.
         plane: ``[M, 2]`` standardised observations on their two principal axes; None for images, and if fewer than
             two dimensions vary.
@@ -53,10 +55,12 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         gamma: the discount a step of ``behaviour_value``.
 
     Returns:
-        The result of `vinci_offline.quality.statistics.summarize`; ``returns`` and ``lengths``, see `distribution`;
+        The result of `vinci_offline.quality.statistics.summarize`; ``returns`` and ``lengths`` of whole episodes, see
+        `distribution`;
         ``reward_mode_share``, the share of rows that have the most frequent reward, among at most twenty thousand;
         ``stochasticity`` and ``behaviour_value``, see the functions of these names in
-        `vinci_offline.quality.behaviour`; ``agents`` that can learn from such actions, best first, each with
+        `vinci_offline.quality.behaviour`; ``reward_threshold``, the mean return that solves the environment where
+        Gymnasium knows one; ``agents`` that can learn from such actions, best first, each with
         ``agent, verdict, because, source``.
 
     Raises:
@@ -66,11 +70,12 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
     table = dataset.episode_columns
     found = {
         **summarize(dataset),
-        "returns": distribution(table[RETURN]),
-        "lengths": distribution(table[LENGTH]),
+        "returns": distribution(whole_returns(table)),
+        "lengths": distribution(table[LENGTH][whole(table)]),
         "reward_mode_share": _mode_share(dataset),
         "behaviour_value": value,
         "stochasticity": stochasticity(dataset),
+        "reward_threshold": reward_threshold(dataset.spec),
     }
     learnable = not isinstance(dataset.spec.action_space, MultiDiscreteSpace)
     return {**found, "agents": [each.to_json() for each in suitable_agents(found)] if learnable else []}
@@ -82,7 +87,8 @@ def picture(dataset: Dataset) -> Picture:
     table = dataset.episode_columns
     actions = dataset.columns.gather(layout.ACTIONS, rows)
     plane, explained = _plane(dataset, rows)
-    return Picture(table[RETURN], table[LENGTH], actions.reshape(len(rows), -1), plane, explained)
+    lengths = table[LENGTH][whole(table)]
+    return Picture(whole_returns(table), lengths, actions.reshape(len(rows), -1), plane, explained)
 
 
 def _mode_share(dataset: Dataset) -> float:

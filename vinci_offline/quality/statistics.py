@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import LENGTH, RETURN
+from vinci_offline.data.episode_columns import FRAGMENT, LENGTH
+from vinci_offline.data.episodes import whole, whole_returns
 from vinci_offline.quality.coverage import coverage
 from vinci_offline.quality.moments import Moments, column_moments
 from vinci_offline.quality.survey import Survey
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space
-from vinci_offline.types import FloatArray, Normalization
+from vinci_offline.types import Array, FloatArray, Normalization
 
 _MOST_DIMENSIONS = 1024
 """Wider rows (images) are summarized by one mean and deviation over all entries."""
@@ -57,33 +59,26 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
         survey: the result of `vinci_offline.quality.survey.survey`; it spares a read of observations and rewards.
 
     Returns:
-        ``rows, episodes, return_mean, return_std, return_min, return_max, terminals, timeouts,
-        observation_shape, action_shape, env, hash``; ``length_mean, length_min, length_max``;
+        ``rows, episodes, fragments, return_mean, return_std, return_min, return_max, terminals, timeouts,
+        observation_shape, action_shape, env, hash``; ``length_mean, length_min, length_max``. Returns and lengths are
+        those of whole episodes, and None if all ``episodes`` are ``fragments``;
         ``observations`` and ``actions``: mean, std, min and max of each dimension by column;
         ``action_saturation``: see `action_saturation`; ``action_counts``: how often each Discrete action
         occurs; ``coverage``: see `coverage`; ``reward_mean, reward_std, reward_min, reward_max``; ``infos``:
         names; ``provenance``: the attributes.
     """
     table = dataset.episode_columns
-    returns, lengths = table[RETURN], table[LENGTH]
     measured = [*_paths(dataset, layout.OBSERVATIONS), layout.ACTIONS, layout.REWARDS]
     moments = survey.moments if survey else {path: column_moments(dataset, path) for path in measured}
     rewards, acted = moments[layout.REWARDS], moments[layout.ACTIONS]
     space = dataset.spec.action_space
     discrete = isinstance(space, DiscreteSpace)
-    with np.errstate(invalid="ignore"):  # validate reports returns that are not finite
-        return_std = float(returns.std())
     return {
         "env": dataset.spec.id,
         "rows": len(dataset),
-        "episodes": len(lengths),
-        "return_mean": float(returns.mean()),
-        "return_std": return_std,
-        "return_min": float(returns.min()),
-        "return_max": float(returns.max()),
-        "length_mean": float(lengths.mean()),
-        "length_min": int(lengths.min()),
-        "length_max": int(lengths.max()),
+        "episodes": len(table[LENGTH]),
+        "fragments": int(table[FRAGMENT].sum()),
+        **_whole_episodes(table),
         "terminals": _count(dataset, layout.TERMINALS),
         "timeouts": _count(dataset, layout.TIMEOUTS),
         "reward_mean": float(rewards.mean),
@@ -100,6 +95,25 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
         "infos": [path.removeprefix(f"{layout.INFOS}/") for path in _paths(dataset, layout.INFOS)],
         "provenance": dict(dataset.attributes),
         "hash": dataset.hash,
+    }
+
+
+def _whole_episodes(table: Mapping[str, Array]) -> dict[str, float | int | None]:
+    """Return statistics of returns and lengths of whole episodes; None where there are none."""
+    returns, lengths = whole_returns(table), table[LENGTH][whole(table)]
+    if not len(returns):
+        names = ("return_mean", "return_std", "return_min", "return_max")
+        return dict.fromkeys((*names, "length_mean", "length_min", "length_max"))
+    with np.errstate(invalid="ignore"):  # validate reports returns that are not finite
+        return_std = float(returns.std())
+    return {
+        "return_mean": float(returns.mean()),
+        "return_std": return_std,
+        "return_min": float(returns.min()),
+        "return_max": float(returns.max()),
+        "length_mean": float(lengths.mean()),
+        "length_min": int(lengths.min()),
+        "length_max": int(lengths.max()),
     }
 
 

@@ -38,8 +38,8 @@ def plot_overview(
     Args:
         path: the picture; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``).
         title: the line above.
-        returns: ``[E]`` return of each episode, in recorded order.
-        lengths: ``[E]`` rows of each episode.
+        returns: ``[E]`` return of each whole episode, in recorded order; there may be none.
+        lengths: ``[E]`` rows of each of them.
         actions: ``[M, A]`` a sample of actions.
         plane: ``[M, 2]`` a sample of observations on their two principal axes, or None.
         explained: the share of the variance that the two axes hold.
@@ -66,7 +66,7 @@ def plot_overview(
 def _histogram(axis: Axes, values: Array, title: str, colour: str) -> None:
     axis.set_title(title, fontsize=11)
     if not len(values):
-        _nothing(axis, "none is finite")
+        _nothing(axis, "none is known")
         return
     low, high = float(values.min()), float(values.max())
     if low == high:
@@ -86,6 +86,9 @@ def _histogram(axis: Axes, values: Array, title: str, colour: str) -> None:
 def _in_order(axis: Axes, returns: Array) -> None:
     """Draw a dot for each episode in recorded order, and a running mean over a twentieth of them."""
     axis.set_title("Returns as recorded", fontsize=11)
+    if not len(returns):
+        _nothing(axis, "no whole episode")
+        return
     numbers = np.arange(len(returns))
     alpha = float(np.clip(100 / len(returns), 0.05, 0.6))
     axis.plot(numbers, returns, ".", color=_BLUE, alpha=alpha, markeredgewidth=0, markersize=6)

@@ -108,6 +108,20 @@ def action_space_from_gymnasium(space: Any) -> Space:
     return described
 
 
+def reward_threshold(spec: EnvironmentSpec) -> float | None:
+    """Return the mean return from which on Gymnasium calls the environment solved.
+
+    None for an environment that it does not know, without such a number, or made with arguments or a time limit of its
+    own, which may change returns. Nothing is imported by name.
+    """
+    import gymnasium
+
+    known = gymnasium.registry.get(spec.id) if spec.id else None
+    if known is None or spec.kwargs or known.max_episode_steps != spec.max_episode_steps:
+        return None
+    return known.reward_threshold
+
+
 def _time_limit(env: gymnasium.Env[Any, Any]) -> int | None:
     import gymnasium
 

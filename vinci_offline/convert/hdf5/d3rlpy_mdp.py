@@ -7,13 +7,13 @@ import numpy as np
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.assembly.ends import lengths_of
+from vinci_offline.data.assembly.ends import close_last, lengths_of
 from vinci_offline.data.assembly.flat import flag_column, one_number
 from vinci_offline.data.assembly.lazy import shared
 from vinci_offline.data.assembly.logged import KeptRows, Logged
 from vinci_offline.data.columns import Column
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Columns
 
 REWARDS = "rewards"
 """The setting for the row that holds the reward of an action: ``same``, or ``next``."""
@@ -50,15 +50,16 @@ def read_mdp_dump(tree: Hdf5Tree, context: ImportContext) -> Logged:
     columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}")
     terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
     marked = flag_column(columns.pop(_ENDS), context.where, _ENDS) if _ENDS in columns else None
-    ends = _ends(terminals, marked, context)
+    ends, table = _ends(terminals, marked, context)
     last, rows = np.flatnonzero(ends), lengths_of(ends)
     if is_next:
         columns = _with_following(columns, KeptRows(rows, rows - 1))
         context.decide("the last row of each episode holds what its last action led to and gained")
         if empty := int((rows == 1).sum()):
             context.decide(f"{empty} episodes of a single row hold no transition, and are left out")
+        table = {name: values[rows > 1] for name, values in table.items()}
         last, rows = last[rows > 1], rows[rows > 1] - 1
-    return Logged(columns, rows, terminals[last], attributes={"source": "d3rlpy"})
+    return Logged(columns, rows, terminals[last], table, {"source": "d3rlpy"})
 
 
 def _rewards_follow(tree: Hdf5Tree, context: ImportContext) -> bool:
@@ -83,8 +84,8 @@ def _rewards_follow(tree: Hdf5Tree, context: ImportContext) -> bool:
     return following
 
 
-def _ends(terminals: Array, marked: Array | None, context: ImportContext) -> Array:
-    """Return ``[N]`` marks of the last rows of episodes.
+def _ends(terminals: Array, marked: Array | None, context: ImportContext) -> tuple[Array, Columns]:
+    """Return ``[N]`` marks of the last rows of episodes, and a table that tells fragments from whole episodes.
 
     Args:
         terminals: ``[N]`` booleans.
@@ -105,10 +106,7 @@ def _ends(terminals: Array, marked: Array | None, context: ImportContext) -> Arr
             context.decide(
                 f"{within} terminals lie within episodes, which d3rlpy passes over: episodes end there"
             )
-    if len(ends) and not ends[-1]:
-        ends[-1] = True
-        context.decide("the last episode is not finished: it is cut at its last row")
-    return ends
+    return ends, close_last(ends, context)
 
 
 def _with_following(columns: dict[str, Column], kept: KeptRows) -> dict[str, Column]:

@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree
 from vinci_offline.convert.sources.new_hdf5 import new_hdf5, put_blocks
+from vinci_offline.convert.trajectories import as_pieces
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.ends import lengths_of
@@ -60,15 +61,16 @@ class D4rlFormat(Format):
         if is_padded and timeouts is not None:
             columns, terminals, timeouts = _without_final_rows(columns, terminals, timeouts)
             context.decide("the rows that hold an episode's final observation became next observations")
-        ends = flat_ends(columns, terminals, timeouts, context)
+        ends, table = flat_ends(columns, terminals, timeouts, context)
         attributes = {"metadata": metadata} if metadata else {}
-        logged = Logged(columns, lengths_of(ends), terminals[ends], attributes=attributes)
+        logged = Logged(columns, lengths_of(ends), terminals[ends], table, attributes)
         return Imported.of(assemble(logged, options.spec, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export; ``final_rows=yes`` ends each episode with a row that holds its final observation."""
         self.check_settings(options.settings, (_FINAL_ROWS,))
         refuse_dict(dataset, "D4RL's layout")
+        dataset = as_pieces(dataset)
         is_padded = options.settings.get(_FINAL_ROWS, "no") == "yes"
         with new_hdf5(path, overwrite=options.overwrite) as file:
             _write_columns(dataset, file, is_padded)

@@ -25,7 +25,8 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import DERIVED, SEED, TERMINATED, TRUNCATED
+from vinci_offline.data.episode_columns import SEED, TERMINATED, TRUNCATED
+from vinci_offline.data.episodes import known_facts
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
@@ -126,8 +127,7 @@ def _said(dataset: Dataset) -> list[str]:
 
 
 def _lost(dataset: Dataset) -> list[str]:
-    known = {*DERIVED, SEED}
-    lost = [f"{name} of each episode" for name in dataset.episode_columns if name not in known]
+    lost = [f"{name} of each episode" for name in known_facts(dataset.episode_columns) if name != SEED]
     if names := [name for name in dataset.attributes if name != "minari"]:
         lost.append(f"provenance ({', '.join(map(printable, names))})")
     return lost

@@ -13,6 +13,7 @@ import numpy as np
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
 from vinci_offline.convert.npz import layouts
 from vinci_offline.convert.sources.spool import Spool
+from vinci_offline.convert.trajectories import as_pieces
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import held
 from vinci_offline.data.assembly.logged import assemble
@@ -85,6 +86,7 @@ class NpzFormat(Format):
 
 def _write_arrays(dataset: Dataset, path: Path) -> None:
     """Write each column as a compressed array, in blocks."""
+    dataset = as_pieces(dataset)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in dataset.columns:
             dtype = dataset.columns.dtype(name)

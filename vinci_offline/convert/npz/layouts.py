@@ -36,8 +36,8 @@ def _d4rl(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
     timeouts = columns.pop(layout.TIMEOUTS, None)
     marks = None if timeouts is None else flag_column(timeouts, context.where, layout.TIMEOUTS)
     columns[layout.REWARDS] = _numbers(columns[layout.REWARDS], layout.REWARDS, context)
-    ends = flat_ends(columns, terminals, marks, context)
-    return Logged(columns, lengths_of(ends), terminals[ends])
+    ends, table = flat_ends(columns, terminals, marks, context)
+    return Logged(columns, lengths_of(ends), terminals[ends], table)
 
 
 def _ogbench(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
@@ -105,8 +105,8 @@ def _imitation_transitions(arrays: Mapping[str, Column], context: ImportContext)
     _say_left_out(arrays, ("obs", "acts", "next_obs", "rews", "dones"), context)
     _same_length({**columns, "dones": arrays["dones"]}, context)
     dones = flag_column(arrays["dones"], context.where, "dones")
-    ends = flat_ends(columns, dones, None, context)
-    return Logged(columns, lengths_of(ends), dones[ends])
+    ends, table = flat_ends(columns, dones, None, context)
+    return Logged(columns, lengths_of(ends), dones[ends], table)
 
 
 def _stable_baselines(arrays: Mapping[str, Column], context: ImportContext) -> Logged:

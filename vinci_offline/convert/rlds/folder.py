@@ -24,7 +24,7 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import DERIVED
+from vinci_offline.data.episodes import known_facts
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
@@ -115,10 +115,11 @@ def _features(dataset: Dataset) -> tuple[dict[str, Feature], dict[str, Feature]]
         if path.partition("/")[0] not in {layout.NEXT_OBSERVATIONS, layout.TERMINALS, layout.TIMEOUTS}:
             shape, dtype = dataset.columns.shape(path)[1:], dataset.columns.dtype(path)
             steps[_step_name(path)] = Feature.holding(shape, dtype)
+    table = dataset.episode_columns
     facts = {
         name: Feature((), np.dtype(np.int64))
-        for name, values in dataset.episode_columns.items()
-        if name not in DERIVED and values.dtype.kind in "biu"
+        for name in known_facts(table)
+        if table[name].dtype.kind in "biu"
     }
     return steps, facts
 
@@ -159,8 +160,8 @@ def _publish(path: Path, content: Mapping[str, Any]) -> None:
 
 def _lost(dataset: Dataset, facts: Mapping[str, Feature]) -> list[str]:
     lost = ["the bounds of spaces, the environment's id and arguments"]
-    known = {*DERIVED, *facts}
-    lost += [f"{printable(name)} of each episode" for name in dataset.episode_columns if name not in known]
+    names = known_facts(dataset.episode_columns)
+    lost += [f"{printable(name)} of each episode" for name in names if name not in facts]
     if dataset.attributes:
         lost.append(f"provenance ({', '.join(map(printable, dataset.attributes))})")
     return lost

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vinci_offline.convert.trajectories import as_pieces
 from vinci_offline.data.dataframe import frame_name, groups
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import START
@@ -49,6 +50,7 @@ def spread_names(dataset: Dataset, what: str) -> dict[str, list[str]]:
 
 def spread_blocks(dataset: Dataset, names: dict[str, list[str]]) -> Iterator[Columns]:
     """Yield the rows in blocks, ``[B]`` by the table's name, ``episode`` and ``step`` first; memory stays bounded."""
+    dataset = as_pieces(dataset)
     start = dataset.episode_columns[START]
     for first, block in dataset.columns.together(list(names)):
         rows = np.arange(first, first + len(next(iter(block.values()))))

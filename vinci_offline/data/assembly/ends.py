@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.errors import UsageError
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Columns
 
 
 def say_ends(lengths: Array, context: ImportContext, where: str | None = None) -> tuple[Array, str]:
@@ -42,6 +43,22 @@ def say_ends(lengths: Array, context: ImportContext, where: str | None = None) -
         ended,
         f"episodes of {limit} steps timed out ({int((~ended).sum())}), shorter ones terminated ({int(ended.sum())})",
     )
+
+
+def close_last(ends: Array, context: ImportContext) -> Columns:
+    """End the last episode in the last row. Return a table in which it is a fragment if nothing else ended it.
+
+    Args:
+        ends: ``[N]`` marks of last rows; the last of them is set.
+        context: the import.
+    """
+    fragment = np.zeros(int(ends[:-1].sum()) + min(1, len(ends)), np.bool_)
+    if len(ends) and not ends[-1]:
+        ends[-1] = fragment[-1] = True
+        context.decide(
+            "the last episode is not finished: it is cut at its last row, a timeout, and counts as a fragment"
+        )
+    return {FRAGMENT: fragment}
 
 
 def time_limit(context: ImportContext) -> int:

@@ -9,12 +9,12 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.assembly.ends import time_limit
+from vinci_offline.data.assembly.ends import close_last, time_limit
 from vinci_offline.data.assembly.lazy import blocks, reshaped
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.continuity import continuing_blocks
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Columns
 
 
 def flags(values: Array, where: str, name: str, first_row: int = 0) -> Array:
@@ -57,10 +57,11 @@ def one_number(column: Column, where: str) -> Column:
 
 def flat_ends(
     columns: Mapping[str, Column], terminals: Array, timeouts: Array | None, context: ImportContext
-) -> Array:
-    """Return ``[N]`` marks of the rows that end an episode.
+) -> tuple[Array, Columns]:
+    """Return ``[N]`` marks of the rows that end an episode, and a table that tells fragments from whole episodes.
 
-    Both flags tell them. Where there are no timeouts, breaks in the next observations do, or the options.
+    Both flags tell the ends. Where there are no timeouts, breaks in the next observations do, or the options. A last
+    episode that nothing ends is a fragment.
 
     Args:
         columns: observations, and next observations where there are some.
@@ -78,10 +79,7 @@ def flat_ends(
         context.decide("terminals and timeouts are the file's")
     else:
         ends = terminals | _unflagged_ends(columns, terminals, context)
-    if not ends[-1]:
-        ends[-1] = True
-        context.decide("the last episode is not finished: its last row is a timeout")
-    return ends
+    return ends, close_last(ends, context)
 
 
 def _unflagged_ends(columns: Mapping[str, Column], terminals: Array, context: ImportContext) -> Array:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import as_dtype, blocks, gathered, held, mapped, whole
 from vinci_offline.data.columns import Column
-from vinci_offline.data.episodes import whole as whole_numbers
+from vinci_offline.data.episodes import are_whole_numbers as whole_numbers
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array
 
@@ -50,9 +51,21 @@ class Texts:
         return self.ranks()
 
 
+class Begins(NamedTuple):
+    """Marks of the rows that begin an episode.
+
+    Attributes:
+        rows: ``[N]`` whether the row begins an episode, or a piece of one.
+        torn: ``[N]`` whether the steps just before it are missing, so that pieces of one episode meet here.
+    """
+
+    rows: Array
+    torn: Array
+
+
 def row_order(
     table: Mapping[str, Column | Texts], context: ImportContext
-) -> tuple[Array | None, Array | None]:
+) -> tuple[Array | None, Begins | None]:
     """Tell how to sort the rows, and which of them then begin an episode; None where there is nothing to do or to tell.
 
     Args:
@@ -76,7 +89,7 @@ def row_order(
         context.decide("rows were sorted by episode" + ("" if step is None else " and step"))
     begins = begins_of(episode)
     if step is None:
-        return order, begins
+        return order, Begins(begins, np.zeros_like(begins))
     for first, difference in _differences(step):
         twice = ~begins[first : first + len(difference)] & (difference == 0)
         if twice.any():
@@ -118,26 +131,27 @@ def _in_order(episode: Column, step: Column | None) -> bool:
     )
 
 
-def _jumps(step: Column, begins: Array, context: ImportContext) -> Array:
+def _jumps(step: Column, begins: Array, context: ImportContext) -> Begins:
     """Return begins of episodes: those that there are, and rows before which steps are missing or start again."""
+    torn = np.zeros_like(begins)
     if not all(whole_numbers(block) for _, block in blocks(step)):
-        return begins
+        return Begins(begins, torn)
     least = None
     for first, difference in _differences(step):
         within = difference[~begins[first : first + len(difference)] & (difference > 0)]
         if len(within):
             least = within.min() if least is None else min(least, within.min())
     if least is None:
-        return begins
-    cut, skipped = begins.copy(), 0
+        return Begins(begins, torn)
+    cut = begins.copy()
     for first, difference in _differences(step):
         rows = slice(first, first + len(difference))
         jumps = ~begins[rows] & (difference != least)
-        skipped += int((jumps & (difference > 0)).sum())
+        torn[rows] = jumps & (difference > 0)
         cut[rows] |= jumps
-    if skipped:
-        context.decide(f"{skipped} episodes are cut where steps are missing")
-    return cut
+    if torn.any():
+        context.decide(f"{int(torn.sum())} episodes are cut where steps are missing")
+    return Begins(cut, torn)
 
 
 def _differences(column: Column) -> Iterator[tuple[int, Array]]:

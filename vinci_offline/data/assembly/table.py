@@ -23,15 +23,16 @@ from vinci_offline.data.assembly.lazy import (
 from vinci_offline.data.assembly.logged import Logged, assemble, fitted
 from vinci_offline.data.assembly.mapping import PROPENSITY, Choice, category_names, choose, listed
 from vinci_offline.data.assembly.options import ImportOptions
-from vinci_offline.data.assembly.order import Texts, row_order
+from vinci_offline.data.assembly.order import Begins, Texts, row_order
 from vinci_offline.data.assembly.parts import Parts, make_parts
 from vinci_offline.data.assembly.spaces import table_spec
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import groups, plain
-from vinci_offline.data.episode_columns import LENGTH
+from vinci_offline.data.episode_columns import FRAGMENT, LENGTH
+from vinci_offline.data.piece_ends import marked_timeouts
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -95,11 +96,11 @@ def from_table(
         marks = {path: values[order] for path, values in marks.items()}
     spec = table_spec(columns, context)
     columns = fitted(columns, spec)
-    lengths, terminated = _lengths(columns, marks, begins, context)
+    lengths, terminated, known = _lengths(columns, marks, begins, context)
     if len(marks) < 2 or layout.NEXT_OBSERVATIONS not in _roots(columns):
-        return assemble(Logged(columns, lengths, terminated), spec, context, float64=float64)
-    columns |= {path: held(values) for path, values in marks.items()}
-    return make_parts(columns, spec, {LENGTH: lengths}, context, float64=float64)
+        return assemble(Logged(columns, lengths, terminated, known), spec, context, float64=float64)
+    columns |= {path: held(values) for path, values in _marked(marks, lengths).items()}
+    return make_parts(columns, spec, {LENGTH: lengths, **known}, context, float64=float64)
 
 
 def _columns(table: Mapping[str, Column | Texts], context: ImportContext) -> dict[str, Column]:
@@ -169,32 +170,53 @@ def _categorised(source: Mapping[str, Column | Texts], context: ImportContext) -
     return columns
 
 
+def _marked(marks: Mapping[str, Array], lengths: Array) -> Columns:
+    """Return the table's flags, with a flag at the end of each episode."""
+    terminals, timeouts = marks[layout.TERMINALS], marks[layout.TIMEOUTS]
+    ends = np.zeros(len(terminals), np.bool_)
+    ends[np.cumsum(lengths) - 1] = True
+    return {layout.TERMINALS: terminals, layout.TIMEOUTS: marked_timeouts(terminals, timeouts, ends)}
+
+
 def _lengths(
-    columns: Mapping[str, Column], marks: Mapping[str, Array], begins: Array | None, context: ImportContext
-) -> tuple[Array, Array]:
-    """Return ``[E]`` lengths of the episodes, and whether each terminated."""
+    columns: Mapping[str, Column], marks: Mapping[str, Array], begins: Begins | None, context: ImportContext
+) -> tuple[Array, Array, Columns]:
+    """Return ``[E]`` lengths of the episodes, whether each terminated, and whether it is a fragment, by name."""
     terminal, timeout = marks.get(layout.TERMINALS), marks.get(layout.TIMEOUTS)
     count = columns[layout.REWARDS].shape[0]
     if begins is None and not marks:
         begins = _each_row(count, context)
     if terminal is not None and timeout is None and begins is None:
-        ends = flat_ends(columns, terminal, None, context)
+        ends, known = flat_ends(columns, terminal, None, context)
     else:
-        ends = np.append(np.zeros(count - 1, np.bool_) if begins is None else begins[1:], True)
+        ends = np.append(np.zeros(count - 1, np.bool_) if begins is None else begins.rows[1:], True)
         for values in marks.values():
             ends |= values
+        known = {FRAGMENT: _fragments(ends, marks, begins)}
     lengths = lengths_of(ends)
     cut = np.zeros(len(lengths), np.bool_) if timeout is None else timeout[ends]
     if terminal is None:
         terminated, said = say_ends(lengths, context)
         context.decide(said)
-        return lengths, terminated & ~cut
+        return lengths, terminated & ~cut, known
     if unsaid := int((~terminal[ends] & ~cut).sum()):
         context.decide(f"{unsaid} episodes end in a row without a flag: they were cut there")
-    return lengths, terminal[ends]
+    return lengths, terminal[ends], known
 
 
-def _each_row(count: int, context: ImportContext) -> Array:
+def _fragments(ends: Array, marks: Mapping[str, Array], begins: Begins | None) -> Array:
+    """Return ``[E]``: whether steps of the episode are missing, or the table has both flags and neither ends it."""
+    last = np.flatnonzero(ends)
+    fragment = np.zeros(len(last), np.bool_)
+    if len(marks) == 2:
+        fragment |= ~(marks[layout.TERMINALS] | marks[layout.TIMEOUTS])[last]
+    if begins is not None:
+        torn = begins.torn[np.append(0, last[:-1] + 1)]
+        fragment |= torn | np.append(torn[1:], False)
+    return fragment
+
+
+def _each_row(count: int, context: ImportContext) -> Begins:
     """Return begins of episodes where nothing tells rows of one episode from those of another."""
     if context.options.ends not in {"terminal", "timeout"}:
         raise UsageError(
@@ -202,7 +224,7 @@ def _each_row(count: int, context: ImportContext) -> Array:
             "--ends terminal if each row is an episode of its own, as a bandit's are"
         )
     context.decide("each row is an episode of its own, since nothing tells which rows belong together")
-    return np.ones(count, np.bool_)
+    return Begins(np.ones(count, np.bool_), np.zeros(count, np.bool_))
 
 
 def _roots(columns: Mapping[str, Column]) -> set[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
-from vinci_offline.data.episode_columns import DERIVED
+from vinci_offline.data.episode_columns import DERIVED, FRAGMENT, LENGTH, TERMINATED
 from vinci_offline.data.hdf5.inspect import Structure
 from vinci_offline.data.hdf5.opening import column_of, open_hdf5
 from vinci_offline.data.problem import Problem
@@ -93,6 +93,30 @@ def stored_table(structure: Structure, columns: LazyColumns) -> Columns:
     Raises:
         DatasetError: the stored table does not describe the rows.
     """
+    return with_recorded_fragments(structure, _table(structure, columns))
+
+
+def with_recorded_fragments(structure: Structure, table: Columns) -> Columns:
+    """Return the table with its fragments, also of files that were recorded before the table told them.
+
+    In such a file the end of the recording is a timeout like others. The last episode is cut if a collection of a
+    number of steps ended it before the time limit. Rows of random states are parts of no episode.
+    """
+    if FRAGMENT in structure.episodes:
+        return table
+    recorded = structure.attributes.get("collection")
+    recorded = recorded if isinstance(recorded, dict) else {}
+    fragment = table[FRAGMENT].copy()
+    limit = structure.spec.max_episode_steps if structure.spec else None
+    if recorded.get("policy") == ["random-state"]:
+        fragment[:] = True
+    elif recorded.get("steps") is not None and limit is not None and not table[TERMINATED][-1]:
+        fragment[-1] |= table[LENGTH][-1] < limit
+    return {**table, FRAGMENT: fragment}
+
+
+def _table(structure: Structure, columns: LazyColumns) -> Columns:
+    """Return the stored table; derived from the flags where there is none."""
     if not structure.episodes:
         return episode_tables.derive(columns)
     wrong = episode_tables.inconsistencies(structure.episodes, structure.rows)
@@ -102,7 +126,7 @@ def stored_table(structure: Structure, columns: LazyColumns) -> Columns:
             "remove the group, and episodes are derived from the flags"
         )
     if set(DERIVED) <= set(structure.episodes):
-        return episode_tables.ordered(structure.episodes)
+        return episode_tables.ordered(episode_tables.with_fragments(structure.episodes))
     return episode_tables.complete(columns, dict(structure.episodes))
 
 

@@ -17,14 +17,17 @@ from vinci_offline.data.casting import cast, storage_dtype
 from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import content_hash
-from vinci_offline.data.episodes import EpisodeTable
+from vinci_offline.data.episode_columns import LENGTH, TERMINATED, TRUNCATED
+from vinci_offline.data.episodes import EpisodeTable, last_rows
 from vinci_offline.data.hdf5.attributes import encoded, file_attributes
 from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter
 from vinci_offline.data.hdf5.filters import IMAGE_FILTERS, Compression, filters, filters_of
+from vinci_offline.data.indexing import rows_within
+from vinci_offline.data.piece_ends import marked_timeouts
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.types import Array
+from vinci_offline.types import Array, Columns
 
 FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
 
@@ -113,9 +116,10 @@ class DatasetWriter:
         Args:
             columns: every column of the spec's spaces, ``rewards``, ``terminals`` and ``timeouts``, and the same
                 ``infos/…`` at each call; all with the same number of rows. Values are copied.
-            episodes: one entry an episode, of whole episodes in row order: ``length``, and other facts of each
-                (``return``, ``seed`` …). Missing ``return``, ``terminated`` and ``truncated`` are computed. None for
-                rows that are not parts of episodes; then it is None at each call.
+            episodes: one entry an episode, in row order: ``length``, and other facts of each (``return``, ``seed`` …).
+                Missing ``return`` and ``terminated`` are computed. The last row of each becomes a timeout, unless it
+                is a terminal. Without ``fragment``, an episode that no flag ends is a fragment. None for rows that are
+                not parts of episodes; then it is None at each call.
 
         Raises:
             DatasetError: a column is missing, unknown, of another shape or length, or cannot be stored as it is.
@@ -127,6 +131,8 @@ class DatasetWriter:
         # All checks first, so that a refused append leaves nothing behind.
         cast_arrays = {path: cast(values, kinds[path][1], path) for path, values in arrays.items()}
         self._episodes.append(cast_arrays, episodes, start=self._rows)
+        if episodes is not None and rows:
+            _mark_ends(cast_arrays, np.cumsum(np.asarray(episodes[LENGTH], np.int64)) - 1)
         if not self._kinds:
             self._kinds = kinds
             self._make_columns(cast_arrays)
@@ -140,13 +146,18 @@ class DatasetWriter:
     def append_all(self, columns: LazyColumns, episodes: Mapping[str, Array]) -> None:
         """Append the rows of a whole dataset in blocks, with its episode table. The writer must be empty.
 
+        Every end of an episode is marked, see `vinci_offline.data.piece_ends`.
+
         Raises:
             DatasetError: the columns or the episodes do not fit the spec or each other.
             VinciError: the disk is full or fails.
         """
-        for _, block in columns.together(list(columns), _COPY_BYTES):
+        last = last_rows(episodes)
+        for start, block in columns.together(list(columns), _COPY_BYTES):
+            _mark_ends(block, rows_within(last, start, start + len(block[layout.REWARDS])))
             self.append(block)
-        self.describe_episodes(episodes)
+        terminated = columns.gather(layout.TERMINALS, last)
+        self.describe_episodes({**episodes, TERMINATED: terminated, TRUNCATED: ~terminated})
 
     def describe_episodes(self, episodes: Mapping[str, Array]) -> None:
         """Give the episodes of all rows at once, if no `append` was given any.
@@ -243,6 +254,13 @@ class DatasetWriter:
         # Errors of the disk must come out here, where the file can still be abandoned.
         self._file.flush()
         self._file.close()
+
+
+def _mark_ends(block: Columns, last: Array) -> None:
+    """Mark the rows ``last`` of a block as timeouts, unless they are terminals."""
+    ends = np.zeros(len(block[layout.REWARDS]), np.bool_)
+    ends[last] = True
+    block[layout.TIMEOUTS] = marked_timeouts(block[layout.TERMINALS], block[layout.TIMEOUTS], ends)
 
 
 def _is_info(path: str) -> bool:

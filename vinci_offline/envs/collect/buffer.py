@@ -74,7 +74,11 @@ class EpisodeBuffer:
         return length
 
     def finish(self, terminated: bool, truncated: bool) -> Columns:
-        """Return the episode's columns. Neither flag means the end of recording, which counts as a timeout."""
+        """Return the episode's columns. An episode that the environment ended in both ways is a terminal.
+
+        With neither flag the end of the recording cut the episode. The last row then has no flag; `joining.join` marks
+        it as a timeout, and the episode as a fragment.
+        """
         length = self.length
         columns: Columns = {}
         for key, values in self._observations.items():
@@ -86,7 +90,7 @@ class EpisodeBuffer:
         columns[layout.TERMINALS] = np.zeros(length, np.bool_)
         columns[layout.TIMEOUTS] = np.zeros(length, np.bool_)
         columns[layout.TERMINALS][-1] = terminated
-        columns[layout.TIMEOUTS][-1] = truncated or not terminated
+        columns[layout.TIMEOUTS][-1] = truncated and not terminated
         columns[layout.ACTION_LOG_PROBS] = np.asarray(self._log_probs, self._float)
         for key, rows in self._info_rows.items():
             columns[f"{layout.INFOS}/{key}"] = self._info_column(key, rows)

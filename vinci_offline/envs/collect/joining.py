@@ -15,7 +15,11 @@ from vinci_offline.types import Array, Columns
 
 
 def join(job: Job, folder: ShardFolder, writer: DatasetWriter) -> None:
-    """Write the shards in order to the dataset, cut at the number of steps asked for."""
+    """Write the shards in order to the dataset, cut at the number of steps asked for.
+
+    An episode that was cut ends in a row without a flag. The writer makes that row a timeout, and the episode a
+    fragment.
+    """
     kept = _kept_rows(job, folder)
     # A policy without a density leaves NaN. Keep the column only if every row has a density.
     known = all(
@@ -28,8 +32,8 @@ def join(job: Job, folder: ShardFolder, writer: DatasetWriter) -> None:
             columns = {path: values[:rows] for path, values in folder.read(index).items()}
             if not known:
                 del columns[layout.ACTION_LOG_PROBS]
-            if not columns[layout.TERMINALS][-1]:
-                columns[layout.TIMEOUTS][-1] = True
+            # Shards of earlier versions may have rows with both flags.
+            columns[layout.TIMEOUTS] &= ~columns[layout.TERMINALS]
             episodes = None if job.random_states else _episodes(job, first, folder.lengths(index), rows)
             _append(writer, columns, episodes)
             first += 0 if episodes is None else len(episodes[LENGTH])

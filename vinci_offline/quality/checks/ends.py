@@ -12,7 +12,7 @@ from vinci_offline.data.episode_columns import LENGTH, RETURN, START
 from vinci_offline.data.episodes import FLAG_COLUMNS, inconsistencies, returns
 from vinci_offline.data.hdf5.inspect import Structure
 from vinci_offline.data.indexing import rows_within
-from vinci_offline.data.problem import Finding, Problem
+from vinci_offline.data.problem import Finding, Note, Problem
 from vinci_offline.quality.checks.marks import Marks, counted
 from vinci_offline.types import Array, Columns
 
@@ -32,7 +32,7 @@ def flag_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
 
 
 def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
-    """Find faults of the stored episode table: its order, its ends, and its returns."""
+    """Find faults of the stored episode table: its order, its ends, and its returns. Ends without a flag are a note."""
     table = structure.episodes
     if not table:
         return
@@ -49,6 +49,14 @@ def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
             what = f"{_episodes(differ)} differ from {path} in their last row"
             where = f"{layout.EPISODES}/{name} episode {int(np.argmax(differ))}"
             yield Problem(where, what, _ADVICE, repairable=True)
+    ended = dataset.columns.gather(layout.TERMINALS, last) | dataset.columns.gather(layout.TIMEOUTS, last)
+    if not ended.all():
+        first = int(last[np.argmin(ended)])
+        what = f"{_episodes(~ended)} that no flag ends, here in row {first}"
+        advice = (
+            "loaders that know flags alone join it to the row after it; --repair OUT marks it as a timeout"
+        )
+        yield Note(layout.EPISODES, what, advice)
     inner = Marks()
     for start, flags in dataset.columns.together(FLAGS):
         ended = flags[layout.TERMINALS] | flags[layout.TIMEOUTS]

@@ -11,10 +11,10 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.digest import hash_of
-from vinci_offline.data.episode_columns import LENGTH, START
-from vinci_offline.data.episodes import inconsistencies, last_rows, whole
+from vinci_offline.data.episode_columns import FRAGMENT, LENGTH, START
+from vinci_offline.data.episodes import are_whole_numbers, complete, derive, inconsistencies, last_rows
 from vinci_offline.data.hdf5.inspect import Structure
-from vinci_offline.data.hdf5.stored import agree, stored_columns
+from vinci_offline.data.hdf5.stored import agree, stored_columns, with_recorded_fragments
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError
@@ -71,6 +71,12 @@ class DamagedFile:
         if not self.table:
             return np.zeros(0, np.int64)
         return np.asarray(last_rows(self.table))
+
+    @cached_property
+    def episodes(self) -> Columns:
+        """The episodes as the file tells them: by its table, or else by its flags."""
+        told = complete(self.columns, self.table) if self.table else derive(self.columns)
+        return with_recorded_fragments(self.structure, told)
 
     def compute_hash(self) -> str:
         """Compute the content hash of the columns in the file. Reads them all in blocks."""
@@ -142,7 +148,9 @@ def _cuts(structure: Structure, rows: int) -> list[Repair]:
 
 def _usable_table(stored: Columns, rows: int) -> Columns:
     """Return the episodes of the first ``rows`` rows; empty if the stored table does not cover them in order."""
-    if not {START, LENGTH} <= set(stored) or not whole(stored[START]) or not whole(stored[LENGTH]):
+    if not {START, LENGTH} <= set(stored) or not all(
+        are_whole_numbers(stored[name]) for name in (START, LENGTH)
+    ):
         return {}
     if np.abs(stored[LENGTH].astype(np.float64)).sum() > _MOST_ROWS:
         return {}
@@ -153,7 +161,10 @@ def _usable_table(stored: Columns, rows: int) -> Columns:
         return {}
     kept = table[START] < rows
     table = {name: values[kept] for name, values in table.items()}
-    table[LENGTH][-1] = rows - table[START][-1]
+    left = rows - table[START][-1]
+    if FRAGMENT in table and left < table[LENGTH][-1]:
+        table[FRAGMENT][-1] = True
+    table[LENGTH][-1] = left
     return table
 
 

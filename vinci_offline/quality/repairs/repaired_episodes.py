@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.episode_columns import DERIVED, LENGTH, RETURN, START, TERMINATED, TRUNCATED
+from vinci_offline.data.episode_columns import DERIVED, FRAGMENT, LENGTH, RETURN, START, TERMINATED, TRUNCATED
 from vinci_offline.data.episodes import episodes_of, ordered, starts
 from vinci_offline.quality.checks.marks import counted
 from vinci_offline.quality.repairs.account import Repair
@@ -66,7 +66,7 @@ class RepairedEpisodes:
         stored, usable = self._source.structure.episodes, self._source.table
         count = len(table[LENGTH])
         if not usable and self._source.structure.native:
-            lost = ", ".join(sorted(set(stored) - set(DERIVED)))
+            lost = ", ".join(sorted(set(stored) - {*DERIVED, FRAGMENT}))
             what = f"rebuilt from the flags: {counted(count, 'episode')}"
             yield Repair(layout.EPISODES, what + (f"; {lost} could not be kept" if lost else ""), count)
         if not usable:
@@ -87,11 +87,12 @@ class RepairedEpisodes:
             TERMINATED: block.columns[layout.TERMINALS][last],
             TRUNCATED: block.columns[layout.TIMEOUTS][last],
         }
+        told = self._source.episodes
+        origin = episodes_of(told, block.rows[last])
+        part[FRAGMENT] = (lengths < told[LENGTH][origin]) | told[FRAGMENT][origin]
         table = self._source.table
-        if table:
-            origin = episodes_of(table, block.rows[last])
-            part |= {name: values[origin] for name, values in table.items() if name not in DERIVED}
-        self._parts.append(part)
+        names = [name for name in table if name not in {*DERIVED, FRAGMENT}]
+        self._parts.append({**part, **{name: table[name][origin] for name in names}})
 
 
 def _close(one: Array, other: Array) -> Array:

@@ -52,6 +52,7 @@ class Mender:
         self._non_finite = {path: Marks() for path in self._paths}
         self._dropped, self._duplicates, self._clipped = Marks(), Marks(), Marks()
         self._both, self._before_gap, self._broken = Marks(), Marks(), Marks()
+        self._unmarked = Marks()
 
     def blocks(self) -> Iterator[Mended]:
         """Yield the rows that are kept, mended; a block may be empty."""
@@ -91,6 +92,7 @@ class Mender:
                 self._broken,
                 "set where the next observation is not the following row's observation",
             ),
+            (layout.TIMEOUTS, self._unmarked, "set where the table ends an episode and no flag did"),
         )
         for where, marks, what in told:
             if marks.count:
@@ -146,9 +148,11 @@ class Mender:
         followed = np.append(keep[1:], not self._source.goes_on) if last_of_all else keep[1:]
         gap = kept & ~ended & ~followed
         broken = kept & ~ended & ~gap & self._breaks(size, wider)
+        unmarked = kept & ended & ~terminals & ~timeouts
         self._before_gap.add(start, gap)
         self._broken.add(start, broken)
-        return timeouts | gap | broken, ended | gap | broken
+        self._unmarked.add(start, unmarked)
+        return timeouts | gap | broken | unmarked, ended | gap | broken
 
     def _breaks(self, size: int, wider: Columns) -> Array:
         """Return rows that the following row does not continue; none if the rows are in no order."""
