@@ -7,6 +7,7 @@ import pytest
 from data_examples import box, continuous_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, EnvironmentSpec, UsageError
+from vinci_offline.policies.densities import clipped_gaussian_log_prob
 from vinci_offline.quality.behaviour import behaviour_value, stochasticity
 
 
@@ -41,7 +42,7 @@ def test_entropy_from_log_probs():
     assert stochasticity(narrow)["level"] == pytest.approx(0.5)
     choices = np.where(np.arange(count) % 2, -math.log(2), np.nan).astype(np.float32)
     discrete = made(discrete_spec(4), [count], **{"infos/action_log_probs": choices})
-    assert stochasticity(discrete)["level"] == pytest.approx(2 / 4)
+    assert stochasticity(discrete)["level"] == pytest.approx((2 - 1) / (4 - 1))
     assert stochasticity(discrete)["rows"] == count // 2
 
 
@@ -69,6 +70,123 @@ def test_neighbours_of_discrete_actions_and_of_one_episode():
         )
     random = rng.integers(0, 2, 3000)
     assert stochasticity(made(discrete_spec(2), [3000], observations=states, actions=random))["level"] > 0.9
+
+
+BOXES = [(-1, 1, 1), (-0.4, 0.4, 1), (0, 1, 2), (-0.5, 0.5, 1), (-2, 2, 3), (0, 100, 2)]
+LEVELS = [0.0, 0.25, 0.5, 1.0]
+
+
+def acting(level, greedy, rng, low, high, dims, *, atoms):
+    """Return actions of known randomness, and their log probabilities.
+
+    With atoms the policy is greedy, or uniform with probability ``level``. Without, it is uniform in this part of
+    the range, around the greedy action.
+    """
+    log_range = dims * math.log(high - low)
+    uniform = rng.uniform(low, high, (len(greedy), dims))
+    if atoms:
+        explores = rng.random(len(greedy)) < level
+        with np.errstate(divide="ignore"):
+            log_probs = np.where(explores, np.log(level) - log_range, np.log1p(-level))
+        return np.where(explores[:, None], uniform, low + (high - low) * greedy), log_probs
+    actions = (1 - level) * (low + (high - low) * greedy) + level * uniform
+    return actions, np.full(len(greedy), -log_range - dims * math.log(max(level, 1e-6)))
+
+
+@pytest.mark.parametrize("atoms", [True, False], ids=["atoms", "densities"])
+@pytest.mark.parametrize(("low", "high", "dims"), BOXES)
+def test_known_randomness_of_continuous_actions(low, high, dims, atoms):
+    rng = np.random.default_rng(0)
+    states = rng.uniform(-1, 1, (3000, 2))
+    greedy = 0.5 + 0.4 * np.sin(2 * states[:, np.arange(dims) % 2])
+    spec = EnvironmentSpec(box(2), box(dims, low=low, high=high))
+    for level in LEVELS:
+        actions, log_probs = acting(level, greedy, rng, low, high, dims, atoms=atoms)
+        told = {"observations": states, "actions": actions}
+        recorded = made(spec, [100] * 30, **told, **{"infos/action_log_probs": log_probs.astype(np.float32)})
+        found = stochasticity(recorded)
+        assert found["method"] == "log_probs"
+        assert found["level"] == pytest.approx(level, abs=0.03)
+        seen = stochasticity(made(spec, [100] * 30, **told))
+        assert seen["method"] == "neighbours"
+        assert seen["level"] == pytest.approx(level, abs=0.13 if atoms else 0.06)
+
+
+@pytest.mark.parametrize("choices", [2, 5])
+def test_known_randomness_of_choices(choices):
+    rng = np.random.default_rng(0)
+    states = rng.uniform(-1, 1, (4000, 2))
+    greedy = ((states[:, 0] + 1) / 2 * choices).astype(np.int64)
+    for level in LEVELS:
+        taken = np.where(rng.random(4000) < level, rng.integers(0, choices, 4000), greedy)
+        log_probs = np.log(np.where(taken == greedy, 1 - level, 0) + level / choices).astype(np.float32)
+        told = {"observations": np.pad(states, ((0, 0), (0, 1))), "actions": taken}
+        spec = discrete_spec(choices)
+        found = stochasticity(made(spec, [40] * 100, **told, **{"infos/action_log_probs": log_probs}))
+        assert found["level"] == pytest.approx(level, abs=0.03)
+        assert stochasticity(made(spec, [40] * 100, **told))["level"] == pytest.approx(level, abs=0.12)
+
+
+def test_deterministic_choices_have_level_zero():
+    spec = discrete_spec(2)
+    certain = made(spec, [50], **{"infos/action_log_probs": np.zeros(50, np.float32)})
+    assert stochasticity(certain)["level"] == 0
+
+
+def test_rare_random_actions_in_a_small_box():
+    """Masses near 1 are larger than the density of uniform actions, and no uniform action may be among the rows."""
+    rng = np.random.default_rng(0)
+    states = rng.uniform(-1, 1, (2000, 2))
+    greedy = 0.5 + 0.4 * np.sin(states[:, :1])
+    spec = EnvironmentSpec(box(2), box(1, low=-0.4, high=0.4))
+    actions, log_probs = acting(1e-4, greedy, rng, -0.4, 0.4, 1, atoms=True)
+    log_probs = log_probs.astype(np.float32)
+    dataset = made(
+        spec, [200] * 10, observations=states, actions=actions, **{"infos/action_log_probs": log_probs}
+    )
+    assert stochasticity(dataset)["level"] < 0.002
+
+
+def test_annealed_exploration_is_measured_episode_by_episode():
+    rng = np.random.default_rng(0)
+    states = rng.uniform(-1, 1, (6000, 2))
+    greedy = 0.5 + 0.4 * np.sin(states[:, :1])
+    parts = [
+        acting(level, greedy[i * 600 : (i + 1) * 600], rng, -1, 1, 1, atoms=True)
+        for i, level in enumerate(np.linspace(0.5, 0, 10))
+    ]
+    actions, log_probs = (np.concatenate(values) for values in zip(*parts, strict=True))
+    dataset = made(
+        EnvironmentSpec(box(2), box(1, low=-1, high=1)),
+        [600] * 10,
+        observations=states,
+        actions=actions,
+        **{"infos/action_log_probs": log_probs.astype(np.float32)},
+    )
+    assert stochasticity(dataset)["level"] == pytest.approx(0.25, abs=0.03)
+
+
+def test_actions_clipped_to_a_bound_do_not_count():
+    """Their log probability holds the mass beyond the bound in place of a density."""
+    rng = np.random.default_rng(0)
+    std, mean = 0.25, 0.9
+    actions = np.clip(rng.normal(mean, std, (4000, 1)), -1, 1)
+    space = box(1, low=-1, high=1)
+    log_probs = clipped_gaussian_log_prob(
+        actions, np.full_like(actions, mean), np.full_like(actions, std), -1, 1
+    )
+    dataset = made(
+        EnvironmentSpec(box(3), space),
+        [100] * 40,
+        actions=actions,
+        **{"infos/action_log_probs": log_probs.astype(np.float32)},
+    )
+    inside = actions[:, 0] < 1
+    expected = np.minimum(1, 0.5 / np.exp(log_probs[inside])).mean()
+    found = stochasticity(dataset)
+    assert found["level"] == pytest.approx(expected, abs=1e-3)
+    assert found["rows"] == inside.sum()
+    assert "entropy" not in found
 
 
 def test_far_neighbours_give_an_upper_bound():

@@ -12,8 +12,6 @@ from typing import Any, Literal, TypeAlias
 
 Verdict: TypeAlias = Literal["well", "perhaps", "poorly"]
 
-ALIKE = 0.1
-"""Episodes are alike if their returns deviate by less than this share of the mean."""
 NARROW = 0.1
 """Below this level of `stochasticity` hardly any alternative to the recorded actions was tried."""
 NOISY = 0.5
@@ -27,6 +25,7 @@ _SCHWEIGHOFER = "Schweighofer et al. 2022, arXiv 2111.04714"
 _TD3BC = "Fujimoto and Gu 2021, arXiv 2106.06860"
 _IQL = "Kostrikov et al. 2022, arXiv 2110.06169"
 _BCQ = "Fujimoto et al. 2019, arXiv 1812.02900"
+_LEVINE = "Levine et al. 2020, arXiv 2005.01643"
 _REM = "Agarwal et al. 2020, arXiv 1907.04543"
 
 
@@ -60,49 +59,73 @@ def suitable_agents(summary: Mapping[str, Any]) -> list[Suitability]:
     """Return the agents that can learn from such actions, best first.
 
     Args:
-        summary: the result of `vinci_offline.quality.statistics.summarize`: ``episodes, return_mean, return_std,
-            reward_std, action_counts``, with ``stochasticity`` and ``reward_mode_share`` of `quality`.
+        summary: the result of `vinci_offline.quality.statistics.summarize`: ``return_mean, reward_mean, reward_std,
+            terminals, action_counts``, with ``stochasticity``, ``reward_mode_share`` and ``reward_threshold`` of
+            `quality`.
     """
     told = summary["stochasticity"]
     level = None if told is None or told["upper_bound"] else float(told["level"])
-    # A constant reward is not sparse: it tells by where the episode ends.
-    sparse = summary["reward_mode_share"] >= SPARSE and summary["reward_std"] > 0
     found = [_cloning(summary, level)]
-    if summary["action_counts"] is not None:
+    if (silent := _silent(summary)) is not None:
+        names = ["dqn"] if summary["action_counts"] is not None else ["td3bc", "iql", "ddpg"]
+        found += [Suitability(name, "poorly", silent, _LEVINE) for name in names]
+    elif summary["action_counts"] is not None:
         found += [_dqn(level)]
     else:
-        found += [_td3bc(summary, level, sparse=sparse), _iql(summary, level, sparse=sparse), _ddpg(level)]
+        found += [_td3bc(summary, level), _iql(summary, level), _ddpg(level)]
     order: list[Verdict] = ["well", "perhaps", "poorly"]
     return sorted(found, key=lambda each: order.index(each.verdict))
 
 
+def _silent(summary: Mapping[str, Any]) -> str | None:
+    """Return why the rewards tell no action from another; None where they do.
+
+    A constant reward other than zero tells by where episodes terminate: a return depends on their length.
+    """
+    if summary["reward_std"] > 0:
+        return None
+    if summary.get("reward_mean") == 0:
+        return "all rewards are 0: no action is better than another"
+    if summary.get("terminals") == 0:
+        return "the same reward in every row, and no episode terminates: no action is better than another"
+    return None
+
+
+def _is_sparse(summary: Mapping[str, Any]) -> bool:
+    # A constant reward is not sparse: it tells by where the episode ends.
+    return bool(summary["reward_mode_share"] >= SPARSE and summary["reward_std"] > 0)
+
+
 def _cloning(summary: Mapping[str, Any], level: float | None) -> Suitability:
-    mean, std = abs(summary["return_mean"]), summary["return_std"]
-    if summary["episodes"] > 1 and std < ALIKE * mean:
-        text = (
-            f"returns deviate by {std / mean:.0%} of their mean, less than {ALIKE:.0%}: where they are good, "
-        )
-        return Suitability("bc", "well", text + "imitation does as well as any", _SCHWEIGHOFER)
+    """Judge imitation: as good as the recorded policy. Alike returns do not tell whether that policy is good."""
+    mean, threshold = summary["return_mean"], summary.get("reward_threshold")
     if level is not None and level >= NOISY:
         text = f"randomness {level:.2f}, {NOISY} or more: imitation learns the noise, the others can learn from it"
         return Suitability("bc", "poorly", text, _KUMAR)
-    text = "the episodes differ in their returns: imitate the best, as select --top-returns 0.1 leaves them"
+    if threshold is not None and mean is not None and mean >= threshold:
+        text = f"the mean return {mean:.6g} solves the environment ({threshold:g}): imitation does as well as any"
+        return Suitability("bc", "well", text, _SCHWEIGHOFER)
+    if level is not None and level < NARROW:
+        text = f"randomness {level:.2f}, below {NARROW}: imitation does what was recorded, no better and no worse"
+        return Suitability("bc", "perhaps", text, _KUMAR)
+    text = "imitation does what was recorded: imitate the best, as select --top-returns 0.1 leaves them"
     return Suitability("bc", "perhaps", text, _KUMAR)
 
 
-def _td3bc(summary: Mapping[str, Any], level: float | None, *, sparse: bool) -> Suitability:
-    if sparse:
+def _td3bc(summary: Mapping[str, Any], level: float | None) -> Suitability:
+    if _is_sparse(summary):
         text = f"the same reward in {summary['reward_mode_share']:.1%} of the rows: on such tasks it fell behind IQL"
         return Suitability("td3bc", "poorly", text, f"{_IQL}, table 1")
     if level is not None and level < NARROW:
         text = f"randomness {level:.2f}, below {NARROW}: its critic learns little about other actions"
         return Suitability("td3bc", "perhaps", text, _TD3BC)
-    text = "rewards tell actions apart, and it stays near what was recorded"
+    told = "rewards tell" if summary["reward_std"] > 0 else "the ends of episodes tell"
+    text = f"{told} actions apart, and it stays near what was recorded"
     return Suitability("td3bc", "well", text, _TD3BC)
 
 
-def _iql(summary: Mapping[str, Any], level: float | None, *, sparse: bool) -> Suitability:
-    if sparse:
+def _iql(summary: Mapping[str, Any], level: float | None) -> Suitability:
+    if _is_sparse(summary):
         text = f"the same reward in {summary['reward_mode_share']:.1%} of the rows: values travel far between them"
         return Suitability("iql", "well", text, _IQL)
     if level is not None and level >= BROAD:
