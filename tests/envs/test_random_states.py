@@ -69,6 +69,44 @@ def test_mujoco_joints_stay_in_limits(name):
             assert np.linalg.norm(env.data.qpos[3:7]) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_terminal"),
+    [
+        ("InvertedPendulum-v5", lambda env: abs(env.data.qpos[1]) > 0.2),
+        ("InvertedDoublePendulum-v5", lambda env: env.data.site_xpos[0][2] <= 1),
+        ("Hopper-v5", lambda env: not env.is_healthy),
+        ("Walker2d-v4", lambda env: not env.is_healthy),
+        ("HalfCheetah-v5", lambda env: False),
+    ],
+)
+def test_mujoco_states_are_not_terminal(name, is_terminal):
+    pytest.importorskip("mujoco")
+    env = make_env(name).unwrapped
+    env.reset(seed=0)
+    set_state, rng, step = state_setter(env), np.random.default_rng(0), env.model.opt.timestep
+    low, high = env.observation_space.low, env.observation_space.high
+    for _ in range(60):
+        observation = set_state(rng)
+        assert not is_terminal(env)
+        assert ((observation >= low) & (observation <= high)).all()
+        np.testing.assert_array_equal(observation, env._get_obs())
+    assert (env.model.opt.timestep, env.frame_skip) == (step, make_env(name).unwrapped.frame_skip)
+
+
+def test_limits_out_of_reach_are_said(monkeypatch):
+    pytest.importorskip("mujoco")
+    monkeypatch.setattr("vinci_offline.envs.collect.random_states._MOST_DRAWS", 30)
+    env = make_env("Hopper-v5", {"healthy_z_range": (50, 60)})
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=r"drew 30 states of HopperEnv .* healthy_z_range") as caught:
+        state_setter(env)(np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
+    # Where unhealthy states do not end the episode, they are states like others.
+    free = make_env("Hopper-v5", {"healthy_z_range": (50, 60), "terminate_when_unhealthy": False})
+    free.reset(seed=0)
+    state_setter(free)(np.random.default_rng(0))
+
+
 def test_blocks_depend_on_seed_and_number_alone():
     pytest.importorskip("mujoco")
     env = make_env("Hopper-v5")
