@@ -163,9 +163,14 @@ def test_short_episodes_count_once(toys, path):
     assert data.episodes["seed"].is_unique
 
 
-@pytest.mark.parametrize("options", [{"steps": 700}, {"episodes": 120}], ids=str)
 @pytest.mark.parametrize(
-    "policy", ["random", "vinci_toys:draw", ["random", "vinci_toys:draw", "vinci_toys:follow"]]
+    ("policy", "options"),
+    [
+        ("random", {"steps": 700}),
+        ("vinci_toys:draw", {"episodes": 120}),
+        (["random", "vinci_toys:draw", "vinci_toys:follow"], {"steps": 700}),
+    ],
+    ids=str,
 )
 def test_workers_do_not_change_data(toys, path, tmp_path, policy, options):
     options = {

@@ -136,16 +136,6 @@ def test_dict_observations_reach_the_inputs_of_their_keys(mixed, tmp_path):
     )
     assert data.columns["observations/image"].dtype == np.uint8
     assert data.columns["actions"][:, 0] == pytest.approx(mixed_actions(data), abs=1e-5)
-    two = collect(
-        mixed,
-        tmp_path / "two.h5",
-        policy=str(tmp_path / "policy.keras"),
-        episodes=9,
-        lanes=4,
-        workers=2,
-        progress=False,
-    )
-    assert columns(two) == columns(data)
 
 
 def test_dict_policies_are_evaluated(mixed):

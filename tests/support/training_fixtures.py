@@ -8,6 +8,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+from backends import TENSORFLOW
 from keras import ops
 
 from vinci_offline import Agent, Transitions, Update
@@ -107,3 +108,47 @@ def make_engine(transitions):
         return engine_of_the_backend(learner, transitions, batch_size=batch_size, seed=seed, jit=jit)
 
     return make
+
+
+class Trainer:
+    """Learner with its engine. Tests share it: compiling takes far longer than a few steps."""
+
+    def __init__(self, transitions, jit, settings):
+        self.learner = Learner(ToyAgent(**settings), NetworkBuilder(BOX), 0)
+        self.engine = engine_of_the_backend(self.learner, transitions, batch_size=16, seed=0, jit=jit)
+        self.initial = self.learner.state()
+        self.step = 0
+
+    def restart(self):
+        """Return to the untrained state; keep the compiled functions."""
+        self.learner.restore(self.initial)
+        self.step = 0
+
+    def run(self, *chunks, role=None):
+        """Run each number of steps in one call; return the metrics of the last."""
+        for count in chunks:
+            metrics = self.engine.run(self.learner.select(role), self.step, count)
+            self.step += count
+        return metrics
+
+    def trained(self, *chunks, role=None):
+        """Run from the untrained state; return the state at the end."""
+        self.restart()
+        self.run(*chunks, role=role)
+        return self.learner.state()
+
+
+@pytest.fixture(scope="module")
+def trainer_of(transitions):
+    """Return one untrained trainer for each set of settings of the toy agent."""
+    made = {}
+
+    def of(jit="off", **settings):
+        jit = jit if TENSORFLOW else "on"  # JAX has one compiler
+        name = (jit, *sorted(settings.items()))
+        if name not in made:
+            made[name] = Trainer(transitions, jit, settings)
+        made[name].restart()
+        return made[name]
+
+    return of

@@ -5,6 +5,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+from backends import every_compiler
 
 from vinci_offline import UsageError
 from vinci_offline.agents.agent import Update
@@ -144,7 +145,7 @@ def test_options_that_optimizer_cannot_take_are_refused():
         Optimization(clip_norm=1.0).optimizer(clipping)
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@every_compiler
 def test_all_options_are_independent_of_chunks_and_interruptions(make_learner, make_engine, jit):
     options = Optimization(plan_phases(9), **EVERYTHING)
     learner = make_learner(optimization=options)

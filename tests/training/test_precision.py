@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backends import every_compiler
 
 from vinci_offline.agents.bc import BC
 from vinci_offline.agents.ddpg import DDPG
@@ -20,7 +21,7 @@ def layers(model):
     return [layer for layer in model._flatten_layers(include_self=False) if layer.weights]
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
+@every_compiler
 def test_bfloat16_run_matches_float32_and_resumes_bitwise(make_learner, make_engine, jit):
     half, whole = make_learner(dtype="bfloat16"), make_learner()
     initial, engine = half.state(), make_engine(half, jit)

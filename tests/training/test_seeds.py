@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import pytest
+from backends import tensorflow_only
 
 from vinci_offline import Dataset, Hook, UsageError, VinciError, evaluate, train
 from vinci_offline.agents.registry import agent_class
@@ -99,6 +100,7 @@ def test_seeds_with_stream_and_validation_equal_single_run(data, tmp_path):
     assert_same(state(member.run), state(alone.run))
 
 
+@tensorflow_only
 def test_summary_has_members_mean_and_deviation(three):
     content = json.loads((three.run / "seeds.json").read_text())
     assert content["seeds"] == [4, 5, 6]
@@ -111,6 +113,7 @@ def test_summary_has_members_mean_and_deviation(three):
     assert three.final_metrics["return/mean"] == pytest.approx(np.mean(returns))
 
 
+@tensorflow_only
 def test_member_run_can_be_evaluated_and_used_as_init(data, three, tmp_path):
     member = three.members[2].run
     assert evaluate(member, episodes=1).episodes == 1
@@ -137,6 +140,7 @@ def test_unfinished_seeds_resume_to_same_networks(data, tmp_path):
     assert [m.final_metrics["loss/actor"] for m in again.members] == pytest.approx(metrics, rel=1e-3)
 
 
+@tensorflow_only
 def test_resume_accepts_more_steps_and_seeds_but_not_fewer(data, tmp_path):
     run(data, tmp_path / "run", steps=10, seeds=2)
     longer = run(data, tmp_path / "run", steps=20, seeds=3, resume=True)
@@ -161,6 +165,7 @@ def uncut(data, tmp_path_factory):
     return run(data, tmp_path_factory.mktemp("uncut") / "run", steps=300, seeds=2)
 
 
+@tensorflow_only
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_seeds_resume_to_same_networks(data, uncut, tmp_path, how):
     output = tmp_path / "cut"
@@ -228,6 +233,7 @@ class Listener(Hook):
         self.steps.append(step)
 
 
+@tensorflow_only
 def test_each_seed_has_its_own_hooks(data, tmp_path):
     made = []
 
@@ -241,6 +247,7 @@ def test_each_seed_has_its_own_hooks(data, tmp_path):
         run(data, tmp_path / "other", seeds=2, hooks=[Listener(0)])
 
 
+@tensorflow_only
 def test_existing_output_is_kept_without_overwrite(data, tmp_path):
     single, several, precious = (tmp_path / name for name in ("single", "several", "precious"))
     run(data, single, steps=5)
@@ -266,6 +273,7 @@ def test_existing_output_is_kept_without_overwrite(data, tmp_path):
     assert not (single / "config.json").exists()
 
 
+@tensorflow_only
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -3,24 +3,57 @@
 import keras
 import numpy as np
 import pytest
+from training_fixtures import BOX, ToyAgent
+
+from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.training.engines import make_engine
+from vinci_offline.training.learner import Learner
 
 SEEDS = (3, 2**40 + 1)
 
 
-def alone(make_learner, make_engine, seed, steps, role=None, **settings):
-    learner = make_learner(seed, **settings)
-    metrics = make_engine(learner, seed=seed).run(learner.select(role), 0, steps)
-    return learner.state(), metrics
+class Members:
+    """Learners of `SEEDS` with their engines; tests restart them, since compiling takes longest."""
+
+    def __init__(self, make_learner, make_engine, **settings):
+        self.learners = [make_learner(seed, **settings) for seed in SEEDS]
+        self.engines = [
+            make_engine(learner, seed=seed) for learner, seed in zip(self.learners, SEEDS, strict=True)
+        ]
+        self.initial = [learner.state() for learner in self.learners]
+
+    def restart(self):
+        for learner, state in zip(self.learners, self.initial, strict=True):
+            learner.restore(state)
+
+    def together(self, *chunks, role=None):
+        """Run from the untrained state in one call a chunk; return the states and the last metrics."""
+        self.restart()
+        step = 0
+        for count in chunks:
+            metrics = self.engines[0].run_members(self.engines, self.learners[0].select(role), step, count)
+            step += count
+        return [learner.state() for learner in self.learners], metrics
+
+    def alone(self, member, steps):
+        """Run one member by itself from the untrained state; return its state and metrics."""
+        self.restart()
+        learner = self.learners[member]
+        metrics = self.engines[member].run(learner.select(None), 0, steps)
+        return learner.state(), metrics
 
 
-def together(make_learner, make_engine, chunks, role=None, **settings):
-    learners = [make_learner(seed, **settings) for seed in SEEDS]
-    engines = [make_engine(learner, seed=seed) for learner, seed in zip(learners, SEEDS, strict=True)]
-    step = 0
-    for count in chunks:
-        metrics = engines[0].run_members(engines, learners[0].select(role), step, count)
-        step += count
-    return [learner.state() for learner in learners], metrics
+@pytest.fixture(scope="module")
+def members(transitions):
+    """Return members of the default settings."""
+
+    def learner(seed):
+        return Learner(ToyAgent(), NetworkBuilder(BOX), seed)
+
+    def engine(learner, seed):
+        return make_engine(learner, transitions, batch_size=16, seed=seed, jit="off")
+
+    return Members(learner, engine)
 
 
 def assert_same(left, right):
@@ -33,28 +66,35 @@ def assert_same(left, right):
             np.testing.assert_array_equal(value, right[name], err_msg=name)
 
 
-@pytest.mark.parametrize("settings", [{}, {"every": 1, "reset_below": 1e9}])
-def test_each_member_equals_single_run(make_learner, make_engine, settings):
-    states, metrics = together(make_learner, make_engine, (0, 6), **settings)
-    for seed, state, told in zip(SEEDS, states, metrics, strict=True):
-        expected, expected_metrics = alone(make_learner, make_engine, seed, 6, **settings)
+def assert_equal_to_single_runs(members, steps):
+    states, metrics = members.together(0, steps)
+    for place, (state, told) in enumerate(zip(states, metrics, strict=True)):
+        expected, expected_metrics = members.alone(place, steps)
         assert_same(state, expected)
         assert told == pytest.approx(expected_metrics, rel=1e-4)
     assert not np.allclose(states[0]["networks/critic/0"], states[1]["networks/critic/0"])
 
 
-def test_members_are_independent_of_chunks(make_learner, make_engine):
-    whole, _ = together(make_learner, make_engine, (7,))
-    parts, _ = together(make_learner, make_engine, (2, 5))
+def test_each_member_equals_single_run(members):
+    assert_equal_to_single_runs(members, 6)
+
+
+def test_members_that_reset_equal_single_runs(make_learner, make_engine):
+    assert_equal_to_single_runs(Members(make_learner, make_engine, every=1, reset_below=1e9), 3)
+
+
+def test_members_are_independent_of_chunks(members):
+    whole, _ = members.together(7)
+    parts, _ = members.together(2, 5)
     for left, right in zip(whole, parts, strict=True):
         for name, value in left.items():
             np.testing.assert_array_equal(value, right[name], err_msg=name)
 
 
-def test_unselected_role_stays_unchanged_in_every_member(make_learner, make_engine):
-    states, metrics = together(make_learner, make_engine, (3,), "critic")
-    for seed, state, told in zip(SEEDS, states, metrics, strict=True):
+def test_unselected_role_stays_unchanged_in_every_member(members):
+    states, metrics = members.together(3, role="critic")
+    for before, state, told in zip(members.initial, states, metrics, strict=True):
         assert "loss/actor" not in told
-        for name, value in make_learner(seed).state().items():
+        for name, value in before.items():
             if name.startswith(("networks/actor/", "optimizers/actor/", "networks/target_actor/")):
                 np.testing.assert_array_equal(value, state[name], err_msg=name)
