@@ -2,8 +2,16 @@
 
 import os
 import signal
+from pathlib import Path
 
 from hypothesis import settings
+
+# JAX compiles the same loops in many tests and in every run of the suite. Each worker keeps its compiled programs in a
+# folder of its own, since JAX may read a file that another process is writing. Deleting the folder costs only time.
+if os.environ.get("KERAS_BACKEND") == "jax":
+    cache = Path(__file__).parents[1] / "build" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

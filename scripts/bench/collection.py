@@ -50,6 +50,7 @@ def replayed(env_id: str, steps: int) -> None:
     """Step the environment with actions that are drawn beforehand: the time of ``env.step`` and ``reset`` alone."""
     env = gymnasium.make(env_id, disable_env_checker=True)
     space = env.action_space
+    assert isinstance(space, gymnasium.spaces.Box)
     actions = (
         np.random.default_rng(0).uniform(space.low, space.high, (steps, *space.shape)).astype(space.dtype)
     )
@@ -85,6 +86,7 @@ def keras_policy(env_id: str) -> Any:
     import keras
 
     env = gymnasium.make(env_id)
+    assert isinstance(env.action_space, gymnasium.spaces.Box)
     keras.utils.set_random_seed(0)
     return keras.Sequential(
         [

@@ -120,7 +120,8 @@ def measure(name: str, seconds: float, task: Task) -> dict[str, float]:
     began = time.perf_counter()
     engine.run(updates, 0, 0)
     compiled = time.perf_counter() - began
-    taken, chunks = 0, []
+    taken = 0
+    chunks: list[float] = []
     while sum(chunks) < seconds or len(chunks) < 3:
         began = time.perf_counter()
         engine.run(updates, taken, 10)

@@ -46,7 +46,7 @@ def main() -> None:
             source = open_source(
                 Dataset.open(path), gamma=0.99, memory=memory, budget=budget, batch_size=task.batch_size
             )
-            learners[memory] = make_learner(task, source.example(10_000)["observation"])
+            learners[memory] = make_learner(task, np.asarray(source.example(10_000)["observation"]))
             engines[memory] = make_engine(
                 learners[memory], source, batch_size=task.batch_size, seed=0, jit="on"
             )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import keras
 import numpy as np
 from d3rlpy.torch_utility import TorchMiniBatch
 from peer import peer_config, to_mdp_dataset
@@ -46,8 +47,10 @@ class Pair:
         from vinci_offline.training.learner import Learner
 
         settings = NOISELESS[agent]
-        self.moments = observation_moments(dataset)
-        build = NetworkBuilder(dataset.spec, self.moments)
+        moments = observation_moments(dataset)
+        assert isinstance(moments, tuple)  # of one array of observations
+        self.moments = moments
+        build = NetworkBuilder(dataset.spec, moments)
         self.learner = Learner(agent_class(agent).from_settings(settings), build, seed=SEED)
         columns = load_columns(dataset, gamma=GAMMA)
         self.transitions = Transitions(*(columns[name] for name in TRANSITION))
@@ -60,12 +63,8 @@ class Pair:
 
     def step(self, step: int) -> None:
         """Take step number ``step``, counted from one, on both sides."""
-        from vinci_offline.functional import random
-        from vinci_offline.training.engines.engine import _BATCH_STREAM
-
         self.engine.run(self.learner.select(None), step - 1, 1)
-        key = random.key(SEED, np.int32(step), _BATCH_STREAM)
-        rows = np.asarray(random.integers(key, (BATCH,), len(self.transitions.reward)))
+        rows, _ = self.engine.drawn(step)
         batch = Transitions(*(column[rows] for column in self.transitions))
         self._match_epsilon()
         self.peer.impl.update(self._torch_batch(batch), step)
@@ -77,6 +76,7 @@ class Pair:
         step, which matters for gradients near zero.
         """
         adam = self.learner.updates[0].optimizer
+        assert isinstance(adam, keras.optimizers.Adam)
         modules = vars(self.peer.impl._modules)
         for optimizer in (each.optim for name, each in modules.items() if name.endswith("optim")):
             taken = max((int(state["step"]) for state in optimizer.state.values()), default=0)
@@ -98,7 +98,7 @@ class Pair:
             next_observations=tensor((batch.next_observation - mean) / (std + 1e-3)),
             next_actions=action,
             returns_to_go=tensor(batch.reward),
-            terminals=tensor(batch.discount == 0),
+            terminals=tensor(np.asarray(batch.discount) == 0),
             intervals=torch.ones(BATCH, 1),
             device="cpu:0",
         )

@@ -8,6 +8,17 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Result = TypeVar("_Result")
 
 __version__: str
+float32: Any
+random: Any
+
+class Operation:
+    type: str
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+    def get_attr(self, name: str) -> Any: ...
+
+class TensorSpec:
+    def __init__(self, shape: Sequence[int], dtype: Any = ...) -> None: ...
 
 class UnconnectedGradients:
     NONE: UnconnectedGradients

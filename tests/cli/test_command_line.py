@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,8 @@ from vinci_offline.cli.app import app
 
 COMMANDS = tuple(get_command(app).commands)
 FAST = ["--set", "hidden=8,8", "--jit", "off", "--batch-size", "16", "--log-every", "10", "--steps", "20"]
+QUICK = ["--agent", "bc", *FAST]
+"""Options of a run in which the agent does not matter: this one compiles fastest."""
 
 
 def call(*arguments):
@@ -51,7 +54,7 @@ def lake(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "run"
-    assert call("train", data, *FAST, "-o", path).exit_code == 0
+    assert call("train", data, *QUICK, "-o", path).exit_code == 0
     return path
 
 
@@ -130,7 +133,7 @@ def test_train_reports_seeds_as_json_and_table(data, tmp_path):
 
 
 def test_train_as_json_has_the_documented_keys(data, tmp_path):
-    result = call("train", data, *FAST, "-o", tmp_path / "run", "--json")
+    result = call("train", data, *QUICK, "-o", tmp_path / "run", "--json")
     content = json.loads(result.stdout)
     assert list(content) == [
         "run",
@@ -155,7 +158,7 @@ def test_train_passes_optimizer_options(data, tmp_path):
         "policy_ema": 0.9,
     }
     options = [x for name, value in given.items() for x in (f"--{name.replace('_', '-')}", value)]
-    result = call("train", data, *FAST, "-o", tmp_path / "run", *options, "--precision", "bfloat16")
+    result = call("train", data, *QUICK, "-o", tmp_path / "run", *options, "--precision", "bfloat16")
     assert result.exit_code == 0, result.stderr
     assert "TensorFlow graph, compiled in" in result.stdout
     assert result.stderr.count("\n") == 1
@@ -436,9 +439,9 @@ class NoLoss(BC):
     ("name", "told"),
     [("NoNetworks", "networks() failed: RuntimeError: first line"), ("NoLoss", "mine.py, line 13")],
 )
-def test_failing_agent_names_its_line_and_keeps_the_run(data, tmp_path, name, told):
+def test_failing_agent_names_its_line_and_keeps_the_run(data, run, tmp_path, name, told):
     (tmp_path / "mine.py").write_text(AGENT)
-    call("train", data, *FAST, "-o", tmp_path / "run")
+    shutil.copytree(run, tmp_path / "run")
     before = (tmp_path / "run" / "policy.keras").read_bytes()
     again = ("train", data, *FAST, "-o", tmp_path / "run", "--overwrite")
     refused(call(*again, "--agent", f"{tmp_path}/mine.py:{name}"), told, 1)
@@ -478,8 +481,6 @@ def test_models_that_do_not_fit_or_hold_code_are_refused(tmp_path):
     [("config.json", "{oops"), ("config.json", "[1]"), ("config.json", "{}"), ("dataset.json", None)],
 )
 def test_damaged_runs_are_refused(data, tmp_path, run, name, content):
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
     if content is None:
@@ -487,31 +488,22 @@ def test_damaged_runs_are_refused(data, tmp_path, run, name, content):
     else:
         (broken / name).write_text(content)
         refused(call("evaluate", broken, "--episodes", 1), name, 1)
-        refused(call("train", data, *FAST, "-o", tmp_path / "next", "--init", broken), name, 1)
-    refused(call("train", data, *FAST, "-o", broken, "--resume"), "broken")
+        refused(call("train", data, *QUICK, "-o", tmp_path / "next", "--init", broken), name, 1)
+    refused(call("train", data, *QUICK, "-o", broken, "--resume"), "broken")
     assert (broken / "policy.keras").read_bytes() == (run / "policy.keras").read_bytes()
 
 
 def test_init_refuses_run_of_other_agent_or_environment(data, lake, run, tmp_path):
-    wide = ("train", data, "--set", "hidden=9", "--steps", 5, "-o", tmp_path / "run", "--init", run)
+    wide = ("train", data, "--agent", "bc", "--set", "hidden=9", "--steps", 5)
+    wide = (*wide, "-o", tmp_path / "run", "--init", run)
     refused(call(*wide), "other layers", 1)
     other = ("train", lake, "--agent", "dqn", *FAST, "-o", tmp_path / "run", "--init", run)
     refused(call(*other), "start from a run on this environment", 1)
 
 
 def test_resume_takes_more_steps_never_fewer(data, tmp_path):
-    options = (
-        "train",
-        data,
-        "--set",
-        "hidden=8,8",
-        "--jit",
-        "off",
-        "--batch-size",
-        16,
-        "-o",
-        tmp_path / "run",
-    )
+    options = ("train", data, "--agent", "bc", "--set", "hidden=8,8", "--jit", "off", "--batch-size", 16)
+    options = (*options, "-o", tmp_path / "run")
     assert call(*options, "--steps", 20).exit_code == 0
     refused(call(*options, "--steps", 10, "--resume"), "already at step 20", 2)
     longer = call(
@@ -545,7 +537,8 @@ def test_ctrl_c_exits_with_130_and_names_resume(data, tmp_path):
     _, told = interrupt(recording, "long.h5.shards/shard-*.npz")
     assert recording.returncode == 130
     assert "go on with --resume" in told
-    options = ("--set", "hidden=8,8", "--jit", "off", "--batch-size", 16, "--checkpoint-every", 100)
+    options = ("--agent", "bc", "--set", "hidden=8,8", "--jit", "off", "--batch-size", 16)
+    options = (*options, "--checkpoint-every", 100)
     training = start("train", data, *options, "--steps", 10**8, "-o", tmp_path / "run")
     shown, told = interrupt(training, "run/checkpoints/step-*.npz")
     assert training.returncode == 130

@@ -162,7 +162,7 @@ class KilledError(Exception):
 def test_best_state_survives_interruption(data, tmp_path, monkeypatch, by):
     options = {"settings": {"hidden": (16, 16), "learning_rate": 0.1}}
     if by == "return":
-        options |= {"eval_every": 15, "eval_episodes": 1, "validation": None}
+        options |= {"eval_every": 30, "eval_episodes": 1, "validation": None}
     whole = run(data, tmp_path / "whole", **options)
     if by == "return":
         scores = {int(r["step"]): float(r["return_mean"]) for r in table(whole, "evaluations.csv")}

@@ -79,7 +79,7 @@ def test_same_command_gives_same_networks(data, whole, tmp_path):
 
 
 def test_same_command_gives_same_networks_under_xla(data, tmp_path):
-    first, second = (run(data, tmp_path / name, jit="on", steps=10) for name in ("a", "b"))
+    first, second = (run(data, tmp_path / name, "bc", jit="on", steps=10) for name in ("a", "b"))
     assert_equal(state(first), state(second))
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from contenders.ours import make_learner
 from contenders.task import ACTIONS, OBSERVATIONS, Task
-from vinci_offline import Transitions
+from vinci_offline.batches.batch import Batch
+from vinci_offline.batches.names import TRANSITION
 from vinci_offline.functional import random
 from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.types import Tensor
 
 PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2")
 
@@ -29,27 +32,25 @@ def step_flop(task: Task) -> float:
 
 
 def update_flop(learner: Learner, bound: BoundUpdate, batch_size: int) -> float:
-    def gradients(*columns: tf.Tensor) -> list[tf.Tensor]:
+    """Return the multiplications and additions of one update's gradient."""
+
+    def gradients(*columns: Tensor) -> list[Tensor]:
+        batch, step = Batch(dict(zip(TRANSITION, columns, strict=True))), tf.constant(1)
         values = [variable.value for variable in bound.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for value in values:
                 tape.watch(value)
-            loss, _ = bound.update.loss(learner.nets, Transitions(*columns), random.key(0, tf.constant(1), 0))
+            loss, _ = bound.update.call(learner.nets, batch, random.key(0, step, 0), step)
         return [gradient for gradient in tape.gradient(loss, values) if gradient is not None]
 
-    shapes = Transitions(
-        (batch_size, OBSERVATIONS),
-        (batch_size, ACTIONS),
-        (batch_size,),
-        (batch_size,),
-        (batch_size, OBSERVATIONS),
-    )
-    function = tf.function(gradients, autograph=False)
-    graph = function.get_concrete_function(*(tf.TensorSpec(shape, tf.float32) for shape in shapes)).graph
+    widths = {"observation": (OBSERVATIONS,), "action": (ACTIONS,), "next_observation": (OBSERVATIONS,)}
+    specs = [tf.TensorSpec((batch_size, *widths.get(name, ())), tf.float32) for name in TRANSITION]
+    function: Any = tf.function(gradients, autograph=False)
+    graph = function.get_concrete_function(*specs).graph
     return sum(product_flop(op) for op in needed(graph.outputs) if op.type in PRODUCTS)
 
 
-def needed(outputs: Iterable[tf.Tensor]) -> set[tf.Operation]:
+def needed(outputs: Iterable[Any]) -> set[tf.Operation]:
     """Return the operations that these outputs depend on."""
     found: set[tf.Operation] = set()
     waiting = [tensor.op for tensor in outputs]

@@ -44,6 +44,8 @@ class RMSprop(Optimizer):
     ) -> None: ...
 
 class Adam(Optimizer):
+    beta_2: float
+    epsilon: float
     def __init__(
         self,
         learning_rate: _Rate = 0.001,
