@@ -30,6 +30,7 @@ def first_step_with(engine, row):
 @pytest.mark.parametrize("jit", ["off", "on"])
 def test_guard_finds_step_update_and_row(make_learner, poisoned, jit):
     learner = make_learner()
+    initial = learner.state()
     engine = engine_of_the_backend(learner, poisoned, batch_size=16, seed=3, jit=jit)
     expected = first_step_with(engine, POISONED)
     assert expected > 2  # something to search
@@ -43,29 +44,26 @@ def test_guard_finds_step_update_and_row(make_learner, poisoned, jit):
     assert len(found.rows) == 5
     assert all(math.isfinite(loss) for loss in found.losses[1:])
     assert f"at step {expected} in the update of 'critic': loss/critic" in str(found)
-    again = make_learner()
-    engine_of_the_backend(again, poisoned, batch_size=16, seed=3, jit=jit).run(
-        again.select(None), 0, expected - 1
-    )
-    for name, value in again.state().items():
-        np.testing.assert_array_equal(value, learner.state()[name], err_msg=name)
+    left = learner.state()
+    learner.restore(initial)
+    engine.run(updates, 0, expected - 1)
+    for name, value in learner.state().items():
+        np.testing.assert_array_equal(value, left[name], err_msg=name)
 
 
-def test_finite_chunk_passes_and_changes_nothing(make_learner, make_engine):
-    learner = make_learner()
-    engine = make_engine(learner)
-    guard = FiniteGuard(learner, engine)
-    metrics = engine.run(learner.select(None), 0, 5)
+def test_finite_chunk_passes_and_changes_nothing(trainer_of):
+    trainer = trainer_of()
+    learner, guard = trainer.learner, FiniteGuard(trainer.learner, trainer.engine)
+    metrics = trainer.run(5)
     before = learner.state()
     assert guard.check(learner.select(None), 0, 5, metrics) is None
     assert all(np.array_equal(before[name], value) for name, value in learner.state().items())
 
 
-def test_infinite_parameter_is_found(make_learner, make_engine):
-    learner = make_learner()
-    engine = make_engine(learner)
-    guard = FiniteGuard(learner, engine)
-    engine.run(learner.select(None), 0, 2)
+def test_infinite_parameter_is_found(trainer_of):
+    trainer = trainer_of()
+    learner, guard = trainer.learner, FiniteGuard(trainer.learner, trainer.engine)
+    trainer.run(2)
     broken = learner.state()
     broken["networks/target_actor/0"][0] = np.inf
     learner.restore(broken)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from backends import every_compiler
 from keras import ops
 
 from vinci_offline import Dataset, UsageError, evaluate, train
@@ -86,10 +87,9 @@ def test_invalid_validation_options_are_refused(data, tmp_path, options, told):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("jit", ["off", "on"])
-def test_held_out_losses_equal_losses_and_change_nothing(make_learner, make_engine, transitions, jit):
-    learner = make_learner()
-    engine = make_engine(learner, jit)
+@every_compiler
+def test_held_out_losses_equal_losses_and_change_nothing(trainer_of, transitions, jit):
+    learner, engine = trainer_of(jit).learner, trainer_of(jit).engine
     held_out = HeldOut(engine, transition_columns(transitions))
     updates = learner.select(None)
     before = learner.state()

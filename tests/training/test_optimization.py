@@ -161,10 +161,9 @@ def test_all_options_are_independent_of_chunks_and_interruptions(make_learner, m
         learner.restore(stored)
 
 
-def test_logged_rate_is_rate_of_step(make_learner, make_engine):
+def test_logged_rate_is_rate_of_step(make_learner, make_engine, trainer_of):
     scheduled = make_learner(optimization=Optimization(plan_phases(8), "cosine"))
-    plain = make_learner()
-    left, right = run(scheduled, make_engine(scheduled), 2), run(plain, make_engine(plain), 2)
+    left, right = run(scheduled, make_engine(scheduled), 2), trainer_of().run(2)
     # The critic's first two steps of eight, the actor's first of four.
     assert left["learning_rate/critic"] == pytest.approx(0.01 * (1 + 0.5 * (1 + np.cos(np.pi / 8))) / 2)
     assert left["learning_rate/actor"] == pytest.approx(0.01)
@@ -205,11 +204,10 @@ def test_averaged_policy_follows_actor_updates(make_learner, make_engine):
     assert any(not np.array_equal(before[name], after[name]) for name in names)
 
 
-def test_policy_uses_averages_and_losses_use_networks(make_learner, make_engine):
-    options = Optimization(policy_ema=0.75)
-    averaged, plain = make_learner(optimization=options), make_learner()
+def test_policy_uses_averages_and_losses_use_networks(make_learner, make_engine, trainer_of):
+    averaged, plain = make_learner(optimization=Optimization(policy_ema=0.75)), trainer_of().learner
     run(averaged, make_engine(averaged), 4)
-    run(plain, make_engine(plain), 4)
+    trainer_of().run(4)
     states = np.ones((5, 3), "f4")
 
     def act(model):

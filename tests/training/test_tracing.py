@@ -39,9 +39,14 @@ def check_equal(layer, x):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("inputs", [3, 40])
-@pytest.mark.parametrize("units", [1, 6, 8, 9])
-@pytest.mark.parametrize("settings", [{}, {"use_bias": False}, {"activation": "tanh"}])
+@pytest.mark.parametrize(
+    ("inputs", "units", "settings"),
+    [
+        *((inputs, units, {}) for inputs in (3, 40) for units in (1, 6, 8, 9)),
+        *((40, units, {"use_bias": False}) for units in (1, 9)),
+        *((3, units, {"activation": "tanh"}) for units in (1, 9)),
+    ],
+)
 def test_dense_outputs_and_gradients_equal_stock(inputs, units, settings):
     check_equal(keras.layers.Dense(units, **settings), np.random.default_rng(0).random((5, inputs)))
 
