@@ -14,11 +14,8 @@ SMALL = {"hidden": (8, 8)}
 @pytest.mark.parametrize(
     ("agent", "spec"),
     [
-        pytest.param(BC(**SMALL), BOX, id="bc", marks=tensorflow_only),
-        pytest.param(BC(**SMALL, gaussian=True), BOX, id="bc-gaussian", marks=tensorflow_only),
         pytest.param(BC(**SMALL, gaussian=True, state_dependent_std=True), BOX, id="bc-gaussian-state"),
         pytest.param(BC(**SMALL), DISCRETE, id="bc-discrete"),
-        pytest.param(DDPG(**SMALL), BOX, id="ddpg", marks=tensorflow_only),
         pytest.param(
             DDPG(**SMALL, critic_huber_delta=1.0, critic_l2=0.01, target_update=10.0, invert_gradients=True),
             BOX,
@@ -26,13 +23,6 @@ SMALL = {"hidden": (8, 8)}
         ),
         pytest.param(TD3BC(**SMALL), BOX, id="td3bc"),
         pytest.param(IQL(**SMALL), BOX, id="iql"),
-        pytest.param(
-            IQL(**SMALL, deterministic_actor=True, actor_cosine_steps=100),
-            BOX,
-            id="iql-deterministic",
-            marks=tensorflow_only,
-        ),
-        pytest.param(DQN(**SMALL), DISCRETE, id="dqn", marks=tensorflow_only),
         pytest.param(
             DQN(**SMALL, double=False, dueling=True, huber_delta=None, target_update=100.0),
             DISCRETE,
@@ -42,3 +32,23 @@ SMALL = {"hidden": (8, 8)}
 )
 class TestShippedAgents(AgentContract):
     pass
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("agent", "spec"),
+    [
+        pytest.param(BC(**SMALL), BOX, id="bc"),
+        pytest.param(BC(**SMALL, gaussian=True), BOX, id="bc-gaussian"),
+        pytest.param(DDPG(**SMALL), BOX, id="ddpg"),
+        pytest.param(
+            IQL(**SMALL, deterministic_actor=True, actor_cosine_steps=100), BOX, id="iql-deterministic"
+        ),
+        pytest.param(DQN(**SMALL), DISCRETE, id="dqn"),
+    ],
+)
+class TestVariants(AgentContract):
+    """Other options of the same agents: other losses and policies in the same loop, whose tests compile longest."""
+
+    test_training_is_deterministic = None
+    test_phase_of_one_role_freezes_the_rest = None
