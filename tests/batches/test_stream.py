@@ -387,9 +387,9 @@ def test_next_pool_is_read_ahead(tmp_path, make_learner):
     """Without reading ahead, the loop would wait for every pool: a tenth of the time or more."""
     from vinci_offline.training.engines import make_engine
 
-    path = written(tmp_path / "data.h5", 30_000)
+    path = written(tmp_path / "data.h5", 15_000)
     learner = make_learner()
-    source = made_stream(Dataset.open(path), budget=16_000 * ROW_BYTES, batch_size=2)
+    source = made_stream(Dataset.open(path), budget=8_000 * ROW_BYTES, batch_size=2)
     engine = make_engine(learner, source, batch_size=2, seed=0, jit="off")
     engine.run(learner.select(None), 0, source.span)
     waits = [

@@ -88,8 +88,8 @@ def test_periods_of_logs_and_checkpoints_do_not_change_networks(data, whole, tmp
     assert_equal(state(whole), state(often))
 
 
-@pytest.mark.parametrize("phases", ["critic:10,both:20", "both:20,actor:10"])
-def test_run_without_last_checkpoint_resumes_to_same_networks(data, tmp_path, phases):
+def test_run_without_last_checkpoint_resumes_to_same_networks(data, tmp_path):
+    phases = "both:20,actor:10"
     whole = run(data, tmp_path / "run", phases=phases, checkpoint_every=7)
     before = state(whole)
     (whole.run / "checkpoints" / "step-0000000030.npz").unlink()
@@ -115,14 +115,14 @@ LONG = {"steps": 400, "log_every": 5, "checkpoint_every": 20}
 SCRIPT = """
 import json, sys
 from vinci_offline import train
-train(sys.argv[1], "td3bc", output=sys.argv[2], **json.loads(sys.argv[3]))
+train(sys.argv[1], "bc", output=sys.argv[2], **json.loads(sys.argv[3]))
 """
 
 
 @pytest.fixture(scope="module")
 def uncut(data, tmp_path_factory):
     """Return the result of the long run without an interruption."""
-    return run(data, tmp_path_factory.mktemp("uncut") / "run", **LONG)
+    return run(data, tmp_path_factory.mktemp("uncut") / "run", "bc", **LONG)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -135,7 +135,7 @@ def test_killed_run_resumes_to_same_networks(data, uncut, tmp_path, how):
     process.send_signal(how)
     process.wait()
     assert 0 < latest_checkpoint(cut / "checkpoints").step < 400
-    again = run(data, cut, resume=True, **LONG)
+    again = run(data, cut, "bc", resume=True, **LONG)
     assert again.steps == 400
     assert_equal(state(uncut), state(again))
     steps = [line.split(",")[0] for line in (cut / "metrics.csv").read_text().split()[1:]]
