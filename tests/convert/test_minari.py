@@ -108,7 +108,7 @@ def test_episodes_with_gaps_are_written_in_pieces(dataset, tmp_path):
     np.testing.assert_array_equal(
         found.columns["next_observations"], dataset.columns["next_observations"][[0, 1, 3, 4, 5, 6, 7]]
     )
-    assert "fragment of each episode" in exported.lost
+    assert "that 2 episodes are fragments: taken for whole by readers" in exported.lost
 
 
 def test_episodes_without_a_step_are_counted(folder):

@@ -7,10 +7,11 @@ import pytest
 from data_examples import continuous_spec, make_columns, save_as_given
 
 from vinci_offline import Dataset
-from vinci_offline.convert.conversion import write
+from vinci_offline.convert.conversion import read, write
 from vinci_offline.curate.saving import save_together
 from vinci_offline.curate.select import choose, merged
 from vinci_offline.curate.selection import Selection
+from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.quality.repair import repair
 from vinci_offline.quality.validation import check, validate
@@ -105,6 +106,23 @@ def test_exported_pieces_are_marked(torn, tmp_path, name):
         with np.load(tmp_path / name) if name == "d.npz" else h5py.File(tmp_path / name) as file:
             ends = (file["terminals"][()] | file["timeouts"][()]).nonzero()[0]
     assert ends.tolist() == [2, 5, 6, 7, 8, 9]
+
+
+def test_export_says_that_fragments_are_lost(dataset, tmp_path):
+    part = dataset.rows(slice(2, None))
+    said = "that 1 episode is a fragment: taken for whole by readers"
+    assert said in write(part, tmp_path / "d.hdf5").lost
+    assert said not in write(dataset, tmp_path / "e.hdf5").lost
+    assert write(part, tmp_path / "d.h5").lost == ()
+    assert Dataset.open(tmp_path / "d.h5").episodes["fragment"].tolist() == [True, False, False]
+
+
+def test_rlds_keeps_fragments(dataset, tmp_path):
+    pytest.importorskip("tensorflow")
+    path = tmp_path / "data" / "1.0.0"
+    write(dataset.rows(slice(2, None)), path, kind="rlds")
+    found = read(path, kind="rlds", options=ImportOptions(SPEC)).dataset
+    assert found.episodes["fragment"].tolist() == [True, False, False]
 
 
 def test_exported_final_rows_follow_each_piece(torn, tmp_path):

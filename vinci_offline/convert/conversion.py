@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,6 +12,7 @@ from vinci_offline.convert.format import Exported, ExportOptions, Imported
 from vinci_offline.convert.registry import find_format, format_for, recognise
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.shipped import resolve
 
@@ -61,4 +63,9 @@ def write(
     path = Path(destination)
     found = format_for(path) if kind is None else find_format(kind)
     with files_kept_open():  # a block of each column of an HDF5 source after the other, from one open file
-        return found.write(dataset, path, ExportOptions(overwrite, settings))
+        exported = found.write(dataset, path, ExportOptions(overwrite, settings))
+        fragments = 0 if found.keeps_fragments else int(dataset.episode_columns[FRAGMENT].sum())
+    if not fragments:
+        return exported
+    what = "1 episode is a fragment" if fragments == 1 else f"{fragments:,} episodes are fragments"
+    return replace(exported, lost=(*exported.lost, f"that {what}: taken for whole by readers"))

@@ -83,6 +83,8 @@ class Format(ABC):
     ending."""
     writes: ClassVar[bool] = True
     """True if it has an exporter."""
+    keeps_fragments: ClassVar[bool] = False
+    """True if it has a place for the knowledge that an episode is a fragment."""
 
     def check_settings(self, settings: Mapping[str, str], known: Iterable[str] = ()) -> None:
         """Refuse settings that this format does not have.

@@ -18,6 +18,7 @@ class VinciFormat(Format):
     name = "vinci"
     title = "a vinci-offline dataset"
     suffixes = (".h5",)
+    keeps_fragments = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether the file says that it is ours."""

@@ -14,6 +14,7 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.data.episodes import known_facts
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -84,7 +85,8 @@ class LerobotFormat(Format):
 
 def _lost(dataset: Dataset) -> list[str]:
     lost = ["the environment's spaces, id and arguments"]
-    lost += [f"{name} of each episode" for name in known_facts(dataset.episode_columns)]
+    names = known_facts(dataset.episode_columns)
+    lost += [f"{name} of each episode" for name in names if name != FRAGMENT]
     if names := [name for name in dataset.attributes if name != "lerobot"]:
         lost.append(f"provenance ({', '.join(map(printable, names))})")
     if any(len(dataset.columns.shape(path)) > 2 for path in layout.spec_slots(dataset.spec)):

@@ -25,7 +25,7 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import SEED, TERMINATED, TRUNCATED
+from vinci_offline.data.episode_columns import FRAGMENT, SEED, TERMINATED, TRUNCATED
 from vinci_offline.data.episodes import known_facts
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -127,7 +127,8 @@ def _said(dataset: Dataset) -> list[str]:
 
 
 def _lost(dataset: Dataset) -> list[str]:
-    lost = [f"{name} of each episode" for name in known_facts(dataset.episode_columns) if name != SEED]
+    names = known_facts(dataset.episode_columns)
+    lost = [f"{name} of each episode" for name in names if name not in {FRAGMENT, SEED}]
     if names := [name for name in dataset.attributes if name != "minari"]:
         lost.append(f"provenance ({', '.join(map(printable, names))})")
     return lost

@@ -40,6 +40,7 @@ class RldsFormat(Format):
 
     name = "rlds"
     title = "an RLDS dataset"
+    keeps_fragments = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether ``features.json`` describes steps."""
