@@ -120,7 +120,8 @@ def as_pieces(dataset: Dataset) -> Dataset:
     """
     table = dataset.episode_columns
     start, length = runs(dataset.columns, last_rows(table))
-    columns = with_marked_ends(dataset.columns, lambda: start + length - 1)
+    last = start + length - 1
+    columns = with_marked_ends(dataset.columns, lambda: last)
 
     def pieces() -> Columns:
         return inherit(complete(columns, {LENGTH: length}), table, episodes_of(table, start))

@@ -17,7 +17,7 @@ from vinci_offline.data.digest import hash_of
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.data.hdf5.inspect import inspect
 from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored_table
-from vinci_offline.data.indexing import chosen_indices, episode_rows
+from vinci_offline.data.indexing import chosen_indices, episode_rows, rows_within
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.joining import joined_spec, shared_attributes
 from vinci_offline.data.piece_ends import with_marked_ends
@@ -294,17 +294,20 @@ class Dataset:
             rows = slice(int(chosen[0]), int(chosen[-1]) + 1)
 
         @cache
-        def breaks() -> Array:
-            numbers = episode_tables.episodes_of(self.episode_columns, chosen)
-            follows = (np.diff(chosen) == 1) & (np.diff(numbers) == 0)
-            return np.flatnonzero(~follows) + 1
+        def last_rows() -> Array:
+            if isinstance(rows, slice):
+                ends = rows_within(episode_tables.last_rows(self.episode_columns), rows.start, rows.stop)
+            else:
+                numbers = episode_tables.episodes_of(self.episode_columns, chosen)
+                ends = np.flatnonzero((np.diff(chosen) != 1) | (np.diff(numbers) != 0))
+            return np.union1d(ends, len(chosen) - 1)
 
         def table() -> Columns:
-            pieces = episode_tables.derive(columns, breaks())
+            pieces = episode_tables.derive(columns, last_rows()[:-1] + 1)
             numbers = episode_tables.episodes_of(self.episode_columns, chosen[pieces[START]])
             return episode_tables.inherit(pieces, self.episode_columns, numbers)
 
-        columns = with_marked_ends(self.columns.view(rows), lambda: np.append(breaks() - 1, len(chosen) - 1))
+        columns = with_marked_ends(self.columns.view(rows), last_rows)
         return self._view(columns, table)
 
     def with_attributes(self, attributes: Mapping[str, Any]) -> Dataset:

@@ -71,7 +71,7 @@ def level_from_log_probs(dataset: Dataset) -> dict[str, Any] | None:
 
 
 def _told(level: float, log_probs: FloatArray, *, entropy: bool = True) -> dict[str, Any]:
-    told = {"entropy": -float(log_probs.mean())} if entropy else {}
+    told = {"entropy": 0.0 - float(log_probs.mean())} if entropy else {}
     return {
         "method": "log_probs",
         "level": min(max(level, 0.0), 1.0),
