@@ -118,7 +118,6 @@ def test_export_says_that_fragments_are_lost(dataset, tmp_path):
 
 
 def test_rlds_keeps_fragments(dataset, tmp_path):
-    pytest.importorskip("tensorflow")
     path = tmp_path / "data" / "1.0.0"
     write(dataset.rows(slice(2, None)), path, kind="rlds")
     found = read(path, kind="rlds", options=ImportOptions(SPEC)).dataset
