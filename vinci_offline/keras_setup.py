@@ -78,6 +78,13 @@ def load_keras_model(path: Path, use: str = "the policy") -> Any:
         ) from error
 
 
+def wide_dtype() -> str:
+    """Return the widest float of the backend: float64 on TensorFlow. JAX has float32 alone, unless told otherwise."""
+    import keras
+
+    return "float64" if keras.backend.backend() == "tensorflow" else "float32"
+
+
 def check_keras_file(path: Path, use: str = "the policy") -> None:
     """Raise a VinciError where a ``.keras`` file does not exist."""
     if not path.exists():

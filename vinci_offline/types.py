@@ -62,12 +62,24 @@ Metrics: TypeAlias = dict[str, Tensor]
 """Scalars by name, as a loss reports them."""
 
 
+class ActionBounds(NamedTuple):
+    """Bounds of scaled actions, each ``[A]`` float32. An infinite bound means no bound.
+
+    Attributes:
+        low: lower bounds; -1 where the range of the space is the unit.
+        high: upper bounds; 1 there.
+    """
+
+    low: FloatArray
+    high: FloatArray
+
+
 class Transitions(NamedTuple):
     """A batch of transitions as losses see it; the leading axis is B.
 
     Attributes:
         observation: ``[B, ...]`` raw observations; normalisation lives inside the networks.
-        action: ``[B, A]`` continuous actions scaled to [-1, 1] where the space is bounded, or ``[B]`` int32
+        action: ``[B, A]`` continuous actions, scaled as `vinci_offline.spec.action_scaling` says, or ``[B]`` int32
             indices from zero for a Discrete space.
         reward: ``[B]`` rewards, summed and discounted over n steps.
         discount: ``[B]`` gamma^n * (1 - terminated): the factor of the bootstrapped value, so that a

@@ -69,7 +69,7 @@ def networks(agent, spec=BOX, **weights):
     made |= {name: keras.models.clone_model(made[name[7:]]) for name in weights if name.startswith("target_")}
     for name, kernels in weights.items():
         made[name].set_weights([np.asarray(kernel, "f4") for kernel in kernels])
-    return Networks(made, build.bounded)
+    return Networks(made, build.bounded, build.bounds)
 
 
 def loss_of(agent, nets, trains, batch=BATCH):

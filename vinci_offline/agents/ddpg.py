@@ -87,7 +87,7 @@ class DDPG(Agent):
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return ``(Q(s, a) - y)^2`` with ``y = r + discount * Q'(s', mu'(s'))`` (algorithm 1), or its options."""
         actor = nets.target_actor if self.bootstrap_actor is None else nets.bootstrap_actor
-        next_action = functional.clip_action(actor(batch.next_observation), nets.bounded)
+        next_action = functional.clip_action(actor(batch.next_observation), nets.bounds)
         next_value = nets.target_critic([batch.next_observation, next_action])[0]
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = nets.critic([batch.observation, batch.action])
@@ -102,9 +102,18 @@ class DDPG(Agent):
 
         action = nets.actor(batch.observation)
         if self.invert_gradients:
-            action = functional.invert_gradients(action, nets.bounded)
+            action = functional.invert_gradients(action, nets.bounds)
         value = ops.mean(nets.critic([batch.observation, action]))
-        return -value, {"actor/saturation": ops.mean(ops.cast(ops.abs(action) > 0.99, "float32"))}
+        return -value, {"actor/saturation": ops.mean(ops.cast(self._saturated(nets, action), "float32"))}
+
+    @staticmethod
+    def _saturated(nets: Networks, action: Tensor) -> Tensor:
+        """Return ``[B, A]``: whether scaled actions are within a hundredth of a bound, or beyond it."""
+        from keras import ops
+
+        if nets.bounds is None:
+            return ops.abs(action) > 0.99
+        return ops.logical_or(action < nets.bounds.low + 0.01, action > nets.bounds.high - 0.01)
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
         """Return the actor's action, clipped to the bounds."""

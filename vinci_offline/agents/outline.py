@@ -28,7 +28,7 @@ _KINDS = {
 class _Sketch:
     """Stand-in for a `NetworkBuilder`: it describes networks instead of building them."""
 
-    bounded = None
+    bounded = bounds = None
 
     def __init__(self, discrete: bool) -> None:
         self.discrete = discrete

@@ -65,7 +65,7 @@ class TD3BC(Agent):
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return the loss of clipped double Q-learning with target policy smoothing (TD3, algorithm 1)."""
         next_action = functional.target_policy_smoothing(
-            nets.target_actor(batch.next_observation), key, self.policy_noise, self.noise_clip, nets.bounded
+            nets.target_actor(batch.next_observation), key, self.policy_noise, self.noise_clip, nets.bounds
         )
         next_value = functional.clipped_double_q(nets.target_critic([batch.next_observation, next_action]))
         target = functional.td_target(batch.reward, batch.discount, next_value)

@@ -46,5 +46,5 @@ def first_read(
 
 
 def sampled_observations(known: Survey) -> Array | dict[str, Array]:
-    """Return the sample of `first_read` as networks take it; by key where observations are a Dict."""
+    """Return the sample of `first_read`; by key where observations are a Dict."""
     return by_key(known.sample)

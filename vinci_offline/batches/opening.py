@@ -10,6 +10,7 @@ from vinci_offline.batches.source import Resident, Source
 from vinci_offline.batches.stream import Stream
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.quality.survey import Survey
+from vinci_offline.spec.units import Units
 
 
 def choose_memory(
@@ -46,6 +47,7 @@ def open_source(
     batch_size: int = 256,
     trajectories: bool = False,
     known: Survey | None = None,
+    units: Units | None = None,
 ) -> Source:
     """Open the rows of a dataset for an engine.
 
@@ -59,16 +61,25 @@ def open_source(
         batch_size: rows drawn a step.
         trajectories: True where the agent looks at other rows of a run.
         known: what `batches.first_read.first_read` found in the dataset; without it the rows are read to check them.
+        units: the units of observations and actions; None takes those that the spaces alone give.
 
     Raises:
         VinciError: the rows cannot be trained on, or not within the budget.
     """
     if memory != "stream":
         return Resident(
-            load_columns(dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known)
+            load_columns(
+                dataset,
+                columns,
+                gamma=gamma,
+                n_step=n_step,
+                trajectories=trajectories,
+                known=known,
+                units=units,
+            )
         )
     reader = ColumnReader(
-        dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known
+        dataset, columns, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known, units=units
     )
     reader.check_finite()
     return Stream(reader, budget=budget, batch_size=batch_size)

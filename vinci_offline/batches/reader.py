@@ -42,7 +42,7 @@ from vinci_offline.data.layout import (
 )
 from vinci_offline.errors import DatasetError
 from vinci_offline.quality.survey import Survey
-from vinci_offline.spec.action_scaling import scale_actions
+from vinci_offline.spec.units import Units
 from vinci_offline.types import Array, Columns, FloatArray
 
 _INT32 = np.iinfo(np.int32)
@@ -62,6 +62,7 @@ class ColumnReader:
         n_step: rewards summed before bootstrapping.
         trajectories: True where the agent looks at other rows of a run.
         known: what `batches.first_read.first_read` found; None finds the runs where they are needed.
+        units: the units of observations and actions; None takes those that the spaces alone give.
 
     Raises:
         DatasetError: the dataset lacks a column.
@@ -81,9 +82,11 @@ class ColumnReader:
         n_step: int = 1,
         trajectories: bool = False,
         known: Survey | None = None,
+        units: Units | None = None,
     ) -> None:
         self._dataset = dataset
         self._known = known
+        self._units = units or Units.of(dataset.spec)
         self._wishes = complete_wishes(wishes)
         self._gamma = gamma
         self._n_step = n_step
@@ -147,15 +150,15 @@ class ColumnReader:
             columns[REWARDS], columns[TERMINALS], continues, gamma=self._gamma, n_step=self._n_step
         )
         last = last[:count]
-        action = scale_actions(self._dataset.spec.action_space, columns[ACTIONS])
+        action = self._units.scaled(columns[ACTIONS])
         made: Columns = {}
         for path in self._observed:
-            made[OBSERVATION + path.removeprefix(OBSERVATIONS)] = _compact(columns[path][:count])
+            made[OBSERVATION + path.removeprefix(OBSERVATIONS)] = self._seen(path, columns[path][:count])
         made |= {ACTION: action[:count], REWARD: reward[:count], DISCOUNT: discount[:count]}
         for path in self._observed:
             following = columns[NEXT_OBSERVATIONS + path.removeprefix(OBSERVATIONS)]
             taken = following[:count] if self._n_step == 1 else following[last]
-            made[NEXT_OBSERVATION + path.removeprefix(OBSERVATIONS)] = _compact(taken)
+            made[NEXT_OBSERVATION + path.removeprefix(OBSERVATIONS)] = self._seen(path, taken)
         followed = np.where(columns[TERMINALS][last], -1, continues[last].astype(np.int8))
         if NEXT_ACTION in self._wishes:
             made |= _next_actions(action, last, followed)
@@ -164,6 +167,10 @@ class ColumnReader:
         made |= self._masks.make(columns, start, last, followed)
         made |= {path: _compact_info(columns[path][:count], path) for path in self._infos}
         return made
+
+    def _seen(self, path: str, values: Array) -> Array:
+        """Return rows of a column of observations, or of its next observations, as networks see them."""
+        return self._units.observed(path.removeprefix(OBSERVATIONS).removeprefix("/"), values)
 
     @cached_property
     def _returns_to_go(self) -> FloatArray:
@@ -186,6 +193,7 @@ def load_columns(
     n_step: int = 1,
     trajectories: bool = False,
     known: Survey | None = None,
+    units: Units | None = None,
 ) -> Columns:
     """Load every row of a dataset as the columns of one pool. Each column of the dataset is read once.
 
@@ -196,6 +204,7 @@ def load_columns(
         n_step: rewards summed before bootstrapping.
         trajectories: add the first and the last row of each row's run.
         known: what `batches.first_read.first_read` found.
+        units: the units of observations and actions; None takes those that the spaces alone give.
 
     Returns:
         NumPy arrays with leading axis N, by name.
@@ -204,7 +213,9 @@ def load_columns(
         DatasetError: a column is missing, or holds NaN or infinite values.
         UsageError: a column does not exist.
     """
-    reader = ColumnReader(dataset, wishes, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known)
+    reader = ColumnReader(
+        dataset, wishes, gamma=gamma, n_step=n_step, trajectories=trajectories, known=known, units=units
+    )
     # Loaded columns stay in memory: the checks and the sums below read them there.
     columns = {path: dataset.columns[path] for path in reader.paths}
     reader.check_finite()
@@ -232,8 +243,8 @@ def sample_observations(dataset: Dataset, count: int = 4096) -> Array | dict[str
 
 
 def by_key(observations: Mapping[str, Array]) -> Array | dict[str, Array]:
-    """Return columns of observations as networks take them: one array, or arrays by key where they are a Dict."""
-    found = {path.removeprefix(f"{OBSERVATIONS}/"): _compact(values) for path, values in observations.items()}
+    """Return columns of observations as they are: one array, or arrays by key where they are a Dict."""
+    found = {path.removeprefix(f"{OBSERVATIONS}/"): values for path, values in observations.items()}
     return found.get(OBSERVATIONS, found)
 
 
@@ -257,13 +268,6 @@ def _check_infos(dataset: Dataset, names: Sequence[str]) -> None:
             )
 
 
-def _compact(observations: Array) -> Array:
-    """Return observations as networks take them: float32, images as they are, Discrete ones int32."""
-    if observations.dtype.kind == "f":
-        return observations.astype(np.float32, copy=False)
-    return observations if observations.dtype == np.uint8 else observations.astype(np.int32)
-
-
 def _compact_info(values: Array, path: str) -> Array:
     """Return an infos column as float32, int32, bytes or flags.
 
@@ -278,4 +282,6 @@ def _compact_info(values: Array, path: str) -> Array:
         and not _INT32.min <= values.min() <= values.max() <= _INT32.max
     ):
         raise DatasetError(f"{path} holds integers beyond 32 bits: record them as floats")
-    return _compact(values)
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    return values if values.dtype == np.uint8 else values.astype(np.int32)

@@ -110,6 +110,7 @@ class Facts:
 class Output:
     """Options of the output."""
 
+    float64: bool = option(False, "Keep float64 values; otherwise they become float32.", panel=_OUTPUT)
     overwrite: bool = option(False, "Replace an existing target.", panel=_OUTPUT)
     json: bool = option(False, "Print one JSON object.", panel=_OUTPUT)
 
@@ -134,7 +135,9 @@ def convert(
 
     # Before a long import: a target that is refused should not cost it.
     target = _target(source, destination, formats.to, overwrite=output.overwrite)
-    imported = conversion.read(source, kind=formats.from_, options=_import_options(facts))
+    imported = conversion.read(
+        source, kind=formats.from_, options=_import_options(facts, float64=output.float64)
+    )
     exported = conversion.write(
         imported.dataset,
         destination,
@@ -159,11 +162,13 @@ def _target(source: str, destination: Path, name: str | None, *, overwrite: bool
     return target
 
 
-def _import_options(facts: Facts) -> ImportOptions:
+def _import_options(facts: Facts, *, float64: bool) -> ImportOptions:
     from vinci_offline.data.assembly.options import ImportOptions
 
     settings = _settings(facts.settings, "to.", inside=False)
-    return ImportOptions(_spec(facts.env), _one_of(facts.ends), facts.time_limit, facts.columns, settings)
+    return ImportOptions(
+        _spec(facts.env), _one_of(facts.ends), facts.time_limit, facts.columns, settings, float64
+    )
 
 
 def _tell(imported: Imported, exported: Exported, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.casting import cast, storage_dtype
+from vinci_offline.data.casting import cast, paired, storage_dtype
 from vinci_offline.data.hdf5.shared_frames import Frames
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError, SpecError
@@ -123,10 +123,10 @@ def stored_arrays(columns: Mapping[str, Array], spec: EnvironmentSpec, *, float6
     arrays = {path: np.asarray(values) for path, values in columns.items()}
     check_arrays(arrays, spec)
     slots = layout.spec_slots(spec)
-    return {
-        path: cast(values, storage_dtype(values, slots.get(path), float64), path)
-        for path, values in arrays.items()
-    }
+    dtypes = paired(
+        {path: storage_dtype(values, slots.get(path), float64) for path, values in arrays.items()}
+    )
+    return {path: cast(values, dtypes[path], path) for path, values in arrays.items()}
 
 
 def check_arrays(arrays: Mapping[str, Array], spec: EnvironmentSpec) -> None:

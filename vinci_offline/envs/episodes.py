@@ -9,6 +9,7 @@ from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.stepper import Stepper
 from vinci_offline.policies.policy import Policy
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec.elements import ObservationCheck, check_reward
 
 if TYPE_CHECKING:
     import gymnasium
@@ -46,7 +47,7 @@ def run_episodes(
         The episodes in the order in which they ended.
     """
     stepper = Stepper(
-        envs, policy, [_Sum() for _ in envs], list(map(iter, queues)), EvaluationSeeds(seed), spec
+        envs, policy, [_Sum(spec) for _ in envs], list(map(iter, queues)), EvaluationSeeds(seed), spec
     )
     done: list[Episode] = []
     while stepper.running:
@@ -59,14 +60,20 @@ def run_episodes(
 
 
 class _Sum:
-    """Sums the rewards of an episode and counts its steps."""
+    """Sums the rewards of an episode and counts its steps. What is no element of its space is refused."""
+
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        self._check = ObservationCheck(spec.observation_space)
 
     def begin(self, observation: Any) -> None:
+        self._check(observation)
         self.length, self._total = 0, 0.0
 
     def add(
         self, action: Any, log_prob: float | None, observation: Any, reward: Any, info: Mapping[str, Any]
     ) -> int:
+        self._check(observation)
+        check_reward(reward)
         self._total += float(reward)
         self.length += 1
         return self.length

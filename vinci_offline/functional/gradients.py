@@ -8,10 +8,12 @@ from contextvars import ContextVar
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from vinci_offline.functional.shapes import check_shapes
-from vinci_offline.types import Array, Tensor
+from vinci_offline.functional.targets import action_bounds
+from vinci_offline.types import ActionBounds, Array, Tensor
 
 _INSIDE: ContextVar[bool] = ContextVar("inside a gradient", default=False)
 
@@ -59,17 +61,17 @@ def _differentiating() -> Iterator[None]:
         _INSIDE.reset(token)
 
 
-def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
+def invert_gradients(action: Tensor, bounds: ActionBounds | Array | None = None) -> Tensor:
     """Return the action unchanged and invert its gradient: it shrinks near a bound and turns back beyond it.
 
     Hausknecht and Stone (2016), https://arxiv.org/abs/1511.04143, eq. 11: a gradient that raises the action
     is scaled by ``(1 - a) / 2``, one that lowers it by ``(a + 1) / 2``. A linear actor then does not saturate
-    as tanh does, and returns when it leaves the bounds.
+    as tanh does, and returns when it leaves the bounds. Where the range is not [-1, 1] but far or one-sided, the
+    factor is the distance to the bound, and 1 from a distance of 1 on.
 
     Args:
         action: ``[B, A]`` scaled actions, an actor's linear output.
-        bounded: ``[A]`` mask of the dimensions with bounds; None if all have bounds. The gradient of other dimensions
-            does not change.
+        bounds: as in `clip_action`. A gradient towards a bound that does not exist does not change.
 
     Returns:
         ``[B, A]``, equal to ``action``.
@@ -78,6 +80,8 @@ def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
         SpecError: a shape differs from these.
     """
     check_shapes("action B A", action=action)
+    plain = bounds is None or (not isinstance(bounds, ActionBounds) and bounds.all())
+    low, high = (-1.0, 1.0) if bounds is None or plain else action_bounds(bounds)
 
     @ops.custom_gradient
     def inverted(action: Tensor) -> tuple[Tensor, Any]:
@@ -86,10 +90,11 @@ def invert_gradients(action: Tensor, bounded: Array | None = None) -> Tensor:
                 (upstream,) = args
             # Descent moves the action against the gradient of the loss.
             rises = upstream < 0
-            factor = ops.where(rises, 1.0 - action, action + 1.0) / 2.0
-            if bounded is not None and not bounded.all():
-                factor = ops.where(ops.convert_to_tensor(bounded), factor, 1.0)
-            return upstream * factor
+            factor = ops.where(rises, high - action, action - low)
+            if plain:
+                return upstream * (factor / 2.0)
+            unit = np.equal(low, -1.0) & np.equal(high, 1.0)
+            return upstream * ops.where(unit, factor / 2.0, ops.minimum(factor, 1.0))
 
         return action * 1.0, gradient
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from keras import ops
 
 from vinci_offline.functional import random
 from vinci_offline.functional.shapes import check_shapes
-from vinci_offline.types import Array, Tensor
+from vinci_offline.types import ActionBounds, Array, Tensor
 
 
 def td_target(reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
@@ -50,12 +51,13 @@ def clipped_double_q(values: Tensor) -> Tensor:
     return ops.min(values, axis=0)
 
 
-def clip_action(action: Tensor, bounded: Array | None = None) -> Tensor:
-    """Clip scaled actions to [-1, 1].
+def clip_action(action: Tensor, bounds: ActionBounds | Array | None = None) -> Tensor:
+    """Clip scaled actions to their bounds.
 
     Args:
         action: ``[B, A]``.
-        bounded: ``[A]`` mask of the dimensions with bounds; None if all have bounds.
+        bounds: the bounds, such as ``nets.bounds``; or a mask ``[A]`` of the dimensions in [-1, 1], where others have
+            no bound; None if all are in [-1, 1].
 
     Returns:
         ``[B, A]``.
@@ -63,19 +65,31 @@ def clip_action(action: Tensor, bounded: Array | None = None) -> Tensor:
     Raises:
         SpecError: a shape differs from these.
     """
-    clipped = ops.clip(action, -1.0, 1.0)
-    if bounded is None or bounded.all():
-        return clipped
-    check_shapes("action B A, bounded A", action=action, bounded=bounded)
-    return ops.where(ops.convert_to_tensor(bounded), clipped, action)
+    if bounds is None or (not isinstance(bounds, ActionBounds) and bounds.all()):
+        return ops.clip(action, -1.0, 1.0)
+    low, high = action_bounds(bounds)
+    check_shapes("action B A, bounds A", action=action, bounds=low)
+    return ops.minimum(ops.maximum(action, low), high)
+
+
+def action_bounds(bounds: ActionBounds | Array) -> ActionBounds:
+    """Return bounds; of a mask of the dimensions in [-1, 1], those two, and infinities elsewhere."""
+    if isinstance(bounds, ActionBounds):
+        return bounds
+    one = np.where(bounds, np.float32(1), np.float32(np.inf))
+    return ActionBounds(-one, one)
 
 
 def target_policy_smoothing(
-    action: Tensor, key: Tensor, noise: float, noise_clip: float, bounded: Array | None = None
+    action: Tensor,
+    key: Tensor,
+    noise: float,
+    noise_clip: float,
+    bounds: ActionBounds | Array | None = None,
 ) -> Tensor:
     """Add clipped noise to the target policy's action.
 
-    ``clip(mu(s') + clip(eps, -c, c), -1, 1)`` with ``eps ~ N(0, noise)``; Fujimoto, van Hoof and Meger
+    ``clip(mu(s') + clip(eps, -c, c), low, high)`` with ``eps ~ N(0, noise)``; Fujimoto, van Hoof and Meger
     (2018), https://arxiv.org/abs/1802.09477, eq. 14 and algorithm 1.
 
     Args:
@@ -83,7 +97,7 @@ def target_policy_smoothing(
         key: key of the draw.
         noise: standard deviation of eps.
         noise_clip: c.
-        bounded: ``[A]`` mask of the dimensions with bounds; None if all have bounds.
+        bounds: low and high, as in `clip_action`.
 
     Returns:
         ``[B, A]``.
@@ -93,7 +107,7 @@ def target_policy_smoothing(
     """
     check_shapes("action B A", action=action)
     draw = random.normal(key, tuple(action.shape))
-    return clip_action(action + ops.clip(noise * draw, -noise_clip, noise_clip), bounded)
+    return clip_action(action + ops.clip(noise * draw, -noise_clip, noise_clip), bounds)
 
 
 def batched_index(values: Tensor, action: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec.units import Units
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class RunInfo:
         nets: the agent's online and target networks by name.
         policy: raw observation to environment action, sharing weights with ``nets``.
         observations: ``[M, ...]`` a sample of at most 4,096 observations of the dataset; by key for a Dict space.
+        units: the units of observations and actions in ``nets``; None stands for those of the spaces alone.
     """
 
     directory: Path
@@ -44,6 +46,7 @@ class RunInfo:
     nets: Networks
     policy: keras.Model
     observations: Array | Mapping[str, Array]
+    units: Units | None = None
 
 
 class Hook:

@@ -13,6 +13,7 @@ from vinci_offline.errors import SpecError
 from vinci_offline.files import published
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space
+from vinci_offline.spec.units import Units
 from vinci_offline.types import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -136,21 +137,20 @@ def phase_plane(run: RunInfo) -> PhasePlane:
     observations = plane_observations(run)
     low, high = observations.min(axis=0), observations.max(axis=0)
     margin = np.maximum(0.02 * (high - low), 1e-6)
-    x, y = (
-        np.linspace(low[i] - margin[i], high[i] + margin[i], RESOLUTION, dtype=np.float32) for i in (0, 1)
-    )
+    units = run.units or Units.of(run.spec)
+    # float64 where float32 would round the axis away.
+    dtype: type[np.floating[Any]] = np.float64 if units.offsets else np.float32
+    x, y = (np.linspace(low[i] - margin[i], high[i] + margin[i], RESOLUTION).astype(dtype) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     actions = _numpy(run.policy(grid))
     first = actions.reshape(len(grid), -1)[:, 0]
-    value = _value(run, grid, actions)
+    value = _value(run, units.observed("", grid), None if units.actions is None else units.scaled(actions))
     shape = (RESOLUTION, RESOLUTION)
     return PhasePlane(x, y, first.reshape(shape), None if value is None else value.reshape(shape))
 
 
-def _value(run: RunInfo, grid: FloatArray, actions: Array) -> FloatArray | None:
+def _value(run: RunInfo, grid: FloatArray, scaled: Array | None) -> FloatArray | None:
     """Return V(s), ``[B]``, from the networks of the run; None without a critic of observations and actions alone."""
-    from vinci_offline.spec.action_scaling import scale_actions
-
     discrete = isinstance(run.spec.action_space, DiscreteSpace)
     if "value" in run.nets and len(run.nets["value"].inputs) == 1:
         return _numpy(run.nets["value"](grid))
@@ -161,7 +161,6 @@ def _value(run: RunInfo, grid: FloatArray, actions: Array) -> FloatArray | None:
         # First the least of the ensemble, as in the targets of a learner, then the best action.
         best: FloatArray = _numpy(run.nets["critic"](grid)).min(axis=0).max(axis=-1)
         return best
-    scaled = scale_actions(run.spec.action_space, actions)
     least: FloatArray = _numpy(run.nets["critic"]([grid, scaled])).min(axis=0)
     return least
 

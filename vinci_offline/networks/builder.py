@@ -9,13 +9,15 @@ from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.networks import export, user
+from vinci_offline.networks.action_scaling import squash_tensor
 from vinci_offline.networks.ensembles import ensemble, stack
 from vinci_offline.networks.inputs import ACTION, NOISE, OBSERVATION, Inputs, Source
 from vinci_offline.networks.layers import dense, mlp
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
-from vinci_offline.types import Array, Normalization, Tensor
+from vinci_offline.spec.units import Units
+from vinci_offline.types import ActionBounds, Array, Normalization, Tensor
 
 LOG_STD_RANGE = (-5.0, 2.0)
 """Bounds of a Gaussian actor's log deviation in scaled units, from the IQL authors' code."""
@@ -38,6 +40,7 @@ class NetworkBuilder:
         spec: environment.
         normalization: mean and deviation of observations, by key for a Dict; None does not normalise.
         user_networks: Keras models, or functions ``name(env)`` that return one, by network name.
+        units: units of the rows that networks are trained on; None takes those of the spaces alone.
     """
 
     def __init__(
@@ -45,10 +48,12 @@ class NetworkBuilder:
         spec: EnvironmentSpec,
         normalization: Normalization = None,
         user_networks: Mapping[str, user.UserNetwork] | None = None,
+        units: Units | None = None,
     ) -> None:
         self.spec = spec
+        self.units = units or Units.of(spec)
         self.placeholders = Placeholders(spec)
-        self._inputs = Inputs(spec, normalization)
+        self._inputs = Inputs(spec, normalization, self.units)
         self._user = dict(user_networks or {})
         self._asked: set[str] = set()
 
@@ -59,8 +64,13 @@ class NetworkBuilder:
 
     @property
     def bounded(self) -> Array | None:
-        """``[A]`` mask of the action dimensions with bounds, scaled to [-1, 1]; None for a Discrete space."""
+        """``[A]`` mask of the action dimensions whose bounds are scaled to [-1, 1]; None for a Discrete space."""
         return None if self.discrete else self._scaling.bounded
+
+    @property
+    def bounds(self) -> ActionBounds | None:
+        """Bounds of scaled actions; None for a Discrete space, and where all are -1 and 1."""
+        return None if self.discrete or self._scaling.bounded.all() else self._scaling.bounds
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -78,7 +88,7 @@ class NetworkBuilder:
     ) -> keras.Model:
         """Make a network from an observation to a ``[B, A]`` scaled action.
 
-        ``squash`` applies tanh to the dimensions with bounds.
+        ``squash`` keeps the action inside its bounds: by tanh between two bounds, by softplus at a single or a far one.
         """
         sources = self._sources(name, on, encoder)
         return _model(name, sources, self._action(name, sources, hidden, squash))
@@ -110,7 +120,7 @@ class NetworkBuilder:
     ) -> keras.Model:
         """Make a network from an observation to ``{"mean": [B, A], "log_std": [B, A]}`` in scaled units.
 
-        Tanh bounds the mean as in `deterministic_actor`. The log deviation is a parameter vector, or a second network
+        The mean is squashed as in `deterministic_actor`. The log deviation is a parameter vector, or a second network
         if ``state_dependent_std``: the policy of Kostrikov et al. (2021). A user network of this name gives the mean.
         """
         sources = self._sources(name, on, encoder)
@@ -229,33 +239,35 @@ class NetworkBuilder:
         Raises:
             SpecError: the file is not a model, or does not fit this environment.
         """
-        return export.stored_actor(self.spec, name, path)
+        return export.stored_actor(self.units, name, path)
 
     def policy(self, actor: keras.Model) -> keras.Model:
         """Return the deterministic policy of an actor, from a raw observation to an environment action.
 
         A noisy actor gets zero noise.
         """
-        return export.policy(self.spec, actor)
+        return export.policy(self.units, actor)
 
     def greedy_policy(self, critic: keras.Model) -> keras.Model:
         """Return the policy that takes the action of the greatest value, averaged over the ensemble."""
-        return export.greedy_policy(self.spec, critic)
+        return export.greedy_policy(self.units, critic)
 
     def stochastic_policy(self, actor: keras.Model) -> keras.Model | None:
         """Return the distribution of an actor: ``{"mean", "log_std"}`` in environment units, or ``{"logits"}``.
 
         Return None for a deterministic actor.
         """
-        return export.stochastic_policy(self.spec, actor)
+        return export.stochastic_policy(self.units, actor)
 
     def sampler(self, actor: keras.Model) -> keras.Model:
         """Return the sampling policy of a `noisy_actor`, from ``{"observation", "noise"}`` to an environment action."""
-        return export.sampler(self.spec, actor)
+        return export.sampler(self.units, actor)
 
     @property
     def _scaling(self) -> BoxScaling:
-        return BoxScaling(box_of(self.spec.action_space))
+        box_of(self.spec.action_space)  # refuses others
+        assert self.units.actions is not None
+        return self.units.actions
 
     @property
     def _choices(self) -> int:
@@ -274,11 +286,9 @@ class NetworkBuilder:
         return [self._inputs.source(each, name, encoder if each != ACTION else None, image) for each in on]
 
     def _action(self, name: str, sources: list[Source], hidden: Widths, squash: bool) -> Tensor:
-        bounded = self._scaling.bounded
-        action = self._output(name, sources, hidden, len(bounded))
-        if name in self._user or not squash or not bounded.any():
-            return action
-        return ops.tanh(action) if bounded.all() else ops.where(bounded, ops.tanh(action), action)
+        scaling = self._scaling
+        action = self._output(name, sources, hidden, scaling.space.dim)
+        return action if name in self._user or not squash else squash_tensor(scaling, action)
 
     def _output(self, name: str, sources: list[Source], hidden: Widths, outputs: int) -> Tensor:
         self._asked.add(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.keras_setup import load_keras_model
+from vinci_offline.keras_setup import load_keras_model, wide_dtype
 from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
 from vinci_offline.networks.inputs import DESIRED_GOAL, GOAL, NOISE, OBSERVATION, observation_input
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
-from vinci_offline.types import Tensor
+from vinci_offline.spec.units import Units
+from vinci_offline.types import FloatArray, Tensor
 
 ACTION_MASK = "action_mask"
 """Key of a Dict observation with the mask of allowed actions."""
@@ -24,25 +26,26 @@ ACTION_MASK = "action_mask"
 _LOWEST = float(np.finfo(np.float32).min)
 
 
-def policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
+def policy(units: Units, actor: keras.Model) -> keras.Model:
     """Return the deterministic policy of an actor: its action, the mean of its Gaussian, or its most likely action.
 
     A noisy actor gets zero noise. The policy shares the actor's weights, so training changes it too.
 
     Returns:
         A model from a raw observation (a dict by key for a Dict space) to ``[B, *shape]`` actions within the bounds,
-        float32 or the Box's integer type; for a Discrete space to ``[B]`` int32 in the environment's numbering.
+        float32 (float64 where an action's offset needs it) or the Box's integer type; for a Discrete space to ``[B]``
+        int32 in the environment's numbering.
     """
-    raw = observation_input(spec.observation_space)
+    raw = _raw_input(units)
     width = noise_width(actor)
-    output = _apply(actor, raw, None if width is None else _no_noise(raw, width))
+    output = _apply(actor, _shifted(units, raw), None if width is None else _no_noise(raw, width))
     if isinstance(output, dict) and "logits" in output:
-        return keras.Model(raw, _choice(spec, output["logits"], raw), name="policy")
+        return keras.Model(raw, _choice(units.spec, output["logits"], raw), name="policy")
     scaled = output["mean"] if isinstance(output, dict) else output
-    return keras.Model(raw, unscale_tensor(BoxScaling(box_of(spec.action_space)), scaled), name="policy")
+    return keras.Model(raw, unscale_tensor(_scaling(units), scaled), name="policy")
 
 
-def sampler(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
+def sampler(units: Units, actor: keras.Model) -> keras.Model:
     """Return the sampling policy of a noisy actor. The caller draws the standard normal noise.
 
     Returns:
@@ -55,10 +58,10 @@ def sampler(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model:
     width = noise_width(actor)
     if width is None:
         raise SpecError(f"network {actor.name!r} has no noise input: make it with build.noisy_actor")
-    raw = observation_input(spec.observation_space)
+    raw = _raw_input(units)
     noise = keras.Input(shape=(width,), dtype="float32", name=NOISE)
     inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
-    actions = unscale_tensor(BoxScaling(box_of(spec.action_space)), _apply(actor, raw, noise))
+    actions = unscale_tensor(_scaling(units), _apply(actor, _shifted(units, raw), noise))
     return keras.Model(inputs, actions, name="sampler")
 
 
@@ -67,13 +70,14 @@ def noise_width(actor: keras.Model) -> int | None:
     return next((int(x.shape[-1]) for x in actor.inputs if x.name == NOISE), None)
 
 
-def greedy_policy(spec: EnvironmentSpec, critic: keras.Model) -> keras.Model:
+def greedy_policy(units: Units, critic: keras.Model) -> keras.Model:
     """Return the policy that takes the action of the greatest mean value of a ``[E, B, n]`` critic."""
-    raw = observation_input(spec.observation_space)
-    return keras.Model(raw, _choice(spec, ops.mean(_apply(critic, raw), axis=0), raw), name="policy")
+    raw = _raw_input(units)
+    values = ops.mean(_apply(critic, _shifted(units, raw)), axis=0)
+    return keras.Model(raw, _choice(units.spec, values, raw), name="policy")
 
 
-def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model | None:
+def stochastic_policy(units: Units, actor: keras.Model) -> keras.Model | None:
     """Return the distribution of an actor over environment actions.
 
     Returns:
@@ -81,22 +85,29 @@ def stochastic_policy(spec: EnvironmentSpec, actor: keras.Model) -> keras.Model 
         ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor. In the
         logits, actions that the observation's ``action_mask`` excludes have the lowest float32.
     """
-    raw = observation_input(spec.observation_space)
-    output = _apply(actor, raw)
+    raw = _raw_input(units)
+    output = _apply(actor, _shifted(units, raw))
     if not isinstance(output, dict):
         return None
     if "logits" in output:
-        return keras.Model(raw, {"logits": _masked(spec, output["logits"], raw)}, name="stochastic_policy")
-    scaling = BoxScaling(box_of(spec.action_space))
+        return keras.Model(
+            raw, {"logits": _masked(units.spec, output["logits"], raw)}, name="stochastic_policy"
+        )
+    scaling = _scaling(units)
     shape = (-1, *scaling.space.shape)
     # The scale applies to the deviation, the offset does not.
-    mean = output["mean"] * scaling.scale + scaling.offset
+    if scaling.wide:
+        mean = ops.cast(output["mean"], wide_dtype()) * scaling.scale + scaling.exact_offset.astype(
+            wide_dtype()
+        )
+    else:
+        mean = output["mean"] * scaling.scale + scaling.offset
     log_std = output["log_std"] + np.log(scaling.scale)
     outputs = {"mean": ops.reshape(mean, shape), "log_std": ops.reshape(log_std, shape)}
     return keras.Model(raw, outputs, name="stochastic_policy")
 
 
-def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
+def stored_actor(units: Units, name: str, path: str) -> keras.Model:
     """Load a stored policy as a frozen network from a raw observation to a ``[B, A]`` scaled action.
 
     Raises:
@@ -104,10 +115,10 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
         SpecError: the policy does not fit the environment.
     """
     stored = load_keras_model(Path(path), use=name)
-    scaling = BoxScaling(box_of(spec.action_space))
-    raw = observation_input(spec.observation_space)
+    scaling = _scaling(units)
+    raw = observation_input(units.spec.observation_space)
     try:
-        action = stored(raw)
+        action = stored(_unshifted(units, raw))
     except (ValueError, TypeError) as error:
         raise SpecError(f"{path} does not take observations of shape {tuple(raw.shape[1:])}") from error
     shape = getattr(action, "shape", (None,))
@@ -118,6 +129,37 @@ def stored_actor(spec: EnvironmentSpec, name: str, path: str) -> keras.Model:
     model = keras.Model(raw, scale_tensor(scaling, action), name=name)
     model.trainable = False
     return model
+
+
+def _raw_input(units: Units) -> Any:
+    """Return the Keras input for raw observations: float64 where offsets are subtracted, so that no digit is lost."""
+    return observation_input(units.spec.observation_space, wide=units.offsets)
+
+
+def _shifted(units: Units, raw: Any) -> Any:
+    """Return raw observations as the network takes them, in float32 with their offsets subtracted."""
+    return _moved(
+        units, raw, lambda values, offset: ops.cast(values - offset.astype(wide_dtype()), "float32")
+    )
+
+
+def _unshifted(units: Units, observation: Any) -> Any:
+    """Return the raw observations of what a network takes."""
+    wide = wide_dtype()
+    return _moved(units, observation, lambda values, offset: ops.cast(values, wide) + offset.astype(wide))
+
+
+def _moved(units: Units, observation: Any, move: Callable[[Tensor, FloatArray], Tensor]) -> Any:
+    if isinstance(observation, dict):
+        moved = {key: move(observation[key], offset) for key, offset in units.offsets.items()}
+        return {**observation, **moved}
+    return move(observation, units.offsets[""]) if units.offsets else observation
+
+
+def _scaling(units: Units) -> BoxScaling:
+    box_of(units.spec.action_space)  # refuses others
+    assert units.actions is not None
+    return units.actions
 
 
 def _apply(network: keras.Model, raw: Any, noise: Tensor | None = None) -> Any:

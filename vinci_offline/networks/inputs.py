@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,11 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
+from vinci_offline.keras_setup import wide_dtype
 from vinci_offline.networks.encoders import encode_image
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
-from vinci_offline.types import Moments, Normalization, Tensor
-
-STD_EPSILON = 1e-3
-"""Constant that is added to the standard deviation before the division (Fujimoto and Gu, 2021, section 5.1)."""
+from vinci_offline.spec.units import STD_EPSILON, Units, check_choices
+from vinci_offline.types import FloatArray, Moments, Normalization, Tensor
 
 OBSERVATION, ACTION, GOAL, NOISE = "observation", "action", "goal", "noise"
 DESIRED_GOAL = "desired_goal"
@@ -46,11 +45,14 @@ class Inputs:
     Args:
         spec: environment.
         normalization: moments of its observations.
+        units: offsets that are already subtracted from the observations.
     """
 
-    def __init__(self, spec: EnvironmentSpec, normalization: Normalization) -> None:
+    def __init__(
+        self, spec: EnvironmentSpec, normalization: Normalization, units: Units | None = None
+    ) -> None:
         self._spec = spec
-        self._normalization = normalization
+        self._normalization = _shifted(normalization, {} if units is None else units.offsets)
 
     def source(
         self, name: str, network: str, encoder: keras.Model | None = None, image: str = "auto"
@@ -109,6 +111,19 @@ class Inputs:
         )
 
 
+def _shifted(normalization: Normalization, offsets: Mapping[str, FloatArray]) -> Normalization:
+    """Return the moments of observations after their offsets are subtracted."""
+    if normalization is None or not offsets:
+        return normalization
+    if isinstance(normalization, Mapping):
+        return {
+            key: (mean - offsets[key], std) if key in offsets else (mean, std)
+            for key, (mean, std) in normalization.items()
+        }
+    mean, std = normalization
+    return mean - offsets[""], std
+
+
 def _moments_of(moments: Normalization, key: str) -> Moments | None:
     """Return the moments of one key of a Dict space."""
     return moments.get(key) if isinstance(moments, Mapping) else None
@@ -119,27 +134,31 @@ def goal_space(space: Space) -> Space:
     return space.spaces.get(DESIRED_GOAL, space) if isinstance(space, DictSpace) else space
 
 
-def observation_input(space: Space, name: str = OBSERVATION) -> Any:
-    """Return the Keras input for raw observations: float32 for a Box, int32 for a Discrete space.
+def observation_input(space: Space, name: str = OBSERVATION, wide: Collection[str] = ()) -> Any:
+    """Return the Keras input for observations: float32 for a Box, int32 for a Discrete space.
 
     Keras casts the environment's values (float64, uint8, int64) to the dtype of the input.
 
     Args:
         space: observation space.
         name: name of the input.
+        wide: keys of a Dict that are float64 (on a backend that has it); an empty key for another space.
 
     Returns:
         An input, or a dict of inputs by key for a Dict space.
     """
     if isinstance(space, DictSpace):
         return {
-            key: observation_input(part, f"{OBSERVATION}_{key}" if key in _TAKEN else key)
+            key: observation_input(
+                part, f"{OBSERVATION}_{key}" if key in _TAKEN else key, ("",) if key in wide else ()
+            )
             for key, part in space.spaces.items()
         }
     if isinstance(space, DiscreteSpace):
+        check_choices(space)
         return keras.Input(shape=(), dtype="int32", name=name)
     assert isinstance(space, BoxSpace)
-    return keras.Input(shape=space.shape, dtype="float32", name=name)
+    return keras.Input(shape=space.shape, dtype=wide_dtype() if "" in wide else "float32", name=name)
 
 
 def prepare(observation: Tensor, space: Space, moments: Moments | None, suffix: str = "") -> Tensor:
@@ -162,10 +181,16 @@ def prepare(observation: Tensor, space: Space, moments: Moments | None, suffix: 
     if moments is None:
         return observation
     mean, std = moments
+    variance = np.square(np.asarray(std, np.float64) + STD_EPSILON)
+    if (variance > np.finfo(np.float32).max).any():
+        raise SpecError(
+            f"observations{suffix.replace('_', '/', 1)} deviate by {np.max(std):.3g}, and float32 holds no square of "
+            "it: rescale the observation"
+        )
     return keras.layers.Normalization(
         axis=tuple(range(1, 1 + len(space.shape))),
         mean=np.asarray(mean, np.float32).reshape(space.shape),
-        variance=np.square(np.asarray(std, np.float64) + STD_EPSILON).astype(np.float32).reshape(space.shape),
+        variance=variance.astype(np.float32).reshape(space.shape),
         dtype="float32",
         name=f"normalize{suffix}",
     )(observation)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from vinci_offline.errors import UsageError
-from vinci_offline.types import Array, Tensor
+from vinci_offline.types import ActionBounds, Array, Tensor
 
 if TYPE_CHECKING:
     import keras
@@ -23,15 +23,23 @@ class Networks(Mapping[str, "keras.Model"]):
     Args:
         networks: models, and variables of learned scalars.
         bounded: see the attribute.
+        bounds: see the attribute.
 
     Attributes:
-        bounded: ``[A]`` mask of the action dimensions with bounds; None if all have bounds.
+        bounded: ``[A]`` mask of the action dimensions whose bounds are -1 and 1; None if all are.
+        bounds: bounds of scaled actions; None if all are -1 and 1. Losses clip with them.
     """
 
-    def __init__(self, networks: Mapping[str, Network], bounded: Array | None = None) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, Network],
+        bounded: Array | None = None,
+        bounds: ActionBounds | None = None,
+    ) -> None:
         self._networks = dict(networks)
         self._members: dict[tuple[str, int], keras.Model] = {}
         self.bounded = bounded
+        self.bounds = bounds
 
     def member(self, name: str, index: int) -> keras.Model:
         """Return one member of an ensemble, for a loss that needs one row only.
@@ -81,7 +89,7 @@ class Networks(Mapping[str, "keras.Model"]):
 
     def extended(self, more: Mapping[str, Network]) -> Networks:
         """Return these networks with more networks added or replaced."""
-        return Networks({**self._networks, **more}, self.bounded)
+        return Networks({**self._networks, **more}, self.bounded, self.bounds)
 
     def models(self) -> dict[str, keras.Model]:
         """Return the networks without the learned scalars."""

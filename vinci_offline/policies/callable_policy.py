@@ -66,7 +66,7 @@ class FunctionPolicy(Policy):
         """Call the function once a lane."""
         space = self._spec.action_space
         chosen = [self._call(self._lane(observations, lane), rng) for lane, rng in enumerate(rngs)]
-        actions = to_actions(chosen, space)
+        actions = to_actions(chosen, space, len(rngs))
         certain = self.deterministic and is_countable(space)
         return Decision(actions, np.zeros(len(rngs)) if certain else None)
 

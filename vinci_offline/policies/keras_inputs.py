@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vinci_offline.errors import SpecError
+from vinci_offline.errors import SpecError, VinciWarning
 from vinci_offline.policies.policy import Observations
 from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space, describe_space
 from vinci_offline.types import Array
@@ -42,6 +43,7 @@ class KerasInputs:
         self._space = spec.observation_space
         parts = self._space.spaces if isinstance(self._space, DictSpace) else {}
         shapes = _input_shapes(model)
+        _check_width(model)
         self.sampler = NOISE in shapes and NOISE not in parts
         noise = shapes.pop(NOISE) if self.sampler else ()
         self._noise_shape = tuple(size for size in noise if size is not None)
@@ -81,6 +83,23 @@ def _input_shapes(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
         return {str(name): tuple(tensor.shape[1:]) for name, tensor in known.items()}
     except (AttributeError, ValueError, TypeError):
         return {}  # a subclassed model, or one that is not built yet
+
+
+def _check_width(model: keras.Model) -> None:
+    """Warn where a model shifts observations in float64 and the backend computes in float32 alone."""
+    from vinci_offline.keras_setup import wide_dtype
+
+    try:
+        dtypes = {str(tensor.dtype) for tensor in model.inputs}
+    except (AttributeError, ValueError, TypeError):
+        return  # a subclassed model, or one that is not built yet
+    if "float64" in dtypes and wide_dtype() != "float64":
+        warnings.warn(
+            f"the model {model.name!r} takes float64 observations, and JAX rounds them to float32: "
+            "act with KERAS_BACKEND=tensorflow",
+            VinciWarning,
+            stacklevel=2,
+        )
 
 
 def _check(

@@ -10,7 +10,7 @@ import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.policies.keras_inputs import KerasInputs
-from vinci_offline.policies.policy import Decision, Observations, Policy, to_actions
+from vinci_offline.policies.policy import Decision, Observations, Policy, check_lanes, to_actions
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian
 from vinci_offline.spec import (
     BoxSpace,
@@ -77,7 +77,7 @@ class KerasPolicy(Policy):
         if self._samples:
             std = np.exp(np.asarray(output["log_std"], np.float64))
             return sample_gaussian(output["mean"], std, space, rngs)
-        actions = to_actions(output["mean"] if self._distribution else output, space)
+        actions = to_actions(output["mean"] if self._distribution else output, space, len(rngs))
         return Decision(actions, self._certain(len(rngs)) if is_countable(space) else None)
 
     def _act_discrete(
@@ -88,7 +88,8 @@ class KerasPolicy(Policy):
             return sample_categorical(scores, space, rngs)
         scores, certain = np.asarray(scores), self._certain(len(rngs))
         if scores.ndim == 1 or scores.shape[1] != space.n:
-            return Decision(to_actions(scores, space), certain)
+            return Decision(to_actions(scores, space, len(rngs)), certain)
+        check_lanes(scores, len(rngs))
         return Decision(scores.argmax(axis=1) + space.start, certain)
 
     def _certain(self, lanes: int) -> FloatArray | None:

@@ -136,7 +136,7 @@ class LaneNoise:
         space = self._space
         assert isinstance(space, BoxSpace)
         std = self._spread(self._levels)
-        actions = to_actions(means + std * self._normal(rngs), space)
+        actions = to_actions(means + std * self._normal(rngs), space, len(rngs))
         if not deterministic:
             return Decision(actions, None)
         # A lane without noise has no density. NaN says so for that lane alone.
@@ -148,7 +148,7 @@ class LaneNoise:
         theta = self._noise.theta
         spread = self._spread(self._levels) * math.sqrt(-math.expm1(-2 * theta) / (2 * theta))
         self._state = self._state * math.exp(-theta) + spread * self._normal(rngs)
-        return Decision(to_actions(means + self._state, self._space), None)
+        return Decision(to_actions(means + self._state, self._space, len(rngs)), None)
 
     def _epsilon(self, greedy: Array, rngs: Sequence[np.random.Generator], deterministic: bool) -> Decision:
         assert self._random is not None

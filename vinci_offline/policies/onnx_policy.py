@@ -97,7 +97,7 @@ class OnnxPolicy(Policy):
         feed = {}
         for key, node in self._inputs.items():
             values = observations[key] if isinstance(observations, dict) else observations
-            feed[node.name] = np.ascontiguousarray(values[rows], _DTYPES[node.type])
+            feed[node.name] = _fed(values[rows], np.dtype(_DTYPES[node.type]), self._path)
         try:
             return np.atleast_1d(np.asarray(self._session.run(None, feed)[0]))
         except Exception as error:  # onnxruntime has no common error of its own
@@ -122,6 +122,15 @@ class OnnxPolicy(Policy):
                 f"{spec.id or 'the environment'} takes {describe_space(action)}: "
                 "use a policy made for this environment"
             )
+
+
+def _fed(values: Array, dtype: np.dtype[Any], path: Path) -> Array:
+    """Return observations as a model's input takes them: floats may round, whole numbers must fit."""
+    with np.errstate(invalid="ignore"):
+        fed = np.ascontiguousarray(values, dtype)
+    if dtype.kind in "iu" and values.dtype != dtype and not np.array_equal(fed, values):
+        raise SpecError(f"{path} takes {dtype}, and an observation is not such a number: use another policy")
+    return fed
 
 
 def _session(path: Path) -> Any:

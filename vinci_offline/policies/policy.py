@@ -5,6 +5,7 @@ A lane is one environment of several that are stepped together. Episodes run in 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -82,8 +83,15 @@ class HistoryPolicy(Policy):
         """
 
 
-def to_actions(actions: Any, space: Space, lanes: int | None = None) -> Array:
+def to_actions(actions: Any, space: Space, lanes: int) -> Array:
     """Turn a policy's output into ``[L, ...]`` actions of the space's dtype, clipped to a Box's bounds.
+
+    An action may be flat, and axes of length one do not count. One lane may leave its axis out.
+
+    Args:
+        actions: the policy's output.
+        space: the action space.
+        lanes: L.
 
     Raises:
         SpecError: the output has another shape, is not among a Discrete space's integers, or is NaN.
@@ -92,14 +100,16 @@ def to_actions(actions: Any, space: Space, lanes: int | None = None) -> Array:
         array = np.asarray(actions)
     except ValueError as error:
         raise SpecError(f"the policy gave actions of unequal shapes: {error}") from error
-    count = len(array) if lanes is None else lanes
     shape = space.shape if isinstance(space, BoxSpace) else ()
-    if array.dtype.kind not in "fiub" or array.size != count * int(np.prod(shape)) or (array.ndim == 0):
+    if lanes == 1 and array.shape == shape != ():
+        array = array[None]
+    if array.dtype.kind not in "fiub" or array.ndim == 0 or not _alike(array.shape[1:], shape):
         raise SpecError(
             f"the policy gave actions of shape {array.shape[1:]} and type {array.dtype}; "
             f"the environment takes {describe_space(space)}"
         )
-    array = array.reshape(count, *shape)
+    check_lanes(array, lanes)
+    array = array.reshape(lanes, *shape)
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise SpecError("the policy gave an action that is NaN: check its observations and weights")
     if isinstance(space, BoxSpace):
@@ -116,3 +126,21 @@ def to_actions(actions: Any, space: Space, lanes: int | None = None) -> Array:
             f"{space.start} to {space.start + space.n - 1}"
         )
     return whole
+
+
+def check_lanes(output: Array, lanes: int) -> None:
+    """Check that a policy's output has a row for each lane. NumPy would spread a single row over all lanes.
+
+    Raises:
+        SpecError: it has another number of rows.
+    """
+    if len(output) != lanes:
+        raise SpecError(
+            f"the policy gave {len(output)} rows for {lanes} lanes: its output needs one for each observation"
+        )
+
+
+def _alike(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Return True where two shapes differ by axes of length one at most, or one of them is flat."""
+    one, other = ([size for size in each if size != 1] for each in (given, shape))
+    return one == other or (len(one) <= 1 and math.prod(given) == math.prod(shape))

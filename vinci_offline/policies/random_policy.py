@@ -71,7 +71,7 @@ class RandomPolicy(Policy):
 
     @staticmethod
     def _draw_unbounded(space: BoxSpace, rng: np.random.Generator, draws: Array) -> FloatArray:
-        below, above = np.isfinite(space.low), np.isfinite(space.high)
+        below, above = space.has_low, space.has_high
         free, from_low, from_high = ~below & ~above, below & ~above, ~below & above
         count = len(draws)
         normal = rng.standard_normal((count, int(free.sum())))

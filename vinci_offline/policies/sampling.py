@@ -11,7 +11,7 @@ from vinci_offline.policies.densities import (
     log_softmax,
     squashed_gaussian_log_prob,
 )
-from vinci_offline.policies.policy import Decision, to_actions
+from vinci_offline.policies.policy import Decision, check_lanes, to_actions
 from vinci_offline.spec import BoxSpace, DiscreteSpace
 from vinci_offline.types import Array, FloatArray
 
@@ -28,7 +28,7 @@ def sample_gaussian(
         rngs: a generator a lane.
     """
     mean, std, draws = _standard(mean, std, space, rngs)
-    actions = to_actions(mean + std * draws, space)
+    actions = to_actions(mean + std * draws, space, len(rngs))
     return Decision(actions, clipped_gaussian_log_prob(actions, mean, std, space.low, space.high))
 
 
@@ -45,12 +45,13 @@ def sample_squashed_gaussian(
     """
     mean, std, draws = _standard(mean, std, space, rngs)
     raw = mean + std * draws
-    actions = to_actions(space.low + 0.5 * (np.tanh(raw) + 1) * (space.high - space.low), space)
+    actions = to_actions(space.low + 0.5 * (np.tanh(raw) + 1) * (space.high - space.low), space, len(rngs))
     return Decision(actions, squashed_gaussian_log_prob(raw, mean, std, space.low, space.high))
 
 
 def sample_categorical(logits: Array, space: DiscreteSpace, rngs: Sequence[np.random.Generator]) -> Decision:
     """Draw choices by their ``[L, n]`` logits."""
+    check_lanes(logits, len(rngs))
     log_probs = log_softmax(logits)
     draws = np.array([rng.random() for rng in rngs])
     cumulative = np.exp(log_probs).cumsum(axis=1)

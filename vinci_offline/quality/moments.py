@@ -12,12 +12,21 @@ from vinci_offline.types import Array, FloatArray
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean, standard deviation, least and greatest value of each entry of a column's rows, in float64."""
+    """Mean, standard deviation, least and greatest value of each entry of a column's rows, in float64.
+
+    Attributes:
+        mean: the mean.
+        std: the standard deviation.
+        low: the least value.
+        high: the greatest value.
+        rounding: the most that float32 moves a value.
+    """
 
     mean: FloatArray
     std: FloatArray
     low: FloatArray
     high: FloatArray
+    rounding: FloatArray
 
 
 class MomentSums:
@@ -33,6 +42,7 @@ class MomentSums:
         self._count = 0
         self._mean, self._squares = np.zeros(shape), np.zeros(shape)
         self._low, self._high = np.full(shape, np.inf), np.full(shape, -np.inf)
+        self._rounding = np.zeros(shape)
 
     def add(self, block: Array) -> None:
         """Add rows, ``[B, ...]``. Values that are not finite make the moments not finite, without a warning."""
@@ -41,6 +51,9 @@ class MomentSums:
             block_mean = values.mean(axis=0)
             self._low = np.minimum(self._low, values.min(axis=0))
             self._high = np.maximum(self._high, values.max(axis=0))
+            if not np.can_cast(block.dtype, np.float32):
+                moved = np.abs(values - block.astype(np.float32)).max(axis=0)
+                self._rounding = np.maximum(self._rounding, moved)
             values -= block_mean
             delta, total = block_mean - self._mean, self._count + len(block)
             between = delta**2 * (self._count * len(block) / total)
@@ -50,7 +63,9 @@ class MomentSums:
 
     def result(self) -> Moments:
         """Return the moments of all rows added; there must be some."""
-        return Moments(self._mean, np.sqrt(self._squares / self._count), self._low, self._high)
+        return Moments(
+            self._mean, np.sqrt(self._squares / self._count), self._low, self._high, self._rounding
+        )
 
 
 def merged_moments(one: Moments, other: Moments, rows: tuple[int, int]) -> Moments:
@@ -66,7 +81,13 @@ def merged_moments(one: Moments, other: Moments, rows: tuple[int, int]) -> Momen
         delta = other.mean - one.mean
         variance = first * one.std**2 + second * other.std**2 + first * second * delta**2
         mean = one.mean + delta * second
-    return Moments(mean, np.sqrt(variance), np.minimum(one.low, other.low), np.maximum(one.high, other.high))
+    return Moments(
+        mean,
+        np.sqrt(variance),
+        np.minimum(one.low, other.low),
+        np.maximum(one.high, other.high),
+        np.maximum(one.rounding, other.rounding),
+    )
 
 
 def column_moments(dataset: Dataset, path: str) -> Moments:

@@ -22,29 +22,38 @@ _MOST_DIMENSIONS = 1024
 """Wider rows (images) are summarized by one mean and deviation over all entries."""
 
 
-def observation_moments(dataset: Dataset, survey: Survey | None = None) -> Normalization:
+def observation_moments(
+    dataset: Dataset, survey: Survey | None = None, offsets: Mapping[str, FloatArray] | None = None
+) -> Normalization:
     """Return mean and standard deviation of the observations over all rows, float32, computed in float64.
 
     Args:
         dataset: the rows.
         survey: the result of `vinci_offline.quality.survey.survey`; it spares a read of the observations.
+        offsets: offsets of observations, by key; the means of such parts are float64.
 
     Returns:
         The two, of the observations' shape; of a Dict space by key, for its Boxes that are no images; None where
         there is nothing to normalise.
     """
+    wide = offsets or {}
     space = dataset.spec.observation_space
     if not isinstance(space, DictSpace):
-        return _mean_and_deviation(dataset, layout.OBSERVATIONS, survey) if _is_numeric(space) else None
+        if not _is_numeric(space):
+            return None
+        return _mean_and_deviation(dataset, layout.OBSERVATIONS, survey, wide="" in wide)
     boxes = [key for key, part in space.spaces.items() if _is_numeric(part)]
     return {
-        key: _mean_and_deviation(dataset, f"{layout.OBSERVATIONS}/{key}", survey) for key in boxes
+        key: _mean_and_deviation(dataset, f"{layout.OBSERVATIONS}/{key}", survey, wide=key in wide)
+        for key in boxes
     } or None
 
 
-def _mean_and_deviation(dataset: Dataset, path: str, survey: Survey | None) -> tuple[FloatArray, FloatArray]:
+def _mean_and_deviation(
+    dataset: Dataset, path: str, survey: Survey | None, *, wide: bool
+) -> tuple[FloatArray, FloatArray]:
     moments = survey.moments[path] if survey else column_moments(dataset, path)
-    return moments.mean.astype(np.float32), moments.std.astype(np.float32)
+    return moments.mean if wide else moments.mean.astype(np.float32), moments.std.astype(np.float32)
 
 
 def _is_numeric(space: Space) -> bool:

@@ -34,4 +34,7 @@ def normalization_from_json(stored: Any) -> Normalization:
 
 
 def _moments(stored: Any) -> Moments:
-    return np.asarray(stored["mean"], np.float32), np.asarray(stored["std"], np.float32)
+    mean = np.asarray(stored["mean"], np.float64)
+    rounded = mean.astype(np.float32)
+    # float32 numbers are exact in JSON. Others are means of observations that have an offset.
+    return rounded if np.array_equal(rounded, mean) else mean, np.asarray(stored["std"], np.float32)

@@ -14,6 +14,7 @@ from vinci_offline.files import drop_unfinished, publish_text, published
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.runs.normalization import normalization_from_json
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec.units import Units
 from vinci_offline.types import Normalization
 
 if TYPE_CHECKING:
@@ -154,6 +155,17 @@ class RunDirectory:
         try:
             return normalization_from_json(self.config()["normalization"])
         except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("config.json", error) from error
+
+    def units(self, spec: EnvironmentSpec) -> Units:
+        """Return the units of observations and actions in the run's networks.
+
+        Args:
+            spec: the environment.
+        """
+        try:
+            return Units.from_json(spec, self.config().get("units"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._damaged("config.json", error) from error
 
     def save_models(self, policies: Mapping[str, keras.Model], networks: Mapping[str, keras.Model]) -> None:

@@ -14,10 +14,13 @@ import numpy as np
 
 from vinci_offline.types import Array
 
+NO_BOUND = float(np.finfo(np.float32).max)
+"""Environments write the largest float32 where they have no bound."""
+
 
 @dataclass(frozen=True, eq=False)
 class BoxSpace:
-    """Arrays of one shape between bounds. An infinite bound means no bound.
+    """Arrays of one shape between bounds. An infinite bound means no bound; so does the largest float32.
 
     Attributes:
         shape: the shape of one element.
@@ -37,9 +40,20 @@ class BoxSpace:
         return math.prod(self.shape)
 
     @property
+    def has_low(self) -> Array:
+        """Mask of ``shape``, True where there is a lower bound."""
+        return np.asarray(np.abs(self.low.astype(np.float64)) < NO_BOUND)
+
+    @property
+    def has_high(self) -> Array:
+        """Mask of ``shape``, True where there is an upper bound."""
+        return np.asarray(np.abs(self.high.astype(np.float64)) < NO_BOUND)
+
+    @property
     def bounded(self) -> Array:
-        """Mask of ``shape``, True where both bounds are finite."""
-        return np.isfinite(self.low) & np.isfinite(self.high)
+        """Mask of ``shape``, True where there are both bounds."""
+        mask: Array = self.has_low & self.has_high
+        return mask
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object. An infinite bound becomes null; equal bounds become one number."""

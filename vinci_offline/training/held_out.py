@@ -16,6 +16,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import UsageError
 from vinci_offline.quality.survey import Survey
+from vinci_offline.spec.units import Units
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.learner import BoundUpdate
@@ -67,7 +68,9 @@ def split_episodes(dataset: Dataset, fraction: float | None) -> Split:
     return Split(dataset.select_episodes(kept), dataset.select_episodes(np.sort(order[:held])), rows)
 
 
-def held_out_sample(data: Dataset, agent: Agent, config: TrainingConfig, known: Survey) -> Columns:
+def held_out_sample(
+    data: Dataset, agent: Agent, config: TrainingConfig, known: Survey, units: Units | None = None
+) -> Columns:
     """Read at most 16,384 held-out rows; of more rows, read blocks that are spread evenly.
 
     The limit bounds memory, and one computation of the losses costs no more than a few tens of gradient steps.
@@ -77,6 +80,7 @@ def held_out_sample(data: Dataset, agent: Agent, config: TrainingConfig, known: 
         agent: names the columns.
         config: the run's discount and steps.
         known: the survey from `batches.first_read.first_read`.
+        units: the units of the training rows; None takes those that the spaces alone give.
 
     Returns:
         A pool's columns, NumPy arrays with leading axis N.
@@ -91,6 +95,7 @@ def held_out_sample(data: Dataset, agent: Agent, config: TrainingConfig, known: 
         n_step=config.n_step,
         trajectories=agent.trajectories,
         known=known,
+        units=units,
     )
     reader.check_finite()
     if len(data) <= _MOST_ROWS:

@@ -92,7 +92,7 @@ class Learner:
         self.optimization = optimization or Optimization()
         with _seeded(seed):
             with _named_failure(agent, "networks"):
-                online = Networks(agent.networks(build), build.bounded)
+                online = Networks(agent.networks(build), build.bounded, build.bounds)
             with _named_failure(agent, "updates"):
                 updates = agent.updates()
             _check_updates(agent, online, updates)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.update import TARGET_PREFIX
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.layout import ACTIONS
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import load_module
 from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.quality.precision import observation_offsets
 from vinci_offline.quality.statistics import observation_moments
 from vinci_offline.quality.survey import Survey
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import DictSpace, EnvironmentSpec, describe_space
+from vinci_offline.spec.action_scaling import BoxScaling
+from vinci_offline.spec.units import Units
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.phases import Phase
@@ -31,6 +36,7 @@ def make_learner(
     normalization: Normalization,
     networks: str | Path | Mapping[str, Any] | None,
     config: TrainingConfig,
+    units: Units | None = None,
 ) -> Learner:
     """Make the agent's learner on the dataset's spaces.
 
@@ -40,12 +46,13 @@ def make_learner(
         normalization: mean and deviation of observations, used inside the networks.
         networks: the user's networks, as in `train`.
         config: the options of the run.
+        units: the units of the training rows; None takes those that the spaces alone give.
 
     Raises:
         VinciError: a network of the user fails, or none has the name of one of the agent's networks.
     """
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
-    build = NetworkBuilder(spec, normalization, functions)
+    build = NetworkBuilder(spec, normalization, functions, units)
     with precision(config.precision):
         learner = Learner(agent, build, config.seed, config.optimization())
     _check_user_networks(learner, functions, build.unused)
@@ -148,8 +155,22 @@ def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str
             critic_steps += phase.stop - phase.start
 
 
+def choose_units(agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey) -> Units:
+    """Return the units of observations and actions; networks of an earlier run keep those of that run."""
+    if origin is not None:
+        return origin.units(dataset.spec)
+    plain = Units.of(dataset.spec)
+    actions = plain.actions
+    if actions is not None:
+        found = known.moments[ACTIONS]
+        actions = BoxScaling.of_data(actions.space, found.mean, found.std, found.low, found.high)
+    # Without normalisation networks take observations as they are.
+    offsets = observation_offsets(dataset, known) if agent.normalize_observations else {}
+    return replace(plain, actions=actions, offsets=offsets)
+
+
 def choose_normalization(
-    agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey
+    agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey, units: Units
 ) -> Normalization:
     """Return the moments to normalise with; networks of an earlier run keep those of that run.
 
@@ -157,7 +178,7 @@ def choose_normalization(
         SpecError: the observations of the earlier run have another shape.
     """
     if origin is None:
-        return observation_moments(dataset, known) if agent.normalize_observations else None
+        return observation_moments(dataset, known, units.offsets) if agent.normalize_observations else None
     stored = origin.normalization()
     space = dataset.spec.observation_space
     parts = space.spaces if isinstance(space, DictSpace) else {"": space}

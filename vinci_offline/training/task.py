@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import keras
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.batches.first_read import first_read, sampled_observations
+from vinci_offline.batches.names import INFOS, column_name
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.envs.making import make_env
-from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.errors import SpecError, UsageError, VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.keras_setup import wide_dtype
+from vinci_offline.quality.doubts import doubts
 from vinci_offline.quality.statistics import summarize
 from vinci_offline.quality.survey import Survey
 from vinci_offline.runs.checkpoint import latest_checkpoint
@@ -32,12 +36,19 @@ from vinci_offline.spec import (
 )
 from vinci_offline.spec import check_fits as check_environment_fits
 from vinci_offline.spec.action_scaling import SEVERAL_CHOICES
+from vinci_offline.spec.units import Units
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
 from vinci_offline.training.phases import check_roles
 from vinci_offline.training.run import Run
-from vinci_offline.training.starting import check_phases, choose_normalization, initialise, make_learner
+from vinci_offline.training.starting import (
+    check_phases,
+    choose_normalization,
+    choose_units,
+    initialise,
+    make_learner,
+)
 from vinci_offline.types import Array, Columns, Normalization
 
 
@@ -52,6 +63,7 @@ class Task:
         source: the training rows.
         observations: ``[M, ...]`` sample of observations for hooks; by key for a Dict space.
         normalization: mean and deviation of observations, used inside the networks.
+        units: the units of observations and actions.
         networks: the user's networks, as in `train`.
         origin: the run whose networks to start from, or None.
         env: the environment of evaluations, or None.
@@ -65,6 +77,7 @@ class Task:
     source: Source
     observations: Array | Mapping[str, Array]
     normalization: Normalization
+    units: Units
     networks: str | Path | Mapping[str, Any] | None
     origin: RunDirectory | None
     env: Any
@@ -95,7 +108,8 @@ class Task:
         split = split_episodes(dataset, config.validation)
         wanted: dict[str, Any] = {"memory": config.memory, "trajectories": agent.trajectories}
         known = first_read(split.training, agent.columns, **wanted)
-        normalization = choose_normalization(agent, split.training, origin, known)
+        units = choose_units(agent, split.training, origin, known)
+        normalization = choose_normalization(agent, split.training, origin, known, units)
         evaluation_env = _evaluation_environment(config, dataset.spec, env)
         source = open_source(
             split.training,
@@ -105,13 +119,15 @@ class Task:
             budget=config.budget(),
             batch_size=config.batch_size,
             known=known,
+            units=units,
             **wanted,
         )
+        _tell_doubts(split.training, agent, known, units)
         held_out, whole = None, known
         if split.held_out is not None:
             rest = first_read(split.held_out, agent.columns, **wanted)
             whole = known.joined(rest)
-            held_out = held_out_sample(split.held_out, agent, config, rest)
+            held_out = held_out_sample(split.held_out, agent, config, rest, units)
         return cls(
             agent,
             dataset.spec,
@@ -119,6 +135,7 @@ class Task:
             source,
             sampled_observations(known),
             normalization,
+            units,
             networks,
             origin,
             evaluation_env,
@@ -140,7 +157,7 @@ class Task:
         Raises:
             VinciError: the networks, the plan or the directory do not fit.
         """
-        learner = make_learner(self.agent, self.spec, self.normalization, self.networks, config)
+        learner = make_learner(self.agent, self.spec, self.normalization, self.networks, config, self.units)
         trained = initialise(learner, self.origin)
         check_phases(learner, config.plan(), trained)
         engine = make_engine(
@@ -176,6 +193,7 @@ class Task:
             nets=run.learner.nets,
             policy=run.learner.policy,
             observations=self.observations,
+            units=self.units,
         )
 
     def claim(
@@ -189,8 +207,23 @@ class Task:
         if resume:
             _check_not_past(directory, config.plan()[-1].stop)
         init = self.origin.path if self.origin else None
-        content = _config_json(self.agent, config, self.spec, self.normalization, self.networks, init)
+        content = _config_json(
+            self.agent, config, self.spec, self.normalization, self.units, self.networks, init
+        )
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
+
+
+def _tell_doubts(dataset: Dataset, agent: Agent, known: Survey, units: Units) -> None:
+    """Warn of what may make training come out wrong, a line each."""
+    infos = [name for name in map(column_name, agent.columns) if name.startswith(INFOS)]
+    told = doubts(dataset, known, infos=infos, normalized=agent.normalize_observations)
+    if units.offsets and wide_dtype() == "float32":
+        told.append(
+            "JAX computes in float32, so the policy acts on rounded observations where training shifts them in "
+            "float64: use --backend tensorflow"
+        )
+    for line in told:
+        warnings.warn(line, VinciWarning, stacklevel=3)
 
 
 def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict[str, Any]:
@@ -246,6 +279,7 @@ def _config_json(
     config: TrainingConfig,
     spec: EnvironmentSpec,
     normalization: Normalization,
+    units: Units,
     networks: str | Path | Mapping[str, Any] | None,
     init: Path | None,
 ) -> dict[str, Any]:
@@ -253,6 +287,7 @@ def _config_json(
     options.pop("steps")
     if config.optimization().depends_on_steps:
         options["schedule_steps"] = config.plan()[-1].stop
+    by_data = units.to_json()  # the data seldom decide units: the spaces do
     options["memory_budget"] = config.budget() if config.memory == "stream" else None
     return {
         "format": "vinci-offline-run",
@@ -265,6 +300,7 @@ def _config_json(
         "compiler": compiler(config.jit),
         "training": options,
         "normalization": normalization_to_json(normalization),
+        **({} if by_data is None else {"units": by_data}),
         "networks": sorted(networks)
         if isinstance(networks, Mapping)
         else None

@@ -73,8 +73,6 @@ def logged(path: Path, info: Mapping[str, Any], context: ImportContext) -> Logge
     tasks = _tasks(path)
     if len(tasks) > 1 and TASK in names:
         columns[f"{layout.INFOS}/{TASK}"] = frames.column(TASK)
-    if any(column.dtype == np.float64 for column in columns.values()):
-        context.decide("float64 values became float32")
     lengths, terminated = _ends(frames, context)
     remarks = {"tasks": tasks, **{name: info[name] for name in ("fps", "robot_type") if name in info}}
     return Logged(columns, lengths, terminated, attributes={"lerobot": remarks})

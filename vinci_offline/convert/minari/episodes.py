@@ -130,8 +130,6 @@ class MinariRows:
             context.decide("infos are those of the steps: what resets returned was left out")
         context.drop(self._empty, EMPTY)
         columns = self._spool.columns()
-        if any(each.dtype.kind == "f" and each.dtype.itemsize > 4 for each in columns.values()):
-            context.decide("float64 values became float32")
         lengths = np.array(self._lengths, np.int64)
         facts = {} if None in self._seeds else {SEED: np.array(self._seeds)}
         return Logged(columns, lengths, self._ends(lengths), facts, {"minari": remarks})

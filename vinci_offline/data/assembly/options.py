@@ -25,6 +25,7 @@ class ImportOptions:
         columns: of a table: the dataset's column by frame name (``observation_0``, ``action``, ``reward`` …) to
             the source's name.
         settings: options of one format, by name; a format refuses unknown names.
+        float64: keep float64 values; otherwise they become float32.
     """
 
     spec: EnvironmentSpec | None = None
@@ -32,3 +33,4 @@ class ImportOptions:
     time_limit: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    float64: bool = False

@@ -10,11 +10,12 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.assembly.lazy import read
-from vinci_offline.data.casting import cast, storage_dtype
+from vinci_offline.data.assembly.lazy import blocks, read
+from vinci_offline.data.casting import cast, paired, storage_dtype
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.episodes import complete
 from vinci_offline.data.inference import infer_spec
+from vinci_offline.data.layout import Slot
 from vinci_offline.data.schema import StoredColumn, check_columns
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
@@ -64,7 +65,7 @@ def make_parts(
         episodes: ``length`` of each episode, and what else is known of it.
         context: the import.
         attributes: where the data comes from.
-        float64: keep float64 columns; otherwise they become float32.
+        float64: keep float64 columns; otherwise they become float32, unless the import's options keep them.
 
     Raises:
         DatasetError: columns are missing, unequal, empty, or not of the spaces' shapes; or the spec must be given.
@@ -75,16 +76,12 @@ def make_parts(
         slots = layout.spec_slots(spec)
     except DatasetError as error:
         raise DatasetError(f"{context.where}: {error}") from error
+    float64 = float64 or context.options.float64
+    dtypes = paired({path: _dtype(column, slots.get(path), float64) for path, column in columns.items()})
+    if any(columns[path].dtype == np.float64 and dtype == np.float32 for path, dtype in dtypes.items()):
+        context.decide("float64 values became float32; --float64 keeps them")
     stored = LazyColumns(
-        {
-            path: _stored(
-                column,
-                storage_dtype(np.empty(0, column.dtype), slots.get(path), float64),
-                path,
-                context.where,
-            )
-            for path, column in columns.items()
-        }
+        {path: _stored(column, dtypes[path], path, context.where) for path, column in columns.items()}
     )
     try:
         table = complete(stored, dict(episodes))
@@ -93,6 +90,15 @@ def make_parts(
             raise
         raise DatasetError(f"{context.where}: {error}") from error
     return Parts(stored, spec, table, attributes or {}, tuple(context.decisions), dict(context.dropped))
+
+
+def _dtype(column: Column, slot: Slot | None, float64: bool) -> np.dtype[np.generic]:
+    """Return the dtype that stores a column. Whole numbers are read, block by block, where float64 may be needed."""
+    dtype = storage_dtype(np.empty(0, column.dtype), slot, float64)
+    if float64 and column.dtype.kind in "iu" and dtype.kind == "f":
+        found = (storage_dtype(block, slot, float64) for _, block in blocks(column))
+        return max(found, key=lambda each: each.itemsize, default=dtype)
+    return dtype
 
 
 def _stored(column: Column, dtype: np.dtype[np.generic], path: str, where: str) -> Column:

@@ -10,6 +10,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import as_dtype, blocks, held, reshaped
+from vinci_offline.data.casting import fits
 from vinci_offline.data.columns import Column, LazyColumns
 from vinci_offline.data.inference import infer_spec
 from vinci_offline.errors import DatasetError, UsageError
@@ -71,8 +72,15 @@ def _as_boxes(columns: dict[str, Column], context: ImportContext) -> None:
     for path, column in columns.items():
         root, found = path.partition("/")[0], column
         if root in observed and found.dtype.kind in "biu":
-            found = as_dtype(found, np.dtype(np.float32))
+            found = as_dtype(found, np.dtype(np.float64 if beyond_float32(found) else np.float32))
             context.decide(f"{path} are whole numbers: they were taken as floats")
         if root in {*observed, layout.ACTIONS} and found.dtype.kind == "f" and len(found.shape) == 1:
             found = reshaped(found, (1,))
         columns[path] = found
+
+
+def beyond_float32(column: Column) -> bool:
+    """Return whether a column holds a whole number that float32 would round. Reads it in blocks."""
+    if column.dtype.kind not in "iu" or column.dtype.itemsize < 4:
+        return False
+    return not all(fits(block, np.dtype(np.float32)) for _, block in blocks(column))

@@ -25,7 +25,7 @@ from vinci_offline.data.assembly.mapping import PROPENSITY, Choice, category_nam
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.order import Begins, Texts, row_order
 from vinci_offline.data.assembly.parts import Parts, make_parts
-from vinci_offline.data.assembly.spaces import table_spec
+from vinci_offline.data.assembly.spaces import beyond_float32, table_spec
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import groups, plain
 from vinci_offline.data.episode_columns import FRAGMENT, LENGTH
@@ -94,6 +94,13 @@ def from_table(
     if order is not None:
         columns = {path: permuted(column, order) for path, column in columns.items()}
         marks = {path: values[order] for path, values in marks.items()}
+    float64 = float64 or context.options.float64
+    if context.options.spec is None and not float64:
+        wide = [path for path, column in columns.items() if _is_observed(path) and beyond_float32(column)]
+        if float64 := bool(wide):
+            context.decide(
+                f"{listed(wide)}: whole numbers that float32 would round; floats are kept as float64"
+            )
     spec = table_spec(columns, context)
     columns = fitted(columns, spec)
     lengths, terminated, known = _lengths(columns, marks, begins, context)
@@ -225,6 +232,10 @@ def _each_row(count: int, context: ImportContext) -> Begins:
         )
     context.decide("each row is an episode of its own, since nothing tells which rows belong together")
     return Begins(np.ones(count, np.bool_), np.zeros(count, np.bool_))
+
+
+def _is_observed(path: str) -> bool:
+    return path.partition("/")[0] in {layout.OBSERVATIONS, layout.NEXT_OBSERVATIONS}
 
 
 def _roots(columns: Mapping[str, Column]) -> set[str]:

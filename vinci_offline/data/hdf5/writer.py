@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.data.casting import cast, storage_dtype
+from vinci_offline.data.casting import cast, paired, storage_dtype
 from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.continuity import continues_exactly
 from vinci_offline.data.digest import content_hash
@@ -127,7 +127,7 @@ class DatasetWriter:
         """
         arrays = {path: np.asarray(values) for path, values in columns.items()}
         rows = self._check(arrays)
-        kinds = self._kinds or {path: self._kind(path, values) for path, values in sorted(arrays.items())}
+        kinds = self._kinds or self._first_kinds(arrays)
         # All checks first, so that a refused append leaves nothing behind.
         cast_arrays = {path: cast(values, kinds[path][1], path) for path, values in arrays.items()}
         self._episodes.append(cast_arrays, episodes, start=self._rows)
@@ -208,8 +208,15 @@ class DatasetWriter:
             return self._kinds[path][0]
         return self._slots[path].shape if path in self._slots else values.shape[1:]
 
-    def _kind(self, path: str, values: Array) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-        return values.shape[1:], storage_dtype(values, self._slots.get(path), self._float64)
+    def _first_kinds(
+        self, arrays: Mapping[str, Array]
+    ) -> dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]]:
+        """Return the shape and dtype of each column's rows, as the first append decides them."""
+        dtypes = {
+            path: storage_dtype(values, self._slots.get(path), self._float64)
+            for path, values in arrays.items()
+        }
+        return {path: (arrays[path].shape[1:], dtype) for path, dtype in sorted(paired(dtypes).items())}
 
     def _make_columns(self, arrays: Mapping[str, Array]) -> None:
         once = {path for path in arrays if self._stored_once(path, arrays)}

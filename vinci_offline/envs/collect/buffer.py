@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.data import layout
-from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space, describe_space
+from vinci_offline.data.casting import cast
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
+from vinci_offline.spec.elements import ObservationCheck, check_reward
 from vinci_offline.types import Array, Columns
 
 _NO_DENSITY = np.float32(np.nan)
@@ -38,7 +40,8 @@ class EpisodeBuffer:
         # The only part of a Box or Discrete space, kept to save a look-up a step.
         self._observation = next(iter(self._observations.values()))
         self._actions = _buffer(spec.action_space, capacity, float64)
-        self._space = space
+        self._check = ObservationCheck(space)
+        self._float_shape = self._check.float_shape
         self._capacity = capacity
         self.length = 0
         self._clear()
@@ -63,6 +66,9 @@ class EpisodeBuffer:
         if length >= self._capacity:
             self._grow()
         self._actions[row] = action
+        # One comparison for most environments: this is the inner loop of a collection.
+        if self._float_shape is None or getattr(observation, "shape", None) != self._float_shape:
+            self._check(observation)
         if self._places is None:
             self._observation[length] = observation
         else:
@@ -86,7 +92,7 @@ class EpisodeBuffer:
             columns[layout.OBSERVATIONS + path] = values[:length].copy()
             columns[layout.NEXT_OBSERVATIONS + path] = values[1 : length + 1].copy()
         columns[layout.ACTIONS] = self._actions[:length].copy()
-        columns[layout.REWARDS] = np.asarray(self._rewards, self._float)
+        columns[layout.REWARDS] = self._reward_column()
         columns[layout.TERMINALS] = np.zeros(length, np.bool_)
         columns[layout.TIMEOUTS] = np.zeros(length, np.bool_)
         columns[layout.TERMINALS][-1] = terminated
@@ -115,17 +121,15 @@ class EpisodeBuffer:
         self._observations = {key: _doubled(values) for key, values in self._observations.items()}
         self._observation = next(iter(self._observations.values()))
 
-    def _check(self, observation: Any) -> None:
-        """Refuse an observation of another shape: NumPy would broadcast a smaller one into its row."""
-        parts = [(self._observation, observation)]
-        if self._places is not None:
-            parts = [(self._observations[key], observation[place]) for key, place in self._places]
-        for buffer, part in parts:
-            if np.shape(part) != buffer.shape[1:]:
-                raise SpecError(
-                    f"the environment gave an observation of shape {np.shape(part)}, "
-                    f"and its observation space is {describe_space(self._space)}: correct the environment"
-                )
+    def _reward_column(self) -> Array:
+        try:
+            rewards = np.asarray(self._rewards)
+        except ValueError:  # arrays of different shapes
+            rewards = np.empty((0, 0))
+        if rewards.ndim != 1 or rewards.dtype.kind not in "biuf":
+            for reward in self._rewards:
+                check_reward(reward)
+        return cast(rewards, self._float, layout.REWARDS)
 
     def _add_infos(self, info: Mapping[str, Any]) -> None:
         for key, rows in self._info_rows.items():
@@ -139,10 +143,10 @@ class EpisodeBuffer:
 
     def _info_column(self, key: str, rows: list[Any]) -> Array:
         try:
-            return np.asarray(rows, self._float)
-        except (ValueError, TypeError) as error:
+            return cast(np.asarray(rows), self._float, f"{layout.INFOS}/{key}")
+        except (ValueError, TypeError, DatasetError) as error:
             raise UsageError(
-                f"info {key!r} cannot be recorded: it is not numbers of one shape ({error})"
+                f"info {key!r} cannot be recorded: it is not numbers of one shape that {self._float} holds ({error})"
             ) from error
 
 

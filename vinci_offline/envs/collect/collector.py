@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from vinci_offline.envs.collect.workers import Ledger, check_workers, record_els
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.wrapper import EnvWrapper
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.files import drop_unfinished_of
 from vinci_offline.spec import EnvironmentSpec, environment_spec
 
@@ -121,8 +122,12 @@ def collect(
         if made is not env:
             made.close()
     from vinci_offline.data.dataset import Dataset
+    from vinci_offline.quality.precision import recorded_coarsely
 
-    return Dataset.open(output)
+    dataset = Dataset.open(output)
+    for line in recorded_coarsely(dataset):
+        warnings.warn(line, VinciWarning, stacklevel=2)
+    return dataset
 
 
 def _check(options: CollectOptions, output: Path) -> None:

@@ -160,8 +160,7 @@ class GoalExploration(HistoryPolicy):
             box = _box(part)
             flat = np.asarray(values, np.float64).reshape(lanes, -1)
             low, high = box.low.astype(np.float64).reshape(-1), box.high.astype(np.float64).reshape(-1)
-            # Some environments write the largest float32 where they have no bound.
-            bounded = (low > -1e30) & (high < 1e30) & (high > low)
+            bounded = box.bounded.reshape(-1) & (high > low)
             middle, half = np.where(bounded, (low + high) / 2, 0), np.where(bounded, (high - low) / 2, 1)
             columns.append((flat - middle) / half)
         return np.concatenate(columns, axis=1)

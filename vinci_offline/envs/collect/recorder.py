@@ -18,6 +18,7 @@ from vinci_offline.envs.collect.references import load_reference
 from vinci_offline.envs.making import make_env
 from vinci_offline.envs.seeding import CollectionSeeds
 from vinci_offline.envs.stepper import Group, RandomStepper, Stepper
+from vinci_offline.errors import UsageError
 from vinci_offline.policies.noise import LaneNoise
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.types import Columns
@@ -82,8 +83,7 @@ class Recorder:
             return self._states.sample(index, rows, self._tell), []
         self._learn_from_earlier(index)
         recorded = self._episodes(items, rows_before)
-        columns = {path: np.concatenate([part[path] for part in recorded]) for path in recorded[0]}
-        return columns, [len(part[layout.REWARDS]) for part in recorded]
+        return _joined(recorded), [len(part[layout.REWARDS]) for part in recorded]
 
     def _episodes(self, episodes: range, rows_before: int) -> list[Columns]:
         """Record the shard's episodes in order, up to the one that covers the rows needed."""
@@ -191,3 +191,19 @@ class Recorder:
         return StateSampler(
             self._lane_envs(0, 1)[0], self._job.spec, self._job.seed, float64=self._job.float64
         )
+
+
+def _joined(episodes: list[Columns]) -> Columns:
+    """Return the rows of episodes one after the other.
+
+    Raises:
+        UsageError: an info has another shape in one episode than in another.
+    """
+    for path, values in episodes[0].items():
+        for episode in episodes:
+            if episode[path].shape[1:] != values.shape[1:]:
+                raise UsageError(
+                    f"info {path.removeprefix(f'{layout.INFOS}/')!r} cannot be recorded: it has shape "
+                    f"{values.shape[1:]} in one episode and {episode[path].shape[1:]} in another"
+                )
+    return {path: np.concatenate([part[path] for part in episodes]) for path in episodes[0]}
