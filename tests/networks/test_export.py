@@ -113,7 +113,7 @@ def test_policy_shares_weights_with_actor():
 
 
 def test_policy_clips_linear_actor():
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(1)  # both bounds of both dimensions are reached
     build = builder(BOX)
     actor = build.deterministic_actor("actor", HIDDEN, squash=False)
     actor.set_weights([w * 100 for w in actor.get_weights()])
