@@ -124,7 +124,7 @@ def test_whole_episodes_are_drawn():
 )
 def test_fragments_left_out_are_said(settings, said):
     told = fragments_left_out([cut_dataset()], Selection(**settings))
-    assert [line.partition(":")[0] for line in told] == ["1 fragment of episodes left out"] * said
+    assert [line.partition(":")[0] for line in told] == ["1 fragment of an episode left out"] * said
 
 
 def test_command_says_what_it_left_out(tmp_path):
@@ -133,7 +133,7 @@ def test_command_says_what_it_left_out(tmp_path):
     done = CliRunner().invoke(app, ["select", source, "-o", target, "--top-returns", "1", "--json"])
     (part,) = json.loads(done.stdout)["parts"]
     assert (part["episodes"], part["fragments"], part["return_mean"]) == (2, 0, -5)
-    assert "1 fragment of episodes left out" in part["notes"][0]
+    assert "1 fragment of an episode left out" in part["notes"][0]
     done = CliRunner().invoke(app, ["select", source, "-o", target, "--where", "step > 0", "--overwrite"])
     assert "no whole episode" in done.stdout
 

@@ -127,6 +127,16 @@ def test_known_randomness_of_choices(choices):
         assert stochasticity(made(spec, [40] * 100, **told))["level"] == pytest.approx(level, abs=0.12)
 
 
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_actions_of_any_shape_are_measured(shape):
+    size = math.prod(shape)
+    log_probs = np.full(50, -size * math.log(2), np.float32)
+    space = box(*shape, low=-1, high=1)
+    uniform = made(EnvironmentSpec(box(3), space), [50], **{"infos/action_log_probs": log_probs})
+    assert stochasticity(uniform)["level"] == pytest.approx(1)
+    assert stochasticity(uniform)["method"] == "log_probs"
+
+
 def test_deterministic_choices_have_level_zero():
     spec = discrete_spec(2)
     certain = made(spec, [50], **{"infos/action_log_probs": np.zeros(50, np.float32)})

@@ -125,8 +125,8 @@ def _episodes(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
     ]
     if fragments:
-        text = f"{_count(fragments, 'piece')} of episodes, left out of episodes, lengths, returns and values"
-        lines.insert(1, ("fragments", text))
+        text = "1 piece of an episode" if fragments == 1 else f"{fragments:,} pieces of episodes"
+        lines.insert(1, ("fragments", f"{text}, left out of episodes, lengths, returns and values"))
     return lines
 
 

@@ -64,7 +64,7 @@ def fragments_left_out(sources: Sequence[Dataset], selection: Selection) -> list
     count = sum(int(each.episode_columns[FRAGMENT][selection.episodes].sum()) for each in sources)
     if not count:
         return []
-    what = f"{count:,} fragment{'s' if count > 1 else ''} of episodes"
+    what = "1 fragment of an episode" if count == 1 else f"{count:,} fragments of episodes"
     return [f"{what} left out: the return of a whole episode is not known from a part of it"]
 
 

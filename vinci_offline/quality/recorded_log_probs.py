@@ -60,7 +60,8 @@ def level_from_log_probs(dataset: Dataset) -> dict[str, Any] | None:
     if not len(log_widths):
         return None
     actions = dataset.columns.gather(layout.ACTIONS, rows)
-    at_bound = np.asarray(((actions <= space.low) | (actions >= space.high))[:, widths > 0].any(axis=1))
+    clipped = ((actions <= space.low) | (actions >= space.high)) & (widths > 0)
+    at_bound = np.asarray(clipped.reshape(len(rows), -1).any(axis=1))
     masses = _mass_shares(dataset, rows, log_probs, at_bound, -float(log_widths.sum()), len(log_widths))
     counted = ~at_bound | (masses > 0)
     if not counted.any():
