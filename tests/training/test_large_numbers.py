@@ -13,6 +13,7 @@ from vinci_offline.agents.td3bc import TD3BC
 from vinci_offline.batches.reader import ColumnReader, load_columns
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.policies.keras_policy import KerasPolicy
+from vinci_offline.quality.doubts import doubts
 from vinci_offline.quality.precision import observation_offsets
 from vinci_offline.quality.statistics import observation_moments
 from vinci_offline.quality.survey import survey
@@ -221,6 +222,7 @@ def test_numbers_that_networks_cannot_take_are_refused():
         NetworkBuilder(choices).value("v", (4,))
 
 
+@TENSORFLOW
 @pytest.mark.parametrize(
     ("dataset", "agent", "message"),
     [
@@ -232,6 +234,35 @@ def test_numbers_that_networks_cannot_take_are_refused():
 def test_rounding_that_nothing_mends_is_said(dataset, agent, message):
     with pytest.warns(VinciWarning, match=message):
         Task.of([dataset], agent, TrainingConfig(steps=1), networks=None, init=None, env=None)
+
+
+@TENSORFLOW
+def test_backend_without_float64_is_said(monkeypatch):
+    dataset = recorded(1e6 + OFFSET)
+    units, moments = units_and_moments(dataset)
+    build = NetworkBuilder(dataset.spec, moments, None, units)
+    policy = build.policy(build.deterministic_actor("actor", (4,)))
+    monkeypatch.setattr("vinci_offline.keras_setup.wide_dtype", lambda: "float32")
+    monkeypatch.setattr("vinci_offline.training.task.wide_dtype", lambda: "float32")
+    with pytest.warns(VinciWarning, match="takes float64 observations, and JAX rounds them"):
+        KerasPolicy(policy, dataset.spec)
+    with pytest.warns(VinciWarning, match="JAX computes in float32"):
+        Task.of([dataset], BC(), TrainingConfig(steps=1), networks=None, init=None, env=None)
+
+
+def test_actions_outside_the_bounds_are_counted():
+    actions = np.where(np.arange(300) % 4 < 3, 1.5, 0.5).astype(np.float32)[:, None]
+    dataset = recorded(OFFSET, actions=actions)
+    with pytest.warns(VinciWarning, match=r"225 of 300 rows \(75%\) have actions outside the bounds"):
+        Task.of([dataset], BC(), TrainingConfig(steps=1), networks=None, init=None, env=None)
+    few = recorded(OFFSET, actions=np.where(np.arange(300) < 2, 1.5, 0.5)[:, None])
+    assert doubts(few, survey(few)) == []
+
+
+def test_infos_that_float32_rounds_are_said():
+    dataset = recorded(OFFSET, **{"infos/time": 1.7e9 + OFFSET, "infos/cost": OFFSET})
+    (told,) = doubts(dataset, survey(dataset), infos=["infos/time", "infos/cost"])
+    assert told.startswith("infos/time: batches hold it as float32")
 
 
 def test_moments_without_offsets_are_float32():
