@@ -67,6 +67,20 @@ def test_infos_of_another_shape_are_refused(tmp_path):
         )
 
 
+def test_infos_that_change_their_shape_between_episodes_are_refused(tmp_path):
+    class Growing(Odd):
+        def reset(self, **kwargs):
+            self.episodes = getattr(self, "episodes", 0) + 1
+            return super().reset(**kwargs)
+
+        def step(self, action):
+            *rest, _ = super().step(action)
+            return *rest, {"note": np.ones(self.episodes)}
+
+    with pytest.raises(VinciError, match=r"infos?.*note.* \(2,\)"):
+        collect(Growing(), tmp_path / "data.h5", episodes=2, record_infos=["note"], progress=False)
+
+
 def test_whole_numbers_that_float32_rounds_are_refused_as_infos(tmp_path):
     def record(float64):
         path = tmp_path / f"{float64}.h5"

@@ -200,6 +200,22 @@ def test_run_on_hand_made_rows(tmp_path):
     assert resumed.steps == 6
 
 
+@TENSORFLOW
+def test_bootstrap_actor_gets_raw_observations(tmp_path):
+    dataset = hand_made()
+    units, moments = units_and_moments(dataset)
+    build = NetworkBuilder(dataset.spec, moments, None, units)
+    actor = build.deterministic_actor("actor", (8,))
+    build.policy(actor).save(tmp_path / "policy.keras")
+    seen = {
+        name.partition("/")[2]: column
+        for name, column in load_columns(dataset, units=units).items()
+        if name.startswith("observation/")
+    }
+    stored = build.stored_actor("bootstrap_actor", str(tmp_path / "policy.keras"))
+    np.testing.assert_allclose(stored(seen), actor(seen), atol=1e-5)
+
+
 def test_units_survive_json():
     units, _ = units_and_moments(hand_made(), TD3BC())
     again = Units.from_json(hand_made_spec(), json.loads(json.dumps(units.to_json())))

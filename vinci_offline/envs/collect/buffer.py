@@ -67,7 +67,10 @@ class EpisodeBuffer:
             self._grow()
         self._actions[row] = action
         # One comparison for most environments: this is the inner loop of a collection.
-        if self._float_shape is None or getattr(observation, "shape", None) != self._float_shape:
+        try:
+            if observation.shape != self._float_shape:
+                self._check(observation)
+        except AttributeError:
             self._check(observation)
         if self._places is None:
             self._observation[length] = observation

@@ -199,11 +199,15 @@ def _joined(episodes: list[Columns]) -> Columns:
     Raises:
         UsageError: an info has another shape in one episode than in another.
     """
-    for path, values in episodes[0].items():
-        for episode in episodes:
-            if episode[path].shape[1:] != values.shape[1:]:
-                raise UsageError(
-                    f"info {path.removeprefix(f'{layout.INFOS}/')!r} cannot be recorded: it has shape "
-                    f"{values.shape[1:]} in one episode and {episode[path].shape[1:]} in another"
-                )
-    return {path: np.concatenate([part[path] for part in episodes]) for path in episodes[0]}
+    columns = {}
+    for path in episodes[0]:
+        parts = [episode[path] for episode in episodes]
+        try:
+            columns[path] = np.concatenate(parts)
+        except ValueError:  # only infos can differ: the buffers of all others have one shape
+            one, other = sorted({part.shape[1:] for part in parts})[:2]
+            raise UsageError(
+                f"info {path.removeprefix(f'{layout.INFOS}/')!r} cannot be recorded: it has shape {one} in one "
+                f"episode and {other} in another"
+            ) from None
+    return columns
