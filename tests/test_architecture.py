@@ -14,7 +14,7 @@ import vinci_offline
 PACKAGE = Path(vinci_offline.__file__).parent
 
 LEVELS = (
-    ("errors", "types", "files", "loading", "keras_setup", "options"),
+    ("errors", "types", "files", "loading", "keras_setup", "options", "deviation"),
     ("spec",),
     ("data",),
     ("convert", "curate", "quality", "functional"),
@@ -37,6 +37,7 @@ NEIGHBOURS = {
     ("keras_setup", "errors"),
     ("types", "errors"),
     ("options", "errors"),
+    ("deviation", "types"),
 }
 """Imports between rooms of one level that are meant."""
 

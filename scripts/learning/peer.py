@@ -36,6 +36,7 @@ from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
 
 from vinci_offline import Dataset, evaluate, train
 from vinci_offline.agents.registry import agent_class
+from vinci_offline.deviation import sample_deviation
 from vinci_offline.policies.named import load_policy
 from vinci_offline.spec import BoxSpace, DiscreteSpace
 
@@ -70,7 +71,7 @@ class Outcome:
         return float(np.mean(self.returns))
 
     def __str__(self) -> str:
-        spread = float(np.std(self.returns))
+        spread = sample_deviation(self.returns)
         return (
             f"{self.side:14} seed {self.seed}: {self.mean:8.1f} +- {spread:6.1f} over {len(self.returns)} "
             f"episodes, {self.seconds:5.0f} s, mean Q {self.value:.1f}, distance {self.distance:.4f}"
@@ -304,5 +305,5 @@ def report(outcomes: Sequence[Outcome]) -> None:
             seconds = np.mean([o.seconds for o in own])
             print(
                 f"| {side} | {', '.join(f'{m:.1f}' for m in means)} | {np.mean(means):.1f} | "
-                f"{np.std(means):.1f} | {seconds:.0f} |"
+                f"{sample_deviation(means):.1f} | {seconds:.0f} |"
             )

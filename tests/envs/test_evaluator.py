@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import gymnasium
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from vinci_offline.envs.evaluator import Evaluation, evaluate
 from vinci_offline.envs.scores import normalized_score
+from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import load_object
 from vinci_offline.spec import environment_spec
@@ -56,6 +58,17 @@ def test_workers_do_not_change_returns():
     one, two = (evaluate(NOISY, ENV, episodes=11, lanes=4, workers=count, seed=1) for count in (1, 2))
     assert one == two
     assert len(set(one.returns)) == 11
+
+
+def test_evaluations_that_choose_have_starting_states_of_their_own():
+    first, again, other = (
+        evaluate(NOISY, ENV, episodes=3, lanes=4, seed=1, selection=selection)
+        for selection in (True, True, False)
+    )
+    assert first.returns == again.returns != other.returns
+    scored, chosen = EvaluationSeeds(1), EvaluationSeeds(1, selection=True)
+    assert not {scored.start(i) for i in range(100)} & {chosen.start(i) for i in range(100)}
+    assert scored.rng(0).random() != chosen.rng(0).random()
 
 
 def test_episodes_depend_on_seed_and_number_alone():
@@ -184,11 +197,17 @@ def test_statistics_and_json():
         "env": "Hopper-v5",
         "episodes": 2,
         "return_mean": 2.0,
-        "return_std": 1.0,
+        "return_std": pytest.approx(2**0.5),  # the sample's: (1 + 1) / (2 - 1)
         "returns": [1.0, 3.0],
         "length_mean": 20.0,
         "normalized_mean": normalized_score("Hopper-v5", 2.0),
     }
+
+
+def test_a_single_episode_has_no_deviation():
+    single = Evaluation(None, 1, (1.0,), (10,))
+    assert math.isnan(single.return_std)
+    assert single.to_json()["return_std"] is None
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def test_rows_read_back_exactly(tmp_path, make_run):
     assert metrics.to_dict("list") == {"step": [1000], "loss/critic": [0.1 + 0.2]}
     (row,) = pd.read_csv(tmp_path / "evaluations.csv").to_dict("records")
     assert (row["step"], row["return_mean"], row["return_std"], row["length_mean"], row["episodes"]) == (
-        1000, 2.5, 1.5, 20.0, 2,
+        1000, 2.5, 3 / math.sqrt(2), 20.0, 2,
     )  # fmt: skip
     assert row["normalized_mean"] == pytest.approx(100 * (2.5 + 20.272305) / (3234.3 + 20.272305))
 
@@ -27,7 +27,10 @@ def test_missing_score_is_an_empty_cell(tmp_path, make_run):
     log = CsvLog()
     log.start(make_run(tmp_path))
     log.evaluation(5, Evaluation("Pendulum-v1", 1, (1.0,), (10,)))
-    assert math.isnan(pd.read_csv(tmp_path / "evaluations.csv")["normalized_mean"][0])
+    row = pd.read_csv(tmp_path / "evaluations.csv").iloc[0]
+    assert math.isnan(row["normalized_mean"])
+    assert math.isnan(row["return_std"])  # of a single episode
+    assert ",nan" not in (tmp_path / "evaluations.csv").read_text()
 
 
 def test_later_metrics_become_columns(tmp_path):

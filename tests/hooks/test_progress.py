@@ -35,7 +35,7 @@ def test_shows_step_speed_loss_and_return_on_a_terminal(tmp_path, make_run, monk
         "20/20",
         "1,234 steps/s",
         "critic 0.125",
-        "step 10: return -2.0 ± 1.0 over 2 episodes",
+        "step 10: return -2.0 ± 1.4 over 2 episodes",
     ):
         assert part in shown
     assert capsys.readouterr().out == ""

@@ -29,7 +29,7 @@ def test_summary_by_hand():
         "rows": 5,
         "episodes": 2,
         "return_mean": 1.25,
-        "return_std": 4.75,
+        "return_std": pytest.approx(4.75 * 2**0.5),  # two returns, 4.75 either side of their mean
         "return_min": -3.5,
         "return_max": 6.0,
         "length_mean": 2.5,
@@ -40,6 +40,7 @@ def test_summary_by_hand():
         "observation_shape": [3],
         "action_shape": [2],
         "reward_mean": 0.5,
+        "reward_std": pytest.approx(np.std(rewards, ddof=1)),
         "reward_min": -4.0,
         "reward_max": 3.0,
         "action_counts": None,
@@ -47,9 +48,11 @@ def test_summary_by_hand():
         "hash": dataset.hash,
     }
     assert {key: summary[key] for key in expected} == expected
-    np.testing.assert_allclose(
-        summary["observations"]["observations"]["mean"], dataset.columns["observations"].mean(0), rtol=1e-5
-    )
+    observations, shown = dataset.columns["observations"], summary["observations"]["observations"]
+    np.testing.assert_allclose(shown["mean"], observations.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(shown["std"], observations.std(0, ddof=1), rtol=1e-5)
+    # What normalises observations describes these rows: it divides by their number.
+    np.testing.assert_allclose(observation_moments(dataset)[1], observations.std(0), rtol=1e-5)
     json.dumps(summary)
 
 
@@ -59,13 +62,20 @@ def test_fragments_are_left_out_of_returns_and_lengths():
         continuous_spec(), [3, 2, 1], {"length": [3, 2, 1], "fragment": [False, False, True]}, rewards=rewards
     )
     summary = summarize(dataset)
-    expected = {"episodes": 3, "fragments": 1, "return_mean": 1.25, "return_std": 4.75, "return_max": 6.0}
+    expected = {"episodes": 3, "fragments": 1, "return_mean": 1.25, "return_std": pytest.approx(4.75 * 2**0.5), "return_max": 6.0}
     expected |= {"return_min": -3.5, "length_mean": 2.5, "length_min": 2, "length_max": 3}
     assert {key: summary[key] for key in expected} == expected
     assert behaviour_value(dataset, 1.0)["mean"] == 1.25
     pieces = summarize(dataset.rows([0, 3, 5]))
     assert (pieces["episodes"], pieces["fragments"]) == (3, 3)
     assert pieces["return_max"] is pieces["length_mean"] is behaviour_value(dataset.rows([0]), 1.0) is None
+
+
+def test_a_single_episode_and_a_single_row_have_no_deviation():
+    summary = summarize(with_columns(continuous_spec(), [1]))
+    assert summary["return_std"] is None
+    assert summary["reward_std"] is None
+    assert summary["observations"]["observations"]["std"] == [None] * 3
 
 
 def test_moments_are_merged_exactly_over_blocks(monkeypatch):
@@ -154,7 +164,7 @@ def test_images_have_moments_and_no_coverage():
     summary = summarize(dataset)
     pictures = dataset.columns["observations"]
     assert summary["observations"]["observations"]["mean"] == [pytest.approx(pictures.mean())]
-    assert summary["observations"]["observations"]["std"] == [pytest.approx(pictures.std())]
+    assert summary["observations"]["observations"]["std"] == [pytest.approx(pictures.std(ddof=1))]
     assert summary["coverage"] is None
 
 

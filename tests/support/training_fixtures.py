@@ -104,8 +104,8 @@ def make_learner():
 
 @pytest.fixture
 def make_engine(transitions):
-    def make(learner, jit="off", seed=0, batch_size=16):
-        return engine_of_the_backend(learner, transitions, batch_size=batch_size, seed=seed, jit=jit)
+    def make(learner, jit="off", seed=0, batch_size=16, data=transitions):
+        return engine_of_the_backend(learner, data, batch_size=batch_size, seed=seed, jit=jit)
 
     return make
 

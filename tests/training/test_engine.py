@@ -48,6 +48,33 @@ def test_draws_do_not_depend_on_other_updates(trainer_of):
     assert equal(trainer.trained(1, role="critic"), trainer.trained(1), "networks/critic/")
 
 
+def test_targets_start_as_copies(trainer_of):
+    state = trainer_of().initial
+    for name, value in state.items():
+        if name.startswith("networks/target_"):
+            np.testing.assert_array_equal(value, state[name.replace("target_", "")])
+
+
+def test_draws_differ_between_steps(trainer_of):
+    engine = trainer_of().engine
+    first, second = engine.drawn(1)[0], engine.drawn(2)[0]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, engine.drawn(1)[0])
+
+
+def test_loss_draws_anew_at_every_step(make_learner, make_engine, transitions):
+    # One row and a frozen critic: only the noise in the actor's loss differs between steps.
+    one = type(transitions)(*(column[:1] for column in transitions))
+    learner = make_learner(every=1)
+    engine = make_engine(learner, batch_size=1, data=one)
+    before = learner.state()
+    losses = []
+    for step in range(3):
+        losses.append(engine.run(learner.select("actor"), step, 1)["loss/actor"])
+        learner.restore(before)
+    assert len(set(losses)) == 3
+
+
 def test_polyak_moves_target_toward_online_network(trainer_of):
     trainer = trainer_of()
     assert trainer.learner.agent.tau == 0.1
@@ -118,8 +145,10 @@ def test_gradient_norm_for_reset_is_taken_at_every_run(trainer_of):
 def test_flat_gradient_resets_actor_and_target(trainer_of, jit):
     trainer = trainer_of(jit, every=1, reset_below=1e9)
     after = trainer.trained(4)
-    for kind in ("networks/actor/", "networks/target_actor/"):
-        assert equal(trainer.initial, after, kind)
+    # A reset forgets Adam's moments and its step count too.
+    for kind in ("networks/actor/", "networks/target_actor/", "optimizers/actor/"):
+        assert equal(trainer.initial, after, kind), kind
+    assert not equal(trainer.initial, after, "optimizers/critic/")
 
 
 def test_steep_gradient_does_not_reset(trainer_of):

@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 from backends import every_compiler
 from keras import ops
+from minimal_agents import Annealed
 
-from vinci_offline import Dataset, UsageError, evaluate, train
+from vinci_offline import Dataset, UsageError, evaluate, functional, train
 from vinci_offline.agents.bc import BC
+from vinci_offline.agents.iql import IQL
 from vinci_offline.batches.batch import transition_columns
 from vinci_offline.batches.first_read import first_read
 from vinci_offline.runs.checkpoint import latest_checkpoint
+from vinci_offline.testing.agent_contract import BATCH, BOX, builder, columns
 from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.engines import make_engine as make_engine_of_backend
 from vinci_offline.training.held_out import HeldOut, deciding_loss, held_out_sample, split_episodes
+from vinci_offline.training.learner import Learner
 from vinci_offline.training.run import Run
 from vinci_offline.training.standing import Standing
 
@@ -93,7 +98,7 @@ def test_held_out_losses_equal_losses_and_change_nothing(trainer_of, transitions
     held_out = HeldOut(engine, transition_columns(transitions))
     updates = learner.select(None)
     before = learner.state()
-    first, second = held_out.losses(updates), held_out.losses(updates)
+    first, second = held_out.losses(updates, 0), held_out.losses(updates, 0)
     assert first == second
     assert_equal(before, learner.state())
     assert set(first) == {"validation/critic", "validation/actor"}
@@ -102,10 +107,54 @@ def test_held_out_losses_equal_losses_and_change_nothing(trainer_of, transitions
     # The loss adds noise of 0.1 to the actions.
     assert first["validation/actor"] == pytest.approx(-float(ops.mean(values)), abs=0.02)
     engine.run(updates, 0, 3)
-    assert held_out.losses(updates) != first
-    assert set(held_out.losses(learner.select("actor"))) == {"validation/actor"}
+    assert held_out.losses(updates, 3) != first
+    assert set(held_out.losses(learner.select("actor"), 3)) == {"validation/actor"}
     assert deciding_loss(updates, first) == first["validation/actor"]
     assert deciding_loss(learner.select("critic"), first) == first["validation/critic"]
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_held_out_loss_of_weighted_regression_has_no_weights(deterministic):
+    agent = IQL(hidden=(8,), deterministic_actor=deterministic)
+    learner = Learner(agent, builder(BOX), seed=0)
+    rows = columns(agent, BOX)
+    engine = make_engine_of_backend(learner, rows, batch_size=4, seed=0, jit="off")
+    engine.check()
+    held_out, updates = HeldOut(engine, rows), learner.select("actor")
+    found = held_out.losses(updates, 1)
+    policy = learner.nets.actor(rows["observation"])
+    if deterministic:
+        errors = np.square(np.asarray(policy) - rows["action"]).sum(axis=1)
+    else:
+        errors = -np.asarray(functional.gaussian_log_prob(rows["action"], policy["mean"], policy["log_std"]))
+    assert found["validation/actor"] == pytest.approx(errors.mean(), rel=1e-5)
+    # Other values change the weights, and so the loss that trains; what decides stays.
+    trained = engine.losses(updates, [np.arange(BATCH)], held_out._pool, step=1)
+    for variable in learner.nets.value.variables:
+        variable.assign(variable - 1.0)
+    assert engine.losses(updates, [np.arange(BATCH)], held_out._pool, step=1) != trained
+    assert held_out.losses(updates, 1) == found
+    assert (
+        deciding_loss(learner.select(None), held_out.losses(learner.select(None), 1))
+        == found["validation/actor"]
+    )
+
+
+def test_held_out_losses_see_the_global_step():
+    agent = Annealed()
+    learner = Learner(agent, builder(BOX), seed=0)
+    rows = columns(agent, BOX)
+    held_out = HeldOut(make_engine_of_backend(learner, rows, batch_size=4, seed=0, jit="off"), rows)
+    first, later = (held_out.losses(learner.select(None), step)["validation/actor"] for step in (0, 9))
+    assert first == pytest.approx(10 * later, rel=1e-5)  # the loss is divided by 1 + step
+
+
+def test_evaluations_in_training_have_starting_states_of_their_own(data, tmp_path):
+    result = run(data, tmp_path / "run", steps=10, eval_every=10, eval_episodes=2, validation=None)
+    (row,) = table(result, "evaluations.csv")
+    chosen, scored = (evaluate(result.run, episodes=2, selection=selection) for selection in (True, False))
+    assert float(row["return_mean"]) == pytest.approx(chosen.return_mean)
+    assert not set(chosen.returns) & set(scored.returns)
 
 
 def test_large_held_out_set_is_sampled_evenly(make_learner, make_engine):

@@ -77,6 +77,9 @@ class Update:
         every: period in global steps. The update runs at steps ``every, 2 * every, …``, counted from one.
         reset_below: when the global norm of the gradient falls below this, networks, targets and optimizer return to
             their initial state; None never resets.
+        validation_loss: loss of held-out rows, with the arguments of ``loss``; None takes ``loss`` itself. It decides
+            patience and the best state, so its scale must not move while the run goes on. A weighted regression gives
+            its likelihood or error without the weights, which follow the advantages.
     """
 
     loss: Loss
@@ -86,6 +89,7 @@ class Update:
     target: Target | tuple[Target, ...] = ()
     every: int = 1
     reset_below: float | None = None
+    validation_loss: Loss | None = None
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -102,11 +106,6 @@ class Update:
         """Targets that move after the update."""
         return (self.target,) if isinstance(self.target, Target) else self.target
 
-    @property
-    def wants_step(self) -> bool:
-        """True if the loss has an argument ``step``."""
-        return "step" in inspect.signature(self.loss).parameters
-
     def call(self, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
         """Return the loss and its metrics.
 
@@ -116,12 +115,21 @@ class Update:
             key: key of the loss's draws.
             step: scalar integer tensor, the global step.
         """
-        loss: Callable[..., tuple[Tensor, Metrics]] = self.loss
-        if not self.wants_step:
-            return loss(nets, batch, key)
-        from keras import ops
+        return _call(self.loss, nets, batch, key, step)
 
-        return loss(nets, batch, key, step=ops.cast(step, "float32"))
+    def validate(self, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
+        """Return the validation loss and its metrics; the arguments are those of `call`."""
+        return _call(self.validation_loss or self.loss, nets, batch, key, step)
+
+
+def _call(loss: Loss, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
+    """Call a loss, with the step if it has an argument ``step``."""
+    function: Callable[..., tuple[Tensor, Metrics]] = loss
+    if "step" not in inspect.signature(function).parameters:
+        return function(nets, batch, key)
+    from keras import ops
+
+    return function(nets, batch, key, step=ops.cast(step, "float32"))
 
 
 def adam(learning_rate: float, cosine_steps: int | None = None) -> OptimizerMaker:

@@ -101,7 +101,7 @@ def _show(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluatio
     show_table(
         [
             ("random policy", f"{random.return_mean:.0f}", f"{random.return_std:.0f}", f"{random.episodes}"),
-            ("dataset", f"{recorded.mean():.0f}", f"{recorded.std(ddof=0):.0f}", f"{len(recorded)}"),
+            ("dataset", f"{recorded.mean():.0f}", f"{recorded.std():.0f}", f"{len(recorded)}"),
             (
                 "trained policy",
                 f"{trained.return_mean:.0f}",

@@ -69,7 +69,8 @@ def _print_summary(policy: str, result: Evaluation) -> None:
 
     count = f"{result.episodes:,} episode{'s' if result.episodes > 1 else ''}"
     print(f"{policy} on {result.env or 'the environment'}, {count}")
-    print(f"return      {result.return_mean:.2f} ± {result.return_std:.2f}")
+    spread = f" ± {result.return_std:.2f}" if result.episodes > 1 else ""
+    print(f"return      {result.return_mean:.2f}{spread}")
     print(f"  median    {median(result.returns):.2f}")
     print(f"  range     {min(result.returns):.2f} to {max(result.returns):.2f}")
     print(f"length      {result.length_mean:.1f} steps")

@@ -91,7 +91,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("rows", f"{summary['rows']:,}"),
         *_episodes(summary),
         *_quantiles(summary["returns"]),
-        ("reward", f"{_range(summary, 'reward')}, deviation {summary['reward_std']:.4g}"),
+        ("reward", _range(summary, "reward") + _deviation(summary["reward_std"])),
         ("ends", f"{_count(summary['terminals'], 'terminal')}, {_count(summary['timeouts'], 'timeout')}"),
     ]
     if summary["action_saturation"] is not None:
@@ -122,12 +122,17 @@ def _episodes(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ]
     lines = [
         ("episodes", f"{count - fragments:,}, {_range(summary, 'length')} rows each"),
-        ("return", f"{_range(summary, 'return')}, deviation {summary['return_std']:.4g}"),
+        ("return", _range(summary, "return") + _deviation(summary["return_std"])),
     ]
     if fragments:
         text = "1 piece of an episode" if fragments == 1 else f"{fragments:,} pieces of episodes"
         lines.insert(1, ("fragments", f"{text}, left out of episodes, lengths, returns and values"))
     return lines
+
+
+def _deviation(value: float | None) -> str:
+    """Return the deviation after a range; nothing for a single value, which has none."""
+    return "" if value is None else f", deviation {value:.4g}"
 
 
 def _quantiles(spread: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -185,7 +190,8 @@ def _dimensions(summary: dict[str, Any]) -> Iterator[Sequence[str]]:
         count = len(moments["mean"])
         for index in range(min(count, _MOST_DIMENSIONS)):
             label = f"{name} {index}" if count > 1 else name
-            yield label, *(f"{moments[key][index]:.4g}" for key in ("mean", "std", "min", "max"))
+            numbers = (moments[key][index] for key in ("mean", "std", "min", "max"))
+            yield label, *("-" if number is None else f"{number:.4g}" for number in numbers)
         if count > _MOST_DIMENSIONS:
             yield f"{name}: {count - _MOST_DIMENSIONS} more with --json", "", "", "", ""
 

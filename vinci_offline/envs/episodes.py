@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vinci_offline.envs.seeding import EvaluationSeeds
+from vinci_offline.envs.seeding import EpisodeSeeds
 from vinci_offline.envs.stepper import Stepper
 from vinci_offline.policies.policy import Policy
 from vinci_offline.spec import EnvironmentSpec
@@ -28,7 +28,7 @@ def run_episodes(
     envs: Sequence[gymnasium.Env[Any, Any] | None],
     queues: Sequence[Sequence[int]],
     spec: EnvironmentSpec,
-    seed: int,
+    seeds: EpisodeSeeds,
     tell: Callable[[], None] = lambda: None,
 ) -> list[Episode]:
     """Run each lane's queue of episodes to its end.
@@ -38,17 +38,15 @@ def run_episodes(
     Args:
         policy: acts for all lanes.
         envs: ``L`` environments; None where the queue is empty.
-        queues: ``L`` lists of episode numbers. Each episode is seeded from (``seed``, number) alone.
+        queues: ``L`` lists of episode numbers.
         spec: the environment.
-        seed: seeds the starting states and the policy's draws.
+        seeds: seeds of the starting states and the policy's draws by episode number.
         tell: called at the end of each episode.
 
     Returns:
         The episodes in the order in which they ended.
     """
-    stepper = Stepper(
-        envs, policy, [_Sum(spec) for _ in envs], list(map(iter, queues)), EvaluationSeeds(seed), spec
-    )
+    stepper = Stepper(envs, policy, [_Sum(spec) for _ in envs], list(map(iter, queues)), seeds, spec)
     done: list[Episode] = []
     while stepper.running:
         stepper.advance()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vinci_offline.envs.collect.workers import GUARD
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, filmed
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
@@ -35,7 +36,7 @@ class EvaluationJob:
         env: makes the environment.
         spec: its description.
         lanes: environments stepped together. Episode i runs in lane i mod ``lanes``.
-        seed: seeds the starting states and the policy's draws.
+        seeds: seeds of the starting states and the policy's draws.
         stochastic: sample from the policy's distribution.
         env_kwargs: keyword arguments of the environment.
         film: the folder for films of the first episodes; None films nothing.
@@ -45,7 +46,7 @@ class EvaluationJob:
     env: EnvironmentLike
     spec: EnvironmentSpec
     lanes: int
-    seed: int
+    seeds: EvaluationSeeds
     stochastic: bool
     env_kwargs: dict[str, Any]
     film: Path | None
@@ -78,7 +79,7 @@ class EvaluationJob:
         policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
         with self._environments(queues) as envs:
             try:
-                return run_episodes(policy, envs, queues, self.spec, self.seed, tell)
+                return run_episodes(policy, envs, queues, self.spec, self.seeds, tell)
             except (VinciError, OSError, MemoryError):
                 raise
             except Exception as error:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.deviation import finite, sample_deviation
 from vinci_offline.envs.collect.references import refuse_recording_only
 from vinci_offline.envs.collect.workers import check_workers
 from vinci_offline.envs.evaluation_job import EvaluationJob
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.options import EvaluateOptions
 from vinci_offline.envs.scores import normalized_score
+from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, check_renders, check_video
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.named import check_policy_name
@@ -47,8 +49,8 @@ class Evaluation:
 
     @property
     def return_std(self) -> float:
-        """The standard deviation of the returns over the episodes."""
-        return float(np.std(self.returns))
+        """The sample standard deviation (n - 1) of the returns over the episodes; NaN for a single episode."""
+        return sample_deviation(self.returns)
 
     @property
     def length_mean(self) -> float:
@@ -66,7 +68,7 @@ class Evaluation:
             "env": self.env,
             "episodes": self.episodes,
             "return_mean": self.return_mean,
-            "return_std": self.return_std,
+            "return_std": finite(self.return_std),
             "returns": list(self.returns),
             "length_mean": self.length_mean,
             "normalized_mean": self.normalized_mean,
@@ -82,6 +84,7 @@ def evaluate(
     workers: int = 1,
     lanes: int = 16,
     stochastic: bool = False,
+    selection: bool = False,
     env_kwargs: Mapping[str, Any] | None = None,
     video: str | Path | None = None,
     progress: bool = False,
@@ -105,6 +108,8 @@ def evaluate(
         lanes: environments stepped together with one batched call of the policy.
         stochastic: sample from the policy's distribution or its sampler, instead of taking its mean or most
             likely action.
+        selection: take the starting states of evaluations that choose among policies, such as those in training. They
+            differ from the others of the same seed, so a policy can be scored on states that did not choose it.
         env_kwargs: keyword arguments of the environment.
         video: a new folder for films of the first episodes; needs ``vinci-offline[video]``.
         progress: show a progress bar where standard error is a terminal.
@@ -131,7 +136,8 @@ def evaluate(
     spec = _describe(env, dict(env_kwargs or {}), film)
     if trained_for is not None:
         check_fits(trained_for, spec)
-    job = EvaluationJob(policy, env, spec, lanes, seed, stochastic, dict(env_kwargs or {}), film)
+    seeds = EvaluationSeeds(seed, selection)
+    job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, dict(env_kwargs or {}), film)
     with _progress_bar(episodes, progress) as tell:
         done = job.execute(episodes, workers, tell)
     return Evaluation(

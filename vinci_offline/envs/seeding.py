@@ -7,8 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-# Keeps the starting states of evaluations apart from those of data recorded with the same seed.
+# Keep the starting states of evaluations apart from those of data recorded with the same seed, and those that choose
+# the best state of a run apart from those that score it.
 _EVALUATION = 0x6576616C
+_SELECTION = 0x73656C65
 
 
 class EpisodeSeeds(Protocol):
@@ -38,9 +40,16 @@ class CollectionSeeds:
 
 @dataclass(frozen=True)
 class EvaluationSeeds:
-    """Seeds of the episodes of an evaluation."""
+    """Seeds of the episodes of an evaluation.
+
+    Attributes:
+        seed: the seed of the whole.
+        selection: True for evaluations that choose among policies. They have starting states and draws of their own,
+            so a policy is not scored on what chose it.
+    """
 
     seed: int
+    selection: bool = False
 
     def start(self, episode: int) -> int:
         """Return the seed of ``env.reset``."""
@@ -51,4 +60,5 @@ class EvaluationSeeds:
         return np.random.default_rng(self._sequences(episode)[1])
 
     def _sequences(self, episode: int) -> list[np.random.SeedSequence]:
-        return np.random.SeedSequence((_EVALUATION, self.seed, episode)).spawn(2)
+        stream = _SELECTION if self.selection else _EVALUATION
+        return np.random.SeedSequence((stream, self.seed, episode)).spawn(2)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vinci_offline.deviation import finite
 from vinci_offline.files import publish_text
 from vinci_offline.hooks.hook import Hook, RunInfo
 
@@ -37,7 +38,7 @@ class CsvLog(Hook):
         """Append a row to ``evaluations.csv``."""
         row = {
             "return_mean": evaluation.return_mean,
-            "return_std": evaluation.return_std,
+            "return_std": finite(evaluation.return_std),
             "return_min": min(evaluation.returns),
             "return_max": max(evaluation.returns),
             "length_mean": evaluation.length_mean,

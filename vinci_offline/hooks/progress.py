@@ -58,8 +58,9 @@ class Progress(Hook):
         self._fields["score"] = score
         self._show(step)
         if self._bar is not None:
-            spread = f"± {evaluation.return_std:.1f} over {evaluation.episodes} episodes"
-            self._bar.console.print(f"step {step:,}: {score} {spread}", highlight=False)
+            spread = "" if evaluation.episodes == 1 else f" ± {evaluation.return_std:.1f}"
+            count = f"{evaluation.episodes} episode{'s' if evaluation.episodes > 1 else ''}"
+            self._bar.console.print(f"step {step:,}: {score}{spread} over {count}", highlight=False)
 
     def note(self, step: int, text: str) -> None:
         """Print the note above the line."""

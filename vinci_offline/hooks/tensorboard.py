@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from vinci_offline.deviation import finite
 from vinci_offline.hooks.events import EventFile
 from vinci_offline.hooks.hook import Hook, RunInfo
 
@@ -37,9 +38,10 @@ class TensorBoard(Hook):
         """Write mean and standard deviation of the return, the mean length and the normalised score."""
         scalars = {
             "return/mean": evaluation.return_mean,
-            "return/std": evaluation.return_std,
             "length/mean": evaluation.length_mean,
         }
+        if (deviation := finite(evaluation.return_std)) is not None:
+            scalars["return/std"] = deviation
         if evaluation.normalized_mean is not None:
             scalars["return/normalized_mean"] = evaluation.normalized_mean
         self._events.scalars(step, scalars)

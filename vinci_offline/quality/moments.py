@@ -14,6 +14,8 @@ from vinci_offline.types import Array, FloatArray
 class Moments:
     """Mean, standard deviation, least and greatest value of each entry of a column's rows, in float64.
 
+    The deviation divides by the number of rows. What is printed or stored is the sample's: see `deviation`.
+
     Attributes:
         mean: the mean.
         std: the standard deviation.

@@ -12,6 +12,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import FRAGMENT, LENGTH
 from vinci_offline.data.episodes import whole, whole_returns
+from vinci_offline.deviation import finite, sample_deviation, sample_scale
 from vinci_offline.quality.coverage import coverage
 from vinci_offline.quality.moments import Moments, column_moments
 from vinci_offline.quality.survey import Survey
@@ -26,6 +27,8 @@ def observation_moments(
     dataset: Dataset, survey: Survey | None = None, offsets: Mapping[str, FloatArray] | None = None
 ) -> Normalization:
     """Return mean and standard deviation of the observations over all rows, float32, computed in float64.
+
+    The deviation divides by the number of rows: it describes these rows, which training normalises by it.
 
     Args:
         dataset: the rows.
@@ -71,7 +74,8 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
         ``rows, episodes, fragments, return_mean, return_std, return_min, return_max, terminals, timeouts,
         observation_shape, action_shape, env, hash``; ``length_mean, length_min, length_max``. Returns and lengths are
         those of whole episodes, and None if all ``episodes`` are ``fragments``;
-        ``observations`` and ``actions``: mean, std, min and max of each dimension by column;
+        ``observations`` and ``actions``: mean, std, min and max of each dimension by column; every std is the sample's
+        (n - 1), and None for a single value;
         ``action_saturation``: see `action_saturation`; ``action_counts``: how often each Discrete action
         occurs; ``coverage``: see `coverage`; ``reward_mean, reward_std, reward_min, reward_max``; ``infos``:
         names; ``provenance``: the attributes.
@@ -91,13 +95,15 @@ def summarize(dataset: Dataset, survey: Survey | None = None) -> dict[str, Any]:
         "terminals": _count(dataset, layout.TERMINALS),
         "timeouts": _count(dataset, layout.TIMEOUTS),
         "reward_mean": float(rewards.mean),
-        "reward_std": float(rewards.std),
+        "reward_std": finite(float(rewards.std) * sample_scale(len(dataset))),
         "reward_min": float(rewards.low),
         "reward_max": float(rewards.high),
         "observation_shape": _shape(dataset.spec.observation_space),
         "action_shape": _shape(space),
-        "observations": {path: _dimensions(moments[path]) for path in _paths(dataset, layout.OBSERVATIONS)},
-        "actions": None if discrete else _dimensions(acted),
+        "observations": {
+            path: _dimensions(moments[path], len(dataset)) for path in _paths(dataset, layout.OBSERVATIONS)
+        },
+        "actions": None if discrete else _dimensions(acted, len(dataset)),
         "action_counts": action_counts(dataset) if discrete else None,
         "action_saturation": None if discrete else action_saturation(dataset),
         "coverage": coverage(dataset, moments, survey.spaced if survey else None),
@@ -113,11 +119,9 @@ def _whole_episodes(table: Mapping[str, Array]) -> dict[str, float | int | None]
     if not len(returns):
         names = ("return_mean", "return_std", "return_min", "return_max")
         return dict.fromkeys((*names, "length_mean", "length_min", "length_max"))
-    with np.errstate(invalid="ignore"):  # validate reports returns that are not finite
-        return_std = float(returns.std())
     return {
         "return_mean": float(returns.mean()),
-        "return_std": return_std,
+        "return_std": finite(sample_deviation(returns)),
         "return_min": float(returns.min()),
         "return_max": float(returns.max()),
         "length_mean": float(lengths.mean()),
@@ -163,15 +167,16 @@ def _paths(dataset: Dataset, root: str) -> list[str]:
     return [path for path in dataset.columns if path == root or path.startswith(f"{root}/")]
 
 
-def _dimensions(moments: Moments) -> dict[str, list[float]]:
+def _dimensions(moments: Moments, rows: int) -> dict[str, Any]:
     if moments.mean.size <= _MOST_DIMENSIONS:
         return {
             "mean": moments.mean.reshape(-1).tolist(),
-            "std": moments.std.reshape(-1).tolist(),
+            "std": [finite(each) for each in (moments.std * sample_scale(rows)).reshape(-1).tolist()],
             "min": moments.low.reshape(-1).tolist(),
             "max": moments.high.reshape(-1).tolist(),
         }
     spread = math.sqrt(float(np.mean(moments.std**2) + np.var(moments.mean)))
+    spread *= sample_scale(rows * moments.mean.size)
     return {
         "mean": [float(moments.mean.mean())],
         "std": [spread],

@@ -82,7 +82,7 @@ def _silent(summary: Mapping[str, Any]) -> str | None:
 
     A constant reward other than zero tells by where episodes terminate: a return depends on their length.
     """
-    if summary["reward_std"] > 0:
+    if summary["reward_std"]:
         return None
     if summary.get("reward_mean") == 0:
         return "all rewards are 0: no action is better than another"
@@ -93,7 +93,7 @@ def _silent(summary: Mapping[str, Any]) -> str | None:
 
 def _is_sparse(summary: Mapping[str, Any]) -> bool:
     # A constant reward is not sparse: it tells by where the episode ends.
-    return bool(summary["reward_mode_share"] >= SPARSE and summary["reward_std"] > 0)
+    return bool(summary["reward_mode_share"] >= SPARSE and summary["reward_std"])
 
 
 def _cloning(summary: Mapping[str, Any], level: float | None) -> Suitability:

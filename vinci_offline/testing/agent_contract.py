@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -218,11 +218,17 @@ class AgentContract:
             _require(update.every >= 1, "a period must be at least 1")
 
     def test_losses_are_finite_scalars(self, agent: Agent, spec: EnvironmentSpec) -> None:
-        """Return finite scalars: the loss, and metrics named ``group/name``."""
+        """Return finite scalars: the loss, the validation loss, and metrics named ``group/name``."""
         made = bench(agent, spec)
         for update in made.updates:
             loss, metrics = evaluate_loss(made, update, transitions(spec, agent=agent))
             _require(math.isfinite(float(loss)), f"the loss of {update.name!r} is {loss}")
+            if update.validation_loss is not None:
+                judge = replace(update, loss=update.validation_loss)
+                loss, _ = evaluate_loss(
+                    replace(made, updates=(judge,)), judge, transitions(spec, agent=agent)
+                )
+                _require(math.isfinite(loss), f"the validation loss of {update.name!r} is {loss}")
             for name, value in metrics.items():
                 _require(name.count("/") == 1, f"metric {name!r} must be named group/name")
                 number = keras.ops.convert_to_numpy(value)

@@ -121,7 +121,7 @@ class FiniteGuard:
         drawn, pool_rows = self._engine.drawn(step)
         rows, places = np.unique(drawn, return_index=True)
         losses = [
-            sum(self._engine.losses(updates, [pool_rows[place : place + 1]]).values())
+            sum(self._engine.losses(updates, [pool_rows[place : place + 1]], step=step).values())
             for place in places[:_ROWS_WEIGHED].tolist()
         ]
         size = np.nan_to_num(np.abs(losses), nan=np.inf)

@@ -118,7 +118,7 @@ def _block(reader: ColumnReader, start: int, count: int, place: int) -> Columns:
 
 
 class HeldOut:
-    """Losses of a learner on held-out rows, computed in slices of equal size.
+    """Validation losses of a learner on held-out rows, computed in slices of equal size.
 
     Args:
         engine: computes the losses.
@@ -133,9 +133,12 @@ class HeldOut:
         self._pool = {name: ops.convert_to_tensor(column) for name, column in columns.items()}
         self._batches = [np.arange(i * size, (i + 1) * size, dtype=np.int32) for i in range(slices)]
 
-    def losses(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
-        """Return each update's loss as ``validation/NAME``; each call uses the same random draws."""
-        losses = self._engine.losses(updates, self._batches, self._pool)
+    def losses(self, updates: Sequence[BoundUpdate], step: int) -> dict[str, float]:
+        """Return each update's validation loss after a global step as ``validation/NAME``.
+
+        Each call uses the same random draws.
+        """
+        losses = self._engine.losses(updates, self._batches, self._pool, step=step, validation=True)
         return {f"validation/{name}": loss for name, loss in losses.items()}
 
 

@@ -229,7 +229,7 @@ class Run:
         last = self.step == self.phases[-1].stop
         if self._held_out is None or (self.step % self.config.log_every and not last):
             return {}
-        losses = self._held_out.losses(updates)
+        losses = self._held_out.losses(updates, self.step)
         # Losses of different roles are not comparable: only the plan's last phase decides.
         if self.step > self.phases[-1].start:
             self._offer("validation", -deciding_loss(updates, losses))
@@ -251,7 +251,11 @@ class Run:
 
     def _evaluate(self) -> Evaluation:
         return evaluate(
-            self.learner.policy, self._env, episodes=self.config.eval_episodes, seed=self.config.seed
+            self.learner.policy,
+            self._env,
+            episodes=self.config.eval_episodes,
+            seed=self.config.seed,
+            selection=True,
         )
 
     def _save(self) -> None:

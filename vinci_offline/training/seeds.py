@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vinci_offline.deviation import finite, sample_deviation
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.hooks.csv_log import last_values
 from vinci_offline.hooks.hook import Hook, RunInfo
@@ -170,17 +170,17 @@ def summary(seeds: Sequence[int], result: TrainResult, failures: Mapping[int, st
             "seed": seed,
             "run": str(member.run),
             "steps": member.steps,
-            "steps_per_second": _finite(member.steps_per_second),
-            "final_metrics": {name: _finite(value) for name, value in member.final_metrics.items()},
+            "steps_per_second": finite(member.steps_per_second),
+            "final_metrics": {name: finite(value) for name, value in member.final_metrics.items()},
             **({"error": failures[seed]} if seed in failures else {}),
         }
         for seed, member in zip(seeds, result.members, strict=True)
     ]
     return {
         "steps": result.steps,
-        "steps_per_second": _finite(result.steps_per_second),
-        "final_metrics": {name: _finite(value) for name, value in result.final_metrics.items()},
-        "final_metrics_std": {n: _finite(v) for n, v in over_seeds(result.members, deviation).items()},
+        "steps_per_second": finite(result.steps_per_second),
+        "final_metrics": {name: finite(value) for name, value in result.final_metrics.items()},
+        "final_metrics_std": {n: finite(v) for n, v in over_seeds(result.members, sample_deviation).items()},
         "members": members,
     }
 
@@ -198,13 +198,3 @@ def over_seeds(
 def mean(values: Sequence[float]) -> float:
     """Return the mean; NaN if a value is NaN."""
     return math.fsum(values) / len(values)
-
-
-def deviation(values: Sequence[float]) -> float:
-    """Return the sample standard deviation; NaN for a single value, or if a value is not finite."""
-    sound = len(values) > 1 and all(map(math.isfinite, values))
-    return statistics.stdev(values) if sound else math.nan
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

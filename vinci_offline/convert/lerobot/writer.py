@@ -177,7 +177,7 @@ def statistics(values: Array) -> dict[str, list[float]]:
         "min": rows.min(axis=0),
         "max": rows.max(axis=0),
         "mean": rows.mean(axis=0),
-        "std": rows.std(axis=0),
+        "std": rows.std(axis=0),  # of all frames, by n, as LeRobot computes it
         "count": np.array([len(rows)]),
     }
     found |= dict(zip(_QUANTILES, np.quantile(rows, list(_QUANTILES.values()), axis=0), strict=True))

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from keras import ops
 
-from vinci_offline.agents.update import Update
 from vinci_offline.batches.batch import Batch, MissingColumnError
 from vinci_offline.batches.rows import Rows, draw
 from vinci_offline.batches.source import Pool, Resident, Source
@@ -37,8 +36,8 @@ Data: TypeAlias = Transitions | Mapping[str, Any] | Source
 Loop: TypeAlias = Callable[[int, int], list[Any]]
 """Function of (start, count): take the steps and return the sums of each update's metrics."""
 
-Look: TypeAlias = Callable[[Pool, Tensor, Tensor], list[Tensor]]
-"""Function of (pool, rows, draw): return the losses. ``draw`` keys the random draws."""
+Look: TypeAlias = Callable[[Pool, Tensor, Tensor, Tensor], list[Tensor]]
+"""Function of (pool, rows, draw, step): return the losses. ``draw`` keys the random draws."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Engine(ABC):
         self._batch_size = batch_size
         self._seed: int | Tensor = seed
         self._loops: dict[tuple[int, ...], tuple[Loop, list[list[str]]]] = {}
-        self._looks: dict[tuple[int, ...], Look] = {}
+        self._looks: dict[tuple[bool, tuple[int, ...]], Look] = {}
 
     def run(self, updates: Sequence[BoundUpdate], start: int, count: int) -> dict[str, float]:
         """Take global steps ``start + 1 … start + count`` with these updates.
@@ -129,12 +128,17 @@ class Engine(ABC):
         ]
 
     def check(self) -> None:
-        """Compute every loss once, uncompiled.
+        """Compute every loss once, uncompiled, with the validation losses.
 
         Raises:
             VinciError: a loss fails or is no scalar; the message names the line.
         """
         self._metric_names(self._learner.updates)
+        batch, step = self._example()
+        for bound in self._learner.updates:
+            if bound.update.validation_loss is not None:
+                key = random.key(0, step, bound.stream)
+                _metrics(bound.update.name, bound.update.validate, self._learner.nets, batch, key, step)
 
     def _totals(self, loop: Loop, start: int, count: int) -> tuple[list[Any], dict[str, float]]:
         """Run the loop; return the sums of each update's metrics, and the metrics of the source."""
@@ -190,28 +194,32 @@ class Engine(ABC):
         updates: Sequence[BoundUpdate],
         batches: Iterable[Array],
         pool: Mapping[str, Tensor] | None = None,
+        *,
+        step: int,
+        validation: bool = False,
     ) -> dict[str, float]:
         """Return each update's mean loss over batches, by the update's name. No variable changes.
 
-        Draws are keyed by the index of the batch alone. Two calls differ only if the variables changed between them.
+        Draws are keyed by the index of the batch alone. Two calls differ only if the variables changed between them,
+        or if a loss depends on the step.
 
         Args:
             updates: the updates.
             batches: rows of the pool, ``[B]`` int32 each.
             pool: tensors by name; None takes the pool on the device.
+            step: the global step, for losses that ask for it.
+            validation: compute the validation losses of the updates that have one.
         """
-        selection = tuple(bound.stream for bound in updates)
-        if selection not in self._looks:
-            self._looks[selection] = self._compile_pure(
-                lambda pool, index, draw: self._look(updates, pool, index, draw)
-            )
-        look = self._looks[selection]
+        kind = (validation, tuple(bound.stream for bound in updates))
+        if kind not in self._looks:
+            self._looks[kind] = self._compile_pure(functools.partial(self._look, updates, validation))
+        look, at = self._looks[kind], ops.convert_to_tensor(step)
         columns = dict(self._columns if pool is None else pool)
         each = [
             [
                 float(loss)
                 for loss in look(
-                    columns, ops.convert_to_tensor(index, dtype="int32"), ops.convert_to_tensor(place)
+                    columns, ops.convert_to_tensor(index, dtype="int32"), ops.convert_to_tensor(place), at
                 )
             ]
             for place, index in enumerate(batches)
@@ -249,13 +257,22 @@ class Engine(ABC):
     def _batch(self, rows: Rows, step: Tensor) -> Batch:
         return self._learner.agent.batch(rows, random.key(self._seed, step, _BATCH_STREAM))
 
-    def _look(self, updates: Sequence[BoundUpdate], pool: Pool, index: Tensor, draw: Tensor) -> list[Tensor]:
+    def _look(
+        self,
+        updates: Sequence[BoundUpdate],
+        validation: bool,
+        pool: Pool,
+        index: Tensor,
+        draw: Tensor,
+        step: Tensor,
+    ) -> list[Tensor]:
         batch = self._batch(Rows(pool, index), draw)
-        keys = [random.key(self._seed, draw, _LOOK_STREAM + bound.stream) for bound in updates]
-        return [
-            bound.update.call(self._learner.nets, batch, key, draw)[0]
-            for bound, key in zip(updates, keys, strict=True)
-        ]
+        losses = []
+        for bound in updates:
+            key = random.key(self._seed, draw, _LOOK_STREAM + bound.stream)
+            call = bound.update.validate if validation else bound.update.call
+            losses.append(call(self._learner.nets, batch, key, step)[0])
+        return losses
 
     def _apply(self, bound: BoundUpdate, batch: Batch, now: Moment, width: int) -> Tensor:
         """Run an update if its period divides the step; otherwise return zeros."""
@@ -281,7 +298,7 @@ class Engine(ABC):
         update = bound.update
         key = random.key(self._seed, step, bound.stream)
         loss, metrics, gradients = self._gradients(
-            lambda: update.call(self._learner.nets, batch, key, step), bound
+            lambda: _penalised(bound, *update.call(self._learner.nets, batch, key, step)), bound
         )
         # The branches assign no variable, so `ops.cond` serves.
         seen = ops.equal(step % norm_period(bound), 0)
@@ -295,6 +312,16 @@ class Engine(ABC):
     def _metric_names(self, updates: Sequence[BoundUpdate]) -> list[list[str]]:
         # The loop needs the number of metrics before its body is traced. One uncompiled call of each loss gives
         # their names. It changes no variable, and an error in a user's loss shows here with its line.
+        batch, step = self._example()
+        names = []
+        for bound in updates:
+            key = random.key(0, step, bound.stream)
+            metrics = _metrics(bound.update.name, bound.update.call, self._learner.nets, batch, key, step)
+            names.append([*own_metrics(bound), *metrics])
+        return names
+
+    def _example(self) -> tuple[Batch, Tensor]:
+        """Return a batch of the first rows, and the step 0 that it is drawn at."""
         pool = _tensors(self._source.example(self._batch_size))
         step = ops.convert_to_tensor(0)
         try:
@@ -305,30 +332,40 @@ class Engine(ABC):
             raise VinciError(
                 f"agent {self._learner.agent.name!r}: batch() failed: {describe(error)}"
             ) from error
-        names = []
-        for bound in updates:
-            key = random.key(0, step, bound.stream)
-            metrics = _metrics(bound.update, self._learner.nets, batch, key, step)
-            names.append([*own_metrics(bound), *metrics])
-        return names
+        return batch, step
 
 
 def _tensors(columns: Mapping[str, Any]) -> Pool:
     return {name: ops.convert_to_tensor(column) for name, column in columns.items()}
 
 
-def _metrics(update: Update, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> Metrics:
+def _metrics(
+    name: str,
+    call: Callable[[Networks, Batch, Tensor, Tensor], tuple[Tensor, Metrics]],
+    nets: Networks,
+    batch: Batch,
+    key: Tensor,
+    step: Tensor,
+) -> Metrics:
     try:
-        loss, metrics = update.call(nets, batch, key, step)
+        loss, metrics = call(nets, batch, key, step)
     except Exception as error:
         if isinstance(error, VinciError) and not isinstance(error, MissingColumnError):
             raise
-        raise VinciError(f"the loss of {update.name!r} failed: {describe(error)}") from error
+        raise VinciError(f"the loss of {name!r} failed: {describe(error)}") from error
     if tuple(loss.shape) != ():
         raise VinciError(
-            f"the loss of {update.name!r} has shape {tuple(loss.shape)}: return a scalar, such as ops.mean(...)"
+            f"the loss of {name!r} has shape {tuple(loss.shape)}: return a scalar, such as ops.mean(...)"
         )
     return metrics
+
+
+def _penalised(bound: BoundUpdate, loss: Tensor, metrics: Metrics) -> tuple[Tensor, Metrics]:
+    """Add the penalties of the regularizers of the weights that the update trains."""
+    for variable in bound.variables:
+        if variable.regularizer is not None:
+            loss = loss + variable.regularizer(ops.convert_to_tensor(variable))
+    return loss, metrics
 
 
 def _track(bound: BoundTarget) -> Tensor:
