@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -76,12 +76,14 @@ class Variable(_Operators):
     @property
     def value(self) -> Tensor: ...
     trainable: bool
+    regularizer: Callable[[Any], Tensor] | None
     def assign(self, value: Any) -> Tensor: ...
     def assign_add(self, value: Any) -> Tensor: ...
     def numpy(self) -> NDArray[Any]: ...
 
 class Layer:
     name: str
+    activity_regularizer: Callable[[Any], Tensor] | None
     built: bool
     trainable: bool
     def __init__(

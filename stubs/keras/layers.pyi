@@ -91,6 +91,7 @@ class MaxPooling2D(Layer):
 class Normalization(Layer):
     mean: Any
     variance: Any
+    input_mean: Any
     invert: bool
     def __init__(
         self,

@@ -140,6 +140,42 @@ def test_model_replaces_function():
     assert made.trainable_variables[0] is model.trainable_variables[0]
 
 
+def with_layer(layer):
+    """Return a critic with a layer behind its inputs."""
+
+    def critic(env):
+        return Model([env.state, env.action], Dense(1)(layer(concatenate([env.state, env.action]))))
+
+    return critic
+
+
+def with_sequence(layer, attends=False):
+    """Return a critic with a layer behind its inputs, which it takes as a sequence of five numbers."""
+
+    def critic(env):
+        x = layers.Reshape((5, 1))(concatenate([env.state, env.action]))
+        x = layer(x, x) if attends else layer(x)
+        return Model([env.state, env.action], Dense(1)(layers.Flatten()(x)))
+
+    return critic
+
+
+def inner_models_that_share(env):
+    shared = Dense(3)
+    one, two = (Sequential([keras.Input((5,)), shared, Dense(3)]) for _ in range(2))
+    x = concatenate([env.state, env.action])
+    return Model([env.state, env.action], Dense(1)(one(x) + two(x)))
+
+
+def doubled(x):
+    return ops.sum(x) * 2.0
+
+
+class Bounded(keras.constraints.Constraint):
+    def __call__(self, w):
+        return ops.clip(w, -1, 1)
+
+
 class Doubled(layers.Layer):
     def call(self, x):
         return 2 * x
@@ -187,6 +223,48 @@ class Doubled(layers.Layer):
             ),
             "Lambda cannot be loaded",
         ),
+        (with_layer(layers.GaussianNoise(0.1)), "GaussianNoise acts differently in training"),
+        (
+            with_layer(layers.SpectralNormalization(Dense(4))),
+            "SpectralNormalization acts differently in training",
+        ),
+        (with_sequence(layers.LSTM(4, dropout=0.1)), "LSTM with dropout acts differently"),
+        (with_sequence(layers.GRU(4, recurrent_dropout=0.1)), "GRU with dropout acts differently"),
+        (
+            with_sequence(layers.Bidirectional(layers.LSTM(4, dropout=0.1))),
+            "LSTM with dropout acts differently",
+        ),
+        (
+            with_sequence(layers.RNN(layers.SimpleRNNCell(4, dropout=0.1))),
+            "RNN acts differently",
+        ),
+        (
+            with_sequence(layers.TimeDistributed(layers.Dropout(0.1))),
+            "Dropout acts differently",
+        ),
+        (
+            with_sequence(layers.MultiHeadAttention(1, 2, dropout=0.1), attends=True),
+            "Dropout acts differently",
+        ),
+        (
+            with_sequence(layers.RandomBrightness(0.5, value_range=(0.0, 1.0))),
+            "changes with every call",
+        ),
+        (with_layer(Dense(4, activity_regularizer="l2")), "the activity regularizer of Dense is no part"),
+        (
+            with_layer(layers.ActivityRegularization(0.1)),
+            "the activity regularizer of ActivityRegularization",
+        ),
+        (with_sequence(layers.TimeDistributed(Dense(4, activity_regularizer="l1"))), "regularizer of Dense"),
+        (
+            with_layer(Dense(4, activation=lambda x: x)),
+            "Dense uses a function of your own, which cannot be loaded",
+        ),
+        (with_layer(Dense(4, activation=doubled)), "Dense uses 'doubled', which cannot be loaded"),
+        (with_layer(Dense(4, kernel_regularizer=doubled)), "Dense uses 'doubled', which cannot be loaded"),
+        (with_layer(Dense(4, kernel_constraint=Bounded())), "Dense uses 'Bounded', which cannot be loaded"),
+        (with_layer(layers.Normalization()), "copies of an adapted Normalization lose its moments"),
+        (inner_models_that_share, "two of its inner models share a layer"),
         (
             lambda env: Model(
                 [env.state, env.action], Dense(1)(Doubled()(concatenate([env.state, env.action])))
@@ -200,6 +278,78 @@ def test_unsupported_model_is_refused_in_one_line(network, message):
         builder(critic=network).critics("critic", HIDDEN, count=2)
     assert "\n" not in str(caught.value)
     assert "'critic'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Dropout(0.0),
+        lambda: layers.LayerNormalization(),
+        lambda: layers.BatchNormalization(trainable=False),
+        lambda: Dense(4, kernel_regularizer="l2", kernel_constraint="non_neg", bias_regularizer="l1"),
+        lambda: Dense(4, activation=keras.activations.gelu, kernel_initializer=keras.initializers.HeNormal()),
+        lambda: layers.Normalization(mean=[0.0] * 5, variance=[1.0] * 5),
+        lambda: layers.PReLU(),
+    ],
+)
+def test_layers_that_act_alike_are_accepted(layer, tmp_path):
+    made = builder(critic=with_layer(layer())).critics("critic", HIDDEN, count=2)
+    made.save(tmp_path / "critic.keras")
+    given = [np.ones((4, 3), "f4"), np.ones((4, 2), "f4")]
+    loaded = keras.saving.load_model(tmp_path / "critic.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(given), made(given))
+
+
+@pytest.mark.parametrize("layer", [lambda: layers.LSTM(4), lambda: layers.Bidirectional(layers.GRU(4))])
+def test_recurrent_layers_without_dropout_are_accepted(layer):
+    made = builder(critic=with_sequence(layer())).critics("critic", HIDDEN, count=2)
+    assert made([np.ones((4, 3), "f4"), np.ones((4, 2), "f4")]).shape == (2, 4)
+
+
+def test_checks_change_no_variable():
+    layer = layers.BatchNormalization()
+    with pytest.raises(SpecError, match="BatchNormalization"):
+        builder(critic=with_layer(layer)).critics("critic", HIDDEN, count=1)
+    np.testing.assert_array_equal(layer.moving_mean, np.zeros(5))
+
+
+def test_members_keep_frozen_weights():
+    def network(env):
+        frozen = Dense(4, trainable=False, name="frozen")
+        return Model([env.state, env.action], Dense(1)(frozen(concatenate([env.state, env.action]))))
+
+    made = builder(critic=network).critics("critic", HIDDEN, count=3)
+    kernels = [v for v in made.variables if tuple(v.shape) == (5, 4)]
+    assert len(kernels) == 3
+    for kernel in kernels[1:]:
+        np.testing.assert_array_equal(kernel, kernels[0])
+
+
+def test_networks_share_no_layer():
+    shared = Dense(4)
+
+    def actor(env):
+        return Model(env.state, Dense(env.action_space_dim)(shared(env.state)))
+
+    def value(env):
+        return Model(env.state, Dense(1)(shared(env.state)))
+
+    build = builder(actor=actor, value=value)
+    build.deterministic_actor("actor", HIDDEN)
+    with pytest.raises(SpecError, match=r"the networks 'actor' and 'value' share the layer 'dense"):
+        build.value("value", HIDDEN)
+    with pytest.raises(SpecError, match=r"'actor': the layer 'dense.*' is part of an earlier run"):
+        builder(actor=actor).deterministic_actor("actor", HIDDEN)
+
+
+def test_one_model_is_one_network():
+    model = Sequential([keras.Input((3,)), Dense(2)])
+    build = builder(actor=model, other=model)
+    build.deterministic_actor("actor", HIDDEN)
+    with pytest.raises(SpecError, match="'actor' and 'other' share the layer"):
+        build.deterministic_actor("other", HIDDEN)
+    # A model, unlike a function, may start a second run from its trained weights.
+    builder(actor=model).deterministic_actor("actor", HIDDEN)
 
 
 def test_keras_operations_are_accepted():

@@ -55,6 +55,7 @@ class NetworkBuilder:
         self.placeholders = Placeholders(spec)
         self._inputs = Inputs(spec, normalization, self.units)
         self._user = dict(user_networks or {})
+        self._owners = user.Owners()
         self._asked: set[str] = set()
 
     @property
@@ -221,8 +222,7 @@ class NetworkBuilder:
         sources = self._sources(name, on, None, image)
         if name in self._user:
             self._asked.add(name)
-            model = user.make(name, self._user[name], self.placeholders)
-            return _model(name, sources, user.towers(name, model, sources, None, 1)[0])
+            return _model(name, sources, self._towers(name, sources, None, 1)[0])
         x = _joined(sources)
         for depth, units in enumerate(hidden, start=1):
             x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(dense(x, units, f"{name}_dense_{depth}"))
@@ -311,9 +311,12 @@ class NetworkBuilder:
             return stack([ops.squeeze(tower, axis=-1) for tower in towers] if outputs == 1 else towers)
         return ensemble(_joined(sources), hidden, outputs, name, count, layer_norm)
 
-    def _towers(self, name: str, sources: list[Source], outputs: int, count: int) -> list[Tensor]:
-        model = user.make(name, self._user[name], self.placeholders)
-        return user.towers(name, model, sources, outputs, count)
+    def _towers(self, name: str, sources: list[Source], outputs: int | None, count: int) -> list[Tensor]:
+        given = self._user[name]
+        model = user.make(name, given, self.placeholders)
+        towers = user.towers(name, model, sources, outputs, count)
+        user.claim(name, model, self._owners, anew=not isinstance(given, keras.Model))
+        return towers
 
     def _dueling(self, name: str, x: Tensor, hidden: Widths) -> Tensor:
         trunk, last = hidden[:-1], hidden[-1:]

@@ -116,8 +116,8 @@ class Networks(Mapping[str, "keras.Model"]):
             # Two networks may share a third one, such as an encoder: what it holds is inside both.
             if not ids < theirs and (ids & theirs) - inner:
                 raise UsageError(
-                    f"the networks {name!r} and {other!r} share layers: make the shared layers a network with "
-                    "build.encoder, and name it in an update's trains"
+                    f"the networks {name!r} and {other!r} share layers: give each its own, or make the shared layers "
+                    "a network with build.encoder and name it in an update's trains"
                 )
         return [(place, variable) for place, variable in enumerate(mine) if id(variable) not in inner]
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import keras
 
 from vinci_offline.errors import SpecError
 from vinci_offline.loading import describe
 from vinci_offline.networks.inputs import Source
+from vinci_offline.networks.layer_checks import check_calls, check_layers, is_stock
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.types import Tensor
 
 UserNetwork: TypeAlias = Callable[[Placeholders], keras.Model] | keras.Model
 """Keras model, or a function ``actor(env)`` that returns one."""
 
-_ACTS_DIFFERENTLY = (
-    keras.layers.BatchNormalization,
-    keras.layers.Dropout,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-)
+Owners: TypeAlias = WeakKeyDictionary[keras.layers.Layer, str]
+"""Names of networks by the layers that they own."""
+
+_MADE: WeakKeyDictionary[keras.layers.Layer, None] = WeakKeyDictionary()
+"""Layers with weights of all networks so far that a function made."""
 
 
 def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
@@ -43,13 +43,12 @@ def make(name: str, network: UserNetwork, env: Placeholders) -> keras.Model:
         except Exception as error:
             raise SpecError(f"network {name!r}: {name}(env) failed: {describe(error)}") from error
     # A user's own class could be neither copied for a target nor loaded without its code.
-    if not isinstance(network, keras.Model) or not _stock(network):
+    if not isinstance(network, keras.Model) or not is_stock(network):
         raise SpecError(
             f"network {name!r}: expected a Keras Sequential or functional model, "
             f"not {type(network).__name__}: return it from {name}(env)"
         )
-    for layer in _layers(network):
-        _check_layer(name, layer)
+    check_layers(name, network)
     return network
 
 
@@ -69,14 +68,49 @@ def towers(
         ``count`` tensors ``[B, outputs]`` float32.
 
     Raises:
-        SpecError: the model has the wrong inputs or the wrong output shape.
+        SpecError: the model has the wrong inputs or the wrong output shape, or cannot be trained as it is.
     """
     inputs = _in_order(name, model, {key: x for source in sources for key, x in source.prepared.items()})
-    first = _call(name, model, inputs, outputs)  # builds a Sequential, which has no layers to copy before
-    copies = [keras.models.clone_model(model, clone_function=_reseeded(i)) for i in range(1, count)]
-    for i, copy in enumerate(copies, start=1):
+    found = [_call(name, model, inputs, outputs)]  # builds a Sequential, which has no layers to copy before
+    check_calls(name, model, inputs)
+    for i in range(1, count):
+        copy = keras.models.clone_model(model, clone_function=_reseeded(i))
         copy.name = f"{model.name}_member_{i}"  # names within a model must differ
-    return [first, *(_call(name, copy, inputs, outputs) for copy in copies)]
+        found.append(_call(name, copy, inputs, outputs))
+        _keep_frozen(name, model, copy)
+    return found
+
+
+def claim(name: str, model: keras.Model, owners: Owners, *, anew: bool) -> None:
+    """Record that a network owns the layers of its model. Refuse layers that it would share.
+
+    A shared layer would move with each network that it is part of, also where one of them is not trained.
+
+    Args:
+        name: name of the network.
+        model: its built model.
+        owners: names of the networks of one run by their layers; this adds to it.
+        anew: True if a function made the model. Its layers must not be part of an earlier run either.
+
+    Raises:
+        SpecError: another network, or an earlier run, has one of the layers.
+    """
+    for layer in model._flatten_layers():
+        if not layer.variables:
+            continue
+        owner = owners.setdefault(layer, name)
+        if owner != name:
+            raise SpecError(
+                f"the networks {owner!r} and {name!r} share the layer {layer.name!r}, and training one would move the "
+                "other: make the layer inside each function"
+            )
+        if anew and layer in _MADE:
+            raise SpecError(
+                f"network {name!r}: the layer {layer.name!r} is part of an earlier run, which trained it: make it "
+                f"inside the function {name}(env)"
+            )
+    if anew:
+        _MADE.update((layer, None) for layer in model._flatten_layers() if layer.trainable_variables)
 
 
 def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int | None) -> Tensor:
@@ -94,6 +128,19 @@ def _call(name: str, model: keras.Model, inputs: list[Tensor], outputs: int | No
         wanted = "F" if outputs is None else outputs
         raise SpecError(f"network {name!r} must have one output of shape (None, {wanted}), not {shapes}")
     return keras.ops.cast(found[0], "float32")
+
+
+def _keep_frozen(name: str, model: keras.Model, copy: keras.Model) -> None:
+    """Give a copy the model's own weights where they are frozen: drawn anew, they would never learn."""
+    if len(copy.variables) != len(model.variables):
+        raise SpecError(
+            f"network {name!r}: two of its inner models share a layer, and a copy of the network would not: call "
+            "the layer itself, outside the inner models"
+        )
+    learning = {id(variable) for variable in model.trainable_variables}
+    for variable, twin in zip(model.variables, copy.variables, strict=True):
+        if id(variable) not in learning:
+            twin.assign(variable)
 
 
 def _reseeded(member: int) -> Callable[[keras.layers.Layer], keras.layers.Layer]:
@@ -136,25 +183,3 @@ def _written(placeholder: str) -> str:
 def _fitted(x: Tensor, wanted: tuple[int | None, ...]) -> Tensor:
     """Flatten an observation if the model was built from ``state_space_dim``."""
     return keras.ops.reshape(x, (-1, wanted[1])) if len(wanted) == 2 and len(x.shape) > 2 else x
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    return list(model._flatten_layers(include_self=False))
-
-
-def _check_layer(name: str, layer: keras.layers.Layer) -> None:
-    kind = type(layer).__name__
-    if isinstance(layer, _ACTS_DIFFERENTLY):
-        raise SpecError(
-            f"network {name!r}: {kind} acts differently in training and in acting, and value learning "
-            "then diverges: remove it, or use LayerNormalization"
-        )
-    if isinstance(layer, keras.layers.Lambda) or not _stock(layer):
-        raise SpecError(
-            f"network {name!r}: {kind} cannot be loaded from policy.keras in Keras's safe mode: "
-            "use stock layers and keras.ops"
-        )
-
-
-def _stock(layer: keras.layers.Layer) -> bool:
-    return type(layer).__module__.startswith("keras.")

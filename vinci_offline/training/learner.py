@@ -255,12 +255,13 @@ def _uses(model: keras.Model, variables: Sequence[keras.Variable]) -> bool:
 def _copy(net: keras.Model) -> keras.Model:
     try:
         copy = keras.models.clone_model(net)
+        copy.set_weights(net.get_weights())
     except (ValueError, TypeError, NotImplementedError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise VinciError(
-            f"network {net.name!r} cannot be copied for its target ({error}): "
-            "build it as a Sequential or functional model"
+            f"network {net.name!r} cannot be copied for its target ({reason}): "
+            "build it as a Sequential or functional model, without a layer that two inner models share"
         ) from error
-    copy.set_weights(net.get_weights())
     copy.trainable = False
     return copy
 

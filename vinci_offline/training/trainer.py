@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.registry import agent_class
 from vinci_offline.batches.opening import choose_memory
@@ -67,7 +69,7 @@ def train(
     config = TrainingConfig(**options)
     datasets = _open(data)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
-    _check_arguments(resume, overwrite, seeds, hooks)
+    _check_arguments(resume, overwrite, seeds, hooks, networks)
     memory = choose_memory(
         datasets,
         learned.columns,
@@ -107,6 +109,7 @@ def _check_arguments(
     overwrite: bool,
     seeds: int | None,
     hooks: Sequence[Hook] | Callable[[int], Sequence[Hook]],
+    networks: str | Path | Mapping[str, Any] | None,
 ) -> None:
     """Refuse arguments of `train` that contradict each other.
 
@@ -119,6 +122,11 @@ def _check_arguments(
         check_count(seeds)
         if not callable(hooks) and hooks:
             raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
+        models = networks if isinstance(networks, Mapping) else {}
+        if made := [name for name, network in models.items() if isinstance(network, keras.Model)]:
+            raise UsageError(
+                f"with seeds=, the seeds would share the model of {made[0]!r}: give a function that makes it"
+            )
 
 
 def _open(data: str | Path | Dataset | Sequence[str | Path | Dataset]) -> list[Dataset]:
