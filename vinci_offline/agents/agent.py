@@ -49,7 +49,7 @@ class Agent(ABC):
 
     normalize_observations: bool = setting(
         True,
-        "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3) "
+        "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3), as TD3+BC's paper does "
         "(Fujimoto and Gu, 2021, section 5)",
     )
 

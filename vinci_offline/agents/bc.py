@@ -23,7 +23,8 @@ class BC(Agent):
     """Behaviour cloning (Pomerleau, 1991, https://doi.org/10.1162/neco.1991.3.1.88).
 
     Supervised learning of the recorded actions. It is the baseline that every offline agent must beat, and
-    it estimates the behaviour policy.
+    it estimates the behaviour policy. No paper sets its defaults: they are those of CORL's implementation
+    (https://github.com/tinkoff-ai/CORL).
     """
 
     action_kinds = ("continuous", "discrete")

@@ -24,13 +24,21 @@ class DDPG(Agent):
 
     Nothing keeps its actor near the recorded actions. Use it on data that cover the actions well, such as
     random states. With ``bootstrap_actor`` the critic evaluates a fixed policy instead of the learning one,
-    so its values do not diverge.
+    so its values do not diverge. The paper learns online, and few of its settings are the defaults here: each
+    setting names the paper's.
     """
 
-    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
+    normalize_observations: bool = setting(
+        True,
+        "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3); the paper normalises "
+        "batches",
+    )
+    hidden: tuple[int, ...] = setting(
+        (256, 256), "widths of the hidden layers (400, 300 in the paper, section 7)", low=1
+    )
     target_update: float = setting(
         0.005,
-        "below 1: Polyak rate of the targets; from 1 on: steps between hard copies (keras-rl)",
+        "below 1: Polyak rate of the targets (0.001 in the paper); from 1 on: steps between hard copies (keras-rl)",
         low=1e-8,
     )
     critic_huber_delta: float | None = setting(

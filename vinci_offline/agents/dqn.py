@@ -23,13 +23,24 @@ class DQN(Agent):
     """Deep Q-learning for Discrete actions (Mnih et al., 2015, https://doi.org/10.1038/nature14236).
 
     It needs data that cover every action well, such as the replay of many policies (Agarwal et al., 2020,
-    https://arxiv.org/abs/1907.04543). On the data of one policy ``bc`` may be better.
+    https://arxiv.org/abs/1907.04543). On the data of one policy ``bc`` may be better. The paper learns online from
+    pixels; of the defaults only the Huber loss is its own.
     """
 
     action_kinds = ("discrete",)
 
-    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
-    double: bool = setting(True, "double Q-learning: the online network selects (arXiv 1509.06461, eq. 4)")
+    normalize_observations: bool = setting(
+        True,
+        "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3); the paper has pixels, "
+        "which are scaled to [0, 1]",
+    )
+    hidden: tuple[int, ...] = setting(
+        (256, 256), "widths of the hidden layers (the paper has convolutions and 512)", low=1
+    )
+    double: bool = setting(
+        True,
+        "double Q-learning: the online network selects (arXiv 1509.06461, eq. 4); no: as in the paper of 2015",
+    )
     dueling: bool = setting(False, "dueling network: separate value and advantages (arXiv 1511.06581, eq. 9)")
     huber_delta: float | None = setting(
         1.0,
@@ -38,10 +49,10 @@ class DQN(Agent):
     )
     target_update: float = setting(
         0.005,
-        "below 1: Polyak rate of the target; from 1 on: steps between hard copies (keras-rl)",
+        "below 1: Polyak rate of the target; from 1 on: steps between hard copies (10,000 in the paper)",
         low=1e-8,
     )
-    learning_rate: float = setting(3e-4, "Adam's", low=0)
+    learning_rate: float = setting(3e-4, "Adam's (the paper has RMSProp at 2.5e-4)", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """Make a critic that returns the value of each action."""

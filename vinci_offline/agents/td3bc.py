@@ -23,7 +23,8 @@ class TD3BC(Agent):
     """TD3 with behaviour cloning in the actor's loss (Fujimoto and Gu, 2021, https://arxiv.org/abs/2106.06860).
 
     A good first choice for continuous actions. The cloning term keeps the actor near recorded actions, where the
-    critics have learned values.
+    critics have learned values. Every default is the paper's; its actions are scaled to [-1, 1], as those of its
+    benchmarks are.
     """
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (table 3 of the paper)", low=1)
