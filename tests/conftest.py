@@ -1,6 +1,10 @@
-"""Settings of all tests: property tests have no deadline and fixed examples in CI, and Ctrl-C interrupts."""
+"""Settings of all tests: property tests have no deadline and fixed examples in CI, and Ctrl-C interrupts.
+
+At the end of a run one line names the missing packages of other tools, so that nobody takes a skip for a pass.
+"""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -20,3 +24,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 # A shell starts background jobs with SIGINT ignored, and the processes of the Ctrl-C tests would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the packages whose tests were skipped."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    missing = sorted({name for reason in reasons for name in re.findall(r"could not import '(\w+)", reason)})
+    if missing:
+        terminalreporter.write_line(
+            f"not tested, because these packages are missing: {', '.join(missing)} (scripts/test-peers has them)",
+            yellow=True,
+        )

@@ -10,6 +10,7 @@ from keras import ops
 from vinci_offline import functional
 from vinci_offline.errors import SpecError
 from vinci_offline.functional.shapes import check_shapes
+from vinci_offline.testing.gradients import gradient
 
 
 def f32(values):
@@ -20,6 +21,20 @@ def test_td_target_multiplies_next_value_by_discount():
     # A running row, a terminated row (discount 0), a truncated row (discount as any other), a three-step row.
     target = functional.td_target(f32([1, 1, 1, 2.71]), f32([0.9, 0, 0.9, 0.729]), f32([10, 10, 10, 10]))
     np.testing.assert_allclose(target, [10.0, 1.0, 10.0, 10.0], rtol=1e-6)
+
+
+def test_no_gradient_flows_through_targets_and_weights():
+    values = keras.Variable([2.0, 3.0])
+
+    def target():
+        return ops.sum(functional.td_target(f32([1, 1]), f32([0.9, 0.9]), ops.convert_to_tensor(values)))
+
+    def weight():
+        return ops.sum(functional.advantage_weight(ops.convert_to_tensor(values), 1.0, 100.0))
+
+    for function in (target, weight):
+        (found,) = gradient(lambda function=function: function() + ops.sum(ops.square(values)), [values])
+        np.testing.assert_allclose(found, [4.0, 6.0])  # of the square alone
 
 
 @pytest.mark.parametrize("name", ["reward", "discount", "next_value"])
