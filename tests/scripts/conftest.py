@@ -40,3 +40,11 @@ def mutation(monkeypatch):
     import mutation
 
     return mutation
+
+
+@pytest.fixture
+def mutants(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import mutants
+
+    return mutants
