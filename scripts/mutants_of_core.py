@@ -39,6 +39,7 @@ class Mutant:
 READER, RETURNS = "batches/reader.py", "batches/returns.py"
 TARGETS, LOSSES = "functional/targets.py", "functional/losses.py"
 ENGINE = "training/engines/engine.py"
+HAND_MADE = "batches/test_hand_made_batches.py::"
 BY_HAND = "agents/test_agent_losses.py::"
 FUNCTIONS = "functional/test_functional_losses.py::"
 ACTIONS = "functional/test_functional_actions.py::"
@@ -52,14 +53,14 @@ MUTANTS = (
         READER,
         "return continuing(columns, ended(columns, self._last_rows, start))",
         "return continuing(columns, columns[TERMINALS])",
-        ("batches/test_reader.py::test_next_action_is_that_of_the_following_row",),
+        (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
         "n-step-takes-first-next-observation",
         READER,
         "taken = following[:count] if self._n_step == 1 else following[last]",
         "taken = following[:count]",
-        (),
+        (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
         "table-cuts-ignored",
@@ -73,14 +74,14 @@ MUTANTS = (
         READER,
         "columns[REWARDS], columns[TERMINALS], continues, gamma",
         "columns[REWARDS], columns[TERMINALS] | columns[TIMEOUTS], continues, gamma",
-        (),
+        (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
         "next-observation-is-observation",
         READER,
         "made[OBSERVATION + path.removeprefix(OBSERVATIONS)] = _compact(columns[path][:count])",
         "made[OBSERVATION + path.removeprefix(OBSERVATIONS)] = _compact(columns[f'next_{path}'][:count])",
-        (),
+        (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
         "part-ends-cut-n-step",
@@ -94,7 +95,7 @@ MUTANTS = (
         READER,
         "action = scale_actions(self._dataset.spec.action_space, columns[ACTIONS])",
         "action = columns[ACTIONS]",
-        (),
+        (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
         "next-action-is-action",
