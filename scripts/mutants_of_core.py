@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         "next-observation-is-observation",
         READER,
-        "made[OBSERVATION + path.removeprefix(OBSERVATIONS)] = _compact(columns[path][:count])",
-        "made[OBSERVATION + path.removeprefix(OBSERVATIONS)] = _compact(columns[f'next_{path}'][:count])",
+        "self._seen(path, columns[path][:count])",
+        "self._seen(path, columns[f'next_{path}'][:count])",
         (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
@@ -93,8 +93,8 @@ MUTANTS = (
     Mutant(
         "actions-not-scaled",
         READER,
-        "action = scale_actions(self._dataset.spec.action_space, columns[ACTIONS])",
-        "action = columns[ACTIONS]",
+        "action = self._units.scaled(columns[ACTIONS])",
+        "action = columns[ACTIONS].astype(np.float32)",
         (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
