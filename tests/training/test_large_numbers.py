@@ -279,6 +279,9 @@ def test_infos_that_float32_rounds_are_said():
     dataset = recorded(OFFSET, **{"infos/time": 1.7e9 + OFFSET, "infos/cost": OFFSET})
     (told,) = doubts(dataset, survey(dataset), infos=["infos/time", "infos/cost"])
     assert told.startswith("infos/time: batches hold it as float32")
+    paid = recorded(OFFSET, rewards=1e9 + OFFSET)
+    (told,) = doubts(paid, survey(paid))
+    assert told.startswith("rewards: batches hold it as float32")
 
 
 def test_moments_without_offsets_are_float32():

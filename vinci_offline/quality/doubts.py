@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.quality.checks.bounds import Bounds
@@ -14,7 +16,8 @@ from vinci_offline.spec import BoxSpace
 
 _MANY = 0.01
 """Share of rows with actions outside the bounds that is worth a line."""
-_INFO_COARSE = 1e-2
+_COARSE = 1e-2
+"""Share of a column's deviation by which float32 may move its values."""
 
 
 def doubts(
@@ -34,7 +37,9 @@ def doubts(
         told.append(
             f"{names}: float32 rounds numbers so far from zero; normalize_observations=yes shifts them first"
         )
-    return [*told, *(line for path in infos if (line := _coarse_info(dataset, path)))]
+    # Rewards that were recorded as float32 are among the coarse columns already.
+    paths = infos if dataset.columns.dtype(layout.REWARDS) == np.float32 else (layout.REWARDS, *infos)
+    return [*told, *(line for path in paths if (line := _rounded(dataset, path)))]
 
 
 def _outside(dataset: Dataset, known: Survey) -> list[str]:
@@ -56,12 +61,10 @@ def _outside(dataset: Dataset, known: Survey) -> list[str]:
     return [told]
 
 
-def _coarse_info(dataset: Dataset, path: str) -> str | None:
-    """Tell that float32, in which batches have infos, rounds a column's differences away."""
-    if dataset.columns.dtype(path).kind != "f":
-        return None
+def _rounded(dataset: Dataset, path: str) -> str | None:
+    """Tell that float32, in which batches have rewards and infos, rounds a column's differences away."""
     moments = column_moments(dataset, path)
-    if ((moments.high > moments.low) & (moments.rounding > _INFO_COARSE * moments.std)).any():
+    if ((moments.high > moments.low) & (moments.rounding > _COARSE * moments.std)).any():
         return (
             f"{path}: batches hold it as float32, which rounds its differences away: record it nearer to zero"
         )
