@@ -67,7 +67,7 @@ MUTANTS = (
         "data/continuity.py",
         "    result[rows_within(last_rows, start, start + len(result))] = True\n",
         "",
-        ("quality/test_survey.py::test_runs_end_at_flags_the_table_and_gaps",),
+        (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(
         "timeout-is-terminal",
