@@ -1,5 +1,7 @@
 """Each agent on each kind of action bounds: the unit of a dimension, and the bounds that its policy obeys."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -228,3 +230,20 @@ def test_large_offsets_of_float64_actions_are_exact():
     scaled = scale_actions(space, actions, scaling)
     np.testing.assert_allclose(scaled, (actions - actions.mean()) / actions.std(), atol=1e-5)
     np.testing.assert_allclose(unscale_actions(space, scaled, scaling), actions, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "near", "off"),
+    [
+        (-1.5, np.inf, [-1.495, -9], [-1.48, 9]),
+        (-np.inf, 2.0, [1.995, 9], [1.98, -9]),
+        (-1, 1, [0.995, -0.995], [0.98, -0.98]),
+    ],
+)
+def test_saturation_is_counted_at_each_bound(low, high, near, off):
+    bounds = (
+        None if (low, high) == (-1, 1) else SimpleNamespace(low=np.float32([low]), high=np.float32([high]))
+    )
+    actions = ops.convert_to_tensor(np.float32([*near, *off])[:, None])
+    found = ops.convert_to_numpy(DDPG._saturated(SimpleNamespace(bounds=bounds), actions))
+    assert found[:, 0].tolist() == [True, True, False, False]
