@@ -14,7 +14,7 @@ import vinci_offline
 PACKAGE = Path(vinci_offline.__file__).parent
 
 LEVELS = (
-    ("errors", "types", "files", "loading", "keras_setup", "options", "deviation"),
+    ("errors", "types", "files", "budget", "loading", "keras_setup", "options", "deviation"),
     ("spec",),
     ("data",),
     ("convert", "curate", "quality", "functional"),
@@ -33,6 +33,7 @@ LEVELS = (
 
 NEIGHBOURS = {
     ("loading", "errors"),
+    ("budget", "errors"),
     ("files", "errors"),
     ("keras_setup", "errors"),
     ("types", "errors"),
