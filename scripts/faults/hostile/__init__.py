@@ -1,0 +1,1 @@
+"""Hostile files by format; `hostile.frame` says how one is written."""
