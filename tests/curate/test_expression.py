@@ -64,6 +64,13 @@ def test_condition_values(text, expected):
         "x ** 9**9 > 1",
         "f'{x}' > 1",
         "(" * 300 + "x" + ")" * 300,
+        "not " * 2000 + "flag",
+        "+".join(["x"] * 1000) + " > 0",
+        "9**9**9 > x",
+        "1 << 10**9 > x",
+        "9" * 5000 + " > x",
+        "\\d",
+        "x\n> 0",
         "x" * 20_000,
     ],
 )
@@ -71,6 +78,82 @@ def test_other_code_is_refused(text):
     with pytest.raises(UsageError, match="condition") as caught:
         Expression(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(x, x) > (1, 2)",
+        "x == (1, 2)",
+        "x + (1, 2) > 0",
+        "[1] * 1000000000 == x",
+        "-(1, 2) == 1",
+        "abs((x, 1)) > 0",
+        "(flag, flag)",
+        "not (flag, flag)",
+        "flag and (flag, flag)",
+        "(1, 2) in x",
+        "x in ((1, 2), 3)",
+        "x in (1, 2) < 3",
+        "x in (1, 2) in (flag, 1)",
+        "x < (1, 2) < 3",
+    ],
+)
+def test_a_list_stands_after_in_alone(text):
+    with pytest.raises(UsageError, match="has a list at character"):
+        Expression(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x in (x, 1)", [1, 1, 1, 0]),
+        ("x in (n, -1)", [1, 0, 0, 0]),
+        ("n in (n, x)", [1, 1, 1, 1]),
+        ("2 in (n, 7)", [0, 1, 0, 0]),
+        ("x in ()", [0, 0, 0, 0]),
+        ("0 <= x in (2, n)", [0, 0, 1, 0]),
+        ("n in 4", [0, 0, 0, 1]),
+        ("x < 1e999999", [1, 1, 1, 0]),
+        ("flag in (True,)", [1, 0, 1, 0]),
+    ],
+)
+def test_values_after_in(text, expected):
+    assert Expression(text).evaluate(VALUES.__getitem__).tolist() == [bool(each) for each in expected]
+
+
+LEAVES = (
+    "x|n|flag|return|episode.return|0|1|-2.5|1e999|9999999999999999999|True|()|None|'a'|1j|...|x.real|x[0]"
+)
+FORMS = (
+    "A + A|A - A|A * A|A / A|A // A|A % A|A ** A|A << A|A >> A|A @ A|A < A|A >= A|A == A|A != A|A < A <= A|A in A|"
+    "A in (A, A)|A not in [A, A]|A < A in (A,)|A in A < A|A is A|A and A|A or A|not A|-A|+A|~A|abs(A)|isfinite(A)|"
+    "eval(A)|abs(*A)|(A)|(A, A)|[A]|{A: A}|{A}|A if A else A|[y for y in A]|lambda: A|await A|(y := A)|A[A:A]|f'{A}'"
+)
+
+
+def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Return forms of Python's expressions with inner ones in their places."""
+
+    def filled(form: str, parts: list[str]) -> str:
+        pieces = zip(form.split("A"), [*(f"({part})" for part in parts), ""], strict=False)
+        return "".join(text for piece in pieces for text in piece)
+
+    forms = st.sampled_from(FORMS.split("|"))
+    return st.builds(filled, forms, st.lists(inner, min_size=3, max_size=3))
+
+
+@given(st.recursive(st.sampled_from(LEAVES.split("|")), _larger, max_leaves=12) | st.text(max_size=30))
+@settings(deadline=None, max_examples=300)
+def test_any_text_is_computed_or_refused_in_one_line(text):
+    try:
+        found = Expression(text).evaluate(lambda name: VALUES.get(name, VALUES["x"]))
+    except UsageError as refused:
+        message = str(refused)
+    else:
+        message = "computed"
+        assert (found.dtype, found.shape in {(), (4,)}) == (np.bool_, True)
+    assert (message.isprintable(), len(message) < 1000) == (True, True)
 
 
 @pytest.mark.parametrize("text", ["x", "x + 1", "x and flag", "not x"])

@@ -33,7 +33,7 @@ def rows_that_meet(kept: KeptRows, condition: Expression) -> KeptRows:
     if unknown:
         there = ", ".join([*columns, "step", "episode", *known])
         raise UsageError(
-            f"{kept.source.path or 'the dataset'} has no {', '.join(sorted(unknown))}: there are {there}"
+            f"{kept.source.path or 'the dataset'} has no {', '.join(sorted(unknown))[:200]}: there are {there}"
         )
     if not condition.names - set(known) - {"episode"}:
         count = len(table[LENGTH])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 _FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {"abs": abs, "isfinite": np.isfinite}
 _LONGEST = 10_000
+_DEEPEST = 100
+"""A sum of 100 terms, or brackets in brackets: Python's own limit is at about 300."""
+_SHOWN = 200
+_KINDS = (ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.Call)
 _RETURN = "return_"
 """The name that replaces ``return``, which is a keyword of Python."""
 
@@ -40,8 +45,9 @@ class Expression:
     """A condition such as ``reward > 0 and abs(action_0) < 0.5`` or ``return >= 100 or policy in (1, 2)``.
 
     It may hold names, numbers, ``True`` and ``False``; ``+ - * / // %``, comparisons and their chains, ``in (…)``,
-    ``and``, ``or``, ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well. Numbers are
-    calculated as in Python, and compared in the precision of the column: see `vinci_offline.curate.comparison`.
+    ``and``, ``or``, ``not``, ``abs(…)`` and ``isfinite(…)``. ``episode.NAME`` is a name as well. A list of values
+    stands after ``in`` and nowhere else. Numbers are calculated as in Python, and compared in the precision of the
+    column: see `vinci_offline.curate.comparison`.
 
     Attributes:
         text: the condition as given.
@@ -56,14 +62,16 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._shown = repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
         if len(text) > _LONGEST:
             raise UsageError(f"the condition has {len(text):,} characters, more than {_LONGEST:,}")
         try:
-            self._tree = ast.parse(re.sub(r"\breturn\b", _RETURN, text).strip(), mode="eval").body
+            with warnings.catch_warnings(action="ignore"):  # of the parser, as on 1if
+                self._tree = ast.parse(re.sub(r"\breturn\b", _RETURN, text).strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
             raise UsageError(
-                f"the condition {text!r} cannot be read{place}: write it as 'reward > 0 and step < 50'"
+                f"the condition {self._shown} cannot be read{place}: write it as 'reward > 0 and step < 50'"
             ) from None
         self.names: set[str] = set()
         self._check(self._tree)
@@ -83,21 +91,23 @@ class Expression:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             try:
                 found = np.asarray(self._value(self._tree, lookup))
-            except (TypeError, ZeroDivisionError, OverflowError) as error:
-                raise UsageError(f"the condition {self.text!r} cannot be computed: {error}") from error
+            except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+                reason = " ".join(str(error).split())[:_SHOWN]
+                raise UsageError(f"the condition {self._shown} cannot be computed: {reason}") from error
         if found.dtype.kind != "b":
             raise UsageError(
-                f"the condition {self.text!r} is a number: compare it with something, as in reward > 0"
+                f"the condition {self._shown} is a number: compare it with something, as in reward > 0"
             )
         return found
 
-    def _check(self, node: ast.expr) -> None:
+    def _check(self, node: ast.expr, depth: int = 1) -> None:
         """Gather names, and refuse anything that is not part of the language."""
+        if depth > _DEEPEST:
+            raise UsageError(f"the condition {self._shown} is nested more than {_DEEPEST} deep: shorten it")
         if (name := _name(node)) is not None:
             self.names.add(name)
             return
-        kinds = (ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Constant, ast.Call, ast.Tuple, ast.List)
-        sound = isinstance(node, kinds)
+        sound = isinstance(node, _KINDS)
         if isinstance(node, ast.Constant):
             sound = isinstance(node.value, bool | int | float)
         elif isinstance(node, ast.BinOp):
@@ -109,13 +119,13 @@ class Expression:
         elif isinstance(node, ast.Call):
             sound = getattr(node.func, "id", "") in _FUNCTIONS and len(node.args) == 1 and not node.keywords
         if not sound:
+            what = "has a list" if isinstance(node, ast.Tuple | ast.List) else "is not understood"
             raise UsageError(
-                f"the condition {self.text!r} is not understood at character {node.col_offset + 1}: "
+                f"the condition {self._shown} {what} at character {node.col_offset + 1}: "
                 "use names, numbers, + - * / // %, comparisons, in (...), and, or, not, abs() and isfinite()"
             )
-        for child in node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node):
-            if isinstance(child, ast.expr):
-                self._check(child)
+        for child in _parts(node):
+            self._check(child, depth + 1)
 
     def _value(self, node: ast.expr, lookup: Callable[[str], Array]) -> Any:
         if (name := _name(node)) is not None:
@@ -164,6 +174,22 @@ def _held(left: Any, right: Any) -> Array:
     else:
         parts.append(np.asarray(left in numbers))
     return np.asarray(np.logical_or.reduce(np.broadcast_arrays(*parts)))
+
+
+def _parts(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield the expressions that a node is made of; of a list after ``in``, its values."""
+    if isinstance(node, ast.Call):
+        yield from node.args
+    elif isinstance(node, ast.Compare):
+        yield node.left
+        *inner, last = node.comparators
+        yield from inner  # each is compared with the next one too, which a list cannot be
+        if isinstance(node.ops[-1], ast.In | ast.NotIn) and isinstance(last, ast.Tuple | ast.List):
+            yield from last.elts
+        else:
+            yield last
+    else:
+        yield from (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
 
 
 def _name(node: ast.expr) -> str | None:
