@@ -70,10 +70,10 @@ class _Sum:
     def add(
         self, action: Any, log_prob: float | None, observation: Any, reward: Any, info: Mapping[str, Any]
     ) -> int:
+        self.length += 1
         self._check(observation)
         check_reward(reward)
         self._total += float(reward)
-        self.length += 1
         return self.length
 
     def finish(self, terminated: bool, truncated: bool) -> tuple[float, int]:

@@ -15,8 +15,9 @@ from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.replay_states import replayer
 from vinci_offline.envs.states import bare, is_mujoco, observed_state
 from vinci_offline.errors import UsageError
+from vinci_offline.policies.actions import to_environment
 from vinci_offline.quality.checks.marks import counted
-from vinci_offline.spec import check_fits, environment_spec
+from vinci_offline.spec import Space, check_fits, environment_spec
 from vinci_offline.types import Array, FloatArray
 
 ROWS = 1000
@@ -111,7 +112,7 @@ def replay(
         check_fits(dataset.spec, spec)
         env.reset(seed=seed)
         drawn = _sample(dataset, rows, seed)
-        errors = _errors(env, dataset, drawn)
+        errors = _errors(env, spec.action_space, dataset, drawn)
         limits = (tolerance, tolerance) if tolerance is not None else _tolerances(env)
         return _report(spec.id or type(env).__name__, drawn, errors, limits, contacts=is_mujoco(env))
     finally:
@@ -139,7 +140,7 @@ def _sample(dataset: Dataset, rows: int, seed: int) -> Array:
     return np.union1d(drawn, rng.choice(terminals, most, replace=False) if most else terminals[:0])
 
 
-def _errors(env: Any, dataset: Dataset, rows: Array) -> _Errors:
+def _errors(env: Any, space: Space, dataset: Dataset, rows: Array) -> _Errors:
     columns, set_state = dataset.columns, replayer(env, dataset, rows)
     actions, rewards, following, terminals = (
         columns.gather(path, rows)
@@ -147,7 +148,7 @@ def _errors(env: Any, dataset: Dataset, rows: Array) -> _Errors:
     )
     found = []
     for place in range(len(rows)):
-        action = _action(env, actions[place])
+        action = _action(env, space, actions[place])
         if action is None or not set_state(place):
             continue
         seen, reward, terminated, _, _ = env.step(action)
@@ -157,11 +158,12 @@ def _errors(env: Any, dataset: Dataset, rows: Array) -> _Errors:
     return _Errors(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3].astype(np.bool_))
 
 
-def _action(env: Any, stored: Array) -> Any:
+def _action(env: Any, space: Space, stored: Array) -> Any:
     """Return a stored action for the environment; None where the environment would refuse it."""
-    if stored.ndim:
-        return stored.astype(env.action_space.dtype) if np.isfinite(stored).all() else None
-    return int(stored) if env.action_space.contains(int(stored)) else None
+    if not np.isfinite(stored).all():
+        return None
+    action = to_environment(stored[None], space)[0]
+    return None if isinstance(action, int) and not env.action_space.contains(action) else action
 
 
 def _error(shown: Any, stored: Any) -> float:

@@ -7,15 +7,18 @@ record in each lane keeps what its caller wants of an episode: all rows, or the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
 from vinci_offline.envs.seeding import EpisodeSeeds
+from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.policies.actions import ActionError, to_environment
 from vinci_offline.policies.noise import LaneNoise
 from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
+from vinci_offline.spec.elements import check_flags
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ class Stepper(Generic[T]):
         self._history = policy if isinstance(policy, HistoryPolicy) else None
         self._seeds, self._noise, self._progress = seeds, noise, progress
         space = spec.observation_space
+        self._space = spec.action_space
         self._observations = _batch(space, len(envs))
         self._places = space.places if isinstance(space, DictSpace) else {}
         # A batched call draws for all lanes, so a lane without an episode needs a generator too.
@@ -113,21 +117,28 @@ class Stepper(Generic[T]):
 
     def advance(self, limit: int | None = None) -> int:
         """Take one step in every lane that has an episode. Return the number of these lanes."""
-        decision = self._policy.act(self._observations, self._rngs)
-        if self._noise is not None:
-            decision = self._noise.apply(decision, self._rngs, self._policy.deterministic)
+        try:
+            decision = self._policy.act(self._observations, self._rngs)
+            if self._noise is not None:
+                decision = self._noise.apply(decision, self._rngs, self._policy.deterministic)
+        except ActionError as error:
+            self._locate(error, error.lane)
         actions = decision.actions
+        given = to_environment(actions, self._space)
         densities = [None] * len(self._envs) if decision.log_probs is None else decision.log_probs.tolist()
         lanes = list(self._episodes)
         started: list[int] = []
         rewards: list[Any] = []
         for lane in lanes:
-            action, env, record = actions[lane], self._envs[lane], self._records[lane]
+            env, record = self._envs[lane], self._records[lane]
             assert env is not None
-            # The environment gets a copy, because it may write to its argument.
-            given = action.copy() if action.ndim else int(action)
-            observation, reward, terminated, truncated, info = env.step(given)
-            record.add(action, densities[lane], observation, reward, info)
+            observation, reward, terminated, truncated, info = env.step(given[lane])
+            try:
+                record.add(actions[lane], densities[lane], observation, reward, info)
+                if terminated or truncated:
+                    check_flags(terminated, truncated)
+            except (SpecError, UsageError) as error:
+                self._locate(error, lane)
             rewards.append(reward)
             if terminated or truncated:
                 episode = self._episodes.pop(lane)
@@ -160,8 +171,18 @@ class Stepper(Generic[T]):
         if self._noise is not None:
             self._noise.begin(lane, self._progress(episode))
         observation, _ = env.reset(seed=self._seeds.start(episode))
-        self._records[lane].begin(observation)
+        try:
+            self._records[lane].begin(observation)
+        except SpecError as error:
+            _locate(error, episode, 0)
         self._observe(lane, observation)
+
+    def _locate(self, error: SpecError | UsageError, lane: int | None) -> NoReturn:
+        """Raise an error again with the episode and step of its lane; without them where the lane runs none."""
+        if lane is None or lane not in self._episodes:
+            raise error
+        step = self._records[lane].length
+        _locate(error, self._episodes[lane], step + 1 if isinstance(error, ActionError) else step)
 
     def _fill_idle_rows(self) -> None:
         """Copy an observation into lanes that never get an episode: a policy may not know what zeros mean."""
@@ -190,6 +211,7 @@ class RandomStepper(Generic[T]):
         record: the lane's record.
         queue: the numbers of the episodes.
         seeds: the seeds of the episodes.
+        spec: the environment.
     """
 
     def __init__(
@@ -199,31 +221,54 @@ class RandomStepper(Generic[T]):
         record: Record[T],
         queue: Iterator[int],
         seeds: EpisodeSeeds,
+        spec: EnvironmentSpec,
     ) -> None:
-        self._env, self._policy, self._record = env, policy, record
+        self._env, self._policy, self._record, self._space = env, policy, record, spec.action_space
         self._queue, self._seeds = queue, seeds
         self.finished: dict[int, T] = {}
 
     def advance(self, limit: int | None) -> int:
         """Run the next episode to its end, or to ``limit`` rows. Return its length."""
         episode = next(self._queue)
-        record, step, add = self._record, self._env.step, self._record.add
-        rng = self._seeds.rng(episode)
-        record.begin(self._env.reset(seed=self._seeds.start(episode))[0])
+        rng, record = self._seeds.rng(episode), self._record
+        observation, _ = self._env.reset(seed=self._seeds.start(episode))
+        try:
+            record.begin(observation)
+        except SpecError as error:
+            _locate(error, episode, 0)
         while True:
-            actions, log_probs = self._policy.block(rng, _BLOCK)
-            assert log_probs is not None
-            # The environment gets a copy, because it may write to its argument.
-            for row, (action, log_prob) in enumerate(zip(actions.copy(), log_probs.tolist(), strict=True)):
-                observation, reward, terminated, truncated, info = step(action)
-                length = add(actions[row], log_prob, observation, reward, info)
-                if terminated or truncated or length == limit:
-                    self.finished[episode] = record.finish(bool(terminated), bool(truncated))
-                    return length
+            length, over = self._block(episode, rng, limit)
+            if over:
+                return length
+
+    def _block(self, episode: int, rng: np.random.Generator, limit: int | None) -> tuple[int, bool]:
+        """Take up to a block of steps. Return the length so far, and whether the episode is over."""
+        record, step, add = self._record, self._env.step, self._record.add
+        actions, log_probs = self._policy.block(rng, _BLOCK)
+        assert log_probs is not None
+        steps = zip(actions, to_environment(actions, self._space), log_probs.tolist(), strict=True)
+        for action, given, log_prob in steps:
+            observation, reward, terminated, truncated, info = step(given)
+            try:
+                length = add(action, log_prob, observation, reward, info)
+                if terminated or truncated:
+                    check_flags(terminated, truncated)
+            except (SpecError, UsageError) as error:
+                _locate(error, episode, record.length)
+            if terminated or truncated or length == limit:
+                self.finished[episode] = record.finish(bool(terminated), bool(truncated))
+                return length, True
+        return length, False
 
     def cut(self, episode: int, limit: int) -> T | None:
         """Return None: no episode stays unfinished."""
         return None
+
+
+def _locate(error: SpecError | UsageError, episode: int, step: int) -> NoReturn:
+    """Raise an error again with the episode and step in which it arose; step 0 is the reset."""
+    where = f"step {step}" if step else "its reset"
+    raise type(error)(f"{error} (in episode {episode}, at {where})") from error
 
 
 def _batch(space: Space, lanes: int) -> Observations:

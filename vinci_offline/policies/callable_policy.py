@@ -11,7 +11,8 @@ import numpy as np
 
 from vinci_offline.errors import UsageError
 from vinci_offline.loading import takes_two
-from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations, Policy, to_actions
+from vinci_offline.policies.actions import to_actions
+from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations, Policy
 from vinci_offline.spec import EnvironmentSpec, TupleSpace, is_countable
 from vinci_offline.types import Array, FloatArray
 

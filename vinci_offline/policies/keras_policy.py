@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.policies.actions import to_actions, to_choices
 from vinci_offline.policies.keras_inputs import KerasInputs
-from vinci_offline.policies.policy import Decision, Observations, Policy, check_lanes, to_actions
+from vinci_offline.policies.policy import Decision, Observations, Policy
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian
 from vinci_offline.spec import (
     BoxSpace,
@@ -89,8 +90,7 @@ class KerasPolicy(Policy):
         scores, certain = np.asarray(scores), self._certain(len(rngs))
         if scores.ndim == 1 or scores.shape[1] != space.n:
             return Decision(to_actions(scores, space, len(rngs)), certain)
-        check_lanes(scores, len(rngs))
-        return Decision(scores.argmax(axis=1) + space.start, certain)
+        return Decision(to_choices(scores, space, len(rngs)), certain)
 
     def _certain(self, lanes: int) -> FloatArray | None:
         """Return log probability 0 for the choices of a deterministic policy; None for a sampler's."""

@@ -10,8 +10,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from vinci_offline.errors import UsageError
+from vinci_offline.policies.actions import to_actions
 from vinci_offline.policies.densities import clipped_gaussian_log_prob
-from vinci_offline.policies.policy import Decision, to_actions
+from vinci_offline.policies.policy import Decision
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import BoxSpace, EnvironmentSpec, is_countable
 from vinci_offline.types import Array, FloatArray

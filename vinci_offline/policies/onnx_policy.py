@@ -12,7 +12,8 @@ import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import describe
-from vinci_offline.policies.policy import Decision, Observations, Policy, to_actions
+from vinci_offline.policies.actions import to_actions, to_choices
+from vinci_offline.policies.policy import Decision, Observations, Policy
 from vinci_offline.spec import (
     BoxSpace,
     DictSpace,
@@ -90,7 +91,7 @@ class OnnxPolicy(Policy):
             certain = np.zeros(lanes) if is_countable(space) else None
             return Decision(to_actions(output, space, lanes), certain)
         if output.size == lanes * space.n and output.size != lanes:
-            return Decision(output.reshape(lanes, space.n).argmax(axis=1) + space.start, np.zeros(lanes))
+            return Decision(to_choices(output.reshape(-1, space.n), space, lanes), np.zeros(lanes))
         return Decision(to_actions(output, space, lanes), np.zeros(lanes))
 
     def _run(self, observations: Observations, rows: slice) -> Array:

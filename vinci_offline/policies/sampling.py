@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vinci_offline.policies.actions import check_lanes, check_no_nan, to_actions
 from vinci_offline.policies.densities import (
     clipped_gaussian_log_prob,
     log_softmax,
     squashed_gaussian_log_prob,
 )
-from vinci_offline.policies.policy import Decision, check_lanes, to_actions
+from vinci_offline.policies.policy import Decision
 from vinci_offline.spec import BoxSpace, DiscreteSpace
 from vinci_offline.types import Array, FloatArray
 
@@ -52,6 +53,7 @@ def sample_squashed_gaussian(
 def sample_categorical(logits: Array, space: DiscreteSpace, rngs: Sequence[np.random.Generator]) -> Decision:
     """Draw choices by their ``[L, n]`` logits."""
     check_lanes(logits, len(rngs))
+    check_no_nan(np.asarray(logits), "a logit")
     log_probs = log_softmax(logits)
     draws = np.array([rng.random() for rng in rngs])
     cumulative = np.exp(log_probs).cumsum(axis=1)

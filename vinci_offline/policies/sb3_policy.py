@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.errors import UsageError
-from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations, to_actions
+from vinci_offline.policies.actions import to_actions
+from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian, sample_squashed_gaussian
 from vinci_offline.policies.sb3_files import Sb3Name, check_sb3, load_normalization, load_sb3
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space, is_countable

@@ -41,7 +41,7 @@ class EpisodeBuffer:
         self._observation = next(iter(self._observations.values()))
         self._actions = _buffer(spec.action_space, capacity, float64)
         self._check = ObservationCheck(space)
-        self._float_shape = self._check.float_shape
+        self._shape, self._dtype = self._check.shape, self._check.dtype
         self._capacity = capacity
         self.length = 0
         self._clear()
@@ -66,12 +66,15 @@ class EpisodeBuffer:
         if length >= self._capacity:
             self._grow()
         self._actions[row] = action
-        # One comparison for most environments: this is the inner loop of a collection.
-        try:
-            if observation.shape != self._float_shape:
-                self._check(observation)
-        except AttributeError:
+        # Two comparisons for most environments: this is the inner loop of a collection.
+        if (
+            type(observation) is not np.ndarray
+            or observation.dtype != self._dtype
+            or observation.shape != self._shape
+        ):
             self._check(observation)
+        if not isinstance(reward, float):
+            check_reward(reward)
         if self._places is None:
             self._observation[length] = observation
         else:
@@ -95,7 +98,7 @@ class EpisodeBuffer:
             columns[layout.OBSERVATIONS + path] = values[:length].copy()
             columns[layout.NEXT_OBSERVATIONS + path] = values[1 : length + 1].copy()
         columns[layout.ACTIONS] = self._actions[:length].copy()
-        columns[layout.REWARDS] = self._reward_column()
+        columns[layout.REWARDS] = cast(np.asarray(self._rewards), self._float, layout.REWARDS)
         columns[layout.TERMINALS] = np.zeros(length, np.bool_)
         columns[layout.TIMEOUTS] = np.zeros(length, np.bool_)
         columns[layout.TERMINALS][-1] = terminated
@@ -124,25 +127,14 @@ class EpisodeBuffer:
         self._observations = {key: _doubled(values) for key, values in self._observations.items()}
         self._observation = next(iter(self._observations.values()))
 
-    def _reward_column(self) -> Array:
-        try:
-            rewards = np.asarray(self._rewards)
-        except ValueError:  # arrays of different shapes
-            rewards = np.empty((0, 0))
-        if rewards.ndim != 1 or rewards.dtype.kind not in "biuf":
-            for reward in self._rewards:
-                check_reward(reward)
-        return cast(rewards, self._float, layout.REWARDS)
-
     def _add_infos(self, info: Mapping[str, Any]) -> None:
         for key, rows in self._info_rows.items():
             if key not in info:
                 raise UsageError(
-                    f"the environment's info has no {key!r} at step {self.length} of an episode; "
-                    f"it has: {', '.join(info) or 'nothing'}"
+                    f"the environment's info has no {key!r}; it has: {', '.join(info) or 'nothing'}"
                 )
             # A copy, because an environment may write its next value into the same array.
-            rows.append(np.array(info[key]))
+            rows.append(_info_of(key, info[key], rows))
 
     def _info_column(self, key: str, rows: list[Any]) -> Array:
         try:
@@ -151,6 +143,22 @@ class EpisodeBuffer:
             raise UsageError(
                 f"info {key!r} cannot be recorded: it is not numbers of one shape that {self._float} holds ({error})"
             ) from error
+
+
+def _info_of(key: str, given: Any, earlier: Sequence[Array]) -> Array:
+    """Return a step's info as an array of numbers, of the shape of the episode's earlier ones."""
+    try:
+        value = np.array(given)
+    except ValueError:  # rows of different lengths
+        value = np.empty(0, np.object_)
+    if value.dtype.kind not in "biuf":
+        raise UsageError(f"info {key!r} cannot be recorded: it is of type {value.dtype}, not numbers")
+    if earlier and value.shape != earlier[0].shape:
+        raise UsageError(
+            f"info {key!r} cannot be recorded: it has shape {value.shape} after {earlier[0].shape} at the "
+            "steps before"
+        )
+    return value
 
 
 def _buffer(space: Space, capacity: int, float64: bool) -> Array:

@@ -10,8 +10,17 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import describe, load_object, takes_two
-from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations, to_actions
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space, describe_space
+from vinci_offline.policies.actions import to_actions
+from vinci_offline.policies.policy import Decision, HistoryPolicy, Observations
+from vinci_offline.spec import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSpec,
+    Space,
+    describe_space,
+    is_countable,
+)
 from vinci_offline.types import Array, Columns, FloatArray
 
 Descriptor: TypeAlias = Callable[..., Any]
@@ -148,6 +157,8 @@ class GoalExploration(HistoryPolicy):
         bounded = space.bounded.reshape(-1)
         with np.errstate(invalid="ignore"):
             scaled = np.where(bounded, low + (squashed + 1) / 2 * (high - low), squashed)
+        if is_countable(space):
+            scaled = np.rint(scaled)
         return Decision(to_actions(scaled, space, len(rngs)), None)
 
     def _scaled(self, observations: Observations, lanes: int) -> FloatArray:

@@ -24,6 +24,7 @@ from vinci_offline.envs.collect.buffer import EpisodeBuffer
 from vinci_offline.envs.seeding import CollectionSeeds
 from vinci_offline.envs.states import bare, is_mujoco
 from vinci_offline.errors import UsageError
+from vinci_offline.policies.actions import to_environment
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
@@ -64,7 +65,7 @@ class StateSampler:
     ) -> None:
         self._env = env
         self._set_state = state_setter(env)
-        self._policy = RandomPolicy(spec)
+        self._policy, self._space = RandomPolicy(spec), spec.action_space
         self._buffer = EpisodeBuffer(spec, float64=float64)
         self._seed = seed
 
@@ -88,9 +89,10 @@ class StateSampler:
             # Always draw the full number: a shorter block must begin like a longer one.
             actions, log_probs = self._policy.block(rng, _REPORT_ROWS)
             assert log_probs is not None
-            for action, log_prob in list(zip(actions, log_probs, strict=True))[: rows - first]:
+            drawn = zip(actions, to_environment(actions, self._space), log_probs, strict=True)
+            for action, given, log_prob in list(drawn)[: rows - first]:
                 self._buffer.begin(self._set_state(rng))
-                observation, reward, terminated, _, info = step(action.copy())
+                observation, reward, terminated, _, info = step(given)
                 self._buffer.add(action, log_prob, observation, reward, info)
                 parts.append(self._buffer.finish(bool(terminated), truncated=not terminated))
             tell(min(_REPORT_ROWS, rows - first))

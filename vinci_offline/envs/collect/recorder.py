@@ -117,7 +117,8 @@ class Recorder:
             policy = kept.fresh()
             own = iter([episode for episode in episodes if episode % count == position])
             if isinstance(policy, RandomPolicy):
-                groups.append(RandomStepper(self._lane_envs(used, 1)[0], policy, self._buffer(), own, seeds))
+                env = self._lane_envs(used, 1)[0]
+                groups.append(RandomStepper(env, policy, self._buffer(), own, seeds, job.spec))
                 used += 1
                 continue
             lanes = max(1, len(range(position, job.plan.lanes, count)))
