@@ -21,7 +21,7 @@ from hand_made import (
 
 from vinci_offline import Dataset, EnvironmentSpec
 from vinci_offline.convert.conversion import read, write
-from vinci_offline.convert.registry import NAMES
+from vinci_offline.convert.registry import NAMES, find_format
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.quality.validation import validate
 from vinci_offline.spec import BoxSpace
@@ -121,7 +121,15 @@ def test_format_and_back(kind, tmp_path):
 
 
 def test_every_format_is_here():
-    assert set(NAMES) == {*DICT_FILES, *FLAT_FILES}
+    assert {name for name in NAMES if find_format(name).writes} == {*DICT_FILES, *FLAT_FILES}
+
+
+def test_arrays_of_a_flat_file_are_read_by_their_names(tmp_path):
+    write(flattened(), tmp_path / "data.hdf5", kind="d4rl")
+    options = ImportOptions(spec=flat_spec(), float64=True)
+    found = read(tmp_path / "data.hdf5", kind="hdf5", options=options).dataset.columns
+    check_columns(found, flat=True)
+    assert np.flatnonzero(found["terminals"]).tolist() == [TERMINAL_ROW]
 
 
 def test_whole_numbers_of_a_frame_are_kept_or_refused():

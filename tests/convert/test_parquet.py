@@ -90,12 +90,12 @@ def test_error_names_column(tmp_path, columns, message):
 
 
 def test_missing_fills_empty_cells(tmp_path):
-    path = table(tmp_path, cost=[0.5, None], count=[None, 7], done=[True, None])
+    path = table(tmp_path, cost=[0.5, None], count=[None, 7], flagged=[True, None])
     found = read(path, options=ImportOptions(ends="terminal", settings={"missing": "0"})).dataset
     assert found.columns["infos/cost"].tolist() == [0.5, 0]
     assert found.columns["infos/count"].tolist() == [0, 7]
     assert found.columns["infos/count"].dtype == np.int64
-    assert found.columns["infos/done"].tolist() == [1, 0]
+    assert found.columns["infos/flagged"].tolist() == [1, 0]
 
 
 def test_texts_as_choices_and_episodes(tmp_path):

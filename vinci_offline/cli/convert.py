@@ -37,7 +37,15 @@ def _pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
 
 
 def _map(texts: Sequence[str]) -> dict[str, str]:
-    return _pairs(texts, "--map")
+    """Return a mapping. One text may hold several: ``observation=age,weight,action=dose``."""
+    pairs: list[str] = []
+    for text in texts:
+        for number, part in enumerate(text.split(",")):
+            if number and "=" not in part:
+                pairs[-1] += f",{part}"
+            else:
+                pairs.append(part)
+    return _pairs(pairs, "--map")
 
 
 def _set(texts: Sequence[str]) -> dict[str, str]:
@@ -85,7 +93,7 @@ class Facts:
     )
     columns: dict[str, str] = option(
         {},
-        "A table's column: observation_0=speed, reward=click, propensity=pscore. Repeat it.",
+        "A column of a table, or an array: observation=obs,next_observation=next_obs. Repeat it.",
         panel=_AMBIGUOUS,
         flags=("--map",),
         metavar="COLUMN=NAME",
@@ -100,6 +108,12 @@ class Facts:
         metavar="KEY=VALUE",
         parse=_set,
         repeat=True,
+    )
+
+    skip_bad: bool = option(
+        False,
+        "Leave out a bad episode and count it; otherwise it refuses the source.",
+        panel=_AMBIGUOUS,
     )
 
     def __post_init__(self) -> None:
@@ -167,7 +181,13 @@ def _import_options(facts: Facts, *, float64: bool) -> ImportOptions:
 
     settings = _settings(facts.settings, "to.", inside=False)
     return ImportOptions(
-        _spec(facts.env), _one_of(facts.ends), facts.time_limit, facts.columns, settings, float64
+        _spec(facts.env),
+        _one_of(facts.ends),
+        facts.time_limit,
+        facts.columns,
+        settings,
+        float64,
+        facts.skip_bad,
     )
 
 

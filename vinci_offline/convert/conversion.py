@@ -15,6 +15,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.shipped import resolve
+from vinci_offline.errors import UsageError
 
 
 def read(
@@ -32,10 +33,21 @@ def read(
         UsageError: it is ambiguous, and an option must say what is meant.
         SpecError: the spaces of ``options.spec`` are not the source's.
     """
-    path = resolve(source)
+    path, options = resolve(source), options or ImportOptions()
     found = recognise(path) if kind is None else find_format(kind)
+    if options.columns and not found.maps:
+        arrays = find_format("hdf5")
+        if not arrays.recognises(path):
+            raise UsageError(
+                f"{path} is {found.title}, whose names are its own: leave --map out; it is for tables and arrays"
+            )
+        if kind is not None:
+            raise UsageError(
+                f"{found.title} has names of its own: say --from hdf5 with --map, or leave --map out"
+            )
+        found = arrays
     with files_kept_open():
-        return found.read(path, options or ImportOptions())
+        return found.read(path, options)
 
 
 def write(

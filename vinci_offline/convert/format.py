@@ -83,6 +83,8 @@ class Format(ABC):
     ending."""
     writes: ClassVar[bool] = True
     """True if it has an exporter."""
+    maps: ClassVar[bool] = False
+    """True if `ImportOptions.columns` says which of the source's columns is which; otherwise a mapping is refused."""
     keeps_fragments: ClassVar[bool] = False
     """True if it has a place for the knowledge that an episode is a fragment."""
 

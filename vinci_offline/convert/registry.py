@@ -22,6 +22,7 @@ _HOMES: dict[str, str] = {
     "d3rlpy": "hdf5.d3rlpy:D3rlpyFormat",
     "d4rl": "hdf5.d4rl:D4rlFormat",
     "robomimic": "hdf5.robomimic:RobomimicFormat",
+    "hdf5": "arrays.hdf5:Hdf5Format",
     "minari": "minari.folder:MinariFormat",
     "lerobot": "lerobot.folder:LerobotFormat",
     "rlds": "rlds.folder:RldsFormat",

@@ -71,7 +71,7 @@ class EpisodeSpool:
         if len(set(lengths.values())) > 1 or not all(lengths.values()):
             listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
             raise DatasetError(f"{self._where}: {name} has columns of no or unequal lengths ({listed})")
-        rows = {path: f"of shape {list(values.shape[1:])}" for path, values in columns.items()}
+        rows = {path: _described(values) for path, values in columns.items()}
         if self._first is None:
             self._first = name, rows
         start, expected = self._first
@@ -83,6 +83,22 @@ class EpisodeSpool:
                 )
         self.spool.append(columns)
         self.lengths.append(len(next(iter(columns.values()))))
+
+    def fits(self, path: str, values: Array | None) -> bool:
+        """Tell whether an episode's rows of a column are like those of the first episode."""
+        if self._first is None:
+            return values is not None
+        return values is not None and self._first[1].get(path) == _described(values)
+
+    def drop(self, path: str) -> None:
+        """Forget a column; episodes appended later must not have it."""
+        self.spool.drop(path)
+        if self._first is not None:
+            self._first[1].pop(path, None)
+
+
+def _described(values: Array) -> str:
+    return f"of shape {list(values.shape[1:])}"
 
 
 def rows_of(observations: Mapping[str, Array], steps: Mapping[str, Array]) -> Columns:

@@ -23,6 +23,7 @@ from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import TRUNCATED
 from vinci_offline.data.episodes import last_rows
+from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array
 
@@ -39,10 +40,11 @@ class D4rlFormat(Format):
     suffixes = (".hdf5",)
 
     def recognises(self, path: Path) -> bool:
-        """Tell whether D4RL's columns lie at the root."""
+        """Tell whether D4RL's columns lie at the root, and rewards are one number a row."""
         try:
             with hdf5_tree(path) as tree:
-                return set(_REQUIRED) <= set(tree.names())
+                there = all(tree.has(name) for name in _REQUIRED)
+                return there and tree.shape(layout.REWARDS)[1:] in {(), (1,)}
         except DatasetError:
             return False
 
@@ -167,9 +169,26 @@ def _columns(tree: Hdf5Tree, context: ImportContext) -> dict[str, Column]:
     columns = {name: tree.column(name) for name in (*_REQUIRED, *optional)}
     columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}")
     count = columns[layout.REWARDS].shape[0]
-    for name, column in tree.columns(layout.INFOS).items() if layout.INFOS in tree.names() else ():
-        if column.shape[0] == count:
-            columns[f"{layout.INFOS}/{name}"] = column
+    kept = {
+        path for name in tree.names() if name not in {*columns, "metadata"} for path in _paths(tree, name)
+    }
+    for path in sorted(kept, key=lambda path: (not path.startswith(f"{layout.INFOS}/"), path)):
+        is_info = path.startswith(f"{layout.INFOS}/")
+        target = path if is_info else f"{layout.INFOS}/{path}"
+        shape = tree.shape(path)
+        if not tree.is_numbers(path) or shape[0] != count:
+            what = f"it has {shape[0]} rows, not {count}" if shape else "it is a single value"
+            what = what if tree.is_numbers(path) or not shape else "it holds no numbers"
+            context.decide(f"{printable(path)} was left out: {what}")
+        elif target in columns:
+            context.decide(f"{printable(path)} was left out: there is {target}")
         else:
-            context.decide(f"infos/{name} was left out: it has {column.shape[0]} rows, not {count}")
+            columns[target] = tree.column(path)
+            if not is_info:
+                context.decide(f"{printable(path)} is no column of D4RL's: it became {printable(target)}")
     return columns
+
+
+def _paths(tree: Hdf5Tree, name: str) -> list[str]:
+    """Return the paths of the arrays at or below a name of the root."""
+    return [f"{name}/{path}".rstrip("/") for path in tree.paths(name)]

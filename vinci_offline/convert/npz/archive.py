@@ -10,12 +10,14 @@ from typing import IO
 
 import numpy as np
 
+from vinci_offline.convert.arrays.padded import PADDING
+from vinci_offline.convert.arrays.reader import SETTINGS, Arrays, read_arrays
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
 from vinci_offline.convert.npz import layouts
 from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.convert.trajectories import as_pieces
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.assembly.lazy import held
+from vinci_offline.data.assembly.lazy import held, whole
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.spaces import counted_actions
@@ -37,6 +39,7 @@ class NpzFormat(Format):
     name = "npz"
     title = "a NumPy archive"
     suffixes = (".npz",)
+    maps = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether it is a zip of arrays."""
@@ -48,24 +51,24 @@ class NpzFormat(Format):
         return bool(names) and all(name.endswith(".npy") for name in names)
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import. The names of the arrays tell the layout.
+        """Import. The names of the arrays tell the layout, or ``options.columns`` says which array is which.
 
         ``reward=zero`` says that rewards are zero where there are none; ``actions=N`` that whole numbers are choices
         of a Discrete space of N.
         """
-        self.check_settings(options.settings, ("actions", "reward"))
+        self.check_settings(options.settings, SETTINGS)
         context = ImportContext(path, options)
         arrays = _arrays(path, context)
-        for kind in layouts.LAYOUTS:
-            if kind.names <= set(arrays):
-                context.decide(f"the arrays are laid out as {kind.title}")
-                logged = kind.read(arrays, context)
-                break
-        else:
-            known = "; ".join(f"{', '.join(sorted(kind.names))} ({kind.title})" for kind in layouts.LAYOUTS)
-            raise DatasetError(
-                f"{path} has {', '.join(map(printable, sorted(arrays)))}: known layouts have {known}"
+        kind = None if options.columns or PADDING in options.settings else layouts.layout_of(arrays)
+        if kind is None:
+            every = Arrays(
+                arrays,
+                turned=lambda name: held(whole(arrays[name]).T),
+                whole=lambda name: whole(arrays[name]),
             )
+            return Imported.of(read_arrays(every, context))
+        context.decide(f"the arrays are laid out as {kind.title}")
+        logged = kind.read(arrays, context)
         spec, text = options.spec, context.setting("actions")
         if text is not None:
             if spec is not None:

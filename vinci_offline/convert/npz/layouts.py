@@ -14,6 +14,7 @@ from vinci_offline.data.assembly.flat import flag_column, flat_ends, one_number
 from vinci_offline.data.assembly.lazy import shared, whole, zeros
 from vinci_offline.data.assembly.logged import KeptRows, Logged
 from vinci_offline.data.columns import Column
+from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 
 
@@ -30,8 +31,8 @@ def _d4rl(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
     columns = {
         name: values for name, values in arrays.items() if name.partition("/")[0] in layout.COLUMN_ROOTS
     }
-    _say_left_out(arrays, columns, context)
     _same_length(columns, context)
+    columns |= _infos(arrays, columns, columns[layout.REWARDS].shape[0], context)
     terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
     timeouts = columns.pop(layout.TIMEOUTS, None)
     marks = None if timeouts is None else flag_column(timeouts, context.where, layout.TIMEOUTS)
@@ -47,9 +48,7 @@ def _ogbench(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
     that led nowhere that was seen.
     """
     columns = {name: arrays[name] for name in (layout.OBSERVATIONS, layout.ACTIONS)}
-    infos = {name: arrays[name] for name in ("qpos", "qvel") if name in arrays}
-    known = {**columns, **infos, layout.TERMINALS: arrays[layout.TERMINALS]}
-    _say_left_out(arrays, known, context)
+    known = {**columns, layout.TERMINALS: arrays[layout.TERMINALS]}
     _same_length(known, context)
     if context.setting("reward") != "zero":
         raise UsageError(
@@ -60,7 +59,7 @@ def _ogbench(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
     lengths = lengths_of(ends)
     context.decide("rewards are zero, as --set reward says")
     context.decide("terminals mark the ends of trajectories: they are timeouts")
-    columns |= {f"{layout.INFOS}/{name}": values for name, values in infos.items()}
+    columns |= _infos(arrays, known, len(ends), context)
     columns[layout.REWARDS] = zeros(len(ends))
     return Logged(columns, lengths, np.zeros(len(lengths), np.bool_))
 
@@ -70,7 +69,6 @@ def _imitation(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
 
     ``obs`` has one row more than ``acts`` in each, ``indices`` are where they are cut.
     """
-    _say_left_out(arrays, ("obs", "acts", "rews", "terminal", "indices"), context)
     terminal = flag_column(arrays["terminal"], context.where, "terminal")
     indices, count = whole(arrays["indices"]).astype(np.int64).reshape(-1), arrays["acts"].shape[0]
     lengths = np.diff(np.concatenate([[0], indices, [count]]))
@@ -90,6 +88,7 @@ def _imitation(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
         layout.NEXT_OBSERVATIONS: kept.after(observations),
         layout.ACTIONS: arrays["acts"],
         layout.REWARDS: rewards,
+        **_infos(arrays, ("obs", "acts", "rews", "terminal", "indices"), count, context),
     }
     return Logged(columns, lengths, terminal)
 
@@ -102,8 +101,9 @@ def _imitation_transitions(arrays: Mapping[str, Column], context: ImportContext)
         layout.NEXT_OBSERVATIONS: arrays["next_obs"],
         layout.REWARDS: _rewards(arrays, "rews", arrays["acts"].shape[0], context),
     }
-    _say_left_out(arrays, ("obs", "acts", "next_obs", "rews", "dones"), context)
     _same_length({**columns, "dones": arrays["dones"]}, context)
+    known, count = ("obs", "acts", "next_obs", "rews", "dones"), arrays["acts"].shape[0]
+    columns |= _infos(arrays, known, count, context)
     dones = flag_column(arrays["dones"], context.where, "dones")
     ends, table = flat_ends(columns, dones, None, context)
     return Logged(columns, lengths_of(ends), dones[ends], table)
@@ -113,8 +113,9 @@ def _stable_baselines(arrays: Mapping[str, Column], context: ImportContext) -> L
     """Read Stable-Baselines' expert data: ``episode_starts``, and no word of how an episode ended."""
     columns = {layout.OBSERVATIONS: arrays["obs"], layout.ACTIONS: arrays["actions"]}
     columns[layout.REWARDS] = _numbers(arrays["rewards"], "rewards", context)
-    _say_left_out(arrays, ("obs", "actions", "rewards", "episode_starts", "episode_returns"), context)
     _same_length({**columns, "episode_starts": arrays["episode_starts"]}, context)
+    known = ("obs", "actions", "rewards", "episode_starts", "episode_returns")
+    columns |= _infos(arrays, known, columns[layout.REWARDS].shape[0], context)
     starts = np.flatnonzero(flag_column(arrays["episode_starts"], context.where, "episode_starts"))
     if not len(starts) or starts[0] != 0:
         raise DatasetError(
@@ -151,9 +152,33 @@ def _same_length(columns: Mapping[str, Column], context: ImportContext) -> None:
         raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
 
 
-def _say_left_out(arrays: Mapping[str, Column], used: Collection[str], context: ImportContext) -> None:
-    if others := sorted(set(arrays) - set(used)):
-        context.decide(f"{', '.join(others)} were left out: this layout has no place for them")
+def _infos(
+    arrays: Mapping[str, Column], used: Collection[str], count: int, context: ImportContext
+) -> dict[str, Column]:
+    """Return the other arrays that have a row a step as infos; say which have none."""
+    others = {name: column for name, column in arrays.items() if name not in used}
+    found = {
+        name: column
+        for name, column in others.items()
+        if column.shape[0] == count and all(map(layout.is_name, name.split("/")))
+    }
+    if left := sorted(set(others) - set(found)):
+        context.decide(f"{', '.join(map(printable, left))} were left out: they have no row a step")
+    return {f"{layout.INFOS}/{name}": column for name, column in found.items()}
+
+
+def layout_of(arrays: Mapping[str, Column]) -> Layout | None:
+    """Return the layout of an archive; None where its names or shapes are those of none."""
+    lengths = {arrays[name].shape[0] for name in (layout.REWARDS, layout.ACTIONS, "rews") if name in arrays}
+    if any(
+        column.shape[1:] not in {(), (1,)}
+        for name in (layout.REWARDS, "rews")
+        if (column := arrays.get(name))
+    ):
+        return None  # padded episodes, or arrays that lie the other way round
+    if len(lengths) > 1 and 1 in lengths:
+        return None
+    return next((kind for kind in LAYOUTS if kind.names <= set(arrays)), None)
 
 
 LAYOUTS = (

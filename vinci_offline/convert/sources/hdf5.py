@@ -56,6 +56,11 @@ class Hdf5Tree:
         node = self._node(path)
         return isinstance(node, h5py.Dataset) and bool(node.shape) and node.dtype.kind in "biuf"
 
+    def is_number(self, path: str) -> bool:
+        """Tell whether there is a single number, an array without axes."""
+        node = self._node(path)
+        return isinstance(node, h5py.Dataset) and node.shape == () and node.dtype.kind in "biuf"
+
     def array(self, path: str) -> Array:
         """Read an array of numbers with at least one axis, in native byte order.
 
@@ -76,19 +81,23 @@ class Hdf5Tree:
             raise DatasetError(f"{self.path}: {path} have shape {values.shape}: one number a row is expected")
         return values.reshape(-1)
 
-    def column(self, path: str) -> Column:
+    def column(self, path: str, *, turned: bool = False) -> Column:
         """Return an array of numbers whose rows are read when they are asked for, in native byte order.
 
         The file is opened anew for each read; one that was changed meanwhile is refused.
+
+        Args:
+            path: of the array.
+            turned: its axes lie the other way round: the last one counts the rows.
 
         Raises:
             DatasetError: there is none, or it cannot be had from this file.
         """
         node = self._checked(path)
         return Column(
-            node.shape,
+            node.shape[::-1] if turned else node.shape,
             node.dtype.newbyteorder("="),
-            partial(read_rows, self.path, self._stamp, path),
+            partial(read_rows, self.path, self._stamp, path, turned=turned),
         )
 
     def columns(self, group: str) -> dict[str, Column]:

@@ -33,6 +33,7 @@ class CsvFormat(Format):
     name = "csv"
     title = "comma-separated values"
     suffixes = (".csv", ".csv.gz", ".csv.bz2")
+    maps = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether two lines have equally many cells, more than one, and the first is no JSON."""

@@ -39,6 +39,7 @@ class JsonLinesFormat(Format):
     name = "jsonl"
     title = "JSON Lines"
     suffixes = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".ndjson")
+    maps = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether the first line is an object."""

@@ -36,6 +36,7 @@ class ParquetFormat(Format):
     name = "parquet"
     title = "a Parquet table"
     suffixes = (".parquet",)
+    maps = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether it begins and ends as such a file."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.errors import DatasetError
+
+BAD = "bad episodes, as --skip-bad says"
+"""Reason for dropping an episode."""
 
 
 class ImportContext:
@@ -22,6 +28,7 @@ class ImportContext:
         self.options = options or ImportOptions()
         self.decisions: list[str] = []
         self.dropped: dict[str, int] = {}
+        self._first_bad: str | None = None
 
     def decide(self, text: str) -> None:
         """Note a decision in one line."""
@@ -31,6 +38,40 @@ class ImportContext:
         """Count rows or episodes that are left out; zero is not noted."""
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    @contextmanager
+    def episode(self) -> Iterator[None]:
+        """Read one of several separate episodes in here. A bad one is left out and counted where the options say so.
+
+        Raises:
+            DatasetError: the episode is bad, and the options do not leave it out.
+        """
+        try:
+            yield
+        except DatasetError as error:
+            if not self.options.skip_bad:
+                raise type(error)(f"{error} (--skip-bad leaves out episodes that are bad)") from error
+            self.skip(1, str(error))
+
+    def skip(self, count: int, reason: str) -> None:
+        """Count bad episodes that are left out; the first reason is noted."""
+        self.drop(count, BAD)
+        if self._first_bad is None:
+            self._first_bad = reason
+            self.decide(f"the first bad episode: {reason.removeprefix(f'{self.where}: ')}")
+
+    def check_bad(self, good: int) -> None:
+        """Refuse a source of which most episodes are bad.
+
+        Args:
+            good: the number of episodes that were not.
+
+        Raises:
+            DatasetError: there are fewer than bad ones: then the good ones are perhaps those that are unlike.
+        """
+        bad = self.dropped.get(BAD, 0)
+        if bad > good:
+            raise DatasetError(f"{bad} of {bad + good} episodes are bad, too many to skip; {self._first_bad}")
 
     def setting(self, name: str) -> str | None:
         """Return what ``--set NAME=VALUE`` says; None where it is not given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -55,17 +56,19 @@ def as_dtype(column: Column, dtype: np.dtype[np.generic]) -> Column:
 
 
 def side_by_side(parts: Sequence[Column]) -> Column:
-    """Return ``[N, K]`` of K columns ``[N]``."""
+    """Return ``[N, K]`` of columns ``[N]`` or ``[N, …]``, whose K numbers a row come one after the other."""
     dtype = np.result_type(*(part.dtype for part in parts))
+    sizes = [math.prod(part.shape[1:]) for part in parts]
+    first = np.cumsum([0, *sizes])
 
     def load(rows: slice) -> Array:
         blocks = [read(part, rows) for part in parts]
-        result = np.empty((len(blocks[0]), len(parts)), dtype)
+        result = np.empty((len(blocks[0]), first[-1]), dtype)
         for index, block in enumerate(blocks):
-            result[:, index] = block
+            result[:, first[index] : first[index + 1]] = block.reshape(len(block), sizes[index])
         return result
 
-    return Column((parts[0].shape[0], len(parts)), dtype, load)
+    return Column((parts[0].shape[0], int(first[-1])), dtype, load)
 
 
 def picked(column: Column, count: int, sources: Callable[[slice], Array]) -> Column:

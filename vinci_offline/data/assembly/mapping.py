@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from vinci_offline.data.assembly.aliases import DONE, recognised, role_of, root_of
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 
 PROPENSITY = "propensity"
 """The target for the probability of the action under the behaviour policy; never a column's own name."""
 
-_SINGLE = {"reward", "terminal", "timeout", "episode", "step", PROPENSITY}
+_SINGLE = {"reward", "terminal", "timeout", DONE, "episode", "step", PROPENSITY}
 _OWN = re.compile(r"(observation|action|next_observation)(_\d+|/.*)?|reward|terminal|timeout|episode|step")
+_VECTORS = {"observation", "action", "next_observation"}
 _LISTED = 30
 
 
@@ -25,22 +27,39 @@ class Choice:
     Attributes:
         sources: the table's columns by the names that `Dataset.to_pandas` would give them.
         left_out: the table's other columns.
+        known: the columns that were chosen by the names that others use, as ``{"observation": "obs"}``.
+        unclear: the columns that could all be meant, by the name in a frame; none of them was chosen.
     """
 
     sources: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
+    unclear: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the user should know of the choice, a line each."""
+        if self.known:
+            shown = {(root_of(target), root_of(name)): None for target, name in self.known.items()}
+            told = ", ".join(f"{printable(name)} is the {target}" for target, name in shown)
+            yield f"by their names: {told} (--map says otherwise)"
+        for target, names in self.unclear.items():
+            shown_names = " and ".join(map(printable, names))
+            yield f"{shown_names} could both be the {target}: say which with --map {target}={printable(names[0])}"
+        if self.left_out:
+            yield f"left out, since nothing is mapped to them: {listed(self.left_out)}"
 
 
 def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choice:
     """Choose the columns of a table by their names in a frame.
 
-    Without a mapping every column has its own name, as `Dataset.to_pandas` writes it. With one, what it names is
-    taken, and so are columns that are called as in a frame and are not mapped; all others are left out.
+    What the mapping names is taken. So is a column that is called as in a frame, or as others call it (`aliases`), if
+    the mapping has none for its place. Without a mapping all others are infos; with one they are left out.
 
     Args:
         names: the table's columns.
         columns: a column, or several by commas and one ``*`` each, by frame name: ``{"reward": "click"}``,
-            ``{"observation": "age,user_*"}``. Where there is no column of a name, it stands for ``NAME_0 …``.
+            ``{"observation": "age,user_*"}``. Where there is no column of a name, it stands for ``NAME_0 …``, or for
+            the keys of a Dict, ``NAME/KEY``.
         where: the table, for messages.
 
     Raises:
@@ -50,20 +69,35 @@ def choose(names: Sequence[str], columns: Mapping[str, str], where: str) -> Choi
     if len(set(names)) < len(names):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         raise DatasetError(f"{where} has several columns named {', '.join(map(printable, twice))}")
-    if not columns:
-        sources = {f"infos/{name}" if name == PROPENSITY else name: name for name in names if name}
-        return Choice(sources, tuple(name for name in names if not name))
-    sources = {}
+    sources: dict[str, str] = {}
     for target, pattern in columns.items():
-        found = _matching(pattern, names, where)
-        if len(found) > 1 and (target in _SINGLE or re.fullmatch(r".*_\d+", target)):
-            raise UsageError(f"{target} is one number a row, and {pattern} names {len(found)} columns")
-        several = len(found) > 1 or target in {"observation", "next_observation"}
-        sources |= {f"{target}_{i}": name for i, name in enumerate(found)} if several else {target: found[0]}
-    mapped, used = {_root(target) for target in sources}, set(sources.values())
-    own = [name for name in names if _OWN.fullmatch(name) and name not in used and _root(name) not in mapped]
+        sources |= _mapped(target, pattern, names, where)
+    mapped, used = {root_of(target) for target in sources}, set(sources.values())
+    own = [
+        name for name in names if _OWN.fullmatch(name) and name not in used and root_of(name) not in mapped
+    ]
     sources |= {name: name for name in own}
-    return Choice(sources, tuple(name for name in names if name not in used and name not in own))
+    rest = [name for name in names if name and name not in sources.values()]
+    known, unclear = recognised(rest, {root_of(target) for target in sources})
+    sources |= known
+    others = [name for name in names if name not in sources.values()]
+    if not columns:
+        sources |= {f"infos/{name}" if name in {PROPENSITY, DONE} else name: name for name in others if name}
+        others = [name for name in others if not name]
+    return Choice(sources, tuple(others), known, unclear)
+
+
+def _mapped(target: str, pattern: str, names: Sequence[str], where: str) -> dict[str, str]:
+    """Return the columns that a mapping chooses for one target, by their names in a frame."""
+    if pattern not in names and target in _VECTORS and "," not in pattern and "*" not in pattern:
+        keys = [name for name in names if name.startswith(f"{pattern}/")]
+        if keys and not any(_entries(pattern).fullmatch(name) for name in names):
+            return {target + name[len(pattern) :]: name for name in keys}
+    found = _matching(pattern, names, where)
+    if len(found) > 1 and (target in _SINGLE or re.fullmatch(r".*_\d+", target)):
+        raise UsageError(f"{target} is one number a row, and {pattern} names {len(found)} columns")
+    several = len(found) > 1 or target in {"observation", "next_observation"}
+    return {f"{target}_{i}": name for i, name in enumerate(found)} if several else {target: found[0]}
 
 
 def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
@@ -75,6 +109,7 @@ def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
         return (
             not columns
             or _OWN.fullmatch(name) is not None
+            or role_of(name) is not None
             or any(pattern.fullmatch(name) for pattern in patterns)
         )
 
@@ -119,7 +154,3 @@ def _pattern(text: str) -> re.Pattern[str]:
 def _entries(text: str) -> re.Pattern[str]:
     """Return a pattern for the entries of the vector of that name."""
     return re.compile(re.escape(text) + r"_(\d+)")
-
-
-def _root(name: str) -> str:
-    return re.split(r"_\d+$|/", name, maxsplit=1)[0]

@@ -22,10 +22,11 @@ class ImportOptions:
             past it), ``timeout`` (it goes on unseen), or ``limit``: an episode as long as ``time_limit`` timed
             out, a shorter one terminated. None refuses what is ambiguous.
         time_limit: steps; None takes the environment's own.
-        columns: of a table: the dataset's column by frame name (``observation_0``, ``action``, ``reward`` …) to
-            the source's name.
+        columns: of a table or of arrays: the dataset's column by frame name (``observation_0``, ``action``,
+            ``reward`` …) to the source's name.
         settings: options of one format, by name; a format refuses unknown names.
         float64: keep float64 values; otherwise they become float32.
+        skip_bad: leave out an episode that is bad, and count it; otherwise it refuses the source.
     """
 
     spec: EnvironmentSpec | None = None
@@ -34,3 +35,4 @@ class ImportOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     float64: bool = False
+    skip_bad: bool = False

@@ -71,7 +71,8 @@ def _as_boxes(columns: dict[str, Column], context: ImportContext) -> None:
     observed = {layout.OBSERVATIONS, layout.NEXT_OBSERVATIONS}
     for path, column in columns.items():
         root, found = path.partition("/")[0], column
-        if root in observed and found.dtype.kind in "biu":
+        is_image = found.dtype == np.uint8 and len(found.shape) > 2
+        if root in observed and found.dtype.kind in "biu" and not is_image:
             found = as_dtype(found, np.dtype(np.float64 if beyond_float32(found) else np.float32))
             context.decide(f"{path} are whole numbers: they were taken as floats")
         if root in {*observed, layout.ACTIONS} and found.dtype.kind == "f" and len(found.shape) == 1:

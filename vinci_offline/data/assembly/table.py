@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.aliases import DONE
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.ends import lengths_of, say_ends
-from vinci_offline.data.assembly.flat import flag_column, flat_ends
+from vinci_offline.data.assembly.flat import flag_column, flat_ends, one_number
 from vinci_offline.data.assembly.lazy import (
     blocks,
     held,
@@ -37,7 +38,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_PLACES = {"episode", "step", PROPENSITY}
+_PLACES = {"episode", "step", PROPENSITY, DONE}
 _ENTRY = re.compile(r"(observation|action|next_observation)_\d+")
 
 
@@ -70,8 +71,8 @@ def from_table(
     is as it says; otherwise `assemble` does the rest.
 
     Args:
-        source: the chosen columns by the source's names, ``[N]`` each; those of ``categories`` and ``episode`` may
-            be texts.
+        source: the chosen columns by the source's names, ``[N]`` or ``[N, …]``; those of ``categories`` and
+            ``episode`` may be texts.
         choice: what they are.
         context: the import.
         float64: keep float64 columns.
@@ -80,16 +81,24 @@ def from_table(
         DatasetError: a column is missing, or does not fit the others or the spaces.
         UsageError: the table does not tell how episodes ended, and an option must.
     """
-    if choice.left_out:
-        context.decide(f"left out, since nothing is mapped to them: {listed(choice.left_out)}")
+    for note in choice.notes():
+        context.decide(note)
     categorised = _categorised(source, context)
-    table = {name: categorised[source_name] for name, source_name in choice.sources.items()}
+    table = {
+        name: _single(categorised[source_name], name, context)
+        if name in _PLACES
+        else categorised[source_name]
+        for name, source_name in choice.sources.items()
+    }
     columns = _columns(table, context)
     marks = {
         name: flag_column(columns.pop(name), context.where, name)
         for name in (layout.TERMINALS, layout.TIMEOUTS)
         if name in columns
     }
+    if DONE in table:
+        marks[DONE] = flag_column(_number_column(table, DONE, context), context.where, choice.sources[DONE])
+        marks = _without_done(marks, context)
     order, begins = row_order(table, context)
     if order is not None:
         columns = {path: permuted(column, order) for path, column in columns.items()}
@@ -115,7 +124,7 @@ def _columns(table: Mapping[str, Column | Texts], context: ImportContext) -> dic
     columns: dict[str, Column] = {}
     for path, members, is_vector in groups([name for name in table if name not in _PLACES], deep=True):
         parts = [_number_column(table, name, context) for name in members]
-        columns[path] = side_by_side(parts) if is_vector else parts[0]
+        columns[path] = side_by_side(parts) if is_vector and _is_spread(parts) else parts[0]
     for name in table:
         if _ENTRY.fullmatch(name) and f"{layout.INFOS}/{name}" in columns:
             raise DatasetError(
@@ -128,8 +137,9 @@ def _columns(table: Mapping[str, Column | Texts], context: ImportContext) -> dic
     if missing := [name for root, name in named.items() if root not in _roots(columns)]:
         raise DatasetError(
             f"{context.where} has no column {', '.join(missing)}: say which it is with --map {missing[0]}=NAME, or "
-            f"columns= in Python; there are {listed(table)}"
+            f"columns= in Python{', or --set reward=zero' if missing == ['reward'] else ''}; there are {listed(table)}"
         )
+    columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{context.where}: reward")
     if PROPENSITY in table:
         columns[layout.ACTION_LOG_PROBS] = _log_probabilities(
             _number_column(table, PROPENSITY, context), context.where
@@ -146,6 +156,29 @@ def _number_column(table: Mapping[str, Column | Texts], name: str, context: Impo
             "categories=NAME if texts stand for choices"
         )
     return column
+
+
+def _is_spread(parts: list[Column]) -> bool:
+    """Tell whether columns are joined to vectors; one alone that holds arrays is kept as it is."""
+    return len(parts) > 1 or len(parts[0].shape) == 1
+
+
+def _single(column: Column | Texts, name: str, context: ImportContext) -> Column | Texts:
+    return column if isinstance(column, Texts) else one_number(column, f"{context.where}: {name}")
+
+
+def _without_done(marks: Mapping[str, Array], context: ImportContext) -> dict[str, Array]:
+    """Return the flags without `DONE`, where another flag tells which of its ends are terminals.
+
+    Where none does it stays, and ends episodes of a kind that the options must say.
+    """
+    others = {name: values for name, values in marks.items() if name != DONE}
+    if len(others) == 1:
+        ((known, values),) = others.items()
+        other = layout.TIMEOUTS if known == layout.TERMINALS else layout.TERMINALS
+        context.decide(f"an end that is done and not one of the {known} is one of the {other}")
+        return {**others, other: marks[DONE] & ~values}
+    return others or dict(marks)
 
 
 def _count(table: Mapping[str, Column | Texts]) -> int:
@@ -205,6 +238,9 @@ def _lengths(
     if terminal is None:
         terminated, said = say_ends(lengths, context)
         context.decide(said)
+        if DONE in marks and (undone := int((~marks[DONE][ends]).sum())):
+            cut = cut | ~marks[DONE][ends]
+            context.decide(f"{undone} episodes end in a row that is not done: they were cut there")
         return lengths, terminated & ~cut, known
     if unsaid := int((~terminal[ends] & ~cut).sum()):
         context.decide(f"{unsaid} episodes end in a row without a flag: they were cut there")

@@ -71,7 +71,7 @@ def column_of(file: h5py.File, path: str) -> Any:
     return file[path] if kept is None else kept.column(path)
 
 
-def read_rows(path: Path, stamp: Stamp, place: str, rows: slice) -> Array:
+def read_rows(path: Path, stamp: Stamp, place: str, rows: slice, *, turned: bool = False) -> Array:
     """Read rows of one array of a file that was looked at before, in native byte order.
 
     Args:
@@ -79,12 +79,14 @@ def read_rows(path: Path, stamp: Stamp, place: str, rows: slice) -> Array:
         stamp: the stamp of the file that was looked at.
         place: the path of the array.
         rows: the rows.
+        turned: the array's axes lie the other way round: its last one counts the rows.
 
     Raises:
         DatasetError: the file is damaged or was changed since.
     """
     with open_hdf5(path, stamp) as file:
-        values: Array = column_of(file, place)[rows]
+        column = column_of(file, place)
+        values: Array = column[..., rows].T if turned else column[rows]
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
