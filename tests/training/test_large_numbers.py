@@ -101,6 +101,7 @@ def test_policy_acts_on_what_was_learned_from(case, tmp_path):
     values, dtype = LARGE[case]
     dataset = recorded(values, dtype)
     units, moments = units_and_moments(dataset)
+    keras.utils.set_random_seed(1)  # some draws of eight units are dead for half of the rows
     build = NetworkBuilder(dataset.spec, moments, None, units)
     actor = build.deterministic_actor("actor", (8,))
     learned = keras.ops.convert_to_numpy(actor(load_columns(dataset, units=units)["observation"]))

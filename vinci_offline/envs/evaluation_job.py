@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, filmed
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
-from vinci_offline.policies.named import load_policy
+from vinci_offline.policies.named import load_policy, portable_policy
 from vinci_offline.spec import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -66,12 +66,20 @@ class EvaluationJob:
             UsageError: the job cannot be sent to another process.
             VinciError: the policy, the environment or a worker failed.
         """
-        # A share is made of whole rounds of all lanes, so an episode keeps its lane for any number of workers.
-        count = min(workers, -(-episodes // self.lanes))
+        count = min(workers, episodes)
+        if count == 1:
+            return sorted(self.run(range(episodes), tell))
+        # Each worker gets episodes of every lane, and equally many, whatever the number of lanes.
         shares = [
-            [i for i in range(episodes) if i // self.lanes % count == worker] for worker in range(count)
+            [i for i in range(episodes) if (i // self.lanes + i % self.lanes) % count == worker]
+            for worker in range(count)
         ]
-        return sorted(self.run(shares[0], tell) if count == 1 else self._run_elsewhere(shares, tell))
+        return sorted(self._portable()._run_elsewhere(shares, tell))
+
+    def _portable(self) -> EvaluationJob:
+        """Return this job with a Keras policy in NumPy where it has such a form: the workers import no Keras then."""
+        policy = portable_policy(self.policy, self.spec, stochastic=self.stochastic)
+        return self if policy is None else replace(self, policy=policy, stochastic=False)
 
     def run(self, episodes: Sequence[int], tell: Callable[[], None] = lambda: None) -> list[Episode]:
         """Run the given episodes in this process."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.policies.actions import to_actions, to_choices
 from vinci_offline.policies.keras_inputs import KerasInputs
+from vinci_offline.policies.numpy_network import NumpyNetwork, numpy_network
 from vinci_offline.policies.policy import Decision, Observations, Policy
 from vinci_offline.policies.sampling import sample_categorical, sample_gaussian
 from vinci_offline.spec import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class KerasPolicy(Policy):
-    """A Keras model that acts for all lanes with one compiled call a step.
+    """A Keras model that acts for all lanes with one call a step. It keeps the weights that the model has now.
 
     The model maps raw observations ``[B, ...]``, or one input a key of Dict observations, to one of
 
@@ -53,12 +54,12 @@ class KerasPolicy(Policy):
     """
 
     def __init__(self, model: keras.Model, spec: EnvironmentSpec, *, stochastic: bool = False) -> None:
-        self._model = model
         self._space = spec.action_space
         self._inputs = KerasInputs(model, spec)
         self._distribution = _check_output(_output(model, self._inputs), spec)
         self._samples = stochastic and self._distribution
         self.deterministic = not (stochastic or self._inputs.sampler)
+        self._function: Callable[[Any], Any] = numpy_network(model) or model.predict_on_batch
         if stochastic and not (self._distribution or self._inputs.sampler):
             raise UsageError(
                 f"the model {model.name!r} gives actions, not a distribution, so it cannot be sampled: "
@@ -66,9 +67,14 @@ class KerasPolicy(Policy):
                 "or leave sampling out"
             )
 
+    @property
+    def portable(self) -> bool:
+        """True where the policy can be sent to a process that has no Keras."""
+        return isinstance(self._function, NumpyNetwork)
+
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
         """Choose actions for all lanes."""
-        output = self._model.predict_on_batch(self._inputs.feed(observations, rngs))
+        output = self._function(self._inputs.feed(observations, rngs))
         if isinstance(self._space, BoxSpace):
             return self._act_box(self._space, output, rngs)
         assert isinstance(self._space, DiscreteSpace)

@@ -52,6 +52,23 @@ def load_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = Fal
     return own_policy(reference, spec)
 
 
+def portable_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = False) -> Policy | None:
+    """Load a Keras policy in a form that other processes take without Keras; None if there is no such form.
+
+    Args:
+        reference: as `load_policy` takes it.
+        spec: the environment.
+        stochastic: sample from the policy's distribution.
+    """
+    if isinstance(reference, str | Path):
+        if not (str(reference).endswith(".keras") or Path(reference).is_dir()):
+            return None
+    elif "keras" not in sys.modules or not isinstance(reference, sys.modules["keras"].Model):
+        return None
+    policy = load_policy(reference, spec, stochastic=stochastic)
+    return policy if isinstance(policy, KerasPolicy) and policy.portable else None
+
+
 def check_policy_name(policy: Any) -> None:
     """Refuse a name that stands for no policy, or whose file or package is missing. Load nothing.
 
