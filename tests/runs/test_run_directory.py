@@ -1,5 +1,8 @@
 """A run directory gives its files, environment and configuration, and says what is wrong with them."""
 
+import json
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -68,6 +71,49 @@ def test_damaged_config_names_the_file(run, read, text):
     (run.path / "config.json").write_text(text)
     with pytest.raises(VinciError, match=r"config\.json does not describe a run"):
         read(run)
+
+
+ZEROS = {"mean": [0.0], "std": [1.0]}
+NORMALIZATIONS = [
+    7, "mean", ["keys"], {"keys": []}, {"keys": {"x": None}}, {**ZEROS, "mean": [10**400]}, {**ZEROS, "mean": ["x"]},
+    {**ZEROS, "mean": [float("nan")]}, {**ZEROS, "std": [-1.0]}, {**ZEROS, "std": [1.0, 1.0]},
+    {**ZEROS, "mean": [[1], [2, 3]]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", NORMALIZATIONS, ids=str)
+def test_normalization_of_other_values_is_one_line(run, stored):
+    (run.path / "config.json").write_text(json.dumps({**CONFIG, "normalization": stored}))
+    with pytest.raises(VinciError, match=r"config\.json does not describe a run") as raised:
+        run.normalization()
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", "[" * 100_000),
+        ("config.json", "\0"),
+        ("config.json", '{"agent": ' + '{"a": ' * 600 + "1" + "}" * 601),
+        ("dataset.json", '{"hash": "a", "files": 7}'),
+        ("dataset.json", "9" * 5000),
+        ("dataset.json", "{}"),
+    ],
+    ids=["nested", "zero", "deep", "files", "digits", "no hash"],
+)
+def test_resume_of_a_damaged_run_is_one_line(run, name, text):
+    (run.path / name).write_text(text)
+    with pytest.raises(VinciError) as raised:
+        run.claim(CONFIG, DATASET, resume=True, overwrite=False)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 2000
+
+
+def test_pipe_in_place_of_a_config_does_not_wait(run):
+    (run.path / "dataset.json").unlink()
+    os.mkfifo(run.path / "dataset.json")
+    with pytest.raises(VinciError, match="not a regular file"):
+        run.claim(CONFIG, DATASET, resume=True, overwrite=False)
 
 
 def test_folder_without_config_is_no_run(tmp_path):

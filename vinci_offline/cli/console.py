@@ -29,7 +29,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            warnings.showwarning = partial(_show_warning, warnings.showwarning, set())
             yield
     except VinciError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -54,9 +54,13 @@ def errors_as_exit_codes() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _show_warning(otherwise: Any, message: Warning | str, category: type[Warning], *rest: Any) -> None:
+def _show_warning(
+    otherwise: Any, told: set[str], message: Warning | str, category: type[Warning], *rest: Any
+) -> None:
     if issubclass(category, VinciWarning):
-        print(f"warning: {message}", file=sys.stderr)
+        if str(message) not in told:  # a file is read more than once, and one line about it is enough
+            print(f"warning: {message}", file=sys.stderr)
+        told.add(str(message))
     else:
         otherwise(message, category, *rest)
 

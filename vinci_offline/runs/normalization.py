@@ -24,7 +24,7 @@ def normalization_from_json(stored: Any) -> Normalization:
     """Return what `normalization_to_json` was given.
 
     Raises:
-        KeyError, TypeError, ValueError: the values are not such.
+        KeyError, TypeError, ValueError, AttributeError, OverflowError: the values are not such.
     """
     if stored is None:
         return None
@@ -34,7 +34,11 @@ def normalization_from_json(stored: Any) -> Normalization:
 
 
 def _moments(stored: Any) -> Moments:
-    mean = np.asarray(stored["mean"], np.float64)
+    mean, std = np.asarray(stored["mean"], np.float64), np.asarray(stored["std"], np.float32)
+    if mean.shape != std.shape or not (
+        np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()
+    ):
+        raise ValueError("its normalization is no mean and deviation of observations")
     rounded = mean.astype(np.float32)
     # float32 numbers are exact in JSON. Others are means of observations that have an offset.
-    return rounded if np.array_equal(rounded, mean) else mean, np.asarray(stored["std"], np.float32)
+    return rounded if np.array_equal(rounded, mean) else mean, std

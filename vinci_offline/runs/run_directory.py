@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vinci_offline.errors import SpecError, UsageError, VinciError
+from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.files import drop_unfinished, publish_text, published
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.runs.normalization import normalization_from_json
@@ -20,6 +22,7 @@ from vinci_offline.types import Normalization
 if TYPE_CHECKING:
     import keras
 
+_MOST_BYTES = 2**26
 # Settings that may change on resume: none of them changes a result.
 _FREE_TO_CHANGE = (
     "steps.",
@@ -133,10 +136,8 @@ class RunDirectory:
             VinciError: this is not a run directory, or its ``config.json`` is damaged.
         """
         config = self.config()
-        try:
+        with self._explained("config.json"):
             return EnvironmentSpec.from_json(json.dumps(config["environment"]))
-        except (KeyError, SpecError) as error:
-            raise self._damaged("config.json", error) from error
 
     def agent(self) -> str:
         """Return the name of the run's agent.
@@ -145,17 +146,16 @@ class RunDirectory:
             VinciError: this is not a run directory, or its ``config.json`` is damaged.
         """
         config = self.config()
-        try:
-            return str(config["agent"])
-        except KeyError as error:
-            raise self._damaged("config.json", error) from error
+        with self._explained("config.json"):
+            if not isinstance(config["agent"], str):
+                raise TypeError("its agent is no name")
+            return config["agent"]
 
     def normalization(self) -> Normalization:
         """Return the mean and deviation inside the run's networks; None where they take raw observations."""
-        try:
-            return normalization_from_json(self.config()["normalization"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("config.json", error) from error
+        config = self.config()
+        with self._explained("config.json"):
+            return normalization_from_json(config["normalization"])
 
     def units(self, spec: EnvironmentSpec) -> Units:
         """Return the units of observations and actions in the run's networks.
@@ -163,10 +163,9 @@ class RunDirectory:
         Args:
             spec: the environment.
         """
-        try:
-            return Units.from_json(spec, self.config().get("units"))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._damaged("config.json", error) from error
+        config = self.config()
+        with self._explained("config.json"):
+            return Units.from_json(spec, config.get("units"))
 
     def save_models(self, policies: Mapping[str, keras.Model], networks: Mapping[str, keras.Model]) -> None:
         """Write every model.
@@ -204,15 +203,18 @@ class RunDirectory:
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         stored = self._read("dataset.json")
-        known, files = str(stored.get("hash")), ", ".join(map(str, stored.get("files", ())))
+        with self._explained("dataset.json"):
+            known, files = str(stored["hash"]), _shown(", ".join(map(str, stored.get("files", ()))))
         if known != dataset["hash"]:
             raise UsageError(
                 f"{self.path} was trained on another dataset (hash {known[:12]}, this one's is "
                 f"{dataset['hash'][:12]}): resume with {files or 'that one'}, or choose another -o"
             )
-        before, after = _flat(self.config()), _flat(json.loads(json.dumps(config)))
+        earlier = self.config()
+        with self._explained("config.json"):
+            before, after = _flat(earlier), _flat(json.loads(json.dumps(config)))
         told = [
-            f"{key} was {_short(before.get(key))}, is {_short(after.get(key))}"
+            f"{_shown(key)} was {_short(before.get(key))}, is {_short(after.get(key))}"
             for key in sorted({*before, *after})
             if before.get(key) != after.get(key) and not f"{key}.".startswith(_FREE_TO_CHANGE)
         ]
@@ -223,19 +225,30 @@ class RunDirectory:
             )
 
     def _read(self, name: str) -> dict[str, Any]:
-        try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise self._damaged(name, error) from error
-        if not isinstance(content, dict):
-            raise self._damaged(name, f"a JSON object is expected, not {type(content).__name__}")
-        return content
+        path = self.path / name
+        with self._explained(name):
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise ValueError("it is not a regular file")  # opening a pipe would wait for its writer
+            if path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise TypeError(f"a JSON object is expected, not {type(content).__name__}")
+            return content
 
-    def _damaged(self, name: str, error: object) -> VinciError:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        return VinciError(
-            f"{self.path / name} does not describe a run ({reason}): restore it from a copy, or train again"
-        )
+    @contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """Turn any error of reading a file of the run into one line: damage raises errors of any kind."""
+        try:
+            yield
+        except Exception as error:
+            reason = (
+                f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+            )
+            raise VinciError(
+                f"{self.path / name} does not describe a run ({_shown(reason)}): restore it from a copy, or train "
+                "again"
+            ) from error
 
     def _clear(self) -> None:
         if not self.exists():
@@ -257,6 +270,13 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _save_model(model: keras.Model, path: Path) -> None:
     with published(path) as temporary:
         model.save(temporary)
+
+
+def _shown(text: str) -> str:
+    """Return a text from a file in one line that a terminal can show."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())[:300]
+    )
 
 
 def _short(value: Any) -> str:

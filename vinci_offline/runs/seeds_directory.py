@@ -62,7 +62,7 @@ class SeedsDirectory:
         try:
             content: dict[str, Any] = json.loads((self.path / "seeds.json").read_text(encoding="utf-8"))
             content["seeds"] = [int(seed) for seed in content["seeds"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # damage raises errors of any kind
             raise VinciError(
                 f"{self.path / 'seeds.json'} does not describe seeds: restore it from a copy, or train again"
             ) from error

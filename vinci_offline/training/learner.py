@@ -16,6 +16,7 @@ from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.networks.nets import Networks
+from vinci_offline.runs.archive import ArrayLayout
 from vinci_offline.training.optimization import Optimization
 from vinci_offline.types import Array
 
@@ -158,20 +159,21 @@ class Learner:
         """Return the values of `variables`."""
         return {name: _value(v) for name, v in self.variables().items()}
 
+    def layouts(self) -> dict[str, ArrayLayout]:
+        """Return the type and shape of each array of `state`."""
+        return _layouts(self.state())
+
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Set the variables to the values that `state` returned.
+        """Set the variables to the values that `state` returned. All are checked before the first is set.
 
         Raises:
             VinciError: the state belongs to other networks.
         """
-        variables = self.variables()
-        if {name: tuple(v.shape) for name, v in variables.items()} != {
-            name: a.shape for name, a in state.items()
-        }:
+        if _layouts(state) != self.layouts():
             raise VinciError(
                 "the checkpoint belongs to other networks than this run's: train into a new run directory"
             )
-        for name, variable in variables.items():
+        for name, variable in self.variables().items():
             variable.assign(state[name])
 
     def start_averages(self) -> None:
@@ -212,6 +214,10 @@ class Learner:
 
 def _pairs(follower: keras.Model, online: keras.Model) -> Pairs:
     return tuple(zip(follower.variables, online.variables, strict=True))
+
+
+def _layouts(state: Mapping[str, Array]) -> dict[str, ArrayLayout]:
+    return {name: ArrayLayout(values.dtype, values.shape) for name, values in state.items()}
 
 
 def _value(variable: keras.Variable) -> Array:

@@ -116,8 +116,12 @@ class Run:
         self._compile_seconds = 0.0
 
     def resume(self) -> None:
-        """Restore the last checkpoint, if there is one."""
-        checkpoint = latest_checkpoint(self.directory.checkpoints)
+        """Restore the last checkpoint that fits the learner, if there is one.
+
+        Raises:
+            VinciError: there are checkpoints, and none can be used.
+        """
+        checkpoint = latest_checkpoint(self.directory.checkpoints, self.learner.layouts())
         if checkpoint is not None:
             self.learner.restore(checkpoint.state)
             self.step = checkpoint.step

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.update import TARGET_PREFIX
 from vinci_offline.data.dataset import Dataset
@@ -27,7 +29,7 @@ from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.precision import precision
-from vinci_offline.types import Normalization
+from vinci_offline.types import Array, Normalization
 
 
 def make_learner(
@@ -114,24 +116,25 @@ def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
     checkpoint = latest_checkpoint(origin.checkpoints) if origin.exists() else None
     if checkpoint is None:
         raise UsageError(f"--init {origin.path}: no checkpoint is there; give the directory of a trained run")
-    taken = 0
+    taken: list[tuple[keras.Variable, Array]] = []
     for name in learner.nets:
         owned = {f"networks/{name}/{i}": variable for i, variable in learner.nets.owned(name)}
         if not owned.keys() & checkpoint.state.keys():
             continue
         for key, variable in owned.items():
             value = checkpoint.state.get(key)
-            if value is None or value.shape != tuple(variable.shape):
+            if value is None or value.shape != tuple(variable.shape) or value.dtype.name != variable.dtype:
                 raise SpecError(
                     f"--init {origin.path}: its network {name!r} has other layers than this run's; "
                     "use the same agent settings and --networks"
                 )
-            variable.assign(value)
-        taken += 1
+            taken.append((variable, value))
     if not taken:
         raise UsageError(
             f"--init {origin.path}: it has none of this agent's networks ({', '.join(learner.nets)})"
         )
+    for variable, value in taken:
+        variable.assign(value)
     learner.start_averages()
     return {**dict.fromkeys(learner.agent.roles, 0), **checkpoint.trained}
 
