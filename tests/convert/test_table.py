@@ -79,8 +79,9 @@ def test_terminal_column_tells_ends():
 
 def test_missing_step_cuts_episode():
     frame = visits(visit=[1, 0, 0, 3, 1])
-    found = taken(frame, ends="terminal")
-    assert found.episodes["length"].tolist() == [2, 1, 2]
+    found = taken(frame, ends="terminal", settings={"step": "number"})
+    assert found.columns["observations"][:, 0].tolist() == [0, 2, 10, 11]
+    assert found.episodes["length"].tolist() == [1, 1, 2]
     assert "1 episodes are cut where steps are missing" in decisions(found)
 
 
@@ -133,7 +134,7 @@ def test_number_of_choices_comes_from_spec():
     found = taken(frame, names, ends="terminal", spec=discrete_spec(5))
     assert found.columns["actions"].dtype == np.int64
     assert found.spec.action_space.n == 5
-    with pytest.raises(DatasetError, match="the action of row 2 is 3, not of 0 … 2"):
+    with pytest.raises(DatasetError, match="the action of row 3 is 3, not of 0 … 2"):
         taken(frame, names, ends="terminal", spec=discrete_spec(3))
 
 

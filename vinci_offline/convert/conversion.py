@@ -14,6 +14,8 @@ from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.data.hdf5.opening import files_kept_open
+from vinci_offline.data.layout import ATTRIBUTE_CATEGORIES
+from vinci_offline.data.problem import printable
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import UsageError
 
@@ -77,7 +79,12 @@ def write(
     with files_kept_open():  # a block of each column of an HDF5 source after the other, from one open file
         exported = found.write(dataset, path, ExportOptions(overwrite, settings))
         fragments = 0 if found.keeps_fragments else int(dataset.episode_columns[FRAGMENT].sum())
-    if not fragments:
-        return exported
-    what = "1 episode is a fragment" if fragments == 1 else f"{fragments:,} episodes are fragments"
-    return replace(exported, lost=(*exported.lost, f"that {what}: taken for whole by readers"))
+    lost = list(exported.lost)
+    if fragments:
+        what = "1 episode is a fragment" if fragments == 1 else f"{fragments:,} episodes are fragments"
+        lost.append(f"that {what}: taken for whole by readers")
+    codes = dataset.attributes.get(ATTRIBUTE_CATEGORIES)
+    if isinstance(codes, Mapping) and not found.keeps_attributes:
+        names = ", ".join(printable(str(name)) for name in codes)
+        lost.append(f"the texts of categories ({names}); their codes are the same")
+    return replace(exported, lost=tuple(lost))

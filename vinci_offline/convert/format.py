@@ -87,6 +87,8 @@ class Format(ABC):
     """True if `ImportOptions.columns` says which of the source's columns is which; otherwise a mapping is refused."""
     keeps_fragments: ClassVar[bool] = False
     """True if it has a place for the knowledge that an episode is a fragment."""
+    keeps_attributes: ClassVar[bool] = False
+    """True if it has a place for all attributes of a dataset."""
 
     def check_settings(self, settings: Mapping[str, str], known: Iterable[str] = ()) -> None:
         """Refuse settings that this format does not have.

@@ -19,6 +19,7 @@ class VinciFormat(Format):
     title = "a vinci-offline dataset"
     suffixes = (".h5",)
     keeps_fragments = True
+    keeps_attributes = True
 
     def recognises(self, path: Path) -> bool:
         """Tell whether the file says that it is ours."""

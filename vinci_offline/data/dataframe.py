@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.assembly.texts import is_truth, truths
+from vinci_offline.data.columns import non_finite_rows
 from vinci_offline.data.episode_columns import LENGTH, START
+from vinci_offline.data.episodes import are_whole_numbers
+from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array, Columns
 
@@ -81,9 +85,11 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, tuple[Array, Array | None]
         raise DatasetError(f"the frame has several columns named {', '.join(twice)}")
     if not len(frame):
         raise DatasetError("the frame holds no rows")
+    frame = _together(frame.set_axis(names, axis="columns"))
     columns: Columns = {}
     for path, members, is_vector in groups(names):
-        parts = [plain(frame[name]) for name in members]
+        read = flags if path in {layout.TERMINALS, layout.TIMEOUTS} else plain
+        parts = [read(frame[name]) for name in members]
         columns[path] = vector(parts) if is_vector else parts[0]
     missing = [
         name
@@ -95,6 +101,9 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, tuple[Array, Array | None]
             f"the frame has no column {', '.join(missing)} (nor {missing[0]}_0 …); it has {', '.join(names)}"
         )
     columns.setdefault(layout.TIMEOUTS, np.zeros(len(frame), np.bool_))
+    if (wrong := non_finite_rows(columns.get(layout.ACTIONS, np.zeros(0)))).any():
+        nothing = wrong & np.isnan(columns[layout.ACTIONS]).reshape(len(wrong), -1).any(axis=1)
+        _refuse(nothing, "action")
     return columns, _pieces(frame)
 
 
@@ -192,20 +201,81 @@ def plain(series: pd.Series[Any]) -> Array:
     """Return a series as an array of numbers; an object column of arrays becomes one array.
 
     Raises:
-        DatasetError: the values are no numbers, or arrays of different shapes.
+        DatasetError: the values are no numbers, or arrays of different shapes; or one is missing that cannot be NaN.
     """
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
-    if numpy_dtype is not None and not series.hasnans:
+    if numpy_dtype is not None:
+        _refuse(series.isna().to_numpy(), series.name)
         return series.to_numpy(dtype=numpy_dtype)
     values: Array = series.to_numpy()
     if values.dtype.kind == "O":
-        try:
-            values = np.stack([np.asarray(cell) for cell in values])
-        except ValueError:
-            raise DatasetError(f"the frame's column {series.name}: rows of different shapes") from None
+        values = _stacked(series)
     if values.dtype.kind not in "biuf":
         raise DatasetError(f"the frame's column {series.name}: {series.dtype} values are no numbers")
     return values
+
+
+def flags(series: pd.Series[Any]) -> Array:
+    """Return a series of flags as numbers or booleans; words for true and false are read.
+
+    Raises:
+        DatasetError: a row holds nothing, or another word.
+    """
+    _refuse(series.isna().to_numpy(), series.name)
+    values = series.to_numpy()
+    if values.dtype.kind in "biuf" or getattr(series.dtype, "numpy_dtype", None) is not None:
+        return plain(series)
+    for row, cell in enumerate(values):
+        if not isinstance(cell, str | bool | int | float | np.generic) or not is_truth(cell):
+            raise DatasetError(
+                f"the frame: row {row}: {series.name} is {printable(str(cell))[:40]!r}, neither true nor false: write "
+                "true/false, yes/no or 1/0"
+            )
+    return truths(list(values))
+
+
+def _stacked(series: pd.Series[Any]) -> Array:
+    """Return an object column as one array: rows of numbers, or of arrays of one shape."""
+    cells: list[Array] = []
+    for row, cell in enumerate(series):
+        try:
+            cells.append(np.asarray(cell))
+        except ValueError:
+            raise DatasetError(
+                f"the frame's column {series.name}: row {row} has lists of different lengths"
+            ) from None
+        if cells[row].dtype.kind not in "biuf":
+            _refuse(series.isna().to_numpy(), series.name)
+            raise DatasetError(
+                f"the frame's column {series.name}: {series.dtype} values are no numbers, the first in row {row}"
+            )
+        if cells[row].shape != cells[0].shape:
+            raise DatasetError(
+                f"the frame's column {series.name}: rows of different shapes, {cells[row].shape} in row {row} and "
+                f"{cells[0].shape} in row 0"
+            )
+    return np.stack(cells)
+
+
+def _refuse(missing: Array, name: object) -> None:
+    """Raise a DatasetError that names the first row in which something is missing, if there is one."""
+    if missing.any():
+        raise DatasetError(
+            f"the frame: row {int(np.argmax(missing))}: nothing in {name}: write it, or leave the row out"
+        )
+
+
+def _together(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the rows of each episode together, in their order, where no steps tell the order."""
+    for name in ("episode", "step"):
+        if name in frame:
+            _refuse(frame[name].isna().to_numpy(), name)
+    if "episode" not in frame or "step" in frame:
+        return frame
+    numbers = frame["episode"].factorize()[0]
+    if np.isin(np.diff(numbers), (0, 1)).all():
+        return frame
+    return frame.iloc[np.argsort(numbers, kind="stable")]
 
 
 def _pieces(frame: pd.DataFrame) -> tuple[Array, Array | None] | None:
@@ -213,9 +283,15 @@ def _pieces(frame: pd.DataFrame) -> tuple[Array, Array | None] | None:
         return None
     begins = np.zeros(len(frame) - 1, np.bool_)
     if "episode" in frame:
-        numbers = frame["episode"].to_numpy()
+        numbers = frame["episode"].factorize()[0]
         begins |= numbers[1:] != numbers[:-1]
-    steps = frame["step"].to_numpy() if "step" in frame else None
-    if steps is not None:
-        begins |= np.diff(steps) != 1
+    steps = None
+    if "step" in frame:
+        steps = frame["step"].to_numpy()
+        if steps.dtype.kind not in "iu" and not (steps.dtype.kind == "f" and are_whole_numbers(steps)):
+            raise DatasetError(
+                f"the frame's column step: {frame['step'].dtype} values do not count the steps of an episode: map it, "
+                "as in columns={'step': 'step'}, settings={'step': 'order'}"
+            )
+        begins |= np.diff(steps.astype(np.int64)) != 1
     return np.flatnonzero(begins) + 1, steps

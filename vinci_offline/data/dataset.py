@@ -19,7 +19,7 @@ from vinci_offline.data.hdf5.inspect import inspect
 from vinci_offline.data.hdf5.stored import agree, refuse, stored_columns, stored_table
 from vinci_offline.data.indexing import chosen_indices, episode_rows, rows_within
 from vinci_offline.data.inference import infer_spec
-from vinci_offline.data.joining import joined_spec, shared_attributes
+from vinci_offline.data.joining import check_codes, joined_spec, shared_attributes
 from vinci_offline.data.piece_ends import with_marked_ends
 from vinci_offline.data.schema import stored_arrays
 from vinci_offline.data.shipped import resolve
@@ -30,7 +30,7 @@ from vinci_offline.types import Array, Columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from vinci_offline.data.assembly.options import Ends
+    from vinci_offline.data.assembly.options import Ends, ImportOptions
     from vinci_offline.data.hdf5.filters import Compression
     from vinci_offline.data.hdf5.writer import FrameStorage
 
@@ -143,12 +143,14 @@ class Dataset:
         *,
         columns: Mapping[str, str] | None = None,
         ends: Ends | None = None,
+        settings: Mapping[str, str] | None = None,
         attributes: Mapping[str, Any] | None = None,
         float64: bool = True,
     ) -> Dataset:
         """Make a dataset of a frame that is laid out as by `to_pandas`, whose inverse this is.
 
-        ``episode``, ``step`` and ``timeout`` may be absent. Columns of other names become ``infos/…``.
+        ``episode``, ``step`` and ``timeout`` may be absent. Columns of other names become ``infos/…``. Without
+        ``step``, rows of one episode are put together, in their order.
 
         Args:
             frame: one row a transition; rows of an episode follow each other in the order of ``step``. Where
@@ -159,17 +161,22 @@ class Dataset:
                 and ``step``, missing columns are filled in as docs/converting.md says, and the attribute
                 ``conversion`` lists decisions and dropped rows.
             ends: the meaning of an episode's end (``terminal`` or ``timeout``) if ``columns`` do not tell it.
+            settings: with ``columns``, what ``--set`` of ``convert`` says of a table: ``{"step": "order", "actions":
+                "1..5"}``.
             attributes: where the data comes from.
             float64: keep float64 columns; otherwise they become float32.
 
         Raises:
-            DatasetError: a column is missing, holds no numbers, or does not fit the spaces.
-            UsageError: neither ``columns`` nor ``ends`` tell how episodes ended.
+            DatasetError: a column is missing, holds no numbers, or does not fit the spaces; or a row lacks its episode,
+                step, flag or action.
+            UsageError: neither ``columns`` nor ``ends`` tell how episodes ended, or a setting must be said.
         """
+        from vinci_offline.data.assembly.options import ImportOptions
         from vinci_offline.data.dataframe import from_frame
 
-        if columns is not None:
-            return _mapped(frame, spec, columns, ends, attributes or {}, float64=float64)
+        if columns is not None or settings:
+            options = ImportOptions(spec, ends, columns=columns or {}, settings=settings or {})
+            return _mapped(frame, options, attributes or {}, float64=float64)
         arrays, pieces = from_frame(frame)
         spec = spec or infer_spec(in_memory(arrays))
         made = cls.from_columns(arrays, spec, attributes=attributes, float64=float64)
@@ -185,7 +192,7 @@ class Dataset:
         the same shape are left out.
 
         Raises:
-            SpecError: their spaces differ.
+            SpecError: their spaces differ, or codes of their categories stand for other texts.
             DatasetError: no dataset was given.
         """
         parts = list(datasets)
@@ -196,6 +203,7 @@ class Dataset:
             for index, part in enumerate(parts)
         ]
         spec = joined_spec([part.spec for part in parts], names)
+        check_codes([part._attributes for part in parts], names)
         if len(parts) == 1:
             return parts[0]
         return cls(
@@ -410,18 +418,10 @@ def _equal(one: Array, other: Array) -> bool:
 
 
 def _mapped(
-    frame: DataFrame,
-    spec: EnvironmentSpec | None,
-    columns: Mapping[str, str],
-    ends: Ends | None,
-    attributes: Mapping[str, Any],
-    *,
-    float64: bool,
+    frame: DataFrame, options: ImportOptions, attributes: Mapping[str, Any], *, float64: bool
 ) -> Dataset:
-    from vinci_offline.data.assembly.options import ImportOptions
-    from vinci_offline.data.assembly.table import from_mapped_frame
+    from vinci_offline.data.assembly.frame import from_mapped_frame
 
-    options = ImportOptions(spec, ends, columns=columns)
     parts = from_mapped_frame(frame, options, float64=float64)
     conversion = {"decisions": list(parts.decisions), "dropped": dict(parts.dropped)}
     return Dataset(

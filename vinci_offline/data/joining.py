@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vinci_offline.data.layout import ATTRIBUTE_CATEGORIES
+from vinci_offline.data.problem import printable
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import EnvironmentSpec, difference
 
@@ -30,6 +32,41 @@ def joined_spec(specs: Sequence[EnvironmentSpec], names: Sequence[str]) -> Envir
     if all(spec == specs[0] for spec in specs):
         return specs[0]
     return EnvironmentSpec(specs[0].observation_space, specs[0].action_space)
+
+
+def check_codes(attributes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Check that numbers that stand for texts stand for the same texts in all datasets.
+
+    Args:
+        attributes: of each dataset.
+        names: what messages call the datasets.
+
+    Raises:
+        SpecError: two code lists differ.
+    """
+    first = _code_lists(attributes[0])
+    for name, each in zip(names[1:], attributes[1:], strict=True):
+        lists = _code_lists(each)
+        if lists == first:
+            continue
+        column = min(key for key in {**first, **lists} if first.get(key) != lists.get(key))
+        mine, theirs = (_told(found.get(column)) for found in (lists, first))
+        raise SpecError(
+            f"{name} cannot join {names[0]}: the codes of {printable(column)} stand for {mine} there, and for {theirs} "
+            "here: convert the sources again, all with one list: --set codes=FILE"
+        )
+
+
+def _code_lists(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    found = attributes.get(ATTRIBUTE_CATEGORIES)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _told(texts: object) -> str:
+    if not isinstance(texts, list):
+        return "no texts"
+    first = ", ".join(printable(str(text))[:16] for text in texts[:4])
+    return f"{first} …" if len(texts) > 4 else first
 
 
 def shared_attributes(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

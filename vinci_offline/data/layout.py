@@ -37,6 +37,8 @@ ATTRIBUTE_FORMAT = "format"
 ATTRIBUTE_VERSION = "version"
 ATTRIBUTE_ENVIRONMENT = "environment"
 ATTRIBUTE_HASH = "content_hash"
+ATTRIBUTE_CATEGORIES = "categories"
+"""Texts that became codes, in the order of their codes, by the frame name of their column."""
 RESERVED_ATTRIBUTES = (ATTRIBUTE_FORMAT, ATTRIBUTE_VERSION, ATTRIBUTE_ENVIRONMENT, ATTRIBUTE_HASH)
 """Attributes that describe the file itself; all others tell where the data came from."""
 

@@ -25,7 +25,7 @@ from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
-SETTINGS = ("actions", PADDING, "reward")
+SETTINGS = ("actions", PADDING, "reward", "step")
 """Settings of the importer."""
 
 

@@ -16,11 +16,11 @@ from vinci_offline.convert.format import Exported, ExportOptions, Format, Import
 from vinci_offline.convert.npz import layouts
 from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.convert.trajectories import as_pieces
+from vinci_offline.data.assembly.actions import counted_actions
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import held, whole
 from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
-from vinci_offline.data.assembly.spaces import counted_actions
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable

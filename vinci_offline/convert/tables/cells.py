@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
@@ -10,18 +11,21 @@ import numpy as np
 
 from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.assembly.mapping import Choice, category_names, listed
-from vinci_offline.data.assembly.order import Texts
+from vinci_offline.data.assembly.mapping import Choice, listed
+from vinci_offline.data.assembly.roles import SETTINGS as TABLE_SETTINGS
+from vinci_offline.data.assembly.roles import Role, roles
+from vinci_offline.data.assembly.steps import MISSING
+from vinci_offline.data.assembly.texts import NOTHING, Texts, times, truths
 from vinci_offline.data.columns import Column
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
-SETTINGS = ("actions", "categories", "missing", "reward")
+SETTINGS = (*TABLE_SETTINGS, "missing")
 """Settings of every table's importer."""
 
-_NOTHING = {"", "NA", "N/A", "null", "NULL", "None"}
 _TRUTH = {"true": True, "false": False}
+_TIMES = "mM"
 
 
 Piece: TypeAlias = tuple[Mapping[str, Sequence[object] | Array], Sequence[int]]
@@ -34,43 +38,74 @@ class Cells:
     Args:
         name: the source's name for the column.
         where: the source, for messages.
-        is_text: keep texts: they tell episodes apart, or stand for choices.
+        role: how cells are read; texts, flags and steps are never filled.
         missing: the text that fills an empty cell; None refuses empty cells.
+
+    Attributes:
+        filled: how many empty cells were filled.
     """
 
-    def __init__(self, name: str, where: str, *, is_text: bool = False, missing: str | None = None) -> None:
-        self._name, self._where = printable(name), where
-        self._is_text, self._missing = is_text, missing
+    def __init__(self, name: str, where: str, *, role: Role = "number", missing: str | None = None) -> None:
+        self._name, self._where, self._role = printable(name), where, role
+        self._missing = missing if role == "number" else None
+        self._kind: str | None = None
+        self.filled = 0
 
     def values(self, cells: Sequence[object] | Array, lines: Sequence[int]) -> Array | list[str]:
-        """Return cells as numbers, or as texts where the column has texts.
+        """Return cells as numbers, flags or times, or as texts where the column has texts.
 
         Args:
             cells: texts, or what a JSON parser makes of them, with None for nothing.
             lines: the line of each.
 
         Raises:
-            DatasetError: one is no number, or there is nothing in it.
+            DatasetError: one cannot be read, or there is nothing in it.
         """
-        if self._is_text:
+        if self._role == "text":
             values = cells.tolist() if isinstance(cells, np.ndarray) else cells
             return ["" if cell is None else str(cell) for cell in values]
         if isinstance(cells, np.ndarray):
-            return cells
+            found = cells
+        else:
+            self.filled += sum(cell is None or cell in NOTHING for cell in cells) if self._missing else 0
+            try:
+                found = self._read(self._filled(cells, lines))
+            except (ValueError, OverflowError):
+                self._blame(cells, lines)
+        if self._role == "step":
+            self._check_kind(found, lines)
+        return found
+
+    def _read(self, cells: Sequence[object]) -> Array:
+        if self._role == "flag" and not {bool, int, float}.issuperset(map(type, cells)):
+            return truths(cells)
+        if self._role != "step":
+            return numbers(cells)
         try:
-            return numbers(self._filled(cells, lines))
-        except (ValueError, OverflowError):
-            self._blame(cells, lines)
+            return numbers(cells)
+        except ValueError:
+            return times(cells)
+
+    def _check_kind(self, found: Array, lines: Sequence[int]) -> None:
+        """Refuse a step column in which some pieces are numbers and others times."""
+        kind = "times" if found.dtype.kind in _TIMES else "numbers"
+        if self._kind not in {None, kind}:
+            raise DatasetError(
+                f"{self._where}: line {lines[0]}: {self._name} goes on in {kind} after {self._kind}: write all alike"
+            )
+        self._kind = kind
 
     def _filled(self, cells: Sequence[object], lines: Sequence[int]) -> Sequence[object]:
-        empty = [index for index, cell in enumerate(cells) if cell is None or cell in _NOTHING]
+        empty = [index for index, cell in enumerate(cells) if cell is None or cell in NOTHING]
         if not empty:
             return cells
         if self._missing is None:
-            raise DatasetError(
-                f"{self._where}: line {lines[empty[0]]}: nothing in {self._name}: say what stands for it, as "
-                "with --set missing=0, or leave the column out with --map"
+            advice = (
+                "say what stands for it, as with --set missing=0, or leave the column out with --map"
+                if self._role == "number"
+                else MISSING
             )
+            raise DatasetError(f"{self._where}: line {lines[empty[0]]}: nothing in {self._name}: {advice}")
         filled = list(cells)
         stand_in = self._missing if any(isinstance(cell, str) for cell in cells) else _number(self._missing)
         for index in empty:
@@ -80,14 +115,31 @@ class Cells:
     def _blame(self, cells: Sequence[object], lines: Sequence[int]) -> NoReturn:
         for cell, line in zip(cells, lines, strict=True):
             try:
-                numbers(self._filled([cell], [line]))
+                self._read(self._filled([cell], [line]))
             except (ValueError, OverflowError):
                 shown = printable(str(cell))[:40]
                 raise DatasetError(
-                    f"{self._where}: line {line}: {self._name} is {shown!r}, which is no number of 64 bits: choose "
-                    f"the columns with --map, or say --set categories={self._name} if texts stand for choices"
+                    f"{self._where}: line {line}: {self._name} is {shown!r}, {self._advice()}"
                 ) from None
+        if self._role == "step":
+            raise DatasetError(
+                f"{self._where}: {self._name} holds numbers in some rows and times in others, or time zones in some "
+                "alone: write all alike"
+            )
         raise DatasetError(f"{self._where}: {self._name} holds numbers that no column of 64 bits holds")
+
+    def _advice(self) -> str:
+        if self._role == "flag":
+            return "neither true nor false: write true/false, yes/no or 1/0"
+        if self._role == "step":
+            return (
+                "neither a number of 64 bits nor a date or time such as 2024-05-01 or 2024-05-01T08:30:00Z: write it "
+                "so, or map another column to step"
+            )
+        return (
+            "which is no number of 64 bits: choose the columns with --map, or say --set "
+            f"categories={self._name} if texts stand for choices"
+        )
 
 
 def numbers(cells: Sequence[object]) -> Array:
@@ -138,21 +190,23 @@ class TableRows:
 
     Attributes:
         names: of the columns in the source.
-        texts: those of them that are texts.
+        roles: how the cells of each are read.
 
     Args:
         choice: the columns.
         context: the import; its settings have ``categories``.
 
     Raises:
-        UsageError: ``categories`` names a column that is not taken.
+        UsageError: ``categories`` names a column that is not taken, or that cannot be a category.
     """
 
     def __init__(self, choice: Choice, context: ImportContext) -> None:
         self.names = list(dict.fromkeys(choice.sources.values()))
-        self.texts = text_names(choice, context.options.settings)
+        self.roles = roles(choice, context.options.settings)
         self._spool = Spool(context.where)
-        self._numbers: dict[str, dict[str, int]] = {name: {} for name in self.names if name in self.texts}
+        self._numbers: dict[str, dict[str, int]] = {
+            name: {} for name in self.names if self.roles[name] == "text"
+        }
 
     @property
     def count(self) -> int:
@@ -178,13 +232,32 @@ class TableRows:
         """Return the columns of all rows."""
         columns = self._spool.columns()
         return {
-            name: Texts(columns[name], list(self._numbers[name])) if name in self.texts else columns[name]
+            name: Texts(columns[name], list(self._numbers[name])) if name in self._numbers else columns[name]
             for name in self.names
         }
 
 
+class Lines:
+    """Lines of rows, kept as the few rows at which the distance between the two changes."""
+
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._ahead: list[int] = []
+
+    def add(self, first: int, lines: Sequence[int]) -> None:
+        """Note the lines of the rows from ``first`` on."""
+        ahead = np.asarray(lines, np.int64) - np.arange(first, first + len(lines))
+        changes = np.flatnonzero(np.diff(ahead, prepend=self._ahead[-1] if self._ahead else ahead[0] - 1))
+        self._rows += (first + changes).tolist()
+        self._ahead += ahead[changes].tolist()
+
+    def place(self, row: int) -> str:
+        """Return what messages call a row: its line."""
+        return f"line {row + self._ahead[bisect_right(self._rows, row) - 1]}"
+
+
 def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) -> dict[str, Column | Texts]:
-    """Return the chosen columns, by their names in the source.
+    """Return the chosen columns, by their names in the source; the context then calls rows by their lines.
 
     Args:
         pieces: the rows; a column may be missing from a piece.
@@ -192,14 +265,13 @@ def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) ->
         context: the import; its settings have ``missing`` and ``categories``.
 
     Raises:
-        DatasetError: there are no rows, or a cell is no number.
+        DatasetError: there are no rows, or a cell cannot be read.
         UsageError: ``missing`` is no number, or ``categories`` names a column that is not taken.
     """
-    fill, rows = stand_in(context.options.settings), TableRows(choice, context)
-    cells = {
-        name: Cells(name, context.where, is_text=name in rows.texts, missing=fill) for name in rows.names
-    }
+    fill, rows, places = stand_in(context.options.settings), TableRows(choice, context), Lines()
+    cells = {name: Cells(name, context.where, role=rows.roles[name], missing=fill) for name in rows.names}
     for piece, lines in pieces:
+        places.add(rows.count, lines)
         rows.append(
             {
                 name: column.values(piece[name] if name in piece else [None] * len(lines), lines)
@@ -208,19 +280,18 @@ def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) ->
         )
     if not rows.count:
         raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
+    context.place = places.place
+    say_filled({name: column.filled for name, column in cells.items()}, context)
     return rows.columns()
 
 
-def text_names(choice: Choice, settings: Mapping[str, str]) -> set[str]:
-    """Return the source's columns whose texts are kept: those of ``categories``, and the one that tells episodes apart.
-
-    Raises:
-        UsageError: ``categories`` names a column that is not taken.
-    """
-    categories, taken = category_names(settings), dict.fromkeys(choice.sources.values())
-    if unknown := [name for name in categories if name not in taken]:
-        raise UsageError(f"--set categories={unknown[0]}: no such column is taken; there are {listed(taken)}")
-    return {*categories, *(choice.sources[name] for name in ("episode",) if name in choice.sources)}
+def say_filled(filled: Mapping[str, int], context: ImportContext) -> None:
+    """Note how many empty cells were filled, and in which columns."""
+    if count := sum(filled.values()):
+        names = listed([name for name, each in filled.items() if each])
+        context.decide(
+            f"{count:,} empty cells are {context.setting('missing')}, as --set missing says ({names})"
+        )
 
 
 def stand_in(settings: Mapping[str, str]) -> str | None:

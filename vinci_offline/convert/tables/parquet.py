@@ -11,7 +11,8 @@ import numpy as np
 
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_blocks, single
-from vinci_offline.convert.tables.cells import SETTINGS, TableRows, stand_in
+from vinci_offline.convert.tables.arrow_cells import ArrowCells
+from vinci_offline.convert.tables.cells import SETTINGS, TableRows, say_filled, stand_in
 from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose, wanted
@@ -21,7 +22,6 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.files import disk_errors, published, refuse_existing
-from vinci_offline.types import Array
 
 _MAGIC = b"PAR1"
 _FREE_VALUES = 2**25
@@ -61,18 +61,13 @@ class ParquetFormat(Format):
                 if rows is None:
                     choice = choose([*flat, *left_out], options.columns, context.where)
                     rows = TableRows(choice, context)
-                taken: dict[str, Array | list[str]] = {}
-                for name in rows.names:
-                    if name not in flat:
-                        raise DatasetError(f"{path}: {printable(name)} has rows of different lengths")
-                    is_text = name in rows.texts
-                    where = f"{path}: {printable(name)}"
-                    taken[name] = (
-                        _texts(flat[name]) if is_text else _numbers(flat[name], fill, where, rows.count)
-                    )
-                rows.append(taken)
+                    cells = {name: ArrowCells(name, path, rows.roles[name], fill) for name in rows.names}
+                if missing := [name for name in rows.names if name not in flat]:
+                    raise DatasetError(f"{path}: {printable(missing[0])} has rows of different lengths")
+                rows.append({name: column.values(flat[name], rows.count) for name, column in cells.items()})
         if rows is None:
             raise DatasetError(f"{path} holds no rows: there is nothing to convert")
+        say_filled({name: column.filled for name, column in cells.items()}, context)
         return Imported.of(from_table(rows.columns(), choice, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
@@ -176,34 +171,3 @@ def _spread(
         yield name, values.dictionary_decode()
     else:
         yield name, values
-
-
-def _texts(values: Any) -> list[str]:
-    cells = values.tolist() if isinstance(values, np.ndarray) else values.to_pylist()
-    return ["" if cell is None else str(cell) for cell in cells]
-
-
-def _numbers(values: Any, fill: str | None, where: str, first_row: int) -> Array:
-    """Return a column of numbers; ``fill`` stands where there is nothing."""
-    if isinstance(values, np.ndarray):
-        return values
-    types = pyarrow().types
-    if not (types.is_integer(values.type) or types.is_floating(values.type) or types.is_boolean(values.type)):
-        raise DatasetError(
-            f"{where} holds {values.type} values, not numbers: choose the columns with --map, or say --set "
-            "categories=NAME if texts stand for choices"
-        )
-    if values.null_count:
-        if fill is None:
-            row = first_row + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
-            raise DatasetError(
-                f"{where}: nothing in row {row}: say what stands for it, as with --set missing=0, or leave the column "
-                "out with --map"
-            )
-        known = numbers(values.drop_null(), where)
-        whole = known.dtype.kind in "iu" and float(fill).is_integer()
-        dtype = np.result_type(known.dtype, np.int64) if whole else np.float64
-        filled = np.full(len(values), float(fill), dtype)
-        filled[values.is_valid().to_numpy(zero_copy_only=False)] = known
-        return filled
-    return numbers(values, where)

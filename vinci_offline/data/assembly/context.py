@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError
+from vinci_offline.types import Array
 
 BAD = "bad episodes, as --skip-bad says"
 """Reason for dropping an episode."""
@@ -21,6 +22,7 @@ class ImportContext:
         options: what the user says of it.
         decisions: one line each, in the order in which they were made.
         dropped: rows or episodes that were left out, counted by reason.
+        place: returns what the source calls a row, for messages: its line where the source has lines.
     """
 
     def __init__(self, where: str | Path, options: ImportOptions | None = None) -> None:
@@ -29,6 +31,7 @@ class ImportContext:
         self.decisions: list[str] = []
         self.dropped: dict[str, int] = {}
         self._first_bad: str | None = None
+        self.place: Callable[[int], str] = "row {}".format
 
     def decide(self, text: str) -> None:
         """Note a decision in one line."""
@@ -72,6 +75,11 @@ class ImportContext:
         bad = self.dropped.get(BAD, 0)
         if bad > good:
             raise DatasetError(f"{bad} of {bad + good} episodes are bad, too many to skip; {self._first_bad}")
+
+    def reorder(self, order: Array) -> None:
+        """Note that row t of the table is row ``order[t]`` of the source, so that messages still name its place."""
+        place = self.place
+        self.place = lambda row: place(int(order[row]))
 
     def setting(self, name: str) -> str | None:
         """Return what ``--set NAME=VALUE`` says; None where it is not given."""

@@ -23,6 +23,7 @@ OWN_STANDS_IN = (
     "the last row of a terminated episode has no next observation: its own stands in, and nothing is bootstrapped "
     "from it"
 )
+BEFORE_GAP = "rows before a gap in the steps, without a next observation"
 CUT = "last rows of episodes that timed out, without a next observation"
 
 
@@ -38,6 +39,7 @@ class Logged:
         attributes: where the data comes from.
         environment: its Gymnasium id, where the source says it; for a spec that is inferred.
         environment_kwargs: its keyword arguments.
+        before_gap: ``[E]`` whether rows of the source are missing after its last row; None where none are.
     """
 
     columns: Mapping[str, Column]
@@ -47,6 +49,7 @@ class Logged:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     environment: str | None = None
     environment_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    before_gap: Array | None = None
 
 
 class KeptRows:
@@ -133,7 +136,11 @@ def assemble(
         context.decide(NEXT_ROW)
         if logged.terminated.any():
             context.decide(OWN_STANDS_IN)
-        context.drop(int((~logged.terminated).sum()), CUT)
+        gaps = 0 if logged.before_gap is None else int((logged.before_gap & ~logged.terminated).sum())
+        context.drop(gaps, BEFORE_GAP)
+        context.drop(int((~logged.terminated).sum()) - gaps, CUT)
+    elif logged.before_gap is not None and (gaps := int((logged.before_gap & ~logged.terminated).sum())):
+        context.decide(f"{gaps} rows before a gap in the steps are timeouts")
     columns = fitted(columns, spec)  # a choice or a number a row, which many tools keep as a column
     columns |= {path: held(values) for path, values in flags.items()}
     episodes = {LENGTH: kept[some], **{name: values[some] for name, values in logged.episodes.items()}}

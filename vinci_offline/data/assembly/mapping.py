@@ -122,11 +122,6 @@ def listed(names: Collection[str]) -> str:
     return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
-def category_names(settings: Mapping[str, str]) -> list[str]:
-    """Return the names that the setting ``categories`` lists."""
-    return [name.strip() for name in settings.get("categories", "").split(",") if name.strip()]
-
-
 def _matching(text: str, names: Sequence[str], where: str) -> list[str]:
     if text in names:
         return [text]

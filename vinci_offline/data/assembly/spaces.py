@@ -2,67 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.assembly import actions as choices_of
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.assembly.lazy import as_dtype, blocks, held, reshaped
+from vinci_offline.data.assembly.lazy import as_dtype, blocks, reshaped
 from vinci_offline.data.casting import fits
-from vinci_offline.data.columns import Column, LazyColumns
-from vinci_offline.data.inference import infer_spec
+from vinci_offline.data.columns import Column
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import DiscreteSpace, EnvironmentSpec, MultiDiscreteSpace
 
 
 def table_spec(columns: dict[str, Column], context: ImportContext) -> EnvironmentSpec | None:
     """Return the environment as far as options say it; make columns fit what will be inferred otherwise."""
     spec, text, actions = context.options.spec, context.setting("actions"), columns.get(layout.ACTIONS)
-    if spec is not None and text is not None:
+    if actions is not None:
+        _refuse_missing(actions, context)
+    if spec is None:
+        _as_boxes(columns, context)
+        if actions is None:
+            return None
+        spec = _said(text, columns, context)
+    elif text == choices_of.ONE_HOT and isinstance(spec.action_space, DiscreteSpace) and actions is not None:
+        columns[layout.ACTIONS] = choices_of.one_hot(actions, spec.action_space.start, context)
+    elif text is not None:
         raise UsageError(
             f"{context.where}: the environment says already what the actions are: leave --set actions out"
         )
-    if spec is None:
-        _as_boxes(columns, context)
-        if text is None:
-            if actions is not None and actions.dtype.kind in "biu":
-                raise UsageError(
-                    f"{context.where}: actions are whole numbers, and the largest seen need not be the last there is: "
-                    "say --set actions=N or --env ENV, or in Python spec="
-                )
-            return None
-        spec = counted_actions(text, columns)
-    if isinstance(spec.action_space, DiscreteSpace) and actions is not None:
-        _check_choices(actions, spec.action_space, context.where)
+    if (
+        spec is not None
+        and isinstance(spec.action_space, DiscreteSpace | MultiDiscreteSpace)
+        and layout.ACTIONS in columns
+    ):
+        choices_of.check_choices(columns[layout.ACTIONS], spec.action_space, context)
     return spec
 
 
-def counted_actions(text: str, columns: Mapping[str, Column]) -> EnvironmentSpec:
-    """Return the spec of observations as they are, and of as many choices as ``--set actions=N`` says.
+def _said(text: str | None, columns: dict[str, Column], context: ImportContext) -> EnvironmentSpec | None:
+    """Return the environment of the setting ``actions``; None where spaces are inferred."""
+    actions = columns[layout.ACTIONS]
+    if text is None:
+        if actions.dtype.kind in "biu":
+            raise UsageError(
+                f"{context.where}: actions are whole numbers, and the largest seen need not be the last there is: "
+                f"{choices_of.ASK}"
+            )
+        if choices_of.looks_one_hot(actions):
+            raise UsageError(
+                f"{context.where}: the columns of actions are one-hot in every row: say --set actions=one-hot if each "
+                "is a choice, or --set actions=continuous (settings= in Python)"
+            )
+        return None
+    if text == choices_of.CONTINUOUS:
+        if actions.dtype.kind in "biu":
+            columns[layout.ACTIONS] = _floats(actions)
+            context.decide("actions are amounts, as --set actions says: whole numbers were taken as floats")
+        return None
+    if text == choices_of.ONE_HOT:
+        columns[layout.ACTIONS] = choices_of.one_hot(actions, 0, context)
+        return choices_of.counted_actions(str(actions.shape[1]), columns)
+    spec = choices_of.counted_actions(text, columns)
+    assert isinstance(spec.action_space, DiscreteSpace | MultiDiscreteSpace)
+    return replace(spec, action_space=choices_of.from_one(spec.action_space, text, actions, context))
 
-    Raises:
-        UsageError: ``text`` is no number of choices.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--set actions={text}: give the number of choices, as in actions=2")
-    observed = {
-        path: column for path, column in columns.items() if path.partition("/")[0] == layout.OBSERVATIONS
-    }
-    stand_in = {layout.ACTIONS: held(np.zeros((1, 1), np.float32))}
-    spec = infer_spec(LazyColumns({**observed, **stand_in}))
-    return replace(spec, action_space=DiscreteSpace(int(text)))
+
+def _floats(column: Column) -> Column:
+    """Return whole numbers as floats that hold them, one number a row as a vector."""
+    dtype = np.dtype(np.float64 if beyond_float32(column) else np.float32)
+    found = as_dtype(column, dtype)
+    return reshaped(found, (1,)) if len(found.shape) == 1 else found
 
 
-def _check_choices(actions: Column, space: DiscreteSpace, where: str) -> None:
-    low, high = space.start, space.start + space.n - 1
+def _refuse_missing(actions: Column, context: ImportContext) -> None:
+    """Refuse an action that is NaN, unless ``missing`` says that empty cells are."""
+    if actions.dtype.kind != "f" or context.setting("missing") is not None:
+        return
     for first, block in blocks(actions):
-        wrong = (block < low) | (block > high) | (block != np.trunc(block))
+        wrong = np.isnan(block.reshape(len(block), -1)).any(axis=1)
         if wrong.any():
-            row = int(np.argmax(wrong))
+            row = first + int(np.argmax(wrong))
             raise DatasetError(
-                f"{where}: the action of row {first + row} is {block[row]}, not of {low} … {high}"
+                f"{context.where}: {context.place(row)}: nothing in the action (NaN): leave the row out, or write the "
+                "action into the file"
             )
 
 

@@ -15,7 +15,7 @@ from vinci_offline.data.problem import Finding, Note, Problem
 from vinci_offline.errors import DatasetError
 from vinci_offline.quality.checks.bounds import NEAR, Bounds
 from vinci_offline.quality.checks.marks import Marks, counted
-from vinci_offline.spec import DiscreteSpace
+from vinci_offline.spec import DiscreteSpace, MultiDiscreteSpace
 from vinci_offline.types import Array
 
 _MAY_BE_CONSTANT = (layout.NEXT_OBSERVATIONS, layout.TERMINALS, layout.TIMEOUTS, layout.INFOS)
@@ -64,7 +64,7 @@ class _Scan:
     def __init__(self, dataset: Dataset, path: str, slot: Slot | None) -> None:
         self.path = path
         self._columns = dataset.columns
-        space = None if slot is None else slot.space
+        self._space = space = None if slot is None else slot.space
         self._bounds = None if space is None else Bounds(space)
         self._near = None if space is None else Bounds(space, NEAR)
         if self._bounds is not None and self._bounds.cover(dataset.columns.dtype(path)):
@@ -103,7 +103,11 @@ class _Scan:
         what = f"{self._outside} outside the space, here {np.array2string(value, precision=4, threshold=8)}"
         where = f"{self.path} row {first}"
         if self._strict:
-            advice = "clip them as the environment did, or correct the spec"
+            advice = (
+                "correct the spec: choices may count from another number, and clipping would merge two of them"
+                if isinstance(self._space, DiscreteSpace | MultiDiscreteSpace)
+                else "clip them as the environment did, or correct the spec"
+            )
             yield Problem(where, what, advice, repairable=self.path == layout.ACTIONS and not self._far.count)
         else:
             yield Note(where, what, "the bounds may be nominal: correct the spec if they are meant")

@@ -1,0 +1,76 @@
+"""Frames of any layout: their columns as those of a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vinci_offline.data.assembly.context import ImportContext
+from vinci_offline.data.assembly.lazy import held
+from vinci_offline.data.assembly.mapping import choose
+from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.parts import Parts
+from vinci_offline.data.assembly.roles import SETTINGS, Role, roles
+from vinci_offline.data.assembly.table import from_table
+from vinci_offline.data.assembly.texts import Texts, times
+from vinci_offline.data.columns import Column
+from vinci_offline.data.dataframe import flags, plain
+from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def from_mapped_frame(frame: pd.DataFrame, options: ImportOptions, *, float64: bool = True) -> Parts:
+    """Make the parts of a dataset from a frame of any column names, as ``options.columns`` maps them.
+
+    Raises:
+        DatasetError: a column is missing, or holds no numbers.
+        UsageError: it does not tell how episodes ended, and an option must.
+    """
+    context = ImportContext("the frame", options)
+    if unknown := sorted(set(options.settings) - set(SETTINGS)):
+        raise UsageError(f"from_pandas has no setting {', '.join(unknown)}: it has {', '.join(SETTINGS)}")
+    if not len(frame):
+        raise DatasetError(f"{context.where} holds no rows")
+    frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
+    choice = choose(list(frame.columns), options.columns, context.where)
+    source = {name: _column(frame[name], role) for name, role in roles(choice, options.settings).items()}
+    return from_table(source, choice, context, float64=float64)
+
+
+def _column(series: pd.Series, role: Role) -> Column | Texts:
+    if role == "text":
+        values = series.to_numpy()
+        return held(values) if values.dtype.kind in "biu" else _texts(series)
+    if role == "flag":
+        return held(flags(series))
+    if role == "step":
+        return held(_steps(series))
+    return held(plain(series))
+
+
+def _texts(series: pd.Series) -> Texts:
+    """Return a column of texts; nothing is an empty text."""
+    return Texts.of(series.astype(object).where(series.notna(), "").to_numpy())
+
+
+def _steps(series: pd.Series) -> Array:
+    """Return numbers, or dates and times of any kind as nanoseconds of UTC."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    if series.dtype.kind in "mM":
+        return series.to_numpy()
+    values = series.to_numpy()
+    if values.dtype.kind in "OUT" and not getattr(series.dtype, "numpy_dtype", None):
+        if (missing := series.isna().to_numpy()).any():
+            raise DatasetError(f"the frame: row {int(np.argmax(missing))}: nothing in the step {series.name}")
+        try:
+            return times([str(cell) for cell in values])
+        except ValueError:
+            pass
+    return plain(series)
