@@ -48,3 +48,16 @@ def test_scalar_observations_get_the_shape_of_the_space():
     columns = dict(logged.columns) | {"observations": held(np.arange(4, dtype=np.float32))}
     found = assembled(Logged(columns, logged.lengths, logged.terminated), EnvironmentSpec(box(1), box(2)))
     assert found.columns["next_observations"].tolist() == [[1], [2], [3], [3]]
+
+
+def test_next_observations_follow_a_dropped_row_and_a_terminal():
+    """A row that is dropped and an own observation that stands in are as many: no row may shift."""
+    columns = {
+        "observations": np.arange(6, dtype=np.float32)[:, None],
+        "actions": np.zeros((6, 1), np.float32),
+        "rewards": np.ones(6, np.float32),
+    }
+    held_columns = {path: held(values) for path, values in columns.items()}
+    found = assembled(Logged(held_columns, np.array([2, 2, 2]), np.array([False, True, True])), None).columns
+    assert found["observations"].tolist() == [[0], [2], [3], [4], [5]]
+    assert found["next_observations"].tolist() == [[1], [3], [3], [5], [5]]

@@ -50,7 +50,7 @@ def check_codes(attributes: Sequence[Mapping[str, Any]], names: Sequence[str]) -
         if lists == first:
             continue
         column = min(key for key in {**first, **lists} if first.get(key) != lists.get(key))
-        mine, theirs = (_told(found.get(column)) for found in (lists, first))
+        mine, theirs = _apart(lists.get(column), first.get(column))
         raise SpecError(
             f"{name} cannot join {names[0]}: the codes of {printable(column)} stand for {mine} there, and for {theirs} "
             "here: convert the sources again, all with one list: --set codes=FILE"
@@ -62,11 +62,20 @@ def _code_lists(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _told(texts: object) -> str:
-    if not isinstance(texts, list):
-        return "no texts"
-    first = ", ".join(printable(str(text))[:16] for text in texts[:4])
-    return f"{first} …" if len(texts) > 4 else first
+def _apart(one: object, other: object) -> tuple[str, str]:
+    """Return a few texts of each list, from the first on that differs."""
+    lists = [found if isinstance(found, list) else [] for found in (one, other)]
+    pairs = enumerate(zip(*lists, strict=False))
+    first = next((place for place, (mine, theirs) in pairs if mine != theirs), min(map(len, lists)))
+    mine, theirs = (_shown(texts, first) for texts in lists)
+    return mine, theirs
+
+
+def _shown(texts: list[object], first: int) -> str:
+    if first >= len(texts):
+        return f"{len(texts)} texts" if texts else "no texts"
+    shown = ", ".join(printable(str(text))[:16] for text in texts[first : first + 3])
+    return f"{shown} (from {first} on)"
 
 
 def shared_attributes(attributes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

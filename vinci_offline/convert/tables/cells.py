@@ -15,7 +15,7 @@ from vinci_offline.data.assembly.mapping import Choice, listed
 from vinci_offline.data.assembly.roles import SETTINGS as TABLE_SETTINGS
 from vinci_offline.data.assembly.roles import Role, roles
 from vinci_offline.data.assembly.steps import MISSING
-from vinci_offline.data.assembly.texts import NOTHING, Texts, times, truths
+from vinci_offline.data.assembly.texts import NOTHING, Texts, kind_of_time, times, truths
 from vinci_offline.data.columns import Column
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
@@ -73,7 +73,7 @@ class Cells:
             except (ValueError, OverflowError):
                 self._blame(cells, lines)
         if self._role == "step":
-            self._check_kind(found, lines)
+            self._check_kind(cells if found.dtype.kind in _TIMES else ["0"], lines)
         return found
 
     def _read(self, cells: Sequence[object]) -> Array:
@@ -86,14 +86,15 @@ class Cells:
         except ValueError:
             return times(cells)
 
-    def _check_kind(self, found: Array, lines: Sequence[int]) -> None:
-        """Refuse a step column in which some pieces are numbers and others times."""
-        kind = "times" if found.dtype.kind in _TIMES else "numbers"
-        if self._kind not in {None, kind}:
-            raise DatasetError(
-                f"{self._where}: line {lines[0]}: {self._name} goes on in {kind} after {self._kind}: write all alike"
-            )
-        self._kind = kind
+    def _check_kind(self, cells: Iterable[object], lines: Sequence[int]) -> None:
+        """Refuse a step column in which some cells are numbers, others times, or some times have a time zone."""
+        for cell, line in zip(cells, lines, strict=False):
+            kind = kind_of_time(cell) or "a number"
+            if self._kind not in {None, kind}:
+                raise DatasetError(
+                    f"{self._where}: line {line}: {self._name} is {kind} after {self._kind}: write all alike"
+                )
+            self._kind = kind
 
     def _filled(self, cells: Sequence[object], lines: Sequence[int]) -> Sequence[object]:
         empty = [index for index, cell in enumerate(cells) if cell is None or cell in NOTHING]
@@ -122,10 +123,7 @@ class Cells:
                     f"{self._where}: line {line}: {self._name} is {shown!r}, {self._advice()}"
                 ) from None
         if self._role == "step":
-            raise DatasetError(
-                f"{self._where}: {self._name} holds numbers in some rows and times in others, or time zones in some "
-                "alone: write all alike"
-            )
+            self._check_kind(cells, lines)
         raise DatasetError(f"{self._where}: {self._name} holds numbers that no column of 64 bits holds")
 
     def _advice(self) -> str:

@@ -90,6 +90,12 @@ def truths(cells: Sequence[object]) -> Array:
     return np.array([words[cell] for cell in cells], np.bool_)
 
 
+def kind_of_time(cell: object) -> str | None:
+    """Return what a text is, ``a time`` or ``a time with a zone``; None if it is neither."""
+    match = _TIME.fullmatch(str(cell).strip())
+    return None if match is None else "a time with a zone" if match[3] else "a time"
+
+
 def times(cells: Sequence[object]) -> Array:
     """Return dates, or dates and times, of ISO 8601 as ``datetime64[ns]``, those with a time zone in UTC.
 
