@@ -103,6 +103,22 @@ def test_discrete_policy_adds_start():
     assert choices.dtype.kind == "i"
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TFLite converts TensorFlow's operations")
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("kind", ["deterministic", "choice", "greedy"])
+def test_policy_converts_to_tflite(kind):
+    import tensorflow as tf
+
+    model, shape = exports()[kind]
+    interpreter = tf.lite.Interpreter(model_content=tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    interpreter.allocate_tensors()
+    observation = np.random.default_rng(0).normal(size=(1, *shape)).astype("f4")
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], observation)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, model.predict_on_batch(observation), rtol=1e-4, atol=1e-5)
+
+
 def test_policy_shares_weights_with_actor():
     build = builder(BOX)
     actor = build.deterministic_actor("actor", HIDDEN)

@@ -200,7 +200,9 @@ def _argument(network: str, wanted: Any, raw: Any, noise: Tensor | None) -> Any:
 def _choice(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
     """Return the action of the greatest score. An ``action_mask`` in the observation excludes actions."""
     assert isinstance(spec.action_space, DiscreteSpace)
-    return ops.argmax(_masked(spec, scores, raw), axis=-1) + spec.action_space.start
+    # The first of the best, as argmax. Keras writes argmax with operations on bits, which TFLite does not have.
+    _, best = ops.top_k(_masked(spec, scores, raw), 1)
+    return best[:, 0] + spec.action_space.start
 
 
 def _masked(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:

@@ -128,6 +128,8 @@ class _Translation:
         if isinstance(operation, keras.Model):
             model = _functional(operation)
             return lambda *given, **_: self._follow(model, _flat(given))
+        if type(operation).__name__ == "TopK":
+            return self._best(operation)
         function, weights = _written(operation)
 
         def note(*given: Any, **named: Any) -> _Slot:
@@ -137,6 +139,13 @@ class _Translation:
             return self._note(function, places)
 
         return note
+
+    def _best(self, operation: Any) -> Callable[..., Any]:
+        """Return the note of the one best entry of each row: its value and its place."""
+        if operation.k != 1:
+            raise NotImplementedError
+        value, place = partial(np.max, axis=-1, keepdims=True), partial(_argmax, axis=-1, keepdims=True)
+        return lambda x: (self._note(value, [_slot(x)]), self._note(place, [_slot(x)]))
 
     def _place(self, value: Any) -> int:
         if isinstance(value, _Slot):
