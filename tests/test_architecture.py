@@ -14,7 +14,7 @@ import vinci_offline
 PACKAGE = Path(vinci_offline.__file__).parent
 
 LEVELS = (
-    ("errors", "types", "files", "budget", "loading", "keras_setup", "options", "deviation"),
+    ("errors", "types", "recorded", "files", "budget", "loading", "keras_setup", "options", "deviation"),
     ("spec",),
     ("data",),
     ("convert", "curate", "quality", "functional"),

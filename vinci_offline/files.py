@@ -1,7 +1,8 @@
 """Publish files whole: a reader sees the old content or the new, whenever the writer dies.
 
 Everything that the package writes goes through `published` or `published_folder`. Both write under a hidden temporary
-name beside the target, flush to the disk, and rename. `drop_unfinished` removes what a killed writer left.
+name beside the target, flush to the disk, rename, and flush the folder. `drop_unfinished` removes what a
+killed writer left.
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ from pathlib import Path
 
 from vinci_offline.errors import UsageError, VinciError
 
+_DISK_ERRORS = {
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+"""What a disk reports of a write, wherever the file is; other errors are those of a name or of a permission."""
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]+)?", re.DOTALL)
 
 
@@ -34,16 +47,23 @@ def published(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
     Raises:
         UsageError: a file appeared under the name and ``overwrite`` is not set, or ``path`` is a folder.
-        VinciError: the disk is full.
+        VinciError: the disk is full or fails.
     """
     temporary = _beside(path, f"tmp{path.suffix}")
-    with _full_disk_explained(path):
+    with _disk_explained(path):
         try:
             yield temporary
             _flush(temporary)
             refuse_existing(path, overwrite=overwrite)
+            is_new = not path.exists()
             temporary.replace(path)
-            _flush_folder(path.parent)
+            try:
+                _flush_folder(path.parent)
+            except OSError:
+                # A file that replaced another stays: it is whole, and the other one is gone.
+                if is_new:
+                    path.unlink(missing_ok=True)
+                raise
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -57,29 +77,48 @@ def published_folder(path: Path) -> Iterator[Path]:
     name that ends in ``.replaced``.
 
     Raises:
-        VinciError: the disk is full.
+        VinciError: the disk is full or fails.
     """
     temporary, aside = _beside(path, "tmp"), _beside(path, "replaced")
-    with _full_disk_explained(path):
+    with _disk_explained(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             temporary.mkdir()
             yield temporary
-            for each in temporary.rglob("*"):
-                if each.is_file():
-                    _flush(each)
+            for each in (temporary, *temporary.rglob("*")):
+                (_flush_folder if each.is_dir() else _flush)(each)
             if path.exists():
                 path.rename(aside)
             try:
                 temporary.rename(path)
+                _flush_folder(path.parent)
             except OSError:
+                if path.exists():
+                    path.rename(temporary)
                 if aside.exists():
                     aside.rename(path)
                 raise
-            _flush_folder(path.parent)
             shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, so that their names are on the disk too."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _flush_folder(each.parent)
+
+
+def settle(path: Path) -> None:
+    """Wait until a file and its name are on the disk.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    _flush(path)
+    _flush_folder(path.parent)
 
 
 def publish_text(path: Path, text: str) -> None:
@@ -100,6 +139,11 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
 
 
+def is_unfinished(path: Path) -> bool:
+    """Return True for what a writer has not finished yet, by its name."""
+    return _UNFINISHED.fullmatch(path.name) is not None
+
+
 def drop_unfinished(folder: Path) -> None:
     """Remove what killed writers left in ``folder`` and below. Nobody may be writing there now."""
     for path in sorted(folder.rglob(".*.tmp*")):
@@ -117,29 +161,34 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn what the disk refused while ``path`` was written into one line.
 
     Raises:
-        VinciError: in place of an OSError, or of the RuntimeError that HDF5 raises.
+        VinciError: in place of an OSError, or of the RuntimeError that a library raises.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
-        _explain_full(path, error)
-        raise VinciError(f"{path} cannot be written: {' '.join(str(error).split())}") from error
+        raise _explained(path, error) from error
 
 
 @contextmanager
-def _full_disk_explained(path: Path) -> Iterator[None]:
+def _disk_explained(path: Path) -> Iterator[None]:
+    """Turn what the disk reported into one line. Other errors, such as those of the block's own files, pass."""
     try:
         yield
     except OSError as error:
-        _explain_full(path, error)
+        if error.errno in _DISK_ERRORS:
+            raise _explained(path, error) from error
         raise
 
 
-def _explain_full(path: Path, error: OSError | RuntimeError) -> None:
-    """Raise a VinciError where a full disk is the cause; HDF5 puts the cause into its text rather than into errno."""
+def _explained(path: Path, error: OSError | RuntimeError) -> VinciError:
+    """Return the line for the user. Some libraries put the cause into their text rather than into errno."""
     code = error.errno if isinstance(error, OSError) else None
     if code in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in str(error):
-        raise VinciError(f"{path}: the disk is full; free some space or write elsewhere") from error
+        return VinciError(f"{path}: the disk is full; free some space or write elsewhere")
+    text = (error.strerror if code in _DISK_ERRORS and isinstance(error, OSError) else None) or str(error)
+    return VinciError(
+        f"{path} cannot be written: {' '.join(text.split())}; check the disk, or write elsewhere"
+    )
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -164,7 +213,7 @@ def _flush_folder(path: Path) -> None:
 
 
 def _drop(path: Path) -> None:
-    if not _UNFINISHED.fullmatch(path.name):
+    if not is_unfinished(path):
         return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

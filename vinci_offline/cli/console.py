@@ -45,12 +45,9 @@ def errors_as_exit_codes() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:
-        if error.filename is None:
-            raise
-        print(
-            f"error: {error.filename}: {error.strerror}: choose another place, or repair this one",
-            file=sys.stderr,
-        )
+        where = "" if error.filename is None else f"{error.filename}: "
+        what = error.strerror or " ".join(str(error).split())
+        print(f"error: {where}{what}: choose another place, or repair this one", file=sys.stderr)
         raise typer.Exit(1) from None
 
 

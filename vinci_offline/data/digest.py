@@ -1,4 +1,4 @@
-"""The content hash of columns. It does not depend on appends, chunks or compression."""
+"""The content hashes of columns and of the episode table. They do not depend on appends, chunks or compression."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def content_hash(columns: Mapping[str, tuple[np.dtype[np.generic], tuple[int, ..
         for name, (dtype, shape, digest) in sorted(columns.items())
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def table_hash(table: Mapping[str, Array]) -> str:
+    """Return the content hash of an episode table."""
+    found = {}
+    for name, values in table.items():
+        digest = ColumnDigest()
+        digest.update(values)
+        found[name] = (values.dtype, values.shape, digest.hexdigest())
+    return content_hash(found)
 
 
 def hash_of(columns: LazyColumns) -> str:

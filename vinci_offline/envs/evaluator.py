@@ -21,6 +21,7 @@ from vinci_offline.envs.scores import normalized_score
 from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, check_renders, check_video
 from vinci_offline.errors import UsageError
+from vinci_offline.files import disk_errors, published_folder
 from vinci_offline.policies.named import check_policy_name
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec, check_fits, environment_spec
@@ -137,8 +138,8 @@ def evaluate(
     if trained_for is not None:
         check_fits(trained_for, spec)
     seeds = EvaluationSeeds(seed, selection)
-    job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, dict(env_kwargs or {}), film)
-    with _progress_bar(episodes, progress) as tell:
+    with _progress_bar(episodes, progress) as tell, _new_folder(film) as folder:
+        job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, dict(env_kwargs or {}), folder)
         done = job.execute(episodes, workers, tell)
     return Evaluation(
         env=spec.id,
@@ -146,6 +147,16 @@ def evaluate(
         returns=tuple(episode.total_reward for episode in done),
         lengths=tuple(episode.length for episode in done),
     )
+
+
+@contextmanager
+def _new_folder(film: Path | None) -> Iterator[Path | None]:
+    """Give a folder for films that appears when all of them are there."""
+    if film is None:
+        yield None
+        return
+    with disk_errors(film), published_folder(film) as folder:
+        yield folder
 
 
 def _trained_for(policy: Any) -> EnvironmentSpec | None:

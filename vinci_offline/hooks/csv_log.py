@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vinci_offline.deviation import finite
-from vinci_offline.files import publish_text
+from vinci_offline.files import disk_errors, publish_text
 from vinci_offline.hooks.hook import Hook, RunInfo
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class CsvTable:
             self._write([*rows, row])
         else:
             # Opened anew each time: a run that is killed leaves no open handle.
-            with self._path.open("a", encoding="utf-8", newline="") as file:
+            with disk_errors(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
                 file.write(_lines(self._columns, [row]))
 
     def _write(self, rows: Iterable[Mapping[str, str]]) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.files import disk_errors
+
 PREFIX = "events.out.tfevents."
 
 
@@ -87,7 +89,7 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        with self._path.open("ab") as file:
+        with disk_errors(self._path), self._path.open("ab") as file:
             RecordWriter(file).write(Event(wall_time=time.time(), **fields).SerializeToString())
 
 

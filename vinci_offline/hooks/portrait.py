@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import SpecError
-from vinci_offline.files import published
+from vinci_offline.files import make_folder, published
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space
 from vinci_offline.spec.units import Units
@@ -83,7 +83,7 @@ class Portrait(Hook):
         if self._return is not None:
             title += f", return {self._return:.1f}"
         png = draw_portrait(plane, self._run.spec, plane_observations(self._run), title)
-        self._folder.mkdir(exist_ok=True)
+        make_folder(self._folder)
         with published(self._folder / f"step-{step:08d}.png") as temporary:
             temporary.write_bytes(png)
         if self._tensorboard is not None:

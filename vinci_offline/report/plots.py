@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import published
+from vinci_offline.files import make_folder, published
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -177,6 +177,6 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise UsageError(f"{path} does not name a picture: end the name in .png, .svg or .pdf")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with published(path) as temporary:
         figure.savefig(temporary)

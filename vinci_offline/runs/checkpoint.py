@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from vinci_offline.errors import VinciError, VinciWarning
-from vinci_offline.files import published
+from vinci_offline.files import make_folder, published
+from vinci_offline.recorded import RecordedFile, recorded
 from vinci_offline.runs.archive import Archive, ArrayLayout, open_archive
 from vinci_offline.types import Array
 
@@ -113,7 +114,7 @@ def _delete_all_but(folder: Path, kept: list[int]) -> None:
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"step-{checkpoint.step:010d}.npz"
     state = {name: np.asarray(values, order="C") for name, values in checkpoint.state.items()}
     meta: dict[str, Any] = {
@@ -123,9 +124,9 @@ def _write(folder: Path, checkpoint: Checkpoint) -> Path:
         "arrays": {name: _listed(values) for name, values in state.items()},
     }
     meta[_DIGEST] = _digest_of_json(meta)
-    with published(path) as temporary:
+    with published(path) as temporary, recorded(RecordedFile(temporary)) as file:
         arrays: dict[str, Any] = {_META: np.array(json.dumps(meta)), **state}
-        np.savez(temporary, **arrays)
+        np.savez(file, **arrays)
     return path
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import drop_unfinished, publish_text, published
+from vinci_offline.files import drop_unfinished, is_unfinished, make_folder, publish_text, published
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.runs.normalization import normalization_from_json
 from vinci_offline.spec import EnvironmentSpec
@@ -22,6 +22,7 @@ from vinci_offline.types import Normalization
 if TYPE_CHECKING:
     import keras
 
+_DATASET = "dataset.json"
 _MOST_BYTES = 2**26
 # Settings that may change on resume: none of them changes a result.
 _FREE_TO_CHANGE = (
@@ -105,7 +106,7 @@ class RunDirectory:
             raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
         if self.exists() and resume:
             self._check_same(config, dataset)
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and not self._begun():
             if not overwrite:
                 advice = (
                     "--resume goes on with it, --overwrite replaces it"
@@ -114,9 +115,9 @@ class RunDirectory:
                 )
                 raise UsageError(f"{self.path} exists: {advice}")
             self._clear()
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         drop_unfinished(self.path)
-        publish_text(self.path / "dataset.json", json.dumps(dataset, indent=2))
+        publish_text(self.path / _DATASET, json.dumps(dataset, indent=2))
         publish_text(self.path / "config.json", json.dumps(config, indent=2))
 
     def config(self) -> dict[str, Any]:
@@ -177,7 +178,7 @@ class RunDirectory:
         Raises:
             VinciError: the disk is full.
         """
-        (self.path / "networks").mkdir(exist_ok=True)
+        make_folder(self.path / "networks")
         for name, model in policies.items():
             _save_model(model, self.path / f"{name}.keras")
         for name, model in networks.items():
@@ -195,15 +196,20 @@ class RunDirectory:
             VinciError: the disk is full.
         """
         best = self.best
-        best.path.mkdir(exist_ok=True)
-        for name in ("dataset.json", "config.json"):
+        make_folder(best.path)
+        for name in (_DATASET, "config.json"):
             publish_text(best.path / name, (self.path / name).read_text(encoding="utf-8"))
         best.save_models(policies, networks)
         replace_checkpoint(best.checkpoints, checkpoint)
 
+    def _begun(self) -> bool:
+        """Return True for a folder that is empty, or that `claim` made and could not finish."""
+        names = {path.name for path in self.path.iterdir() if not is_unfinished(path)}
+        return names <= {_DATASET}
+
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
-        stored = self._read("dataset.json")
-        with self._explained("dataset.json"):
+        stored = self._read(_DATASET)
+        with self._explained(_DATASET):
             known, files = str(stored["hash"]), _shown(", ".join(map(str, stored.get("files", ()))))
         if known != dataset["hash"]:
             raise UsageError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import publish_text
+from vinci_offline.files import make_folder, publish_text
 from vinci_offline.runs.run_directory import RunDirectory
 
 
@@ -40,7 +40,7 @@ class SeedsDirectory:
             self._check_holds(seeds)
         elif self.path.exists() and any(self.path.iterdir()):
             self._clear(overwrite=overwrite)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         if not (self.exists() and resume):
             self._write({"seeds": list(seeds)})
 

@@ -26,6 +26,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published, refuse_existing
+from vinci_offline.recorded import RecordedFile, recorded
 from vinci_offline.types import Array
 
 _BLOCK_BYTES = 2**20
@@ -81,16 +82,16 @@ class NpzFormat(Format):
         self.check_settings(options.settings)
         refuse_dict(dataset, "a NumPy archive")
         refuse_existing(path, overwrite=options.overwrite)
-        with disk_errors(path), published(path) as temporary:
-            _write_arrays(dataset, temporary)
+        with disk_errors(path), published(path) as temporary, recorded(RecordedFile(temporary)) as file:
+            _write_arrays(dataset, file)
         lost = ("the environment's spaces and id, the episode table, provenance",)
         return Exported(path, (f"{len(dataset):,} rows under D4RL's names",), lost)
 
 
-def _write_arrays(dataset: Dataset, path: Path) -> None:
+def _write_arrays(dataset: Dataset, file: RecordedFile) -> None:
     """Write each column as a compressed array, in blocks."""
     dataset = as_pieces(dataset)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in dataset.columns:
             dtype = dataset.columns.dtype(name)
             description = {
@@ -102,6 +103,7 @@ def _write_arrays(dataset: Dataset, path: Path) -> None:
                 np.lib.format.write_array_header_1_0(member, description)
                 for _, block in dataset.columns.blocks(name):
                     member.write(np.ascontiguousarray(block).tobytes())
+                    file.check()
 
 
 def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from vinci_offline.data.hdf5.writer import abandon
-from vinci_offline.files import disk_errors, published, refuse_existing
+from vinci_offline.data.hdf5.new_file import check_disk, new_file
+from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 from vinci_offline.types import Array
 
 _SMALLEST_COMPRESSED = 2**16
@@ -29,17 +29,9 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
     """
     refuse_existing(path, overwrite=overwrite)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with published(path) as temporary:
-            file = h5py.File(temporary, "x")
-            try:
-                yield file
-                # Whatever the disk refuses is to come out here, where the file can still be abandoned.
-                file.flush()
-                file.close()
-            except BaseException:
-                abandon(file)
-                raise
+        make_folder(path.parent)
+        with published(path) as temporary, new_file(temporary) as file:
+            yield file
 
 
 def put(group: h5py.Group, name: str, values: Array, **options: Any) -> None:
@@ -53,8 +45,7 @@ def put(group: h5py.Group, name: str, values: Array, **options: Any) -> None:
     """
     chosen = _FILTERS if values.nbytes >= _SMALLEST_COMPRESSED else {}
     written = group.create_dataset(name, data=values, **{**chosen, **options})
-    # While it is held: what a full disk refuses as a dataset is let go of would end the process.
-    written.flush()
+    check_disk(written)
 
 
 def put_blocks(
@@ -75,4 +66,4 @@ def put_blocks(
     for block in blocks:
         written[first : first + len(block)] = block
         first += len(block)
-    written.flush()
+        check_disk(written)

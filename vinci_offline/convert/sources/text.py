@@ -14,7 +14,7 @@ from typing import IO, TextIO
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.files import disk_errors, published, refuse_existing
+from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 
 _BEST_RATIO = 1100
 """Deflate cannot do better, and no table of numbers comes near it."""
@@ -60,7 +60,7 @@ def new_text(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
     """
     refuse_existing(path, overwrite=overwrite)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with published(path) as temporary, temporary.open("wb") as raw:
             stream: IO[bytes] = raw
             if path.suffix == ".gz":

@@ -21,7 +21,7 @@ from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.files import disk_errors, published, refuse_existing
+from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 
 _MAGIC = b"PAR1"
 _FREE_VALUES = 2**25
@@ -81,7 +81,7 @@ class ParquetFormat(Format):
         schema = pa.schema({"episode": pa.int64(), "step": pa.int64()} | kinds)
         refuse_existing(path, overwrite=options.overwrite)
         with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with published(path) as temporary, _writer(temporary, schema) as file:
                 for block in spread_blocks(dataset, names):
                     arrays = [

@@ -44,7 +44,8 @@ class Structure:
         episodes: the stored episode table; empty where there is none.
         attributes: where the data comes from.
         spec: the environment, where the file tells it.
-        content_hash: as stored.
+        content_hash: the hash of the columns, as stored.
+        table_hash: the hash of the episode table, as stored; None in files of earlier versions.
         problems: what keeps it from being opened.
     """
 
@@ -56,6 +57,7 @@ class Structure:
     attributes: Mapping[str, Any]
     spec: EnvironmentSpec | None
     content_hash: str | None
+    table_hash: str | None
     problems: tuple[Problem, ...]
 
     @property
@@ -79,6 +81,7 @@ def inspect(path: Path) -> Structure:
         problems: list[Problem] = []
         columns = _columns(file, problems)
         episodes = _episodes(file, problems) if native else {}
+        table_hash = _table_hash(file) if episodes else None
         spec = _spec(attributes.get(layout.ATTRIBUTE_ENVIRONMENT), problems) if native else None
     problems += table_problems(columns, native)
     if spec is not None and any(column.shape[0] for column in columns.values()):
@@ -97,6 +100,7 @@ def inspect(path: Path) -> Structure:
         },
         spec=spec,
         content_hash=digest if isinstance(digest, str) else None,
+        table_hash=table_hash,
         problems=tuple(problems),
     )
 
@@ -171,6 +175,15 @@ def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
     return {} if found else table
 
 
+def _table_hash(file: h5py.File) -> str | None:
+    """Return the stored hash of an episode table that was read."""
+    group = file[layout.EPISODES]
+    if layout.ATTRIBUTE_HASH not in group.attrs or not _small(group, layout.ATTRIBUTE_HASH):
+        return None
+    digest = group.attrs[layout.ATTRIBUTE_HASH]
+    return digest if isinstance(digest, str) else None
+
+
 def _of_table(problem: Problem) -> Problem:
     """Mark a problem of the episode table as repairable: the flags tell the episodes."""
     return replace(problem, repairable=True)
@@ -199,6 +212,6 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
     return attributes
 
 
-def _small(file: h5py.File, name: str) -> bool:
-    attribute = h5py.h5a.open(file.id, name.encode())
+def _small(node: h5py.Group, name: str) -> bool:
+    attribute = h5py.h5a.open(node.id, name.encode())
     return bool(attribute.get_storage_size() <= _LARGEST_ATTRIBUTE)

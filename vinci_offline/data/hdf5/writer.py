@@ -5,27 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
-import h5py
 import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.casting import cast, paired, storage_dtype
 from vinci_offline.data.columns import LazyColumns
 from vinci_offline.data.continuity import continues_exactly
-from vinci_offline.data.digest import content_hash
+from vinci_offline.data.digest import content_hash, table_hash
 from vinci_offline.data.episode_columns import LENGTH, TERMINATED, TRUNCATED
 from vinci_offline.data.episodes import EpisodeTable, last_rows
-from vinci_offline.data.hdf5.attributes import encoded, file_attributes
+from vinci_offline.data.hdf5.attributes import decode, encoded, file_attributes
 from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter
+from vinci_offline.data.hdf5.comparison import refuse_other_content
 from vinci_offline.data.hdf5.filters import IMAGE_FILTERS, Compression, filters, filters_of
+from vinci_offline.data.hdf5.new_file import check_disk, new_file
 from vinci_offline.data.indexing import rows_within
 from vinci_offline.data.piece_ends import marked_timeouts
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.files import disk_errors, published, refuse_existing
+from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
@@ -90,10 +92,10 @@ class DatasetWriter:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, disk_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             temporary = stack.enter_context(published(self.path, overwrite=self._overwrite))
-            self._file = h5py.File(temporary, "x", libver=_HDF5_VERSION)
-            stack.callback(abandon, self._file)
+            stack.push(partial(self._compare, temporary))
+            self._file = stack.enter_context(new_file(temporary, libver=_HDF5_VERSION))
             self._publication = stack.pop_all()
         return self
 
@@ -141,6 +143,7 @@ class DatasetWriter:
                 column.append(cast_arrays[path])
             for path, pair in self._frames.items():
                 pair.append(cast_arrays[path], cast_arrays[f"next_{path}"])
+            check_disk(self._file)
         self._rows += rows
 
     def append_all(self, columns: LazyColumns, episodes: Mapping[str, Array]) -> None:
@@ -249,18 +252,26 @@ class DatasetWriter:
             column.finish()
         for pair in self._frames.values():
             pair.finish()
-        for name, values in self._episodes.arrays().items():
+        self._table = self._episodes.arrays()
+        for name, values in self._table.items():
             self._file.create_dataset(
                 f"{layout.EPISODES}/{name}", data=values, **filters_of(self._filters, values)
             )
+        if self._table:
+            self._file[layout.EPISODES].attrs[layout.ATTRIBUTE_HASH] = table_hash(self._table)
         hashed = {path: column.fingerprint() for path, column in self._columns.items()}
         for pair in self._frames.values():
             hashed |= pair.fingerprints()
         self._file.attrs.update(self._attributes)
-        self._file.attrs[layout.ATTRIBUTE_HASH] = content_hash(hashed)
-        # Errors of the disk must come out here, where the file can still be abandoned.
-        self._file.flush()
-        self._file.close()
+        self._hash = content_hash(hashed)
+        self._file.attrs[layout.ATTRIBUTE_HASH] = self._hash
+
+    def _compare(self, temporary: Path, kind: type[BaseException] | None, *_: object) -> None:
+        """Compare the closed file with what was appended, unless the block ended in an error."""
+        if kind is None:
+            known = {name: decode(value) for name, value in self._attributes.items()}
+            told = {name: value for name, value in known.items() if name not in layout.RESERVED_ATTRIBUTES}
+            refuse_other_content(temporary, self._hash, self._table, told)
 
 
 def _mark_ends(block: Columns, last: Array) -> None:
@@ -273,25 +284,3 @@ def _mark_ends(block: Columns, last: Array) -> None:
 def _is_info(path: str) -> bool:
     root, *names = path.split("/")
     return root == layout.INFOS and bool(names) and all(map(layout.is_name, names))
-
-
-def abandon(file: h5py.File) -> None:
-    """Close a file that is not wanted any more; one that is closed already stays as it is.
-
-    HDF5 crashes the process at its end if it could not write its buffers. On a full disk the rest
-    therefore goes to memory: it is little, a chunk a column.
-    """
-    if not file:
-        return
-    try:
-        file.flush()
-    except (OSError, RuntimeError):
-        sink = (
-            os.memfd_create("vinci-offline")
-            if hasattr(os, "memfd_create")
-            else os.open(os.devnull, os.O_RDWR)
-        )
-        os.dup2(sink, file.id.get_vfd_handle())
-        os.close(sink)
-    with contextlib.suppress(OSError, RuntimeError):
-        file.close()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from vinci_offline.data.hdf5.comparison import is_as_written
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.envs.collect.job import Job, policies_of
 from vinci_offline.envs.collect.joining import join
@@ -20,7 +21,7 @@ from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError, VinciWarning
-from vinci_offline.files import drop_unfinished_of
+from vinci_offline.files import disk_errors, drop_unfinished_of, settle
 from vinci_offline.spec import EnvironmentSpec, environment_spec
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def _collect(
         compress=cast("Compression", options.compress),
         frames=cast("FrameStorage", options.frames),
         float64=options.float64,
-        overwrite=options.overwrite,
+        # A resumed collection that gets here replaces a dataset that is not what was written.
+        overwrite=options.overwrite or output.exists(),
     )
     folder.open(configuration, resume=options.resume, overwrite=options.overwrite)
     _record(job, folder, env, options.workers, options.engine, show=show)
@@ -216,6 +218,11 @@ def _already_done(output: Path, folder: ShardFolder, configuration: dict[str, An
         )
     refuse_difference(stored, configuration, output)
     if folder.path.exists():
+        # The shards are there still: the disk may have failed, or the power, before the dataset was safe.
+        if not is_as_written(output):
+            return False
+        with disk_errors(output):
+            settle(output)
         folder.remove()
     return True
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import publish_text, published
+from vinci_offline.files import make_folder, publish_text, published
+from vinci_offline.recorded import RecordedFile, recorded
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Columns
 
@@ -128,7 +129,7 @@ class ShardFolder:
             if stored.is_file():
                 refuse_difference(json.loads(stored.read_text(encoding="utf-8")), configuration, self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             publish_text(stored, json.dumps(configuration, indent=1))
         except OSError as error:
             raise VinciError(
@@ -152,8 +153,8 @@ class ShardFolder:
 
     def publish(self, index: int, columns: Columns, lengths: list[int]) -> int:
         """Publish a finished shard whole. Return the number of its rows."""
-        with published(self._shard(index)) as temporary:
-            np.savez(temporary, allow_pickle=False, **{_LENGTHS: np.asarray(lengths, np.int64), **columns})
+        with published(self._shard(index)) as temporary, recorded(RecordedFile(temporary)) as file:
+            np.savez(file, allow_pickle=False, **{_LENGTHS: np.asarray(lengths, np.int64), **columns})
         return len(columns[layout.REWARDS])
 
     def read(self, index: int) -> Columns:

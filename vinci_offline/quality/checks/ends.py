@@ -8,6 +8,7 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.digest import table_hash
 from vinci_offline.data.episode_columns import LENGTH, RETURN, START
 from vinci_offline.data.episodes import FLAG_COLUMNS, inconsistencies, returns
 from vinci_offline.data.hdf5.inspect import Structure
@@ -32,10 +33,27 @@ def flag_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
 
 
 def table_findings(dataset: Dataset, structure: Structure) -> Iterator[Finding]:
-    """Find faults of the stored episode table: its order, its ends, and its returns. Ends without a flag are a note."""
+    """Find faults of the stored episode table: its order, its ends, its returns, or else its hash.
+
+    Ends without a flag are a note.
+    """
     table = structure.episodes
     if not table:
         return
+    found = list(_told_by_rows(dataset, structure, table))
+    yield from found
+    if structure.table_hash not in {None, table_hash(table)} and not any(map(_is_problem, found)):
+        what = "the episode table was changed after it was written"
+        advice = "restore the file from a copy, or save it anew if you know what changed it"
+        yield Problem(layout.EPISODES, what, advice, repairable=True)
+
+
+def _is_problem(finding: Finding) -> bool:
+    return isinstance(finding, Problem)
+
+
+def _told_by_rows(dataset: Dataset, structure: Structure, table: Columns) -> Iterator[Finding]:
+    """Find faults of the table that the rows tell."""
     wrong = inconsistencies(table, structure.rows)
     yield from (Problem(layout.EPISODES, what, _ADVICE, repairable=True) for what in wrong)
     if wrong:
