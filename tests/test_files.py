@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from vinci_offline.files import (
     disk_errors,
     drop_unfinished,
     drop_unfinished_of,
+    make_folder,
     published,
     published_folder,
     refuse_existing,
@@ -128,3 +130,67 @@ with published(Path(sys.argv[1])) as file, published_folder(Path(sys.argv[2])) a
     assert len(names_in(tmp_path)) == 2
     drop_unfinished(tmp_path)
     assert names_in(tmp_path) == [".notes.tmp"]
+
+
+def fail_sync_of_folders(monkeypatch, at=1):
+    """Let the flush of a folder fail, the ``at``-th one alone."""
+    real, seen = os.fsync, []
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            seen.append(descriptor)
+            if len(seen) == at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_new_file_whose_name_is_not_on_the_disk_is_taken_back(tmp_path, monkeypatch):
+    fail_sync_of_folders(monkeypatch)
+    with (
+        pytest.raises(VinciError, match="d cannot be written: Input/output error"),
+        published(tmp_path / "d") as d,
+    ):
+        d.write_text("new")
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_in_the_place_of_another_stays_whole(tmp_path, monkeypatch):
+    (tmp_path / "d").write_text("old")
+    fail_sync_of_folders(monkeypatch)
+    with (
+        pytest.raises(VinciError, match="d cannot be written: Input/output error"),
+        published(tmp_path / "d") as d,
+    ):
+        d.write_text("new")
+    assert names_in(tmp_path) == ["d"]
+    assert (tmp_path / "d").read_text() == "new"
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_folder_is_taken_back_with_what_it_replaced(at, tmp_path, monkeypatch):
+    target = tmp_path / "d"
+    (target / "a").mkdir(parents=True)
+    (target / "a" / "old.txt").write_text("old")
+    fail_sync_of_folders(monkeypatch, at)  # of the folder, of the one in it, of the one above it
+    with pytest.raises(VinciError, match="d cannot be written"), published_folder(target) as folder:
+        (folder / "b").mkdir()
+    assert names_in(tmp_path) == ["d"]
+    assert names_in(target) == ["a"]
+
+
+def test_new_folders_are_flushed_to_the_disk(tmp_path, monkeypatch):
+    flushed, real = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (flushed.append(str(Path(f"/proc/self/fd/{fd}").readlink())), real(fd))
+    )
+    make_folder(tmp_path / "a" / "b")
+    assert flushed == [str(tmp_path / "a"), str(tmp_path)]
+    make_folder(tmp_path / "a" / "b")
+    assert len(flushed) == 2
+
+
+def test_errors_of_the_blocks_own_files_pass(tmp_path):
+    with pytest.raises(FileNotFoundError), published(tmp_path / "d"):
+        (tmp_path / "missing").read_text()

@@ -29,6 +29,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -214,15 +215,11 @@ class Attack:
             yield from (f"wrong under its name: {each}" for each in differences(wanted, output))
         elif end.code == 0:
             yield "exit code 0, and no output"
-        yield from (
-            f"{path.relative_to(folder)} is left"
-            for path in folder.rglob(".*")
-            if UNFINISHED.fullmatch(path.name)
-        )
-        if self.name == "collect" and not output.exists() and "/." in "".join(trace[: fault.call][-1:]):
-            published = sum(
-                call.startswith("rename") and "/shard-" in call for call in trace[: fault.call - 1]
-            )
+        yield from _leftovers(folder)
+        if self.name == "collect" and not output.exists():
+            # A rename counts once the folder was flushed after it.
+            safe = trace[: fault.call - 2]
+            published = sum(call.startswith("rename") and "/shard-" in call for call in safe)
             found = len(list(folder.glob("*.shards/shard-*.npz")))
             if found < published:
                 yield f"{published - found} shards are lost"
@@ -231,11 +228,7 @@ class Attack:
             yield f"the second try ends with exit code {end.code}: {_last(end.text)}"
         else:
             yield from (f"after the second try: {each}" for each in differences(wanted, output))
-            yield from (
-                f"after the second try: {path.name} is left"
-                for path in folder.rglob(".*")
-                if UNFINISHED.fullmatch(path.name)
-            )
+            yield from (f"after the second try: {each}" for each in _leftovers(folder))
 
     def _run(self, where: str, settings: dict[str, str], *more: str) -> End:
         folder, state = self._folder(where), self.room / "state"
@@ -250,6 +243,12 @@ class Attack:
 
     def _folder(self, where: str) -> Path:
         return self.room / self.name / where
+
+
+def _leftovers(folder: Path) -> Iterator[str]:
+    for path in folder.rglob(".*"):
+        if UNFINISHED.fullmatch(path.name):
+            yield f"{path.relative_to(folder)} is left"
 
 
 def _told(end: End) -> Iterator[str]:
@@ -299,7 +298,7 @@ def _content(path: Path | IO[bytes], name: str = "") -> dict[str, Any]:
                 return _tree(file)
         if name.endswith((".npz", ".keras")):
             with zipfile.ZipFile(path) as archive:
-                found = {}
+                found: dict[str, Any] = {}
                 for member in archive.namelist():
                     if member not in DIFFER_ANYWAY:
                         with archive.open(member) as part:
@@ -336,16 +335,12 @@ def serve(kind: str) -> None:
     """Import everything, then fork for each line of standard input. A child returns, and ends as any command does."""
     import ctypes
 
-    import gymnasium
-    import matplotlib.pyplot
-    import pandas
-    import pyarrow.parquet
-
     from vinci_offline.cli.app import app
     from vinci_offline.convert.registry import NAMES, find_format
     from vinci_offline.envs.collect import collector  # noqa: F401
 
-    assert all((gymnasium, matplotlib, pandas, pyarrow))
+    for module in ("gymnasium", "matplotlib.pyplot", "pandas", "pyarrow.parquet"):
+        import_module(module)
     for name in NAMES:
         if kind == "heavy" or name not in HEAVY_FORMATS:
             find_format(name)

@@ -1,10 +1,13 @@
+import errno
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vinci_offline import VinciError
 from vinci_offline.envs.evaluator import Evaluation
 from vinci_offline.hooks.csv_log import CsvLog, CsvTable
 
@@ -97,3 +100,15 @@ def test_any_rows_survive_growth_and_resume(tmp_path_factory, rows, cut):
         frame = pd.read_csv(path)
         found = [{k: v for k, v in row.items() if k != "step" and v == v} for row in frame.to_dict("records")]
         assert found == rows[:cut]
+
+
+def test_a_failing_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    table = CsvTable(tmp_path / "metrics.csv")
+    table.append(1, {"loss": 0.5})
+
+    def full(self, *_args, **_kwargs):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(VinciError, match=r"metrics\.csv cannot be written: Input/output error"):
+        table.append(2, {"loss": 0.25})

@@ -226,8 +226,8 @@ def test_later_checkpoints_that_were_passed_over_do_not_push_out_sound_ones(tmp_
 def test_failed_save_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, checkpoint(1))
 
-    def full_disk(path, **_):
-        path.write_bytes(b"half")
+    def full_disk(file, **_):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)

@@ -1,5 +1,6 @@
 """A run directory gives its files, environment and configuration, and says what is wrong with them."""
 
+import errno
 import json
 import os
 
@@ -35,6 +36,26 @@ def test_config_gives_agent_environment_and_normalization(run):
     assert run.agent() == "dqn"
     assert run.environment() == SPEC
     assert run.normalization() is None
+
+
+def test_a_run_whose_configuration_could_not_be_written_can_be_resumed(tmp_path, monkeypatch):
+    """The first write of a claim leaves dataset.json alone, and a killed one a temporary file too."""
+    directory = RunDirectory(tmp_path / "run")
+    sync, files = os.fsync, []
+
+    def fsync(descriptor):
+        files.append(descriptor)
+        if len(files) == 4:  # after the folder's, and those of dataset.json and its name
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    with monkeypatch.context() as patch, pytest.raises(VinciError, match=r"config\.json cannot be written"):
+        patch.setattr(os, "fsync", fsync)
+        directory.claim(CONFIG, DATASET, resume=False, overwrite=False)
+    assert [path.name for path in directory.path.iterdir()] == ["dataset.json"]
+    (directory.path / ".config.json.0123abcd.tmp.json").touch()
+    directory.claim(CONFIG, DATASET, resume=True, overwrite=False)
+    assert directory.config() == CONFIG
 
 
 def test_models_become_files(run):
