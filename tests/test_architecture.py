@@ -14,7 +14,18 @@ import vinci_offline
 PACKAGE = Path(vinci_offline.__file__).parent
 
 LEVELS = (
-    ("errors", "types", "recorded", "files", "budget", "loading", "keras_setup", "options", "deviation"),
+    (
+        "errors",
+        "types",
+        "recorded",
+        "files",
+        "budget",
+        "interrupts",
+        "loading",
+        "keras_setup",
+        "options",
+        "deviation",
+    ),
     ("spec",),
     ("data",),
     ("convert", "curate", "quality", "functional"),
@@ -28,6 +39,7 @@ LEVELS = (
     ("report",),
     ("testing",),
     ("cli",),
+    ("__main__",),
 )
 """Rooms from the ground up: a room imports itself and rooms of lower levels, or its level's where listed below."""
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = (
+    False  # type checkers know the name; `typing` takes a while, and Ctrl-C in it shows a traceback
+)
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from vinci_offline.agents.agent import Agent, Update
     from vinci_offline.agents.registry import register
     from vinci_offline.data.dataset import Dataset, read_pandas

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ _DISK_ERRORS = {
     errno.ETIMEDOUT,
 }
 """What a disk reports of a write, wherever the file is; other errors are those of a name or of a permission."""
+_own: deque[Path] = deque(maxlen=64)
+"""Temporary names that this process gave last."""
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]+)?", re.DOTALL)
 
 
@@ -150,6 +153,12 @@ def drop_unfinished(folder: Path) -> None:
         _drop(path)
 
 
+def drop_own() -> None:
+    """Remove what this process is writing. It is about to end at once."""
+    for path in list(_own):
+        _drop(path)
+
+
 def drop_unfinished_of(path: Path) -> None:
     """Remove what killed writers of ``path`` left beside it. Nobody may be writing it now."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
@@ -194,7 +203,10 @@ def _explained(path: Path, error: OSError | RuntimeError) -> VinciError:
 def _beside(path: Path, ending: str) -> Path:
     """Return a hidden name beside ``path`` that no other writer has."""
     # Not tempfile's: its files are readable by their owner alone.
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")
+    name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")
+    if ending != "replaced":
+        _own.append(name)
+    return name
 
 
 def _flush(path: Path) -> None:

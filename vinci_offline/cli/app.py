@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from vinci_offline.cli.demo import demo
 from vinci_offline.cli.evaluate import evaluate
 from vinci_offline.cli.info import info
 from vinci_offline.cli.select import select
+from vinci_offline.cli.signals import listen
 from vinci_offline.cli.train import train
 from vinci_offline.cli.validate import validate
 
@@ -66,4 +68,5 @@ def _main(
 
 def main() -> None:
     """Run the command line."""
+    listen(sys.argv[1:])
     app()

@@ -10,6 +10,7 @@ import typer
 
 from vinci_offline.cli.console import err
 from vinci_offline.cli.options import with_options
+from vinci_offline.cli.signals import resumable
 from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.envs.options import CollectOptions
 
@@ -32,7 +33,12 @@ def collect(
     """
     from vinci_offline.envs.collect.collector import collect as record
 
-    dataset = record(env, output, **vars(options))
+    try:
+        dataset = record(env, output, **vars(options))
+    except KeyboardInterrupt:
+        if not output.exists():  # otherwise --resume would find the old file complete
+            resumable()
+        raise
     table = dataset.episode_columns
     if not math.isfinite(table[RETURN].sum()):
         err.print(

@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from vinci_offline.cli import signals
 from vinci_offline.errors import VinciError, VinciWarning
 
 err = Console(stderr=True, highlight=False)
@@ -23,32 +24,44 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """Turn a VinciError into one line on standard error and its exit code, and Ctrl-C into 130.
+    """Turn a VinciError into one line on standard error and its exit code, and a signal into 128 plus its number.
 
     A VinciWarning becomes one line too.
     """
     try:
-        with warnings.catch_warnings():
+        with signals.raising(), warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, warnings.showwarning, set())
             yield
-    except VinciError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        raise typer.Exit(code) from None
+
+
+def _exit_code(error: BaseException) -> int | None:
+    """Say what ended a command, and return its exit code; None where that is not known here."""
+    if isinstance(error, typer.Exit):
+        return None
+    if (signum := signals.signal_of(error)) is not None:
+        signals.tell()
+        return 128 + signum
+    if isinstance(error, VinciError):
         print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from None
-    except MemoryError:
+        return error.exit_code
+    if isinstance(error, MemoryError):
         print("error: not enough memory: use fewer --lanes or --workers, or a smaller batch", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except BrokenPipeError:
+        return 1
+    if isinstance(error, BrokenPipeError):
         # The reader has closed the pipe, as `| head` does: nobody reads more output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except OSError as error:
+        return 1
+    if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
         what = error.strerror or " ".join(str(error).split())
         print(f"error: {where}{what}: choose another place, or repair this one", file=sys.stderr)
-        raise typer.Exit(1) from None
+        return 1
+    return None
 
 
 def _show_warning(

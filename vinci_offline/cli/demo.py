@@ -67,7 +67,7 @@ def _train(output: Path, seed: int, *, overwrite: bool) -> Path:
 
     data, run = output / "random.h5", output / "run"
     err.print(f"2 of 4  training TD3+BC for {_STEPS:,} steps from {data} alone")
-    train(
+    result = train(
         data,
         "td3bc",
         output=run,
@@ -79,6 +79,8 @@ def _train(output: Path, seed: int, *, overwrite: bool) -> Path:
         resume=not overwrite,  # reuse the run of an earlier call
         overwrite=overwrite,
     )
+    if result.interrupted:
+        raise KeyboardInterrupt
     return run
 
 

@@ -11,6 +11,7 @@ import typer
 
 from vinci_offline.cli.console import err, print_json
 from vinci_offline.cli.options import key_values, with_options
+from vinci_offline.cli.signals import resumable
 from vinci_offline.errors import UsageError
 from vinci_offline.options import option
 from vinci_offline.training.config import DEFAULT_AGENT, HOW, LEARNS, REPORTS, TrainingConfig
@@ -105,6 +106,8 @@ def train(
             soft_wrap=True,
         )
     result = run_training(files, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
+    if result.interrupted:
+        resumable()
     if json_:
         print_json(_summary_json(result))
     elif result.members:
@@ -140,9 +143,7 @@ def _print_summary(result: TrainResult) -> None:
     if result.stopped_early:
         told += ", stopped early on the held-out loss"
     print(f"{result.run}: {told}")
-    if result.interrupted:
-        print("run the same command with --resume to go on")
-    else:
+    if not result.interrupted:
         print(f"evaluate it with: vinci-offline evaluate {result.run}")
         if result.best_step not in (None, result.steps):
             print(f"its best was at step {result.best_step:,}: add --best for that policy")
@@ -178,9 +179,7 @@ def _print_seeds(result: TrainResult) -> None:
     show_table(rows, ["", "steps", *names], numbers_from=1)
     first = result.members[0].run
     print(f"{result.run}: seeds.json has the whole of it")
-    if result.interrupted:
-        print("run the same command with --resume to go on")
-    else:
+    if not result.interrupted:
         print(f"evaluate one with: vinci-offline evaluate {first}")
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vinci_offline.envs.collect.workers import GUARD
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.processes import GUARD, exit_code_of, start_worker, stop_workers
 from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, filmed
 from vinci_offline.errors import UsageError, VinciError
@@ -95,27 +92,25 @@ class EvaluationJob:
 
     def _run_elsewhere(self, shares: Sequence[Sequence[int]], tell: Callable[[], None]) -> list[Episode]:
         try:
-            pickle.dumps(self)
+            message = pickle.dumps(self)
         except Exception as error:
             raise UsageError(
                 f"the policy or environment cannot be sent to workers ({error}): name it as file.py:object"
             ) from error
         done: list[Episode] = []
+        processes: dict[Connection, Any] = {}
         try:
-            # Ctrl-C reaches the workers too. They end at once and silently; this process reports it.
-            default = (signal.SIGINT, signal.SIG_DFL)
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(
-                len(shares), context, initializer=signal.signal, initargs=default
-            ) as pool:
-                for episodes in pool.map(self.run, shares):
+            waiting = {start_worker(processes, _work, message, share) for share in shares}
+            while waiting:
+                for worker in wait(list(waiting)):
+                    assert isinstance(worker, Connection)
+                    waiting.remove(worker)
+                    episodes = _received(worker, processes[worker])
                     done += episodes
                     for _ in episodes:
                         tell()
-        except BrokenProcessPool as error:
-            raise VinciError(
-                f"a worker died: if memory ran out, take fewer workers or lanes; in a script, {GUARD}"
-            ) from error
+        finally:
+            stop_workers(processes.values())
         return done
 
     @contextmanager
@@ -136,3 +131,28 @@ class EvaluationJob:
         if self.film is None or first_episode >= FILMED:
             return make_env(self.env, self.env_kwargs)
         return filmed(make_env(self.env, self.env_kwargs | FILM_KWARGS), self.film, first_episode)
+
+
+def _work(connection: Connection, message: bytes, share: Sequence[int]) -> None:
+    """Run a worker's share of the episodes, and send them, or the error that ended them."""
+    found: list[Episode] | VinciError
+    try:
+        found = pickle.loads(message).run(share)  # noqa: S301 - sent by our own parent
+    except VinciError as error:
+        found = error
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        found = VinciError(f"the evaluation failed in a worker: {describe(error)}")
+    connection.send(found)
+
+
+def _received(connection: Connection, process: Any) -> list[Episode]:
+    try:
+        found: list[Episode] | VinciError = connection.recv()
+    except (EOFError, ConnectionResetError):
+        raise VinciError(
+            f"a worker died (exit code {exit_code_of(process)}): if memory ran out, take fewer workers or lanes; "
+            f"in a script, {GUARD}"
+        ) from None
+    if isinstance(found, VinciError):
+        raise found
+    return found

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias
 from vinci_offline.envs.evaluator import Evaluation, evaluate
 from vinci_offline.errors import VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.interrupts import interrupt_flag
 from vinci_offline.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.config import TrainingConfig
@@ -36,7 +36,7 @@ class TrainResult:
         steps: the global step reached.
         steps_per_second: gradient steps a second in compiled calls, without compilation.
         final_metrics: the last chunk's mean metrics, and the last evaluation's ``return/mean``.
-        interrupted: True if Ctrl-C ended the run early; the checkpoint holds everything up to ``steps``.
+        interrupted: True if Ctrl-C or another signal ended the run early; the checkpoint holds all ``steps``.
         compiler: the compiler of the steps: ``XLA`` or ``TensorFlow graph``.
         compile_seconds: time of compilation.
         stopped_early: True if the held-out loss ended the run before its last step.
@@ -281,22 +281,3 @@ class Run:
             + (f"The checkpoint of step {kept.step} is kept" if kept else "There was no checkpoint yet")
             + f" in {self.directory.path}; try a lower learning rate, or smaller rewards"
         )
-
-
-@contextmanager
-def interrupt_flag() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag: a run then stops between chunks. A second Ctrl-C stops at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-
-    def note(*_: Any) -> None:
-        flag.set()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -13,12 +13,13 @@ from vinci_offline.deviation import finite, sample_deviation
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.hooks.csv_log import last_values
 from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.interrupts import interrupt_flag
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.lockstep import Lockstep, Outcome
-from vinci_offline.training.run import Run, TrainResult, interrupt_flag
+from vinci_offline.training.run import Run, TrainResult
 
 if TYPE_CHECKING:
     from vinci_offline.training.task import Task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -245,7 +244,5 @@ def _record(
         if not ledger.rows:
             folder.remove()
         elif isinstance(error, KeyboardInterrupt):
-            print(
-                f"stopped; {len(ledger.rows)} finished shards are kept: go on with --resume", file=sys.stderr
-            )
+            error.add_note(f"{len(ledger.rows)} finished shards are kept: go on with --resume")
         raise

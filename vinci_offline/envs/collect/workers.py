@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,12 @@ from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.meter import Report
 from vinci_offline.envs.collect.recorder import Recorder
 from vinci_offline.envs.collect.shards import ShardFolder
+from vinci_offline.envs.processes import GUARD, exit_code_of, start_worker, stop_workers
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 
 if TYPE_CHECKING:
     import gymnasium
-
-GUARD = "put the script's work under if __name__ == '__main__':"
-"""Advice for scripts that use workers."""
 
 _MOST_WORKERS = 64
 
@@ -148,15 +145,8 @@ class Pool:
 
     def start(self, workers: int) -> None:
         """Start the workers, but no more than there are shards."""
-        # Spawn, because TensorFlow's threads do not survive a fork.
-        context = multiprocessing.get_context("spawn")
         while len(self._processes) < workers and (index := self._ledger.take()) is not None:
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, self._message), daemon=True)
-            process.start()
-            theirs.close()
-            self._processes[ours] = process
-            self._send(ours, index)
+            self._send(start_worker(self._processes, _work, self._message), index)
 
     def receive(self) -> None:
         """Wait for messages of the workers, and handle them."""
@@ -165,10 +155,9 @@ class Pool:
             try:
                 kind, content = worker.recv()
             except (EOFError, ConnectionResetError):
-                process = self._processes.pop(worker)
-                process.join()
+                code = exit_code_of(self._processes.pop(worker))
                 raise VinciError(
-                    f"a worker process died (exit code {process.exitcode}): finished shards are kept, go on with "
+                    f"a worker process died (exit code {code}): finished shards are kept, go on with "
                     f"--resume. If memory ran out, take fewer workers or lanes; in a script, {GUARD}"
                 ) from None
             if kind == "recorded":
@@ -182,10 +171,7 @@ class Pool:
 
     def stop(self) -> None:
         """End the workers. The dataset is complete, or the collection failed."""
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            process.join()
+        stop_workers(self._processes.values())
 
     def _finished(self, worker: Connection, index: int, rows: int) -> None:
         ledger = self._ledger
@@ -207,8 +193,6 @@ class Pool:
 
 def _work(connection: Connection, message: bytes) -> None:
     """Record shards on the parent's orders until the pipe closes."""
-    # Ctrl-C reaches the whole process group. The parent handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         job, path = pickle.loads(message)  # noqa: S301 - sent by our own parent
         folder = ShardFolder(Path(path).with_suffix(""))
