@@ -18,6 +18,21 @@ from vinci_offline.errors import UsageError, VinciError
 BACKENDS = ("tensorflow", "jax")
 
 
+def check_process() -> None:
+    """Refuse Keras in a process that was forked after its backend had started: the first operation would wait forever.
+
+    The threads of a backend do not survive a fork, and its locks stay held.
+
+    Raises:
+        UsageError: this is such a process.
+    """
+    if _forked_after:
+        raise UsageError(
+            f"this process was forked after {' and '.join(_forked_after)} had been used, where Keras hangs: start "
+            "processes with multiprocessing.get_context('spawn'), or give a policy that needs no Keras"
+        )
+
+
 def import_keras(backend: str | None = None) -> None:
     """Import Keras and its backend, and keep their start-up messages off the terminal.
 
@@ -27,8 +42,10 @@ def import_keras(backend: str | None = None) -> None:
         backend: ``tensorflow`` or ``jax``. None follows ``KERAS_BACKEND`` or Keras' own configuration.
 
     Raises:
-        UsageError: there is no such backend, it is not installed, or Keras already runs on another.
+        UsageError: there is no such backend, it is not installed, Keras already runs on another, or this process was
+            forked after its backend had started.
     """
+    check_process()
     if backend is not None:
         _choose(backend)
     if "keras" in sys.modules:
@@ -89,6 +106,26 @@ def check_keras_file(path: Path, use: str = "the policy") -> None:
     """Raise a VinciError where a ``.keras`` file does not exist."""
     if not path.exists():
         raise VinciError(f"{path} does not exist: check the path of {use}")
+
+
+def _started(backend: str) -> bool:
+    """Return True where a backend has threads. Importing it alone starts none."""
+    if backend == "tensorflow":
+        context = getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
+        return bool(getattr(context, "_initialized", False))
+    return bool(getattr(sys.modules.get("jax._src.xla_bridge"), "_backends", None))
+
+
+_forked_after: list[str] = []
+"""Backends that had started when this process was forked."""
+
+
+def _note_fork() -> None:
+    _forked_after[:] = filter(_started, BACKENDS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def _quiet() -> AbstractContextManager[None]:

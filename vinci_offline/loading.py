@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _NOT_THEIRS = ("<", str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
 """Prefixes of files that the user did not write."""
+_MOST_CHARACTERS = 400
+"""Characters of an exception's message that are shown."""
 
 
 def load_object(reference: str) -> Any:
@@ -123,7 +125,9 @@ def load_all_registered(group: str, built_in: Container[str], kind: type[Any]) -
 
 def describe(error: BaseException) -> str:
     """Describe an exception of a user's code in one line, with its file and line where the traceback has them."""
-    message = (str(error).strip().splitlines() or [""])[0]
+    message = " ".join(str(error).split())
+    if len(message) > _MOST_CHARACTERS:
+        message = f"{message[:_MOST_CHARACTERS]}…"
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
     return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text

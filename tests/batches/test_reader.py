@@ -7,7 +7,9 @@ import pytest
 from chains import CONTINUOUS, DISCRETE, MASKED, ROWS, chain, some_masks
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError
+from vinci_offline.batches.first_read import first_read
 from vinci_offline.batches.names import TRANSITION, ReturnToGo
+from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.reader import ColumnReader, load_columns, row_bytes, sample_observations
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace
 
@@ -240,10 +242,27 @@ def test_row_bytes_are_those_of_a_loaded_row(trajectories):
     assert row_bytes(dataset, wishes, trajectories) * ROWS == sum(each.nbytes for each in columns.values())
 
 
-@pytest.mark.parametrize("column", ["observations", "infos/cost"])
-def test_values_that_are_not_finite_are_refused(column):
+def with_nan(column):
     dataset, _ = chain(cost=np.zeros(ROWS))
     columns = {path: np.array(values) for path, values in dataset.columns.items()}
     columns[column][11] = np.nan
+    return Dataset.from_columns(columns, CONTINUOUS)
+
+
+@pytest.mark.parametrize("surveyed", [False, True])
+@pytest.mark.parametrize("column", ["observations", "infos/cost"])
+def test_values_that_are_not_finite_are_refused(column, surveyed):
+    dataset, wishes = with_nan(column), (*TRANSITION, "infos/cost")
+    known = first_read(dataset, wishes) if surveyed else None
     with pytest.raises(DatasetError, match=f"{column} has NaN .* the first is row 11"):
-        load_columns(Dataset.from_columns(columns, CONTINUOUS))
+        load_columns(dataset, wishes, known=known)
+
+
+@pytest.mark.parametrize("memory", ["device", "stream"])
+@pytest.mark.parametrize("surveyed", [False, True])
+def test_nan_in_an_info_that_nothing_reads_passes(surveyed, memory):
+    dataset = with_nan("infos/cost")
+    known = first_read(dataset, memory=memory) if surveyed else None
+    open_source(dataset, gamma=0.9, memory=memory, batch_size=4, known=known)
+    if known is not None:
+        assert known.non_finite == {"infos/cost": (11, 1)}

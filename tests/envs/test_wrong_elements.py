@@ -77,7 +77,7 @@ def test_infos_that_change_their_shape_between_episodes_are_refused(tmp_path):
             *rest, _ = super().step(action)
             return *rest, {"note": np.ones(self.episodes)}
 
-    with pytest.raises(VinciError, match=r"infos?.*note.* \(2,\)"):
+    with pytest.raises(VinciError, match=r"infos?.*note.* \(4,\)"):
         collect(Growing(), tmp_path / "data.h5", episodes=2, record_infos=["note"], progress=False)
 
 

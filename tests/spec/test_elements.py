@@ -62,10 +62,14 @@ def test_others_are_refused(space, observation, message):
         ObservationCheck(space)(observation)
 
 
-def test_one_comparison_is_enough_for_boxes_of_floats_alone():
-    assert ObservationCheck(box(3)).float_shape == (3,)
-    for space in (box(3, dtype="int32"), DiscreteSpace(4), BOTH):
-        assert ObservationCheck(space).float_shape is None
+def test_shape_and_dtype_are_told_for_one_part():
+    for space, expected in (
+        (box(3), ((3,), np.float32)),
+        (box(dtype="int32"), ((), np.int32)),
+        (BOTH, (None, None)),
+    ):
+        check = ObservationCheck(space)
+        assert (check.shape, check.dtype) == expected
 
 
 @pytest.mark.parametrize("reward", [1.0, 1, True, np.float32(1), np.array(1.0)])

@@ -120,12 +120,15 @@ class ColumnReader:
         return dataset_runs(self._dataset)
 
     def check_finite(self) -> None:
-        """Make sure that no column of the dataset holds NaN or an infinite value.
+        """Make sure that no column that is read holds NaN or an infinite value. Nothing learns from the others.
 
         Raises:
             DatasetError: it names the column and the first such row.
         """
-        (self._dataset if self._known is None else self._known).check_finite()
+        if self._known is None:
+            self._dataset.check_finite(self.paths)
+        else:
+            self._known.check_finite(self.paths)
 
     def read(self, start: int, stop: int) -> Columns:
         """Read the columns of rows ``start … stop - 1``. Nothing else is kept, and only a few rows more are read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -388,13 +388,16 @@ class Dataset:
             writer.append_all(self.columns, self.episode_columns)
         return Dataset.open(path, spec=self.spec)
 
-    def check_finite(self) -> None:
+    def check_finite(self, paths: Collection[str] | None = None) -> None:
         """Make sure that no floating-point column holds NaN or an infinite value. Reads in blocks.
+
+        Args:
+            paths: the columns to look at; None for all.
 
         Raises:
             DatasetError: it names the column, the first such row, and how many there are.
         """
-        for path in self.columns:
+        for path in self.columns if paths is None else filter(paths.__contains__, self.columns):
             if (found := self.columns.non_finite(path)) is not None:
                 raise non_finite_error(str(self.path or "the dataset"), path, *found)
 

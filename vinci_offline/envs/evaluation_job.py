@@ -81,14 +81,16 @@ class EvaluationJob:
     def run(self, episodes: Sequence[int], tell: Callable[[], None] = lambda: None) -> list[Episode]:
         """Run the given episodes in this process."""
         queues = [[i for i in episodes if i % self.lanes == lane] for lane in range(self.lanes)]
-        policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
-        with self._environments(queues) as envs:
-            try:
+        try:
+            policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
+            with self._environments(queues) as envs:
                 return run_episodes(policy, envs, queues, self.spec, self.seeds, tell)
-            except (VinciError, OSError, MemoryError):
-                raise
-            except Exception as error:
-                raise VinciError(f"the evaluation failed: {describe(error)}") from error
+        except (VinciError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise VinciError(
+                f"the evaluation failed: {describe(error)}; correct the environment or the policy"
+            ) from error
 
     def _run_elsewhere(self, shares: Sequence[Sequence[int]], tell: Callable[[], None]) -> list[Episode]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +16,13 @@ from vinci_offline.deviation import finite, sample_deviation
 from vinci_offline.envs.collect.references import refuse_recording_only
 from vinci_offline.envs.collect.workers import check_workers
 from vinci_offline.envs.evaluation_job import EvaluationJob
-from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.making import EnvironmentLike, limited, make_env, recorded_kwargs
 from vinci_offline.envs.options import EvaluateOptions
+from vinci_offline.envs.repeatable import check_repeats
 from vinci_offline.envs.scores import normalized_score
 from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, check_renders, check_video
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.files import disk_errors, published_folder
 from vinci_offline.policies.named import check_policy_name
 from vinci_offline.runs.run_directory import RunDirectory
@@ -87,6 +89,7 @@ def evaluate(
     stochastic: bool = False,
     selection: bool = False,
     env_kwargs: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
     video: str | Path | None = None,
     progress: bool = False,
 ) -> Evaluation:
@@ -111,7 +114,8 @@ def evaluate(
             likely action.
         selection: take the starting states of evaluations that choose among policies, such as those in training. They
             differ from the others of the same seed, so a policy can be scored on states that did not choose it.
-        env_kwargs: keyword arguments of the environment.
+        env_kwargs: keyword arguments of the environment. They replace those that a run directory has for it.
+        max_episode_steps: the time limit; None keeps the environment's own.
         video: a new folder for films of the first episodes; needs ``vinci-offline[video]``.
         progress: show a progress bar where standard error is a terminal.
 
@@ -122,24 +126,28 @@ def evaluate(
     """
     import gymnasium
 
-    EvaluateOptions(episodes, seed, workers, lanes)  # checks them
+    EvaluateOptions(episodes, seed, workers, lanes, max_episode_steps=max_episode_steps)  # checks them
     check_workers(workers)
     refuse_recording_only(policy)
     check_policy_name(policy)
     trained_for = _trained_for(policy)
+    kwargs = dict(env_kwargs or {})
     if env is None:
         env = _known_environment(trained_for, policy)
+    elif trained_for is not None and isinstance(env, str) and env == trained_for.id:
+        kwargs = recorded_kwargs(trained_for, kwargs)
+    env, kwargs = limited(env, kwargs, max_episode_steps)
     if isinstance(env, gymnasium.Env):
         if workers > 1:
             raise UsageError("workers cannot share one environment: give its id, or a callable that makes it")
         lanes = 1
     film = None if video is None else Path(video)
-    spec = _describe(env, dict(env_kwargs or {}), film)
+    spec = _describe(env, kwargs, film)
     if trained_for is not None:
-        check_fits(trained_for, spec)
+        _check_fits(trained_for, spec)
     seeds = EvaluationSeeds(seed, selection)
     with _progress_bar(episodes, progress) as tell, _new_folder(film) as folder:
-        job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, dict(env_kwargs or {}), folder)
+        job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, kwargs, folder)
         done = job.execute(episodes, workers, tell)
     return Evaluation(
         env=spec.id,
@@ -174,6 +182,19 @@ def _known_environment(spec: EnvironmentSpec | None, policy: Any) -> Environment
     return spec
 
 
+def _check_fits(trained_for: EnvironmentSpec, spec: EnvironmentSpec) -> None:
+    """Check that an environment has the spaces that a run was trained for; say what may make another one fit."""
+    try:
+        check_fits(trained_for, spec)
+    except SpecError as error:
+        own = dict(trained_for.kwargs)
+        if not own or own == dict(spec.kwargs):
+            raise
+        raise SpecError(
+            f"{error} The run's data was recorded with --env-kwargs '{json.dumps(own)}'."
+        ) from error
+
+
 def _describe(env: EnvironmentLike, kwargs: dict[str, Any], film: Path | None) -> EnvironmentSpec:
     """Describe the environment. Where films are wanted, check that it can be filmed."""
     if film is not None:
@@ -182,7 +203,9 @@ def _describe(env: EnvironmentLike, kwargs: dict[str, Any], film: Path | None) -
     try:
         if film is not None:
             check_renders(made)
-        return environment_spec(made, id=_name(env))
+        spec = environment_spec(made, id=_name(env))
+        check_repeats(made, spec)
+        return spec
     finally:
         if made is not env:
             made.close()

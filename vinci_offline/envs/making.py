@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vinci_offline.errors import UsageError
-from vinci_offline.loading import load_module
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe, load_module
 from vinci_offline.spec import (
     EnvironmentSpec,
 )
@@ -63,6 +63,27 @@ def make_env(
     return _make_registered(name, source, kwargs)
 
 
+def recorded_kwargs(spec: EnvironmentSpec, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the keyword arguments and the time limit of a recorded environment, with the user's in their place."""
+    kwargs = {**spec.kwargs, **(own or {})}
+    if spec.max_episode_steps is not None:
+        kwargs.setdefault("max_episode_steps", spec.max_episode_steps)
+    return kwargs
+
+
+def limited(
+    environment: EnvironmentLike, kwargs: Mapping[str, Any], max_episode_steps: int | None
+) -> tuple[EnvironmentLike, dict[str, Any]]:
+    """Return an environment and its keyword arguments with a time limit; None keeps its own."""
+    import gymnasium
+
+    if max_episode_steps is None:
+        return environment, dict(kwargs)
+    if isinstance(environment, gymnasium.Env):
+        return gymnasium.wrappers.TimeLimit(environment, max_episode_steps), dict(kwargs)
+    return environment, {**kwargs, "max_episode_steps": max_episode_steps}
+
+
 def _make_registered(name: str, module: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
@@ -78,8 +99,8 @@ def _make_registered(name: str, module: str, kwargs: dict[str, Any]) -> gymnasiu
             raise UsageError(f"{shown} cannot be made: {_remedy(str(error))}") from error
         except gymnasium.error.Error as error:
             raise UsageError(f"{shown} cannot be made: {error}") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"{shown} cannot be made with {kwargs or 'no arguments'}: {error}") from error
+        except Exception as error:  # of any type: it is the code of whoever registered it
+            raise UsageError(_failed(shown, kwargs, error)) from error
 
 
 def _unknown(name: str, module: str) -> str:
@@ -102,19 +123,40 @@ def _remedy(message: str) -> str:
     return message.rstrip(".")
 
 
-def _call(maker: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+def _call(maker: Any, name: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     import gymnasium
 
+    if not callable(maker):
+        advice = _several(maker) or ": give a Gymnasium id, a gymnasium.Env, or a function that makes one"
+        raise UsageError(f"a {type(maker).__name__} is no environment{advice}")
     limit = None
     if "max_episode_steps" in kwargs and not _takes(maker, "max_episode_steps"):
         limit = kwargs.pop("max_episode_steps")
     try:
         env = maker(**kwargs)
-    except TypeError as error:
-        raise UsageError(f"{name} cannot be made with {kwargs or 'no arguments'}: {error}") from error
+    except VinciError:
+        raise
+    except Exception as error:  # of any type: it is the user's code
+        raise UsageError(_failed(name, kwargs, error)) from error
     if not isinstance(env, gymnasium.Env):
-        raise UsageError(f"{name} gives a {type(env).__name__}, not a gymnasium.Env")
+        raise UsageError(f"{name} gives a {type(env).__name__}, not a gymnasium.Env{_several(env)}")
     return env if limit in (None, -1) else gymnasium.wrappers.TimeLimit(env, limit)
+
+
+def _failed(name: str, kwargs: Mapping[str, Any], error: Exception) -> str:
+    """Return the message for an exception of an environment's own code."""
+    given = dict(kwargs) or "no arguments"
+    return f"{name} cannot be made with {given}: {describe(error)}; correct its code or its arguments"
+
+
+def _several(environment: Any) -> str:
+    """Return advice where an object is several environments at once, otherwise nothing."""
+    if not hasattr(environment, "num_envs"):
+        return ""
+    return (
+        ": it is a vector of environments; give a single one, its id, or a function that makes it, and say with "
+        "lanes how many are stepped together"
+    )
 
 
 def _takes(maker: Callable[..., Any], name: str) -> bool:

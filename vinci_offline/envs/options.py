@@ -67,6 +67,9 @@ class CollectOptions:
         metavar="JSON",
         parse=_json_object,
     )
+    max_episode_steps: int | None = option(
+        None, "The time limit of an episode; otherwise the environment's own.", panel=_WHO, low=1
+    )
     seed: int = option(0, "The same seed records the same data.", panel=_HOW, low=0)
     workers: int = option(1, "Processes; their number does not change the data.", panel=_HOW, low=1)
     engine: str = option(
@@ -126,6 +129,9 @@ class EvaluateOptions:
         "The environment's arguments, as '{\"max_episode_steps\": 500}'.",
         metavar="JSON",
         parse=_json_object,
+    )
+    max_episode_steps: int | None = option(
+        None, "The time limit of an episode; otherwise the environment's own.", low=1
     )
     video: Path | None = option(None, "Film the first episodes into a new folder.", metavar="DIR")
 

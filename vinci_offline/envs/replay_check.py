@@ -14,7 +14,8 @@ from vinci_offline.data.problem import Problem
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.replay_states import replayer
 from vinci_offline.envs.states import bare, is_mujoco, observed_state
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
 from vinci_offline.policies.actions import to_environment
 from vinci_offline.quality.checks.marks import counted
 from vinci_offline.spec import Space, check_fits, environment_spec
@@ -115,6 +116,10 @@ def replay(
         errors = _errors(env, spec.action_space, dataset, drawn)
         limits = (tolerance, tolerance) if tolerance is not None else _tolerances(env)
         return _report(spec.id or type(env).__name__, drawn, errors, limits, contacts=is_mujoco(env))
+    except (VinciError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise VinciError(f"the replay failed: {describe(error)}") from error
     finally:
         if made is not environment:
             made.close()

@@ -6,13 +6,14 @@ record in each lane keeps what its caller wants of an episode: all rows, or the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import numpy as np
 
 from vinci_offline.envs.seeding import EpisodeSeeds
-from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.errors import SpecError, UsageError, VinciWarning
 from vinci_offline.policies.actions import ActionError, to_environment
 from vinci_offline.policies.noise import LaneNoise
 from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
@@ -28,6 +29,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 _BLOCK = 256
 """Random actions drawn at once."""
+_LONG = 10_000
+"""Steps of an episode from which on an environment without a time limit is named."""
 
 
 class Record(Protocol[T_co]):
@@ -97,7 +100,7 @@ class Stepper(Generic[T]):
         self._history = policy if isinstance(policy, HistoryPolicy) else None
         self._seeds, self._noise, self._progress = seeds, noise, progress
         space = spec.observation_space
-        self._space = spec.action_space
+        self._spec, self._space = spec, spec.action_space
         self._observations = _batch(space, len(envs))
         self._places = space.places if isinstance(space, DictSpace) else {}
         # A batched call draws for all lanes, so a lane without an episode needs a generator too.
@@ -134,12 +137,14 @@ class Stepper(Generic[T]):
             assert env is not None
             observation, reward, terminated, truncated, info = env.step(given[lane])
             try:
-                record.add(actions[lane], densities[lane], observation, reward, info)
+                length = record.add(actions[lane], densities[lane], observation, reward, info)
                 if terminated or truncated:
                     check_flags(terminated, truncated)
             except (SpecError, UsageError) as error:
                 self._locate(error, lane)
             rewards.append(reward)
+            if length == _LONG and limit is None:
+                _say_endless(self._spec)
             if terminated or truncated:
                 episode = self._episodes.pop(lane)
                 self.finished[episode] = record.finish(bool(terminated), bool(truncated))
@@ -223,7 +228,7 @@ class RandomStepper(Generic[T]):
         seeds: EpisodeSeeds,
         spec: EnvironmentSpec,
     ) -> None:
-        self._env, self._policy, self._record, self._space = env, policy, record, spec.action_space
+        self._env, self._policy, self._record, self._spec = env, policy, record, spec
         self._queue, self._seeds = queue, seeds
         self.finished: dict[int, T] = {}
 
@@ -240,13 +245,17 @@ class RandomStepper(Generic[T]):
             length, over = self._block(episode, rng, limit)
             if over:
                 return length
+            if _LONG <= length < _LONG + _BLOCK and limit is None:
+                _say_endless(self._spec)
 
     def _block(self, episode: int, rng: np.random.Generator, limit: int | None) -> tuple[int, bool]:
         """Take up to a block of steps. Return the length so far, and whether the episode is over."""
         record, step, add = self._record, self._env.step, self._record.add
         actions, log_probs = self._policy.block(rng, _BLOCK)
         assert log_probs is not None
-        steps = zip(actions, to_environment(actions, self._space), log_probs.tolist(), strict=True)
+        steps = zip(
+            actions, to_environment(actions, self._spec.action_space), log_probs.tolist(), strict=True
+        )
         for action, given, log_prob in steps:
             observation, reward, terminated, truncated, info = step(given)
             try:
@@ -263,6 +272,17 @@ class RandomStepper(Generic[T]):
     def cut(self, episode: int, limit: int) -> T | None:
         """Return None: no episode stays unfinished."""
         return None
+
+
+def _say_endless(spec: EnvironmentSpec) -> None:
+    """Warn that an episode may never end, where the environment has no time limit."""
+    if spec.max_episode_steps is None:
+        warnings.warn(
+            f"an episode has taken {_LONG:,} steps, and {spec.id or 'the environment'} has no time limit: if it may "
+            "never end, set one with --max-episode-steps N",
+            VinciWarning,
+            stacklevel=1,
+        )
 
 
 def _locate(error: SpecError | UsageError, episode: int, step: int) -> NoReturn:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError
+from vinci_offline.loading import describe
 
 if TYPE_CHECKING:
     import gymnasium
@@ -46,6 +47,8 @@ def check_renders(env: gymnasium.Env[Any, Any]) -> None:
         raise UsageError(
             f"the environment cannot be drawn ({error}); run: pip install 'vinci-offline[video]'"
         ) from error
+    except Exception as error:
+        raise UsageError(f"the environment cannot be filmed: {describe(error)}") from error
     if getattr(frame, "ndim", 0) != 3:
         raise UsageError('the environment cannot be filmed: it does not render as "rgb_array"')
 

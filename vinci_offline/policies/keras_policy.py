@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError
+from vinci_offline.keras_setup import check_process
 from vinci_offline.policies.actions import to_actions, to_choices
 from vinci_offline.policies.keras_inputs import KerasInputs
 from vinci_offline.policies.numpy_network import NumpyNetwork, numpy_network
@@ -50,10 +51,11 @@ class KerasPolicy(Policy):
 
     Raises:
         SpecError: the model's inputs or outputs do not fit the environment.
-        UsageError: ``stochastic`` for a model without a distribution.
+        UsageError: ``stochastic`` for a model without a distribution; or Keras hangs in this process, which was forked.
     """
 
     def __init__(self, model: keras.Model, spec: EnvironmentSpec, *, stochastic: bool = False) -> None:
+        check_process()
         self._space = spec.action_space
         self._inputs = KerasInputs(model, spec)
         self._distribution = _check_output(_output(model, self._inputs), spec)
@@ -74,7 +76,7 @@ class KerasPolicy(Policy):
 
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:
         """Choose actions for all lanes."""
-        output = self._function(self._inputs.feed(observations, rngs))
+        output = _only(self._function(self._inputs.feed(observations, rngs)))
         if isinstance(self._space, BoxSpace):
             return self._act_box(self._space, output, rngs)
         assert isinstance(self._space, DiscreteSpace)
@@ -108,9 +110,20 @@ def _output(model: keras.Model, inputs: KerasInputs) -> Any:
     import keras
 
     try:
-        return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+        output = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
     except AttributeError:
-        return model.predict_on_batch(inputs.zeros())  # a subclassed model
+        output = model.predict_on_batch(inputs.zeros())  # a subclassed model
+    if isinstance(output, list | tuple) and len(output) != 1:
+        raise SpecError(
+            f"the model {model.name!r} has {len(output)} outputs: a policy returns one, its actions or scores, or a "
+            'dict {"mean", "log_std"} or {"logits"}'
+        )
+    return _only(output)
+
+
+def _only(output: Any) -> Any:
+    """Return the one output of a model whose outputs are a list."""
+    return output[0] if isinstance(output, list | tuple) else output
 
 
 def _check_output(output: Any, spec: EnvironmentSpec) -> bool:

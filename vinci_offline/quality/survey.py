@@ -43,14 +43,18 @@ class Survey:
     where: str
     rows: int
 
-    def check_finite(self) -> None:
+    def check_finite(self, paths: Collection[str] | None = None) -> None:
         """Make sure that no column holds NaN or an infinite value, as `Dataset.check_finite` does, without a read.
+
+        Args:
+            paths: the columns to look at; None for all.
 
         Raises:
             DatasetError: it names the column, the first such row, and how many there are.
         """
         for path, (first, count) in self.non_finite.items():
-            raise non_finite_error(self.where, path, first, count)
+            if paths is None or path in paths:
+                raise non_finite_error(self.where, path, first, count)
 
     def joined(self, other: Survey) -> Survey:
         """Return the survey of the rows of both, for `vinci_offline.quality.statistics.summarize`.

@@ -69,8 +69,8 @@ class ObservationCheck:
         values = _array(part)
         if values.dtype.kind not in _NUMBERS:
             raise SpecError(
-                f"the environment gave an observation of type {values.dtype}, and its observation space is "
-                f"{describe_space(self._space)}: {_ADVICE}"
+                f"the environment gave an observation of shape {values.shape} and type {values.dtype}, and its "
+                f"observation space is {describe_space(self._space)}: {_ADVICE}"
             )
         if values.shape != shape:
             raise SpecError(

@@ -47,8 +47,7 @@ def environment_spec(
         raise UsageError(
             f"environment argument {names} is not a JSON value: use numbers, strings, lists or objects"
         )
-    observation_space = space_from_gymnasium(env.observation_space)
-    _check_flat(observation_space)
+    observation_space = _observation_space(env.observation_space)
     return EnvironmentSpec(
         observation_space=observation_space,
         action_space=action_space_from_gymnasium(env.action_space),
@@ -84,8 +83,8 @@ def space_from_gymnasium(space: Any) -> Space:
     if kind == "Tuple":
         return TupleSpace.of(map(space_from_gymnasium, space.spaces))
     raise SpecError(
-        f"{kind} spaces are not supported (Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple are): wrap "
-        "the environment, for instance with gymnasium.wrappers.FlattenObservation"
+        f"{kind} spaces are not supported (Box, Discrete, MultiBinary, MultiDiscrete, Dict and Tuple are): "
+        f"{_remedy(space, [])}"
     )
 
 
@@ -143,10 +142,55 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _check_flat(space: Space) -> None:
-    nested = [key for key, part in getattr(space, "spaces", {}).items() if isinstance(part, DictSpace)]
-    if nested:
-        raise SpecError(
-            f"the observation space has a Dict or Tuple in its {nested[0]!r}; only one level is supported: "
-            "wrap the environment, for instance with gymnasium.wrappers.FlattenObservation"
-        )
+def _observation_space(space: Any) -> Space:
+    """Describe a space of observations: of one part, or of parts on one level.
+
+    Raises:
+        SpecError: it is none of these. The message names a wrapper that helps.
+    """
+    parts = _parts(space)
+    wrong = {
+        key: type(part).__name__ for key, part in parts.items() if _parts(part) or not _is_supported(part)
+    }
+    if not wrong:
+        return space_from_gymnasium(space)
+    key, kind = next(iter(wrong.items()))
+    raise SpecError(
+        f"the observation space has a {kind} in its {key!r}, and parts may be Box, Discrete, MultiBinary and "
+        f"MultiDiscrete: {_remedy(space, [key for key in parts if key not in wrong])}"
+    )
+
+
+def _remedy(space: Any, kept: list[Any]) -> str:
+    """Return the wrapper that makes a space of parts one that datasets can hold."""
+    import gymnasium
+
+    advice = []
+    try:
+        # Some spaces cannot be flattened, or not to a Box: minigrid's missions, graphs and sequences.
+        if isinstance(gymnasium.spaces.flatten_space(space), gymnasium.spaces.Box):
+            advice.append("gymnasium.wrappers.FlattenObservation(env) makes one vector of it")
+    except (NotImplementedError, ValueError, TypeError):
+        pass
+    if kept:
+        advice.append(f"gymnasium.wrappers.FilterObservation(env, {kept}) keeps the other parts")
+    return (
+        " or ".join(advice)
+        or "wrap the environment in a gymnasium.ObservationWrapper of yours that makes an array of it"
+    )
+
+
+def _parts(space: Any) -> dict[Any, Any]:
+    """Return the parts of a Dict or Tuple by their keys or places; nothing for other spaces."""
+    kind = type(space).__name__
+    if kind == "Dict":
+        return dict(space.spaces)
+    return dict(enumerate(space.spaces)) if kind == "Tuple" else {}
+
+
+def _is_supported(space: Any) -> bool:
+    try:
+        space_from_gymnasium(space)
+    except SpecError:
+        return False
+    return True

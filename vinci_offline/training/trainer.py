@@ -16,6 +16,7 @@ from vinci_offline.batches.opening import choose_memory
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
+from vinci_offline.keras_setup import check_process
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.run import TrainResult
@@ -66,6 +67,7 @@ def train(
     Raises:
         VinciError: the data, the agent, the networks or the options do not fit each other.
     """
+    check_process()
     config = TrainingConfig(**options)
     datasets = _open(data)
     learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})

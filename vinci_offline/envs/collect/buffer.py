@@ -67,13 +67,12 @@ class EpisodeBuffer:
             self._grow()
         self._actions[row] = action
         # Two comparisons for most environments: this is the inner loop of a collection.
-        if (
-            type(observation) is not np.ndarray
-            or observation.dtype != self._dtype
-            or observation.shape != self._shape
-        ):
+        try:
+            if observation.dtype is not self._dtype or observation.shape != self._shape:
+                self._check(observation)
+        except AttributeError:
             self._check(observation)
-        if not isinstance(reward, float):
+        if type(reward) is not float:
             check_reward(reward)
         if self._places is None:
             self._observation[length] = observation

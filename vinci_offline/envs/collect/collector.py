@@ -16,8 +16,9 @@ from vinci_offline.envs.collect.meter import meter
 from vinci_offline.envs.collect.references import check_reference
 from vinci_offline.envs.collect.shards import ShardFolder, refuse_difference
 from vinci_offline.envs.collect.workers import Ledger, check_workers, record_elsewhere, record_here
-from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.making import EnvironmentLike, limited, make_env
 from vinci_offline.envs.options import CollectOptions
+from vinci_offline.envs.repeatable import check_repeats
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.files import disk_errors, drop_unfinished_of, settle
@@ -46,6 +47,7 @@ def collect(
     engine: str = "local",
     lanes: int = 16,
     env_kwargs: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
     record_infos: Sequence[str] = (),
     float64: bool = False,
     compress: Compression = "auto",
@@ -76,6 +78,7 @@ def collect(
         lanes: environments that a process steps together, with one policy call a step. Part of the
             configuration: another number may change a Keras policy's last bits.
         env_kwargs: keyword arguments of the environment.
+        max_episode_steps: the time limit; None keeps the environment's own.
         record_infos: keys of the step's info to record as ``infos/KEY``.
         float64: store float64 values as they are. Otherwise they become float32.
         compress: a lossless filter for the file.
@@ -93,12 +96,14 @@ def collect(
         SpecError: a policy does not fit the environment.
         VinciError: a worker or the disk failed.
     """
+    env, kwargs = limited(env, env_kwargs or {}, max_episode_steps)
     options = CollectOptions(
         steps=steps,
         episodes=episodes,
         policy=policy,
         noise=noise,
-        env_kwargs=dict(env_kwargs or {}),
+        env_kwargs=kwargs,
+        max_episode_steps=max_episode_steps,
         seed=seed,
         workers=workers,
         engine=engine,
@@ -112,11 +117,12 @@ def collect(
     )
     output = Path(path)
     _check(options, output)
-    made, spec = _open(env, env_kwargs)
+    made, spec = _open(env, kwargs)
     try:
         if made is env:
             options = _of_one_environment(options)
         job = Job.of_options(env, spec, options)
+        check_repeats(made, spec)
         _collect(job, output, made, options, show=progress)
     finally:
         if made is not env:
