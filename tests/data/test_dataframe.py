@@ -199,3 +199,106 @@ def test_float64_files_round_trip_through_frames():
         wide = Dataset.from_columns(columns, spec, float64=True).save(Path(folder) / "d.h5")
         assert wide.columns["rewards"].dtype == np.float64
         assert Dataset.from_pandas(wide.to_pandas(), spec=spec) == wide
+
+
+def vectors(**changed):
+    """Return a frame of others with columns of vectors."""
+    content = {
+        "trip": ["a", "a", "b"],
+        "seen": [[0.5, 1.5], np.array([2.5, 3.5]), (4.5, 5.5)],
+        "done_to": [[0.25], [0.5], [0.75]],
+        "gain": [1.0, 2.0, 3.0],
+    }
+    return pd.DataFrame(content | changed)
+
+
+TRIPS = {"episode": "trip", "observation": "seen", "action": "done_to", "reward": "gain"}
+
+
+def test_mapped_column_of_vectors_is_one_column():
+    found = Dataset.from_pandas(vectors(), columns=TRIPS, ends="terminal")
+    assert found.columns["observations"].tolist() == [[0.5, 1.5], [2.5, 3.5], [4.5, 5.5]]
+    assert found.columns["next_observations"].tolist() == [[2.5, 3.5], [2.5, 3.5], [4.5, 5.5]]
+    assert found.columns["actions"].tolist() == [[0.25], [0.5], [0.75]]
+
+
+def test_vectors_and_numbers_join_to_one_vector():
+    columns = TRIPS | {"observation": "seen,speed"}
+    found = Dataset.from_pandas(vectors(speed=[7.0, 8.0, 9.0]), columns=columns, ends="terminal")
+    assert found.columns["observations"][1].tolist() == [2.5, 3.5, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"seen": [[0.5, 1.5], [2.5], [4.5, 5.5]]},
+            r"column seen: rows of different shapes, \(1,\) in row 1 and \(2,\) in row 0",
+        ),
+        (
+            {"seen": [[0.5, 1.5], [2.5, [3.5]], [4.5, 5.5]]},
+            "column seen: row 1 has lists of different lengths",
+        ),
+        ({"seen": [[0.5, 1.5], None, [4.5, 5.5]]}, "row 1: nothing in seen"),
+        (
+            {"seen": [[0.5, 1.5], [2.5, "x"], [4.5, 5.5]]},
+            "column seen: .* are no numbers, the first in row 1",
+        ),
+        (
+            {"seen": [[0.5, 1.5], [2.5, None], [4.5, 5.5]]},
+            "column seen: .* are no numbers, the first in row 1",
+        ),
+        ({"gain": [[1.0, 2.0]] * 3}, "reward have shape .3, 2.: one number a row is expected"),
+        ({"trip": ["a", "a", None]}, "row 2: nothing tells its episode"),
+    ],
+)
+def test_unfit_vectors_name_row_and_column(changed, message):
+    with pytest.raises(DatasetError, match=message) as caught:
+        Dataset.from_pandas(vectors(**changed), columns=TRIPS, ends="terminal")
+    assert "\n" not in str(caught.value)
+
+
+def transitions(**changed):
+    content = {
+        "episode": ["b", "a", "b", "a"],
+        "observation": [[0.5], [1.5], [2.5], [3.5]],
+        "action": [[0.5]] * 4,
+        "reward": 1.0,
+        "next_observation": [[2.5], [3.5], [4.5], [5.5]],
+        "terminal": [False, False, True, False],
+    }
+    return pd.DataFrame(content | changed)
+
+
+def test_interleaved_episodes_of_a_frame_are_put_together():
+    found = Dataset.from_pandas(transitions())
+    assert found.columns["observations"][:, 0].tolist() == [0.5, 2.5, 1.5, 3.5]
+    assert found.columns["terminals"].tolist() == [False, True, False, False]
+    assert found.episodes["length"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("name", ["episode", "step", "terminal", "timeout", "action"])
+def test_row_of_a_frame_without_key_is_refused(name, nothing):
+    frame = transitions(step=[0, 0, 1, 1], timeout=False).astype({name: object})
+    frame.iloc[2, frame.columns.get_loc(name)] = nothing
+    with pytest.raises(DatasetError, match=f"row 2: nothing in {name}"):
+        Dataset.from_pandas(frame)
+
+
+def test_action_of_a_frame_that_is_nan_is_refused():
+    with pytest.raises(DatasetError, match="row 3: nothing in action"):
+        Dataset.from_pandas(transitions(action=[[0.5], [0.5], [0.5], [np.nan]]))
+
+
+@pytest.mark.parametrize("steps", [[0.5, 0.0, 1.5, 1.0], pd.to_datetime(["2024-05-01"] * 4), list("abcd")])
+def test_steps_of_a_frame_are_counted(steps):
+    with pytest.raises(DatasetError, match=r"column step: .* do not count the steps of an episode: map it"):
+        Dataset.from_pandas(transitions(step=steps))
+
+
+def test_words_are_flags_of_a_frame():
+    found = Dataset.from_pandas(transitions(terminal=["no", "No", "YES", "f"]))
+    assert found.columns["terminals"].tolist() == [False, True, False, False]
+    with pytest.raises(DatasetError, match="row 1: terminal is 'running', neither true nor false"):
+        Dataset.from_pandas(transitions(terminal=["no", "running", "yes", "no"]))

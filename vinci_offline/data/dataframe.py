@@ -85,7 +85,8 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, tuple[Array, Array | None]
         raise DatasetError(f"the frame has several columns named {', '.join(twice)}")
     if not len(frame):
         raise DatasetError("the frame holds no rows")
-    frame = _together(frame.set_axis(names, axis="columns"))
+    frame = frame.set_axis(names, axis="columns")
+    order = _together(frame)
     columns: Columns = {}
     for path, members, is_vector in groups(names):
         read = flags if path in {layout.TERMINALS, layout.TIMEOUTS} else plain
@@ -104,6 +105,8 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, tuple[Array, Array | None]
     if (wrong := non_finite_rows(columns.get(layout.ACTIONS, np.zeros(0)))).any():
         nothing = wrong & np.isnan(columns[layout.ACTIONS]).reshape(len(wrong), -1).any(axis=1)
         _refuse(nothing, "action")
+    if order is not None:
+        columns, frame = {path: values[order] for path, values in columns.items()}, frame.iloc[order]
     return columns, _pieces(frame)
 
 
@@ -250,6 +253,7 @@ def _stacked(series: pd.Series[Any]) -> Array:
                 f"the frame's column {series.name}: {series.dtype} values are no numbers, the first in row {row}"
             )
         if cells[row].shape != cells[0].shape:
+            _refuse(series.isna().to_numpy(), series.name)
             raise DatasetError(
                 f"the frame's column {series.name}: rows of different shapes, {cells[row].shape} in row {row} and "
                 f"{cells[0].shape} in row 0"
@@ -265,17 +269,19 @@ def _refuse(missing: Array, name: object) -> None:
         )
 
 
-def _together(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the rows of each episode together, in their order, where no steps tell the order."""
+def _together(frame: pd.DataFrame) -> Array | None:
+    """Return row numbers that put the rows of each episode together; None where they are, or where there are steps.
+
+    Raises:
+        DatasetError: a row lacks its episode or its step.
+    """
     for name in ("episode", "step"):
         if name in frame:
             _refuse(frame[name].isna().to_numpy(), name)
     if "episode" not in frame or "step" in frame:
-        return frame
+        return None
     numbers = frame["episode"].factorize()[0]
-    if np.isin(np.diff(numbers), (0, 1)).all():
-        return frame
-    return frame.iloc[np.argsort(numbers, kind="stable")]
+    return None if np.isin(np.diff(numbers), (0, 1)).all() else np.argsort(numbers, kind="stable")
 
 
 def _pieces(frame: pd.DataFrame) -> tuple[Array, Array | None] | None:
