@@ -339,7 +339,7 @@ def other_values(values: np.ndarray, chance: random.Random) -> bytes:
 def renamed(members: Members, chance: random.Random) -> Members:
     place = chance.randrange(len(members))
     name = chance.choice(
-        ["../outside.npy", "/tmp/outside.npy", "x", "", "a\nb.npy", "\u202e.npy", "C:\\x.npy", "y" * 60_000]
+        ["../outside.npy", "/tmp/outside.npy", "x", "a\nb.npy", "\u202e.npy", "C:\\x.npy", "y" * 60_000]
     )
     return [*members[:place], (name, members[place][1]), *members[place + 1 :]]
 

@@ -138,3 +138,16 @@ def test_dead_worker_keeps_finished_shards(toys, tmp_path):
     with pytest.raises(VinciError, match=r"worker process died.*--resume"):
         collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, progress=False)
     assert Path(f"{path}.shards").is_dir()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 100_000, "9" * 5000], ids=["cut", "list", "nested", "digits"]
+)
+def test_damaged_configuration_of_shards_is_one_line(tmp_path, text):
+    folder = tmp_path / "data.h5.shards"
+    folder.mkdir()
+    (folder / "shard-000000.npz").write_bytes(b"")
+    (folder / "collection.json").write_text(text)
+    with pytest.raises(UsageError, match=r"collection\.json is damaged \(.+\): start again") as raised:
+        collect("Pendulum-v1", tmp_path / "data.h5", resume=True, **OPTIONS)
+    assert str(raised.value).isprintable()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vinci_offline import VinciError
 from vinci_offline.envs.evaluator import Evaluation
-from vinci_offline.hooks.csv_log import CsvLog, CsvTable
+from vinci_offline.hooks.csv_log import CsvLog, CsvTable, last_values
 
 
 def test_rows_read_back_exactly(tmp_path, make_run):
@@ -112,3 +112,20 @@ def test_a_failing_disk_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(VinciError, match=r"metrics\.csv cannot be written: Input/output error"):
         table.append(2, {"loss": 0.25})
+
+
+@pytest.mark.parametrize(
+    "row", ["9" * 5000 + ",1.0", "\u0663,1.0", "5,much", "5"], ids=["digits", "script", "text", "cut"]
+)
+def test_resume_drops_damaged_rows(tmp_path, row):
+    path = tmp_path / "metrics.csv"
+    path.write_text(f"step,loss\n1,0.5\n{row}\n", encoding="utf-8")
+    CsvTable(path, 9)
+    assert path.read_text() == "step,loss\n1,0.5\n"
+    assert last_values(path) == {"loss": 0.5}
+
+
+def test_a_cell_beyond_the_limit_is_one_line(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step\n" + "9" * 200_000 + "\n")
+    with pytest.raises(VinciError, match=r"metrics\.csv is damaged \(field larger"):
+        CsvTable(tmp_path / "metrics.csv", 9)

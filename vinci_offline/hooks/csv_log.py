@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vinci_offline.deviation import finite
+from vinci_offline.errors import VinciError
 from vinci_offline.files import disk_errors, publish_text
 from vinci_offline.hooks.hook import Hook, RunInfo
 
 if TYPE_CHECKING:
     from vinci_offline.envs.evaluator import Evaluation
+
+
+_DIGITS = 18
+"""The most digits of a step."""
 
 
 class CsvLog(Hook):
@@ -94,15 +99,33 @@ def last_values(path: Path) -> dict[str, float]:
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the columns and the complete rows; a row is complete when its line end was written."""
+    """Return the columns and the complete rows; a row is complete when its line end was written.
+
+    Raises:
+        VinciError: this is no table.
+    """
     text = path.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
-    header, *rows = [*csv.reader(io.StringIO(whole))] or [["step"]]
+    try:
+        header, *rows = [*csv.reader(io.StringIO(whole))] or [["step"]]
+    except csv.Error as error:
+        raise VinciError(f"{path} is damaged ({error}): delete it, and go on without its rows") from error
     return header, [dict(zip(header, row, strict=True)) for row in rows if _sound(header, row)]
 
 
 def _sound(header: list[str], row: list[str]) -> bool:
-    return len(row) == len(header) and row[header.index("step")].isdecimal() if "step" in header else False
+    if "step" not in header or len(row) != len(header):
+        return False
+    step = row[header.index("step")]
+    return step.isascii() and step.isdecimal() and len(step) <= _DIGITS and all(map(_is_number, row))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text or "0")
+    except ValueError:
+        return False
+    return True
 
 
 def _lines(columns: list[str], rows: Iterable[Mapping[str, str]]) -> str:

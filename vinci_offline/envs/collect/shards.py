@@ -127,7 +127,7 @@ class ShardFolder:
                     "or start again with --overwrite"
                 )
             if stored.is_file():
-                refuse_difference(json.loads(stored.read_text(encoding="utf-8")), configuration, self.path)
+                refuse_difference(_read_configuration(stored), configuration, self.path)
         try:
             make_folder(self.path)
             publish_text(stored, json.dumps(configuration, indent=1))
@@ -147,7 +147,7 @@ class ShardFolder:
                 with zipfile.ZipFile(path) as archive:
                     if archive.testzip() is None:
                         rows[int(match[1])] = len(self.read(int(match[1]))[layout.REWARDS])
-            except (zipfile.BadZipFile, OSError, ValueError, KeyError):
+            except Exception:  # noqa: BLE001 - damage raises errors of any kind
                 path.unlink()
         return rows
 
@@ -179,6 +179,17 @@ class ShardFolder:
 
     def _shard(self, index: int) -> Path:
         return self.path / f"shard-{index:06d}.npz"
+
+
+def _read_configuration(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            return content
+        reason = "it is no JSON object"
+    except Exception as error:  # noqa: BLE001 - damage raises errors of any kind
+        reason = " ".join(str(error).split())[:200]
+    raise UsageError(f"{path} is damaged ({reason}): start again with --overwrite")
 
 
 def refuse_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) -> None:
