@@ -24,6 +24,15 @@ def kill_training(monkeypatch):
 
 
 @pytest.fixture
+def fail_writes(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "faults"))
+    import fail_writes
+
+    yield fail_writes
+    sys.modules.pop("fail_writes")
+
+
+@pytest.fixture
 def parity(monkeypatch):
     pytest.importorskip("d3rlpy")
     monkeypatch.syspath_prepend(str(SCRIPTS / "learning"))
