@@ -25,6 +25,8 @@ LEVELS = (
         "keras_setup",
         "options",
         "deviation",
+        "text",
+        "trusted",
     ),
     ("spec",),
     ("data",),
@@ -51,6 +53,9 @@ NEIGHBOURS = {
     ("types", "errors"),
     ("options", "errors"),
     ("deviation", "types"),
+    ("keras_setup", "trusted"),
+    ("trusted", "errors"),
+    ("trusted", "text"),
 }
 """Imports between rooms of one level that are meant."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.trusted import check_keras_config
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -66,7 +68,7 @@ def import_tensorflow() -> Any:
 
 
 def load_keras_model(path: Path, use: str = "the policy") -> Any:
-    """Load a ``.keras`` file in safe mode: no code inside it runs.
+    """Load a ``.keras`` file in safe mode: no code inside it runs, and it has stock or registered parts only.
 
     Args:
         path: the file.
@@ -86,7 +88,11 @@ def load_keras_model(path: Path, use: str = "the policy") -> Any:
     import keras
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_keras_config(json.loads(archive.read("config.json")), path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except VinciError:
+        raise
     except Exception as error:  # Keras raises errors of any type on damaged files
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
         raise VinciError(

@@ -233,12 +233,26 @@ def test_whole_job_on_own_environment(module, tmp_path):
     assert dataset.columns["observations"].dtype == np.float64
     assert dataset.columns["infos/time"][:20].tolist() == list(range(1, 21))
     assert call("validate", file).exit_code == 0
-    trained = call(
-        "train", file, "--agent", "iql", *FAST, "-o", output, "--eval-every", 20, "--eval-episodes", 2
+    training = (
+        "train",
+        file,
+        "--agent",
+        "iql",
+        *FAST,
+        "-o",
+        output,
+        "--eval-every",
+        20,
+        "--eval-episodes",
+        2,
     )
+    named = ("--env", f"{module}:Reach")
+    refused(call(*training), f"name it yourself with {' '.join(named)}")
+    trained = call(*training, *named)
     assert trained.exit_code == 0, trained.stderr
+    refused(call("evaluate", output, "--episodes", 2), f"name it yourself with {' '.join(named)}")
     for extra in ((), ("--stochastic",)):
-        assert call("evaluate", output, "--episodes", 2, "--json", *extra).exit_code == 0
+        assert call("evaluate", output, *named, "--episodes", 2, "--json", *extra).exit_code == 0
     again = ("collect", f"{module}:Reach", "-o", tmp_path / "b.h5", "--episodes", 2, "--policy", output)
     assert call(*again, "--noise", "sample").exit_code == 0
 

@@ -12,7 +12,7 @@ import typer
 from vinci_offline import __version__
 from vinci_offline.cli.agents import agents
 from vinci_offline.cli.collect import collect
-from vinci_offline.cli.console import errors_as_exit_codes
+from vinci_offline.cli.console import errors_as_exit_codes, say
 from vinci_offline.cli.convert import convert
 from vinci_offline.cli.datasets import datasets
 from vinci_offline.cli.demo import demo
@@ -53,7 +53,7 @@ for _panel, _functions in _PANELS.items():
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"vinci-offline {__version__}")
+        say(f"vinci-offline {__version__}")
         raise typer.Exit
 
 

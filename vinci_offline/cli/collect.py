@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vinci_offline.cli.console import err
+from vinci_offline.cli.console import say, tell
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.signals import resumable
 from vinci_offline.data.episode_columns import RETURN
@@ -41,13 +41,10 @@ def collect(
         raise
     table = dataset.episode_columns
     if not math.isfinite(table[RETURN].sum()):
-        err.print(
-            f"{output} has rewards that are not finite: vinci-offline validate {output} says where",
-            markup=False,
-        )
-    print(f"{output}: {len(dataset):,} rows")
+        tell(f"{output} has rewards that are not finite: vinci-offline validate {output} says where")
+    say(f"{output}: {len(dataset):,} rows")
     if options.policy != ["random-state"]:
-        print(_episodes(dataset))
+        say(_episodes(dataset))
 
 
 def _episodes(dataset: Dataset) -> str:

@@ -13,13 +13,20 @@ from functools import partial
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from vinci_offline.cli import signals
 from vinci_offline.errors import VinciError, VinciWarning
+from vinci_offline.text import one_line
 
-err = Console(stderr=True, highlight=False)
-"""Progress, tables and logs; results go to standard output."""
+
+def say(text: object = "") -> None:
+    """Print one line of a result to standard output. It may hold a file's text: it has no control characters."""
+    print(one_line(str(text)))
+
+
+def tell(text: object) -> None:
+    """Print one line of progress, or about an error, to standard error. It may hold a file's text."""
+    print(one_line(str(text)), file=sys.stderr)
 
 
 @contextmanager
@@ -47,10 +54,10 @@ def _exit_code(error: BaseException) -> int | None:
         signals.tell()
         return 128 + signum
     if isinstance(error, VinciError):
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return error.exit_code
     if isinstance(error, MemoryError):
-        print("error: not enough memory: use fewer --lanes or --workers, or a smaller batch", file=sys.stderr)
+        tell("error: not enough memory: use fewer --lanes or --workers, or a smaller batch")
         return 1
     if isinstance(error, BrokenPipeError):
         # The reader has closed the pipe, as `| head` does: nobody reads more output.
@@ -59,7 +66,7 @@ def _exit_code(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
         what = error.strerror or " ".join(str(error).split())
-        print(f"error: {where}{what}: choose another place, or repair this one", file=sys.stderr)
+        tell(f"error: {where}{what}: choose another place, or repair this one")
         return 1
     return None
 
@@ -69,7 +76,7 @@ def _show_warning(
 ) -> None:
     if issubclass(category, VinciWarning):
         if str(message) not in told:  # a file is read more than once, and one line about it is enough
-            print(f"warning: {message}", file=sys.stderr)
+            tell(f"warning: {message}")
         told.add(str(message))
     else:
         otherwise(message, category, *rest)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vinci_offline.cli.console import err, print_json
+from vinci_offline.cli.console import print_json, say, tell
 from vinci_offline.data.episode_columns import RETURN
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def demo(
     output.mkdir(parents=True, exist_ok=True)
     dataset = _record(output, seed, overwrite=overwrite)
     run = _train(output, seed, overwrite=overwrite)
-    err.print(f"3 of 4  evaluating over {_EPISODES} episodes")
+    tell(f"3 of 4  evaluating over {_EPISODES} episodes")
     random = evaluate("random", _ENV, episodes=_EPISODES, seed=seed)
     trained = evaluate(run, episodes=_EPISODES, seed=seed)
-    err.print("4 of 4  plotting")
+    tell("4 of 4  plotting")
     _plot(output, dataset, random, trained)
     if json_:
         recorded = dataset.episodes[RETURN].mean()
@@ -56,7 +56,7 @@ def demo(
 def _record(output: Path, seed: int, *, overwrite: bool) -> Dataset:
     from vinci_offline import collect
 
-    err.print(f"1 of 4  recording {_ROWS:,} transitions of {_ENV} under random actions")
+    tell(f"1 of 4  recording {_ROWS:,} transitions of {_ENV} under random actions")
     data = output / "random.h5"
     return collect(_ENV, data, steps=_ROWS, seed=seed, resume=not overwrite, overwrite=overwrite)
 
@@ -66,7 +66,7 @@ def _train(output: Path, seed: int, *, overwrite: bool) -> Path:
     from vinci_offline import train
 
     data, run = output / "random.h5", output / "run"
-    err.print(f"2 of 4  training TD3+BC for {_STEPS:,} steps from {data} alone")
+    tell(f"2 of 4  training TD3+BC for {_STEPS:,} steps from {data} alone")
     result = train(
         data,
         "td3bc",
@@ -114,6 +114,6 @@ def _show(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluatio
         header=(_ENV, "mean return", "std", "episodes"),
         numbers_from=1,
     )
-    print(f"plots        {output}/returns.png, {output}/curves.png")
-    print(f"policy       {output}/run/policy.keras")
-    print(f"more         tensorboard --logdir {output}")
+    say(f"plots        {output}/returns.png, {output}/curves.png")
+    say(f"policy       {output}/run/policy.keras")
+    say(f"more         tensorboard --logdir {output}")

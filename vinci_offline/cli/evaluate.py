@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vinci_offline.cli.console import print_json
+from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.options import with_options
 from vinci_offline.envs.options import EvaluateOptions
 from vinci_offline.errors import UsageError
@@ -50,7 +50,7 @@ def evaluate(
     else:
         _print_summary(policy, result)
         if options.video is not None:
-            print(f"videos in   {options.video}")
+            say(f"videos in   {options.video}")
 
 
 def _best_of(policy: str) -> str:
@@ -68,11 +68,11 @@ def _print_summary(policy: str, result: Evaluation) -> None:
     from statistics import median
 
     count = f"{result.episodes:,} episode{'s' if result.episodes > 1 else ''}"
-    print(f"{policy} on {result.env or 'the environment'}, {count}")
+    say(f"{policy} on {result.env or 'the environment'}, {count}")
     spread = f" ± {result.return_std:.2f}" if result.episodes > 1 else ""
-    print(f"return      {result.return_mean:.2f}{spread}")
-    print(f"  median    {median(result.returns):.2f}")
-    print(f"  range     {min(result.returns):.2f} to {max(result.returns):.2f}")
-    print(f"length      {result.length_mean:.1f} steps")
+    say(f"return      {result.return_mean:.2f}{spread}")
+    say(f"  median    {median(result.returns):.2f}")
+    say(f"  range     {min(result.returns):.2f} to {max(result.returns):.2f}")
+    say(f"length      {result.length_mean:.1f} steps")
     if result.normalized_mean is not None:
-        print(f"D4RL score  {result.normalized_mean:.1f}")
+        say(f"D4RL score  {result.normalized_mean:.1f}")

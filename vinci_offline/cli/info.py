@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vinci_offline.cli.bars import bars
-from vinci_offline.cli.console import print_json
+from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.tables import show_table
 
 if TYPE_CHECKING:
@@ -51,14 +51,15 @@ def info(
     show_table([("file", str(dataset.path)), *_lines(summary)])
     for name, spread in (("return", summary["returns"]), ("length", summary["lengths"])):
         if spread is not None and len(spread["counts"]) > 1:
-            print()
+            say()
             show_table(_histogram(spread), header=(f"{name} from", "episodes", ""), numbers_from=None)
-    print()
+    say()
     show_table(_dimensions(summary), header=("", "mean", "std", "min", "max"), numbers_from=1)
     if not summary["agents"]:
-        print("\nno agent learns several choices at once")
+        say()
+        say("no agent learns several choices at once")
         return
-    print()
+    say()
     agents = [(each["agent"], each["verdict"], each["because"], each["source"]) for each in summary["agents"]]
     show_table(agents, header=("agent", "suits", "because", "source"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from vinci_offline.cli.console import print_json
+from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
 from vinci_offline.curate.selection import Selection
@@ -176,9 +176,9 @@ def _tell(written: list[tuple[Dataset, list[str], list[str]]], *, as_json: bool)
     show_table(rows, header=header, numbers_from=1)
     for dataset, lost, notes in written:
         if lost:
-            print(f"{dataset.path}: {', '.join(lost)} left out, since not all sources have them")
+            say(f"{dataset.path}: {', '.join(lost)} left out, since not all sources have them")
         for note in [*notes, *_fragments(dataset)]:
-            print(f"{dataset.path}: {note}")
+            say(f"{dataset.path}: {note}")
 
 
 def _fragments(dataset: Dataset) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from vinci_offline.text import one_line
+
 _PIPE_WIDTH = 10_000
 """Width in a pipe: wide enough that no line folds."""
 
@@ -22,19 +24,17 @@ def show_table(
     from rich.console import Console
     from rich.table import Table
 
-    from vinci_offline.data.problem import printable
-
     out = Console(highlight=False, markup=False, emoji=False)
     if not out.is_terminal:
         out = Console(highlight=False, markup=False, emoji=False, width=_PIPE_WIDTH)
     table = Table(
         box=ROUNDED if out.is_terminal else None, show_header=bool(header), pad_edge=out.is_terminal
     )
-    listed = [[printable(cell) for cell in row] for row in rows]
+    listed = [[one_line(cell) for cell in row] for row in rows]
     for index in range(len(header) or max(map(len, listed), default=0)):
         number = numbers_from is not None and index >= numbers_from
         table.add_column(
-            header[index] if header else "",
+            one_line(header[index]) if header else "",
             justify="right" if number else "left",
             style="bold" if index == 0 else "",
             overflow="fold",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinci_offline.cli.console import err, print_json
+from vinci_offline.cli.console import print_json, say, tell
 from vinci_offline.cli.options import key_values, with_options
 from vinci_offline.cli.signals import resumable
+from vinci_offline.envs.options import json_object
 from vinci_offline.errors import UsageError
 from vinci_offline.options import option
 from vinci_offline.training.config import DEFAULT_AGENT, HOW, LEARNS, REPORTS, TrainingConfig
@@ -64,6 +65,13 @@ class Place:
     env: str | None = option(
         None, "Evaluate in this environment instead of the dataset's own.", panel=REPORTS, metavar="ENV"
     )
+    env_kwargs: dict[str, Any] | None = option(
+        None,
+        """Its arguments, as '{"g": 9.81}'; the dataset's own environment keeps its others.""",
+        panel=REPORTS,
+        metavar="JSON",
+        parse=json_object,
+    )
     output: Path | None = option(
         None,
         "Default: runs/DATASET-AGENT-SEED, or -seeds with --seeds.",
@@ -101,10 +109,7 @@ def train(
     from vinci_offline.training.trainer import train as run_training
 
     if config.precision == "bfloat16" and slow_here():
-        err.print(
-            "--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster",
-            soft_wrap=True,
-        )
+        tell("--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster")
     result = run_training(files, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
     if result.interrupted:
         resumable()
@@ -142,11 +147,11 @@ def _print_summary(result: TrainResult) -> None:
         told += f", mean return {metrics['return/mean']:.2f}"
     if result.stopped_early:
         told += ", stopped early on the held-out loss"
-    print(f"{result.run}: {told}")
+    say(f"{result.run}: {told}")
     if not result.interrupted:
-        print(f"evaluate it with: vinci-offline evaluate {result.run}")
+        say(f"evaluate it with: vinci-offline evaluate {result.run}")
         if result.best_step not in (None, result.steps):
-            print(f"its best was at step {result.best_step:,}: add --best for that policy")
+            say(f"its best was at step {result.best_step:,}: add --best for that policy")
 
 
 def _seeds_json(result: TrainResult) -> dict[str, Any]:
@@ -178,9 +183,9 @@ def _print_seeds(result: TrainResult) -> None:
     ]
     show_table(rows, ["", "steps", *names], numbers_from=1)
     first = result.members[0].run
-    print(f"{result.run}: seeds.json has the whole of it")
+    say(f"{result.run}: seeds.json has the whole of it")
     if not result.interrupted:
-        print(f"evaluate one with: vinci-offline evaluate {first}")
+        say(f"evaluate one with: vinci-offline evaluate {first}")
 
 
 def _cells(values: Mapping[str, float | None], names: Sequence[str]) -> list[str]:

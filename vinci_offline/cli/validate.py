@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinci_offline.cli.console import err, print_json
+from vinci_offline.cli.console import print_json, say, tell
 from vinci_offline.cli.options import with_options
+from vinci_offline.envs.options import json_object
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.options import option
 
@@ -54,9 +55,16 @@ class ReplayOptions:
         panel=_REPLAY,
         metavar="ENV",
     )
+    env_kwargs: dict[str, Any] | None = option(
+        None,
+        """The environment's arguments, as '{"g": 9.81}', in place of the file's.""",
+        panel=_REPLAY,
+        metavar="JSON",
+        parse=json_object,
+    )
     replay: int | None = option(
         None,
-        "Rows to replay (1000), by default in the environment that the file names; 0 replays none.",
+        "Rows to replay (1000), by default in the registered environment that the file names; 0 replays none.",
         panel=_REPLAY,
         metavar="N",
     )
@@ -70,7 +78,8 @@ class ReplayOptions:
     @property
     def asked(self) -> bool:
         """True if rows are to be replayed."""
-        return self.replay != 0 and any(each is not None for each in (self.env, self.replay, self.tolerance))
+        given = (self.env, self.env_kwargs, self.replay, self.tolerance)
+        return self.replay != 0 and any(each is not None for each in given)
 
 
 @with_options
@@ -86,7 +95,7 @@ def validate(
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Check a dataset: exit 0 if it is sound, otherwise exit 1 and list each problem with its place."""
-    spec = None if replaying.env is None else _spec(file, replaying.env)
+    spec = None if replaying.env is None else _spec(file, replaying.env, replaying.env_kwargs)
     report, repairs, content = _check(file, spec, repairing)
     replayed = _replay(report.path, spec, replaying) if replaying.asked else None
     if replayed is not None:
@@ -118,7 +127,7 @@ def _check(
     return repaired.report, repaired.repairs, repaired.to_json()
 
 
-def _spec(file: str, env: str) -> EnvironmentSpec | None:
+def _spec(file: str, env: str, kwargs: dict[str, Any] | None) -> EnvironmentSpec | None:
     """Return the environment's spaces for a file that lacks them, otherwise None."""
     from vinci_offline.data.hdf5.inspect import inspect
     from vinci_offline.data.shipped import resolve
@@ -128,7 +137,7 @@ def _spec(file: str, env: str) -> EnvironmentSpec | None:
     from vinci_offline.envs.making import make_env
     from vinci_offline.spec import environment_spec
 
-    made = make_env(env)
+    made = make_env(env, kwargs)
     try:
         return environment_spec(made, env if ":" in env else None)
     finally:
@@ -145,7 +154,7 @@ def _replay(path: Path, spec: EnvironmentSpec | None, options: ReplayOptions) ->
     except DatasetError:
         return None
     rows = ROWS if options.replay is None else options.replay
-    return replay(dataset, options.env, rows=rows, tolerance=options.tolerance)
+    return replay(dataset, options.env, env_kwargs=options.env_kwargs, rows=rows, tolerance=options.tolerance)
 
 
 def _show(
@@ -155,20 +164,20 @@ def _show(
         print_json(content)
         return
     for repair in repairs:
-        print(f"repaired: {repair}")
+        say(f"repaired: {repair}")
     for problem in report.problems:
-        print(problem)
+        say(problem)
     for note in report.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     if replayed is not None:
-        print(f"replay: {replayed}")
+        say(f"replay: {replayed}")
 
 
 def _conclude(file: str, output: Path | None, report: Report) -> None:
     # A file beyond repair has no copy: the report is about the file itself.
     checked = str(output) if output == report.path else file
     if report.sound:
-        err.print(f"{checked} is sound", markup=False, soft_wrap=True)
+        tell(f"{checked} is sound")
         return
     problems, mended = len(report.problems), sum(problem.repairable for problem in report.problems)
     count = "1 problem" if problems == 1 else f"{problems} problems"
@@ -176,5 +185,5 @@ def _conclude(file: str, output: Path | None, report: Report) -> None:
     if output is None and mended:
         these = f"{mended} of them" if mended < problems else "it" if problems == 1 else "them"
         hint = f"; --repair OUT.h5 writes a file without {these}"
-    err.print(f"{checked}: {count}{hint}", markup=False, soft_wrap=True)
+    tell(f"{checked}: {count}{hint}")
     raise typer.Exit(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vinci_offline.text import printable as printable  # noqa: PLC0414 - others take it from here
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -42,10 +44,3 @@ class Problem(Finding):
 @dataclass(frozen=True)
 class Note(Finding):
     """A finding that may be right and is worth a look. A file with notes alone is sound."""
-
-
-def printable(text: str) -> str:
-    """Return ``text`` on one line without control characters, because names in a file come from strangers."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe, load_module
-from vinci_offline.spec import (
-    EnvironmentSpec,
-)
+from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.trusted import plain_kwargs, registered_id
 
 if TYPE_CHECKING:
     import gymnasium
@@ -26,16 +25,20 @@ def make_env(
 ) -> gymnasium.Env[Any, Any]:
     """Make an environment. Gymnasium's passive checker is off: it costs as much as a cheap step.
 
+    A text is the user's own word: what it names is imported. An `EnvironmentSpec` may come from a file: it is looked up
+    among the environments that are registered already, and nothing is imported by name.
+
     Args:
         environment: a Gymnasium id; ``module:EnvId``, where importing the module registers the id;
             ``module:Class`` or ``file.py:Class`` for a `gymnasium.Env` subclass or a function that makes one;
-            an `EnvironmentSpec` (its id, keyword arguments and time limit); a callable; or an environment,
-            which is returned as it is.
-        kwargs: keyword arguments of the environment. ``max_episode_steps`` sets the time limit. They add to
+            an `EnvironmentSpec` (its registered id, plain keyword arguments and time limit); a callable; or an
+            environment, which is returned as it is.
+        kwargs: keyword arguments of the environment. ``max_episode_steps`` sets the time limit. They replace
             those of an `EnvironmentSpec`.
 
     Raises:
-        UsageError: there is no such environment, importing it fails, or it does not take ``kwargs``.
+        UsageError: there is no such environment, importing it fails, it does not take ``kwargs``, or a file names what
+            only the user may name.
     """
     import gymnasium
 
@@ -47,10 +50,8 @@ def make_env(
     if isinstance(environment, EnvironmentSpec):
         if environment.id is None:
             raise UsageError("the dataset does not say which environment it came from: name one (--env ENV)")
-        kwargs = {**environment.kwargs, **kwargs}
-        if environment.max_episode_steps is not None:
-            kwargs.setdefault("max_episode_steps", environment.max_episode_steps)
-        return make_env(environment.id, kwargs)
+        name = registered_id(environment.id, environment.kwargs)
+        return _make_registered(name, "", recorded_kwargs(environment, kwargs))
     if not isinstance(environment, str):
         return _call(environment, getattr(environment, "__name__", repr(environment)), kwargs)
     source, _, name = environment.rpartition(":")
@@ -64,8 +65,17 @@ def make_env(
 
 
 def recorded_kwargs(spec: EnvironmentSpec, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the keyword arguments and the time limit of a recorded environment, with the user's in their place."""
-    kwargs = {**spec.kwargs, **(own or {})}
+    """Return the keyword arguments and the time limit of a recorded environment, with the user's in their place.
+
+    Args:
+        spec: the dataset's environment.
+        own: the keyword arguments that the user gives.
+
+    Raises:
+        UsageError: an argument of the file may name a file, a module or another environment.
+    """
+    own = own or {}
+    kwargs = {**plain_kwargs(spec.id or "the environment", spec.kwargs, own), **own}
     if spec.max_episode_steps is not None:
         kwargs.setdefault("max_episode_steps", spec.max_episode_steps)
     return kwargs

@@ -16,7 +16,12 @@ _HOW = "How it runs"
 _FILE = "What is stored"
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
+    """Read the JSON object of ``--env-kwargs``.
+
+    Raises:
+        UsageError: the text is no JSON object.
+    """
     try:
         content = json.loads(text) if text else {}
     except ValueError as error:
@@ -65,7 +70,7 @@ class CollectOptions:
         """The environment's arguments, as '{"g": 9.81}'.""",
         panel=_WHO,
         metavar="JSON",
-        parse=_json_object,
+        parse=json_object,
     )
     max_episode_steps: int | None = option(
         None, "The time limit of an episode; otherwise the environment's own.", panel=_WHO, low=1
@@ -128,7 +133,7 @@ class EvaluateOptions:
         None,
         "The environment's arguments, as '{\"max_episode_steps\": 500}'.",
         metavar="JSON",
-        parse=_json_object,
+        parse=json_object,
     )
     max_episode_steps: int | None = option(
         None, "The time limit of an episode; otherwise the environment's own.", low=1

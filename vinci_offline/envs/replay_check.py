@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import Problem
-from vinci_offline.envs.making import EnvironmentLike, make_env
+from vinci_offline.envs.making import EnvironmentLike, make_env, recorded_kwargs
 from vinci_offline.envs.replay_states import replayer
 from vinci_offline.envs.states import bare, is_mujoco, observed_state
 from vinci_offline.errors import UsageError, VinciError
@@ -84,6 +84,7 @@ def replay(
     dataset: Dataset,
     environment: EnvironmentLike | None = None,
     *,
+    env_kwargs: Mapping[str, Any] | None = None,
     rows: int = ROWS,
     tolerance: float | None = None,
     seed: int = 0,
@@ -92,21 +93,26 @@ def replay(
 
     Args:
         dataset: the recording.
-        environment: the environment; None for the file's own. The file's own id is made with the file's arguments.
+        environment: the environment; None for the file's own, if it is registered with Gymnasium. The file's own id is
+            made with the file's arguments.
+        env_kwargs: keyword arguments of the environment. They replace those of the file.
         rows: how many rows to draw. Part of them are terminal rows.
         tolerance: the largest error that counts as equal. None takes 1e-5 for classic control and 1e-3 for MuJoCo,
             or three times the error of a rehearsal of the environment against itself, if that is more.
         seed: seeds the sample.
 
     Raises:
-        UsageError: the environment is unknown, or its state cannot be set.
+        UsageError: the environment is unknown, its state cannot be set, or the file names what only the user may name.
         SpecError: its spaces differ from the recording's.
     """
     if rows < 1:
         raise UsageError(f"--replay {rows}: at least one row is needed")
-    if environment is None or environment == dataset.spec.id:
+    own = dict(env_kwargs or {})
+    if environment is None:
         environment = dataset.spec
-    made = make_env(environment)
+    elif environment == dataset.spec.id:
+        own = recorded_kwargs(dataset.spec, own)
+    made = make_env(environment, own)
     try:
         env = bare(made, "a replay")
         spec = environment_spec(made, environment if isinstance(environment, str) else None)

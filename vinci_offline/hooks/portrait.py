@@ -14,6 +14,7 @@ from vinci_offline.files import make_folder, published
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, describe_space
 from vinci_offline.spec.units import Units
+from vinci_offline.text import plotted
 from vinci_offline.types import Array, FloatArray
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def draw_portrait(plane: PhasePlane, spec: EnvironmentSpec, observations: Array,
         axis.set(xlim=plane.x[[0, -1]], ylim=plane.y[[0, -1]], xlabel=names[0])
         axis.grid(visible=False)
     axes[0].set_ylabel(names[1])
-    figure.suptitle(title, fontsize=14 if panels == 2 else 11, fontweight="bold")
+    figure.suptitle(plotted(title), fontsize=14 if panels == 2 else 11, fontweight="bold")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

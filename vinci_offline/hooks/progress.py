@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.text import markup
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -38,16 +39,18 @@ class Progress(Hook):
             TextColumn("[green]{task.fields[score]}"),
             console=Console(stderr=True),
         )
-        self._task = self._bar.add_task(run.agent, total=run.steps, completed=run.start_step, **self._fields)
+        self._task = self._bar.add_task(
+            markup(run.agent), total=run.steps, completed=run.start_step, **self._fields
+        )
         self._bar.start()
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Advance the bar to ``step``; show the speed and the losses."""
         losses = (f"{name[5:]} {value:.3g}" for name, value in metrics.items() if name.startswith("loss/"))
-        self._fields["losses"] = " ".join(losses)
+        self._fields["losses"] = markup(" ".join(losses))
         if "compile_seconds" in metrics and self._bar is not None:
             told = f"compiled in {metrics['compile_seconds']:.1f} s by {self._compiler}"
-            self._bar.console.print(told, highlight=False)
+            self._bar.console.print(markup(told), highlight=False)
         if "steps_per_second" in metrics:
             self._fields["speed"] = f"{metrics['steps_per_second']:,.0f} steps/s"
         self._show(step)
@@ -65,7 +68,7 @@ class Progress(Hook):
     def note(self, step: int, text: str) -> None:
         """Print the note above the line."""
         if self._bar is not None:
-            self._bar.console.print(f"step {step:,}: {text}", highlight=False)
+            self._bar.console.print(f"step {step:,}: {markup(text)}", highlight=False)
 
     def finish(self, step: int) -> None:
         """Stop the bar."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vinci_offline.deviation import finite
 from vinci_offline.hooks.events import EventFile
 from vinci_offline.hooks.hook import Hook, RunInfo
+from vinci_offline.text import markdown
 
 if TYPE_CHECKING:
     from vinci_offline.envs.evaluator import Evaluation
@@ -48,7 +49,7 @@ class TensorBoard(Hook):
 
     def note(self, step: int, text: str) -> None:
         """Show the note in the Text tab."""
-        self._events.text("notes", text, step)
+        self._events.text("notes", markdown(text), step)
 
     def image(self, step: int, tag: str, png: bytes) -> None:
         """Show a PNG image under ``tag``. Other hooks call this, at any time after ``start``."""
@@ -70,10 +71,9 @@ def _hyperparameters(run: RunInfo) -> Iterator[tuple[str, bool | float | str]]:
 
 
 def _table(summary: Mapping[str, Any]) -> str:
-    rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in summary.items())
+    rows = "\n".join(f"| {markdown(name)} | {_cell(value)} |" for name, value in summary.items())
     return f"| dataset | |\n| --- | --- |\n{rows}"
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:,.6g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return f"{value:,.6g}" if isinstance(value, float) else markdown(str(value))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vinci_offline.report.plots import COLOURS, new_figure, save_figure
+from vinci_offline.text import plotted
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def plot_overview(
     """
     figure = new_figure(width=12.5, height=7.2)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
-    figure.suptitle(title, fontweight="bold", fontsize=13)
+    figure.suptitle(plotted(title), fontweight="bold", fontsize=13)
     (spread, order, steps), (acted, seen, suits) = figure.subplots(2, 3)
     finite = returns[np.isfinite(returns)]
     _histogram(spread, finite, "Return of an episode", _BLUE)
@@ -168,7 +169,7 @@ def _agents(axis: Axes, agents: Sequence[Mapping[str, str]]) -> None:
         axis.plot([0.02], [top - 0.015], "o", color=colour, markersize=9, clip_on=False)
         axis.text(0.08, top, found["agent"], fontweight="bold", va="center_baseline")
         axis.text(0.98, top, found["verdict"], color=colour, ha="right", va="center_baseline", fontsize=10)
-        text = "\n".join(textwrap.wrap(found["because"], 52))
+        text = "\n".join(textwrap.wrap(plotted(found["because"]), 52))
         axis.text(0.08, top - 0.05, text, va="top", fontsize=8, color="#444444", linespacing=1.3)
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.files import make_folder, published
+from vinci_offline.text import plotted
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def plot_returns(
     axis.set_xlim(-0.6, len(columns) - 0.4)
     axis.margins(y=0.12)
     axis.set_ylabel("return")
-    axis.set_title(title, fontweight="bold")
+    axis.set_title(plotted(title), fontweight="bold")
     axis.grid(axis="y", alpha=0.25)
     save_figure(figure, path)
 
@@ -118,7 +119,7 @@ def _draw_returns(axis: Axes, runs: Mapping[str, tuple[Any, Any]]) -> None:
         if table is not None:
             colour = COLOURS[(place + 1) % len(COLOURS)]
             mean, std = table["return_mean"], table["return_std"]
-            axis.plot(table["step"], mean, color=colour, marker=".", label=Path(run).name)
+            axis.plot(table["step"], mean, color=colour, marker=".", label=plotted(Path(run).name))
             axis.fill_between(table["step"], mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     axis.set_ylabel("return")
     axis.set_title("Mean return ± standard deviation over episodes", fontsize=11)
@@ -130,7 +131,10 @@ def _draw_loss(axis: Axes, name: str, runs: Mapping[str, tuple[Any, Any]]) -> No
         if table is not None and name in table:
             rows = table.dropna(subset=[name])
             axis.plot(
-                rows["step"], rows[name], color=COLOURS[(place + 1) % len(COLOURS)], label=Path(run).name
+                rows["step"],
+                rows[name],
+                color=COLOURS[(place + 1) % len(COLOURS)],
+                label=plotted(Path(run).name),
             )
     axis.set_ylabel("loss")
     axis.set_title(name.removeprefix("loss/").capitalize() + " loss", fontsize=11)

@@ -79,6 +79,7 @@ class Run:
         engine: the engine that steps it.
         config: the options of the run.
         env: the environment of evaluations, or None.
+        env_kwargs: its keyword arguments.
         hooks: the listeners.
         trained: earlier training steps of each role.
         held_out: losses on held-out transitions, or None.
@@ -93,6 +94,7 @@ class Run:
         *,
         config: TrainingConfig,
         env: Any,
+        env_kwargs: Mapping[str, Any],
         hooks: Sequence[Hook],
         trained: Mapping[str, int],
         held_out: HeldOut | None = None,
@@ -105,6 +107,7 @@ class Run:
         self.phases = config.plan()
         self.step = 0
         self._env = env
+        self._env_kwargs = env_kwargs
         self._hooks = hooks
         self._trained = dict(trained)
         self._held_out = held_out
@@ -257,6 +260,7 @@ class Run:
         return evaluate(
             self.learner.policy,
             self._env,
+            env_kwargs=self._env_kwargs,
             episodes=self.config.eval_episodes,
             seed=self.config.seed,
             selection=True,

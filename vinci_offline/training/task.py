@@ -67,6 +67,7 @@ class Task:
         networks: the user's networks, as in `train`.
         origin: the run whose networks to start from, or None.
         env: the environment of evaluations, or None.
+        env_kwargs: its keyword arguments.
         held_out: rows of held-out episodes, or None.
         rows: the dataset row of each training row; None if they are equal.
     """
@@ -81,6 +82,7 @@ class Task:
     networks: str | Path | Mapping[str, Any] | None
     origin: RunDirectory | None
     env: Any
+    env_kwargs: Mapping[str, Any]
     held_out: Columns | None = None
     rows: Array | None = None
 
@@ -94,6 +96,7 @@ class Task:
         networks: str | Path | Mapping[str, Any] | None,
         init: str | Path | None,
         env: Any,
+        env_kwargs: Mapping[str, Any] | None = None,
     ) -> Task:
         """Read the data and check everything that does not depend on the seed.
 
@@ -110,7 +113,7 @@ class Task:
         known = first_read(split.training, agent.columns, **wanted)
         units = choose_units(agent, split.training, origin, known)
         normalization = choose_normalization(agent, split.training, origin, known, units)
-        evaluation_env = _evaluation_environment(config, dataset.spec, env)
+        evaluation_env = _evaluation_environment(config, dataset.spec, env, env_kwargs)
         source = open_source(
             split.training,
             agent.columns,
@@ -139,6 +142,7 @@ class Task:
             networks,
             origin,
             evaluation_env,
+            dict(env_kwargs or {}),
             held_out,
             split.rows,
         )
@@ -171,6 +175,7 @@ class Task:
             engine,
             config=config,
             env=self.env,
+            env_kwargs=self.env_kwargs,
             hooks=hooks,
             trained=trained,
             held_out=HeldOut(engine, self.held_out) if self.held_out else None,
@@ -259,16 +264,19 @@ def _check_not_past(directory: RunDirectory, stop: int) -> None:
         )
 
 
-def _evaluation_environment(config: TrainingConfig, spec: EnvironmentSpec, env: Any) -> Any:
+def _evaluation_environment(
+    config: TrainingConfig, spec: EnvironmentSpec, env: Any, kwargs: Mapping[str, Any] | None
+) -> Any:
     """Return the environment of evaluations. Make it once, so that a missing one is found before training."""
     if config.eval_every is None:
-        if env is not None:
-            raise UsageError("--env needs evaluations: say how often with --eval-every")
+        if env is not None or kwargs is not None:
+            flag = "--env-kwargs" if env is None else "--env"
+            raise UsageError(f"{flag} needs evaluations: say how often with --eval-every")
         return None
     if env is None and spec.id is None:
         raise UsageError("--eval-every: the dataset names no environment; name one with --env")
     chosen = spec if env is None else env
-    probe = make_env(chosen)
+    probe = make_env(chosen, kwargs)
     check_environment_fits(spec, environment_spec(probe, id=chosen if isinstance(chosen, str) else None))
     probe.close()
     return chosen

@@ -33,6 +33,7 @@ def train(
     networks: str | Path | Mapping[str, Any] | None = None,
     init: str | Path | None = None,
     env: Any = None,
+    env_kwargs: Mapping[str, Any] | None = None,
     hooks: Sequence[Hook] | Callable[[int], Sequence[Hook]] = (),
     seeds: int | None = None,
     resume: bool = False,
@@ -51,7 +52,9 @@ def train(
         networks: a Python file or a mapping of functions. Each has the name of one of the agent's networks
             (``actor(env)``, ``critic(env)``) and returns a Keras model.
         init: a run directory; start from its networks and their normalisation.
-        env: the environment of evaluations, by default the one that the dataset names.
+        env: the environment of evaluations, by default the one that the dataset names, if it is registered with
+            Gymnasium.
+        env_kwargs: its keyword arguments; they replace those of the dataset's own environment.
         hooks: listeners besides the TensorBoard, CSV, portrait and progress ones; with ``seeds`` a function from
             a seed to its listeners.
         seeds: number of seeds to train: ``seed``, ``seed + 1`` and so on, each in its run directory
@@ -80,7 +83,7 @@ def train(
         trajectories=learned.trajectories,
     )
     config = replace(config, memory=memory)
-    task = Task.of(datasets, learned, config, networks=networks, init=init, env=env)
+    task = Task.of(datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs)
     path = (
         Path(output)
         if output

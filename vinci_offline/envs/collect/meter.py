@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.shards import ShardFolder
+from vinci_offline.text import markup
 
 Report: TypeAlias = Callable[[int, int], None]
 """Takes the numbers of steps and episodes recorded since the last call."""
@@ -45,7 +46,7 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
             "",
             total=job.plan.steps if by_steps else job.plan.episodes,
             completed=steps if by_steps else episodes,
-            name=job.spec.id or "",
+            name=markup(job.spec.id or ""),
             steps=steps,
             rate=0.0,
         )

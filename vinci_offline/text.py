@@ -1,0 +1,44 @@
+"""Text from files on its way to a reader: a terminal, a page of Markdown, a plot.
+
+Names in a file come from strangers. Everything that shows them passes through one of these functions.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#!|]")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line without control characters, for a terminal or a message.
+
+    Escape sequences, line breaks, marks that turn the direction of writing, and halves of characters (in names of files
+    that are not UTF-8) become the replacement character.
+    """
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as `printable` does, with line breaks and tabs as single spaces."""
+    return printable(re.sub(r"\s*[\t\n\v\f\r\x85\u2028\u2029]\s*", " ", text))
+
+
+def markup(text: str) -> str:
+    """Return ``text`` for a place where Rich reads markup, such as a progress bar: it shows as it is."""
+    from rich.markup import escape  # not at the top: few commands show a bar
+
+    return escape(one_line(text))
+
+
+def markdown(text: str) -> str:
+    """Return ``text`` for a page of Markdown or a cell of its tables: it shows as it is, and holds no HTML."""
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(one_line(text), quote=False))
+
+
+def plotted(text: str) -> str:
+    """Return ``text`` for a plot, where Matplotlib would read formulas between dollar signs."""
+    return one_line(text).replace("$", r"\$")
