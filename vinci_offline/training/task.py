@@ -113,7 +113,7 @@ class Task:
         known = first_read(split.training, agent.columns, **wanted)
         units = choose_units(agent, split.training, origin, known)
         normalization = choose_normalization(agent, split.training, origin, known, units)
-        evaluation_env = _evaluation_environment(config, dataset.spec, env, env_kwargs)
+        evaluation_env = evaluation_environment(config, dataset.spec, env, env_kwargs)
         source = open_source(
             split.training,
             agent.columns,
@@ -264,10 +264,14 @@ def _check_not_past(directory: RunDirectory, stop: int) -> None:
         )
 
 
-def _evaluation_environment(
+def evaluation_environment(
     config: TrainingConfig, spec: EnvironmentSpec, env: Any, kwargs: Mapping[str, Any] | None
 ) -> Any:
-    """Return the environment of evaluations. Make it once, so that a missing one is found before training."""
+    """Return the environment of evaluations. Make it once, so that a missing one is found before training.
+
+    Raises:
+        UsageError: there is none, or the dataset names what only the user may name.
+    """
     if config.eval_every is None:
         if env is not None or kwargs is not None:
             flag = "--env-kwargs" if env is None else "--env"
