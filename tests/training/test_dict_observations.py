@@ -146,7 +146,7 @@ def test_agents_train_from_collection_to_evaluation(trained, agent, discrete, im
     action = np.asarray(policy.predict_on_batch(batch))[0]
     assert env.action_space.contains(action.astype(env.action_space.dtype))
 
-    evaluation = evaluate(result.run, episodes=3, lanes=2)
+    evaluation = evaluate(result.run, lambda: Rooms(discrete, image_only), episodes=3, lanes=2)
     assert evaluation.lengths == (7, 7, 7)
     assert np.isfinite(evaluation.returns).all()
 
@@ -219,7 +219,7 @@ def test_user_networks_see_each_key(record, tmp_path):
     result = run(record(), tmp_path / "run", "bc", networks=file)
     actor = keras.saving.load_model(result.run / "networks" / "actor.keras", safe_mode=True)
     assert (3, 3, 3, 2) in {tuple(weight.shape) for weight in actor.weights}
-    assert evaluate(result.run, episodes=1).lengths == (7,)
+    assert evaluate(result.run, Rooms, episodes=1).lengths == (7,)
 
 
 @pytest.mark.parametrize("agent", ["bc", "dqn"])
@@ -227,7 +227,7 @@ def test_exported_policies_never_choose_masked_actions(tmp_path, agent):
     data = collect(f"{__file__}:Doors", tmp_path / "d.h5", episodes=4, policy=open_door, progress=False)
     result = run(data, tmp_path / "run", agent)
     # The environment fails at a closed door.
-    evaluate(result.run, episodes=10)
+    evaluate(result.run, Doors, episodes=10)
     policy = keras.saving.load_model(result.run / "policy.keras", safe_mode=True)
     states = np.random.default_rng(0).uniform(-1, 1, (30, 2)).astype("f4")
     for masked in range(3):
@@ -236,4 +236,4 @@ def test_exported_policies_never_choose_masked_actions(tmp_path, agent):
         chosen = np.asarray(policy.predict_on_batch({"action_mask": mask, "state": states})) - 2
         assert set(chosen.tolist()) <= {0, 1, 2} - {masked}
     if agent == "bc":
-        evaluate(result.run, episodes=10, stochastic=True)
+        evaluate(result.run, Doors, episodes=10, stochastic=True)
