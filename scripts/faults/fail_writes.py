@@ -42,7 +42,7 @@ LIMIT = 120
 """Seconds that a command may take."""
 UNFINISHED = re.compile(r"\..+\.(tmp(\.[^.]+)?|replaced)")
 DIFFER_ANYWAY = {"metadata.json", "config.json", "metrics.csv"}
-"""Files that hold times and names of a process: Keras' date of saving and numbers of tensors, the seconds of a chunk."""
+"""Files that hold times and names of a process: the date of saving, numbers of tensors, the seconds of a chunk."""
 
 
 @dataclass(frozen=True)

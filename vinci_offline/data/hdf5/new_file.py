@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
@@ -26,12 +27,12 @@ class _Disk(RecordedFile):
     """File that HDF5 writes through.
 
     Attributes:
-        late: signals that came within a call from HDF5, to be delivered after it.
+        late: the handlers of signals that came within a call from HDF5, to be called after it.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.late: list[int] = []
+        self.late: list[Callable[[], Any]] = []
 
     def read(self, size: int = -1) -> bytes:
         """Return ``size`` bytes; zeros where nothing was written yet, as HDF5 expects."""
@@ -114,7 +115,7 @@ def _late(handler: _Handler, disk: _Disk) -> _Handler:
         above = frame
         while above is not None:
             if above.f_code in _CALLED_BY_HDF5:
-                disk.late.append(number)
+                disk.late.append(partial(handler, number, None))
                 return
             above = above.f_back
         handler(number, frame)
@@ -124,4 +125,4 @@ def _late(handler: _Handler, disk: _Disk) -> _Handler:
 
 def _deliver(disk: _Disk) -> None:
     while disk.late:
-        signal.raise_signal(disk.late.pop(0))
+        disk.late.pop(0)()
