@@ -26,7 +26,10 @@ DEEPEST = 200
 VARIABLE = "VINCI_OFFLINE_TRUST"
 """The environment variable that lifts the budget, set to 1."""
 
-_ADVICE = f"if you trust the file, set {VARIABLE}=1"
+STREAMED_FLOOR = 2**30
+"""What is read in blocks takes time, not memory: about this many bytes in ten seconds."""
+STREAMED_RATIO = 200
+TRUST = f"if you trust the file, set {VARIABLE}=1"
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 
 
@@ -45,7 +48,7 @@ def afford(where: str, what: str, *, asked: int, present: int) -> None:
     if asked > max(FLOOR, RATIO * present) and not trusted():
         raise DatasetError(
             f"{_line(where)}: {_line(what)} takes {size_text(asked)} of memory, and the file has {size_text(present)}: "
-            f"{_ADVICE}"
+            f"{TRUST}"
         )
 
 
@@ -56,8 +59,19 @@ def limit(where: str, what: str, count: int, most: int) -> None:
         DatasetError: ``count`` is above ``most``, and the user did not lift the budget.
     """
     if count > most and not trusted():
+        raise DatasetError(f"{_line(where)}: {count:,} {_line(what)}, and at most {most:,} are read: {TRUST}")
+
+
+def afford_stream(where: str, what: str, *, asked: int, present: int) -> None:
+    """Refuse a file whose content, read in blocks, unfolds to far more than its bytes: it would take for ever.
+
+    Raises:
+        DatasetError: ``asked`` is beyond the budget of a stream, and the user did not lift it.
+    """
+    if asked > max(STREAMED_FLOOR, STREAMED_RATIO * present) and not trusted():
         raise DatasetError(
-            f"{_line(where)}: {count:,} {_line(what)}, and at most {most:,} are read: {_ADVICE}"
+            f"{_line(where)}: {_line(what)} unfolds to {size_text(asked)}, and the file has {size_text(present)}: "
+            f"{TRUST}"
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.keras_archive import check_archive, check_outputs, counted_variables
 from vinci_offline.trusted import check_keras_config
 
 BACKENDS = ("tensorflow", "jax")
@@ -87,10 +88,12 @@ def load_keras_model(path: Path, use: str = "the policy") -> Any:
     import_keras()
     import keras
 
+    check_archive(path)
     try:
         with zipfile.ZipFile(path) as archive:
             check_keras_config(json.loads(archive.read("config.json")), path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with counted_variables(path):
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except VinciError:
         raise
     except Exception as error:  # Keras raises errors of any type on damaged files
@@ -99,6 +102,8 @@ def load_keras_model(path: Path, use: str = "the policy") -> Any:
             f"{path} cannot be loaded in Keras' safe mode ({reason}): for {use}, save a model of stock layers, "
             "without Lambda"
         ) from error
+    check_outputs(path, model)
+    return model
 
 
 def wide_dtype() -> str:

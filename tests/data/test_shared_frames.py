@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vinci_offline import Dataset, DatasetError, EnvironmentSpec, UsageError
+from vinci_offline.data.hdf5.chunks import StoredArray
 from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.quality.validation import validate
@@ -125,9 +126,9 @@ def test_reading_shared_frames_is_bounded(tmp_path, monkeypatch):
     columns = noisy_images([2] * 20)
     once = write(tmp_path / "d.h5", IMAGES, columns, frames="once")
     read = []
-    original = h5py.Dataset.__getitem__
+    original = StoredArray.__getitem__
     monkeypatch.setattr(
-        h5py.Dataset,
+        StoredArray,
         "__getitem__",
         lambda self, key: (read.append(original(self, key)), read[-1])[1],
     )

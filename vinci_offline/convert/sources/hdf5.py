@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vinci_offline.budget import FLOOR, Tally, afford_stream
 from vinci_offline.data.columns import Column
-from vinci_offline.data.hdf5.attributes import decode
+from vinci_offline.data.hdf5.attributes import read_attributes
+from vinci_offline.data.hdf5.chunks import StoredArray, chunk_fault
 from vinci_offline.data.hdf5.opening import file_stamp, open_hdf5, read_rows
 from vinci_offline.data.hdf5.untrusted import datasets_below, unreadable
 from vinci_offline.data.problem import Problem, printable
@@ -22,6 +24,7 @@ from vinci_offline.types import Array
 _LARGEST_TEXT = 2**24
 _MOST_NAMES = 10**6
 _BEST_RATIO = 1100
+_LONGEST_BLOCK = 1024
 
 
 class Hdf5Tree:
@@ -36,6 +39,10 @@ class Hdf5Tree:
         self._file = file
         self._stamp = file_stamp(path)
         self._last: tuple[str, Any] = ("", file)
+        self._tally = Tally(str(path), self._stamp[1])
+        self._counted: set[str] = set()
+        self._streamed: set[str] = set()
+        self._unfolded = 0
 
     def names(self, group: str = "/") -> list[str]:
         """Return the names in a group, sorted; none if there is no such group in this file."""
@@ -67,7 +74,9 @@ class Hdf5Tree:
         Raises:
             DatasetError: there is none, or it cannot be had from this file.
         """
-        values: Array = self._checked(path)[()]
+        node = self._checked(path)
+        self._count(path, node.nbytes)
+        values = StoredArray(node)[()]
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def numbers(self, path: str) -> Array:
@@ -93,12 +102,10 @@ class Hdf5Tree:
         Raises:
             DatasetError: there is none, or it cannot be had from this file.
         """
-        node = self._checked(path)
-        return Column(
-            node.shape[::-1] if turned else node.shape,
-            node.dtype.newbyteorder("="),
-            partial(read_rows, self.path, self._stamp, path, turned=turned),
-        )
+        node = self._checked(path, turned=turned)
+        shape = node.shape[::-1] if turned else node.shape
+        part = partial(read_rows, self.path, self._stamp, path, turned=turned)
+        return Column(shape, node.dtype.newbyteorder("="), partial(self._held, path, node.nbytes, part), part)
 
     def columns(self, group: str) -> dict[str, Column]:
         """Return every array below a group as `column` does, by its path from there.
@@ -108,13 +115,31 @@ class Hdf5Tree:
         """
         return {path: self.column(f"{group}/{path}") for path in self.paths(group)}
 
-    def _checked(self, path: str) -> Any:
+    def _checked(self, path: str, *, turned: bool = False) -> Any:
         node = self._node(path)
         if not isinstance(node, h5py.Dataset):
             raise DatasetError(f"{self.path}: {printable(path)} is missing, or is no array of this file")
-        if (problem := unreadable(path, node)) is not None:
+        if (problem := unreadable(path, node, turned=turned)) is not None:
             raise DatasetError(f"{self.path}: {problem}")
+        if path not in self._streamed:
+            self._streamed.add(path)
+            self._unfolded += node.nbytes
+            afford_stream(str(self.path), "its content", asked=self._unfolded, present=self._stamp[1])
         return node
+
+    def _count(self, path: str, size: int) -> None:
+        """Count an array that is held in memory, once.
+
+        Raises:
+            DatasetError: it and those before it take far more than the file has bytes.
+        """
+        if path not in self._counted:
+            self._counted.add(path)
+            self._tally.add(printable(path), size)
+
+    def _held(self, path: str, size: int, part: Callable[[slice], Array], rows: slice) -> Array:
+        self._count(path, size)
+        return part(rows)
 
     def paths(self, group: str) -> list[str]:
         """Return the path of every array below a group, from there; ``""`` if the group is itself an array.
@@ -143,7 +168,25 @@ class Hdf5Tree:
         # A reference of 16 bytes a row, which deflate cannot fold further.
         if node.is_virtual or node.external or 16 * node.size > _BEST_RATIO * node.id.get_storage_size():
             raise DatasetError(f"{self.path}: {printable(path)} is not all in this file: the file is damaged")
-        return [bytes(row) for row in node[()].reshape(-1)]
+        self._check_references(path, node)
+        return [bytes(row) for row in self._varied(path, node)]
+
+    def _check_references(self, path: str, node: Any) -> None:
+        """Refuse an array of references whose chunks are not what they say."""
+        if (fault := chunk_fault(node, self._stamp[1])) is not None:
+            raise DatasetError(f"{self.path}: {printable(path)} is {fault}: the file is damaged")
+
+    def _varied(self, path: str, node: Any) -> Iterator[Any]:
+        """Yield the values of an array of texts or rows of bytes, each of its own length.
+
+        Raises:
+            DatasetError: they take far more memory than the file has bytes; many may refer to one text of the file.
+        """
+        step = max(1, min(_LONGEST_BLOCK, FLOOR // (4 * self._stamp[1])))
+        for start in range(0, len(node), step):
+            block = node[start : start + step].reshape(-1)
+            self._tally.add(printable(path), sum(map(len, block)))
+            yield from block
 
     def arrays(self, group: str) -> dict[str, Array]:
         """Read every array below a group, by its path from there, as `paths` names it.
@@ -159,7 +202,9 @@ class Hdf5Tree:
         for name in self.names(group):
             node = self._node(f"{group}/{name}")
             if isinstance(node, h5py.Dataset) and node.shape == () and node.dtype.itemsize <= _LARGEST_TEXT:
+                self._tally.add(printable(name), node.dtype.itemsize)
                 value = node[()]
+                self._tally.add(printable(name), len(value) if isinstance(value, bytes) else 0)
                 value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
                 value = value.item() if isinstance(value, np.generic) else value
                 if isinstance(value, str | int | float | bool):
@@ -177,23 +222,16 @@ class Hdf5Tree:
             return []
         if node.size > _MOST_NAMES or node.size * node.dtype.itemsize > _LARGEST_TEXT:
             raise DatasetError(f"{self.path}: {printable(path)} is too long for a list of names")
-        values = node[()].tolist()
+        if node.is_virtual or node.external:
+            raise DatasetError(f"{self.path}: {printable(path)} is not all in this file: copy it there")
+        self._check_references(path, node)
+        values = self._varied(path, node) if node.dtype.hasobject else node[()].tolist()
         return [each.decode("utf-8", "replace") for each in values if isinstance(each, bytes)]
 
     def attributes(self, path: str) -> dict[str, Any]:
         """Read the attributes of a group or array that are texts, numbers or JSON."""
         node = self._node(path)
-        found: dict[str, Any] = {}
-        if node is None:
-            return found
-        for name in list(node.attrs):
-            identifier = h5py.h5a.open(node.id, name.encode())
-            if identifier.get_storage_size() <= _LARGEST_TEXT:
-                try:
-                    found[name] = decode(node.attrs[name])
-                except (TypeError, ValueError, OSError):
-                    continue
-        return found
+        return {} if node is None else read_attributes(node, self._tally)
 
     def _node(self, path: str) -> Any:
         parent, _, name = path.strip("/").rpartition("/")

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import h5py
 import numpy as np
 
+from vinci_offline.budget import Tally, check_nesting, limit
 from vinci_offline.data import layout
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.spec import EnvironmentSpec
 
 _JSON_STARTS = ("{", "[", '"', "null")
 _LARGEST_ARRAY = 4096
+_MOST_ATTRIBUTES = 1024
+_LARGEST_ATTRIBUTE = 2**24
+_JSON_GROWTH = 20
+"""A list of empty lists takes this many times its text."""
 
 
 def encode(value: Any) -> str | bool | int | float:
@@ -36,6 +43,43 @@ def encode(value: Any) -> str | bool | int | float:
             raise ValueError(f"{value} has more than 64 bits")
         return value
     return json.dumps(value, default=_plain)
+
+
+def read_attributes(node: h5py.Group | h5py.Dataset, tally: Tally) -> dict[str, Any]:
+    """Return the attributes of a group or an array of an untrusted file, without those that are no remarks.
+
+    Args:
+        node: the group or array.
+        tally: what is held of the file; the attributes are added.
+
+    Raises:
+        DatasetError: they are too many, or take far more memory than the file has bytes.
+    """
+    names = list(node.attrs)
+    limit(tally.where, "attributes", len(names), _MOST_ATTRIBUTES)
+    found = {}
+    for name in names:
+        attribute = h5py.h5a.open(node.id, name.encode(errors="surrogateescape"))
+        if not _is_remark(attribute):
+            continue
+        tally.add("an attribute", attribute.get_storage_size())
+        with suppress(TypeError):
+            value = node.attrs[name]
+            if isinstance(value, str | bytes):  # many attributes may refer to one text
+                tally.add("an attribute", len(value) * _JSON_GROWTH)
+            found[name] = decode(value)
+    return found
+
+
+def _is_remark(attribute: Any) -> bool:
+    """Return whether an attribute is one text or a few numbers, as far as its declaration tells."""
+    if attribute.get_storage_size() > _LARGEST_ATTRIBUTE:
+        return False
+    kind: int = attribute.get_type().get_class()
+    size = math.prod(attribute.shape)
+    if kind == h5py.h5t.STRING:
+        return size == 1
+    return size <= _LARGEST_ARRAY and kind in {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM}
 
 
 def decode(value: Any) -> Any:
@@ -109,8 +153,9 @@ def _decode_text(text: str) -> Any:
     if not text.startswith(_JSON_STARTS):
         return text
     try:
+        check_nesting("", "text", text)
         return json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, DatasetError):
         return text
 
 

@@ -7,8 +7,8 @@ that the file's own bytes cannot back.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vinci_offline.budget import Tally
 from vinci_offline.data import layout
-from vinci_offline.data.hdf5.attributes import decode
+from vinci_offline.data.hdf5.attributes import read_attributes
+from vinci_offline.data.hdf5.chunks import StoredArray
 from vinci_offline.data.hdf5.opening import Stamp, file_stamp, open_hdf5
 from vinci_offline.data.hdf5.shared_frames import frames_of
-from vinci_offline.data.hdf5.untrusted import datasets_below, unreadable
+from vinci_offline.data.hdf5.untrusted import datasets_below, unfolded_problem, unreadable
 from vinci_offline.data.problem import Problem, printable
 from vinci_offline.data.schema import StoredColumn, fit, table_problems
 from vinci_offline.errors import DatasetError, SpecError
@@ -28,8 +30,8 @@ from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Columns
 
 _MOST_COLUMNS = 4096
-_MOST_ATTRIBUTES = 1024
-_LARGEST_ATTRIBUTE = 2**24
+_TABLE_COPIES = 3
+"""Reading a table of episodes makes copies: checked, completed, and as a frame."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,17 @@ def inspect(path: Path) -> Structure:
     """
     with open_hdf5(path) as file:
         stamp = file_stamp(path)
-        attributes = _attributes(file)
+        tally = Tally(str(path), stamp[1])
+        attributes = read_attributes(file, tally)
         native = attributes.get(layout.ATTRIBUTE_FORMAT) == layout.FORMAT
         if native:
             _check_version(path, attributes.get(layout.ATTRIBUTE_VERSION))
         problems: list[Problem] = []
         columns = _columns(file, problems)
-        episodes = _episodes(file, problems) if native else {}
-        table_hash = _table_hash(file) if episodes else None
+        if (unfolded := unfolded_problem(path, _bytes_of(columns))) is not None:
+            problems.append(unfolded)
+        episodes = _episodes(file, problems, tally) if native else {}
+        table_hash = _table_hash(file, tally) if episodes else None
         spec = _spec(attributes.get(layout.ATTRIBUTE_ENVIRONMENT), problems) if native else None
     problems += table_problems(columns, native)
     if spec is not None and any(column.shape[0] for column in columns.values()):
@@ -132,6 +137,10 @@ def _columns(file: h5py.File, problems: list[Problem]) -> dict[str, StoredColumn
     return columns
 
 
+def _bytes_of(columns: Mapping[str, StoredColumn]) -> int:
+    return sum(math.prod(column.shape) * column.dtype.itemsize for column in columns.values())
+
+
 def _column(file: h5py.File, path: str, dataset: Any) -> StoredColumn | Problem:
     """Return a column, or why it cannot be read."""
     flag = path in {layout.TERMINALS, layout.TIMEOUTS}
@@ -146,8 +155,12 @@ def _column(file: h5py.File, path: str, dataset: Any) -> StoredColumn | Problem:
     return problem or StoredColumn(dataset.shape, dataset.dtype.newbyteorder("="), frames)
 
 
-def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
-    """Return the stored episode table; empty where there is none, or where it cannot be read."""
+def _episodes(file: h5py.File, problems: list[Problem], tally: Tally) -> Columns:
+    """Return the stored episode table; empty where there is none, or where it cannot be read.
+
+    Raises:
+        DatasetError: it takes far more memory than the file has bytes.
+    """
     found: list[Problem] = []
     metadata = file.get("metadata", getlink=True)
     if metadata is None:
@@ -163,7 +176,8 @@ def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
         if problem is None and len(dataset.shape) != 1:
             problem = Problem(path, f"shape {dataset.shape}", "one number an episode is expected")
         if problem is None:
-            table[path.removeprefix(f"{layout.EPISODES}/")] = dataset[()]
+            tally.add(layout.EPISODES, _TABLE_COPIES * dataset.nbytes)
+            table[path.removeprefix(f"{layout.EPISODES}/")] = StoredArray(dataset)[()]
         else:
             found.append(problem)
     lengths = {name: len(values) for name, values in table.items()}
@@ -175,12 +189,9 @@ def _episodes(file: h5py.File, problems: list[Problem]) -> Columns:
     return {} if found else table
 
 
-def _table_hash(file: h5py.File) -> str | None:
+def _table_hash(file: h5py.File, tally: Tally) -> str | None:
     """Return the stored hash of an episode table that was read."""
-    group = file[layout.EPISODES]
-    if layout.ATTRIBUTE_HASH not in group.attrs or not _small(group, layout.ATTRIBUTE_HASH):
-        return None
-    digest = group.attrs[layout.ATTRIBUTE_HASH]
+    digest = read_attributes(file[layout.EPISODES], tally).get(layout.ATTRIBUTE_HASH)
     return digest if isinstance(digest, str) else None
 
 
@@ -198,20 +209,3 @@ def _spec(text: Any, problems: list[Problem]) -> EnvironmentSpec | None:
             Problem("attribute 'environment'", printable(str(error)), "restore the file from a copy")
         )
         return None
-
-
-def _attributes(file: h5py.File) -> dict[str, Any]:
-    names = list(file.attrs)
-    if len(names) > _MOST_ATTRIBUTES:
-        raise DatasetError(f"{file.filename}: {len(names)} attributes, more than any dataset has")
-    attributes = {}
-    for name in names:
-        if _small(file, name):
-            with suppress(TypeError):
-                attributes[name] = decode(file.attrs[name])
-    return attributes
-
-
-def _small(node: h5py.Group, name: str) -> bool:
-    attribute = h5py.h5a.open(node.id, name.encode())
-    return bool(attribute.get_storage_size() <= _LARGEST_ATTRIBUTE)

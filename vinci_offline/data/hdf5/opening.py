@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 
+from vinci_offline.data.hdf5.chunks import StoredArray
 from vinci_offline.data.hdf5.heaps import check_heaps
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
@@ -65,10 +65,10 @@ def files_kept_open() -> Iterator[None]:
         kept.close()
 
 
-def column_of(file: h5py.File, path: str) -> Any:
-    """Return a dataset of a file that `open_hdf5` gave; within `files_kept_open` the dataset is kept open too."""
+def column_of(file: h5py.File, path: str) -> StoredArray:
+    """Return an array of a file that `open_hdf5` gave; within `files_kept_open` it is kept open too."""
     kept: _KeptFile | None = getattr(_thread, "kept", None)
-    return file[path] if kept is None else kept.column(path)
+    return StoredArray(file[path]) if kept is None else kept.column(path)
 
 
 def read_rows(path: Path, stamp: Stamp, place: str, rows: slice, *, turned: bool = False) -> Array:
@@ -102,7 +102,7 @@ class _KeptFile:
     def __init__(self) -> None:
         self._path: Path | None = None
         self._file: h5py.File | None = None
-        self._columns: dict[str, Any] = {}
+        self._columns: dict[str, StoredArray] = {}
 
     def file(self, path: Path) -> h5py.File:
         if self._file is None or path != self._path:
@@ -110,7 +110,7 @@ class _KeptFile:
             self._file, self._path = _open(path), path
         return self._file
 
-    def column(self, path: str) -> Any:
+    def column(self, path: str) -> StoredArray:
         if path not in self._columns:
             assert self._file is not None
             dataset = self._file[path]
@@ -119,7 +119,9 @@ class _KeptFile:
             del dataset  # while it is open, its cache cannot be changed
             access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
             access.set_chunk_cache(11, size if filtered and size <= _LARGEST_KEPT else 0, 1.0)
-            self._columns[path] = h5py.Dataset(h5py.h5d.open(self._file.id, path.encode(), access))
+            self._columns[path] = StoredArray(
+                h5py.Dataset(h5py.h5d.open(self._file.id, path.encode(), access))
+            )
         return self._columns[path]
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ HERE = "."
 """HDF5's name for the file itself among the sources of a virtual dataset."""
 _MAPPED_RUNS = 256
 """Runs in one mapping. Selections of many pieces are slow to build, and many mappings are slow to read."""
+_MOST_RUNS = 2**16
+"""More in one mapping are refused: a regular selection names billions of runs in a few bytes."""
 _BLOCK_BYTES = 2**24
 _ADVICE = "copy the data into this column"
 
@@ -107,7 +109,7 @@ def _runs(plist: Any, dataset: Any, source: Any) -> Iterator[Array]:
         raise ValueError("of another shape or dtype")
     for index in range(plist.get_virtual_count()):
         (covered,) = _pieces(plist.get_virtual_vspace(index), shape, most=1)
-        pieces = _pieces(plist.get_virtual_srcspace(index), source.shape, most=len(source))
+        pieces = _pieces(plist.get_virtual_srcspace(index), source.shape, most=min(len(source), _MOST_RUNS))
         lengths = pieces[:, 1] - pieces[:, 0]
         left_out = pieces[:, 0] - np.append(place, pieces[:-1, 1])
         if covered[0] != rows or covered[1] - rows != lengths.sum() or not np.isin(left_out, (0, 1)).all():

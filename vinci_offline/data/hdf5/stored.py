@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from vinci_offline.budget import FLOOR, RATIO, Tally, afford
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import Column, LazyColumns
@@ -19,6 +21,9 @@ from vinci_offline.data.schema import fit
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
+
+_EPISODE_BYTES = 200
+"""Bytes that an episode takes while its row of the table is made."""
 
 
 def refuse(path: Path, problems: Sequence[Problem]) -> None:
@@ -71,10 +76,28 @@ def read_column(structure: Structure, path: str, rows: slice) -> Array:
     return values if values.dtype == column.dtype else values.astype(column.dtype)
 
 
+def _held_column(structure: Structure, tally: Tally, path: str, rows: slice) -> Array:
+    """Read a column that is kept in memory.
+
+    Raises:
+        DatasetError: as `read_column`, or the columns held take far more memory than the file has bytes.
+    """
+    column = structure.columns[path]
+    count = len(range(*rows.indices(column.shape[0])))
+    tally.add(f"the column {path!r}", count * math.prod(column.shape[1:]) * column.dtype.itemsize)
+    return read_column(structure, path, rows)
+
+
 def stored_columns(structure: Structure) -> dict[str, Column]:
     """Return the file's columns without reading them; without a ``timeouts`` column no row is a timeout."""
+    tally = Tally(str(structure.path), structure.stamp[1])
     columns = {
-        path: Column(stored.shape, stored.dtype, partial(read_column, structure, path))
+        path: Column(
+            stored.shape,
+            stored.dtype,
+            partial(_held_column, structure, tally, path),
+            partial(read_column, structure, path),
+        )
         for path, stored in structure.columns.items()
     }
     if layout.TIMEOUTS not in columns:
@@ -118,6 +141,7 @@ def with_recorded_fragments(structure: Structure, table: Columns) -> Columns:
 def _table(structure: Structure, columns: LazyColumns) -> Columns:
     """Return the stored table; derived from the flags where there is none."""
     if not structure.episodes:
+        _afford_episodes(structure, columns)
         return episode_tables.derive(columns)
     wrong = episode_tables.inconsistencies(structure.episodes, structure.rows)
     if wrong:
@@ -128,6 +152,23 @@ def _table(structure: Structure, columns: LazyColumns) -> Columns:
     if set(DERIVED) <= set(structure.episodes):
         return episode_tables.ordered(episode_tables.with_fragments(structure.episodes))
     return episode_tables.complete(columns, dict(structure.episodes))
+
+
+def _afford_episodes(structure: Structure, columns: LazyColumns) -> None:
+    """Refuse flags that make a table of far more memory than the file has bytes.
+
+    Raises:
+        DatasetError: they do.
+    """
+    present = structure.stamp[1]
+    if structure.rows * _EPISODE_BYTES <= max(FLOOR, RATIO * present):
+        return  # a row an episode at most
+    ends = sum(
+        int(np.count_nonzero(block))
+        for path in (layout.TERMINALS, layout.TIMEOUTS)
+        for _, block in columns.blocks(path)
+    )
+    afford(str(structure.path), f"a table of {ends:,} episodes", asked=ends * _EPISODE_BYTES, present=present)
 
 
 def _flags(values: Array, file: Path, path: str) -> Array:
