@@ -76,7 +76,7 @@ def _is_remark(attribute: Any) -> bool:
     if attribute.get_storage_size() > _LARGEST_ATTRIBUTE:
         return False
     kind: int = attribute.get_type().get_class()
-    size = math.prod(attribute.shape)
+    size: int = math.prod(attribute.shape)
     if kind == h5py.h5t.STRING:
         return size == 1
     return size <= _LARGEST_ARRAY and kind in {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM}
