@@ -16,7 +16,7 @@ from typing import Any
 
 import h5py
 
-from vinci_offline.budget import Tally, check_nesting, limit
+from vinci_offline.budget import Tally, afford, check_nesting, limit
 from vinci_offline.errors import VinciError
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -107,12 +107,14 @@ def _check_weights(path: Path, weights: h5py.File, tally: Tally) -> None:
 def counted_variables(path: Path) -> Iterator[None]:
     """Count the variables that Keras makes inside the block, and refuse what is beyond the budget of the file.
 
-    A layer's size follows from the shapes of all layers before it, which Keras alone knows: so its variables are counted
+    A layer's size follows from the shapes of all layers before it, which Keras alone knows: so variables are counted
     where they are made, before they take memory.
 
     Raises:
         DatasetError: the variables take far more memory than the file has bytes.
     """
+    from unittest.mock import patch
+
     import keras
 
     tally = Tally(str(path), path.stat().st_size)
@@ -123,11 +125,8 @@ def counted_variables(path: Path) -> Iterator[None]:
             tally.add("the model", 4 * math.prod(shape))
         make(variable, initializer, shape, *arguments, **options)
 
-    keras.Variable.__init__ = counted  # type: ignore[method-assign]
-    try:
+    with patch.object(keras.Variable, "__init__", counted):
         yield
-    finally:
-        keras.Variable.__init__ = make  # type: ignore[method-assign]
 
 
 def check_outputs(path: Path, model: Any) -> None:
@@ -138,12 +137,17 @@ def check_outputs(path: Path, model: Any) -> None:
     """
     import keras
 
-    tally = Tally(str(path), path.stat().st_size)
-    for operation in getattr(model, "operations", ()):
+    library: Any = keras
+    for operation in [*getattr(model, "operations", ()), *model.layers]:
         try:
-            outputs = keras.tree.flatten(operation.output)
+            outputs = library.tree.flatten(operation.output)
         except (AttributeError, ValueError):
             continue  # it is not part of a graph, or of several
         for output in outputs:
             sizes = [size for size in output.shape[1:] if isinstance(size, int)]
-            tally.add("one observation in the model", 4 * math.prod(sizes))
+            afford(
+                str(path),
+                "one observation in the model",
+                asked=4 * math.prod(sizes),
+                present=path.stat().st_size,
+            )
