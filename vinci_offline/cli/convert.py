@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from vinci_offline.budget import trusting
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
@@ -125,6 +126,7 @@ class Output:
     """Options of the output."""
 
     float64: bool = option(False, "Keep float64 values; otherwise they become float32.", panel=_OUTPUT)
+    trust: bool = option(False, "Read what takes far more memory than the source's bytes.", panel=_OUTPUT)
     overwrite: bool = option(False, "Replace an existing target.", panel=_OUTPUT)
     json: bool = option(False, "Print one JSON object.", panel=_OUTPUT)
 
@@ -149,16 +151,17 @@ def convert(
 
     # Before a long import: a target that is refused should not cost it.
     target = _target(source, destination, formats.to, overwrite=output.overwrite)
-    imported = conversion.read(
-        source, kind=formats.from_, options=_import_options(facts, float64=output.float64)
-    )
-    exported = conversion.write(
-        imported.dataset,
-        destination,
-        kind=target.name,
-        settings=_settings(facts.settings, "to.", inside=True),
-        overwrite=output.overwrite,
-    )
+    with trusting(output.trust):
+        imported = conversion.read(
+            source, kind=formats.from_, options=_import_options(facts, float64=output.float64)
+        )
+        exported = conversion.write(
+            imported.dataset,
+            destination,
+            kind=target.name,
+            settings=_settings(facts.settings, "to.", inside=True),
+            overwrite=output.overwrite,
+        )
     _tell(imported, exported, as_json=output.json)
 
 

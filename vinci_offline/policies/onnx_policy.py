@@ -13,6 +13,7 @@ import numpy as np
 from vinci_offline.errors import SpecError, UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.policies.actions import to_actions, to_choices
+from vinci_offline.policies.onnx_graph import check_graph
 from vinci_offline.policies.policy import Decision, Observations, Policy
 from vinci_offline.spec import (
     BoxSpace,
@@ -137,6 +138,7 @@ def _fed(values: Array, dtype: np.dtype[Any], path: Path) -> Array:
 def _session(path: Path) -> Any:
     import onnxruntime
 
+    check_graph(path)
     options = onnxruntime.SessionOptions()
     # Lanes and workers already use the cores; more threads would compete with them.
     options.intra_op_num_threads = options.inter_op_num_threads = 1

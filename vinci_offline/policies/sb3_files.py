@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.budget import Tally
 from vinci_offline.errors import SpecError, UsageError, VinciError, VinciWarning
 from vinci_offline.loading import describe
 from vinci_offline.spec import (
@@ -143,6 +144,7 @@ def load_sb3(name: Sb3Name) -> Any:
     with warnings.catch_warnings():
         # SB3 warns about files of its earlier versions; that matters for further training only.
         warnings.simplefilter("ignore")
+        _check_members(name.file)
         try:
             spaces = _spaces(name.file)
             return algorithm.load(name.file, device="cpu", custom_objects={**_NOT_NEEDED, **spaces}).policy
@@ -151,6 +153,24 @@ def load_sb3(name: Sb3Name) -> Any:
                 f"{name.file} cannot be loaded as a policy of {name.algorithm} ({describe(error)}): "
                 "check the algorithm's name, or save the policy again with a recent stable-baselines3"
             ) from error
+
+
+def _check_members(path: Path) -> None:
+    """Refuse a zip whose members unfold to far more than its bytes.
+
+    Raises:
+        DatasetError: they do.
+        VinciError: it is no zip.
+    """
+    tally = Tally(str(path), path.stat().st_size)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                tally.add(member.filename, member.file_size)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise VinciError(
+            f"{path} cannot be loaded ({describe(error)}): give the file that the algorithm's save wrote"
+        ) from error
 
 
 def _spaces(path: Path) -> dict[str, Any]:
