@@ -198,8 +198,9 @@ class Watch:
         sys.addaudithook(self._look)
 
     def _look(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "import" and str(arguments[0]).startswith(ARTIFACT):
-            self.seen.append(f"imported {arguments[0]}")
+        # An import by importlib raises no event of its own, but its code is executed.
+        if event == "exec" and ARTIFACT in str(getattr(arguments[0], "co_filename", "")):
+            self.seen.append(f"executed {arguments[0].co_filename}")
         elif event == "pickle.find_class" and not self._unpickles:
             self.seen.append(f"unpickled {arguments[0]}.{arguments[1]}")
         elif event == "open" and self._writes(*arguments[1:]) and self._outside(arguments[0]):
