@@ -177,7 +177,9 @@ def _whole_numbers(array: Array, space: BoxSpace, dtype: np.dtype[Any]) -> Array
 
 def _choices(array: Array, space: Space, dtype: Any, low: Any, high: Any) -> Array:
     """Return choices, which are labels: none stands for another, so none is clipped."""
-    outside = (array < low) | (array > high) | (array != np.rint(array))
+    outside = (array < low) | (array > high)
+    if array.dtype.kind == "f":
+        outside |= array != np.rint(array)
     if outside.any():
         to = "" if isinstance(space, BoxSpace) else f": {low} to {high}"
         raise ActionError.of(
