@@ -332,3 +332,33 @@ def test_number_that_is_no_flag_names_its_line(tmp_path):
         imported(tmp_path, log(step=None, terminal=[0, 0.5, 0, 0, 0, 1]))
     with pytest.raises(DatasetError, match=r"row 1: terminal is 0.5, neither 0 nor 1"):
         imported(tmp_path, log(step=None, terminal=[0, 0.5, 0, 0, 0, 1]), "pandas")
+
+
+def test_episode_that_is_done_before_missing_steps_has_ended(tmp_path):
+    frame = log(done=[0, 1, 0, 0, 0, 1])
+    dataset, _, dropped = imported(tmp_path, frame, step="number")
+    assert states(dataset) == [0.5, 1.5, 3.5, 10.5, 11.5]
+    assert dataset.columns["terminals"].tolist() == [False, True, False, False, True]
+    assert dropped == {"last rows of episodes that timed out, without a next observation": 1}
+
+
+@pytest.mark.parametrize("kind", ["timestamp[ns]", "timestamp[us, tz=UTC]", "date32"])
+def test_arrow_times_of_a_frame_order_rows(tmp_path, kind):
+    pytest.importorskip("pyarrow")
+    zone = "UTC" if "tz" in kind else None
+    times = pd.Series(pd.to_datetime(ISO)).dt.tz_localize(zone).astype(f"{kind}[pyarrow]")
+    frame = log(step=times).iloc[[5, 3, 4, 2, 1, 0]]
+    assert states(imported(tmp_path, frame, "pandas", step="order")[0]) == [0.5, 1.5, 3.5, 4.5, 10.5, 11.5]
+
+
+def test_words_of_a_frame_are_no_steps(tmp_path):
+    with pytest.raises(DatasetError, match="row 1: step is 'noon', no date or time such as 2024-05-01"):
+        imported(tmp_path, log(step=[ISO[0], "noon", *ISO[2:]]), "pandas", step="order")
+    with pytest.raises(DatasetError, match="column step: a time zone in some rows alone"):
+        imported(tmp_path, log(step=[f"{ISO[0]}T00:00Z", *ISO[1:]]), "pandas", step="order")
+
+
+@pytest.mark.parametrize("labels", [[("a", 1), ("b", 2)], [[1, 2], [3]]], ids=["tuples", "lists"])
+def test_any_label_tells_episodes(tmp_path, labels):
+    frame = log(step=None, episode=[labels[0]] * 4 + [labels[1]] * 2)
+    assert imported(tmp_path, frame, "pandas")[0].episodes["length"].tolist() == [4, 2]

@@ -209,8 +209,7 @@ def plain(series: pd.Series[Any]) -> Array:
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
     if numpy_dtype is not None:
         _refuse(series.isna().to_numpy(), series.name)
-        return series.to_numpy(dtype=numpy_dtype)
-    values: Array = series.to_numpy()
+    values: Array = series.to_numpy() if numpy_dtype is None else series.to_numpy(dtype=numpy_dtype)
     if values.dtype.kind == "O":
         values = _stacked(series)
     if values.dtype.kind not in "biuf":

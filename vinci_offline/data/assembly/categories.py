@@ -48,7 +48,7 @@ def categorised(
             _check_texts(found, order, each, is_action=name.startswith("action"), context=context)
             columns[each] = found.codes(order)
         kept[name] = list(order)
-        first = ", ".join(printable(text)[:16] for text in order[:3])
+        first = ", ".join(printable(text)[:16] or "the empty text" for text in order[:3])
         told = " and ".join(map(printable, members))
         in_order = "in sorted order" if name not in given else "as --set codes says"
         context.decide(f"{told}: {len(order)} texts became 0 … {len(order) - 1} {in_order} ({first} …)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,10 @@ from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.assembly.roles import SETTINGS, Role, roles
 from vinci_offline.data.assembly.table import from_table
-from vinci_offline.data.assembly.texts import Texts, times
+from vinci_offline.data.assembly.texts import Texts, kind_of_time, times
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import flags, plain
+from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
@@ -54,7 +56,8 @@ def _column(series: pd.Series, role: Role) -> Column | Texts:
 
 def _texts(series: pd.Series) -> Texts:
     """Return a column of texts; nothing is an empty text."""
-    return Texts.of(series.astype(object).where(series.notna(), "").to_numpy())
+    filled = series.astype(object).where(series.notna(), "")
+    return Texts.of(np.array([str(cell) for cell in filled], np.str_))
 
 
 def _steps(series: pd.Series) -> Array:
@@ -63,14 +66,23 @@ def _steps(series: pd.Series) -> Array:
 
     if isinstance(series.dtype, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    if series.dtype.kind in "mM":
-        return series.to_numpy()
     values = series.to_numpy()
-    if values.dtype.kind in "OUT" and not getattr(series.dtype, "numpy_dtype", None):
-        if (missing := series.isna().to_numpy()).any():
-            raise DatasetError(f"the frame: row {int(np.argmax(missing))}: nothing in the step {series.name}")
-        try:
-            return times([str(cell) for cell in values])
-        except ValueError:
-            pass
-    return plain(series)
+    if values.dtype.kind in "mM":
+        return values
+    words = [isinstance(cell, str | date) for cell in values] if values.dtype.kind in "OUT" else [False]
+    if not any(words):
+        return plain(series)
+    for row, cell in enumerate(values):
+        if kind_of_time(cell) is None:
+            shown = "nothing" if pd.isna(cell) else repr(printable(str(cell))[:40])
+            raise DatasetError(
+                f"the frame: row {row}: {series.name} is {shown}, no date or time such as 2024-05-01 or "
+                "2024-05-01T08:30:00Z: write it so, or map another column to step"
+            )
+    try:
+        return times([str(cell) for cell in values])
+    except ValueError:
+        raise DatasetError(
+            f"the frame's column {series.name}: a time zone in some rows alone, or a date that there is not: write all "
+            "alike"
+        ) from None

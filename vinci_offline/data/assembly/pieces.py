@@ -54,39 +54,50 @@ def pieces_of(
     for values in marks.values():
         ends |= values
     lengths = lengths_of(ends)
-    torn = np.zeros(len(lengths), np.bool_) if begins is None else begins.torn[np.cumsum(lengths) - lengths]
-    before_gap = np.append(torn[1:], False)
+    torn, missing = _torn(lengths, begins)
+    flagged = np.zeros(len(lengths), np.bool_)
+    for values in marks.values():
+        flagged |= values[ends]
+    before_gap = np.append(torn[1:], False) & ~flagged
     fragment = torn | before_gap
+    # After a flag another episode begins, whatever its steps are.
+    goes_on = torn & ~np.append(False, flagged[:-1])
     if len(marks) == 2:
         fragment |= ~(marks[layout.TERMINALS] | marks[layout.TIMEOUTS])[ends]
     cut = np.zeros(len(lengths), np.bool_) if timeout is None else timeout[ends]
     if terminal is None:
-        ended = cut
         if DONE in marks:
-            ended = ended | marks[DONE][ends]
             if undone := int((~marks[DONE][ends] & ~before_gap).sum()):
                 context.decide(f"{undone} episodes end in a row that is not done: they were cut there")
             cut = cut | ~marks[DONE][ends]
-        terminated = _said_ends(lengths, torn, begins, context) & ~cut
-        return Pieces(lengths, terminated, fragment, before_gap & ~ended)
-    before_gap &= ~terminal[ends] & ~cut
+        terminated = _said_ends(lengths + missing * goes_on, goes_on, context) & ~cut
+        return Pieces(lengths, terminated, fragment, before_gap)
     _say_cut(~terminal[ends] & ~cut & ~before_gap, context)
     return Pieces(lengths, terminal[ends], fragment, before_gap)
 
 
-def _said_ends(lengths: Array, torn: Array, begins: Begins | None, context: ImportContext) -> Array:
+def _torn(lengths: Array, begins: Begins | None) -> tuple[Array, Array]:
+    """Return ``[E]``: whether steps are missing before each piece, and how many."""
+    torn, missing = np.zeros(len(lengths), np.bool_), np.zeros(len(lengths), np.int64)
+    if begins is not None:
+        torn = begins.torn[np.cumsum(lengths) - lengths]
+        missing[torn] = begins.missing
+    return torn, missing
+
+
+def _said_ends(steps: Array, goes_on: Array, context: ImportContext) -> Array:
     """Return which pieces terminated by the options: at most the last one of each episode.
 
-    An episode counts with its missing steps where the options compare it with the time limit.
+    Args:
+        steps: ``[E]`` steps of each piece, with those that are missing before it.
+        goes_on: ``[E]`` whether it goes on with the episode of the piece before it.
+        context: the import.
     """
-    missing = np.zeros(len(lengths), np.int64)
-    if begins is not None:
-        missing[torn] = begins.missing
-    first = np.flatnonzero(~torn)
-    ended, said = say_ends(np.add.reduceat(lengths + missing, first), context)
+    first = np.flatnonzero(~goes_on)
+    ended, said = say_ends(np.add.reduceat(steps, first), context)
     context.decide(said)
-    terminated = np.zeros(len(lengths), np.bool_)
-    terminated[np.append(first[1:], len(lengths)) - 1] = ended
+    terminated = np.zeros(len(steps), np.bool_)
+    terminated[np.append(first[1:], len(steps)) - 1] = ended
     return terminated
 
 
