@@ -19,6 +19,7 @@ LEVELS = (
         "types",
         "recorded",
         "files",
+        "inputs",
         "budget",
         "interrupts",
         "loading",
@@ -49,6 +50,7 @@ LEVELS = (
 NEIGHBOURS = {
     ("loading", "errors"),
     ("budget", "errors"),
+    ("inputs", "errors"),
     ("files", "errors"),
     ("keras_setup", "errors"),
     ("keras_setup", "keras_archive"),

@@ -171,7 +171,7 @@ def test_damaged_metadata_is_one_line(folder, entries, error, message):
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
 def test_metadata_must_be_a_json_object(folder, text):
     (folder / "data" / "metadata.json").write_text(text)
-    with pytest.raises(DatasetError, match="the file is damaged"):
+    with pytest.raises(DatasetError, match=r"the file is damaged|levels deep"):
         read(folder, kind="minari")
 
 

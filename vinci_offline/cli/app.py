@@ -22,6 +22,7 @@ from vinci_offline.cli.select import select
 from vinci_offline.cli.signals import listen
 from vinci_offline.cli.train import train
 from vinci_offline.cli.validate import validate
+from vinci_offline.inputs import refuse_irregular
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +42,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
         with errors_as_exit_codes():
+            refuse_irregular([*args, *kwargs.values()])
             function(*args, **kwargs)
 
     return run

@@ -18,6 +18,7 @@ from vinci_offline.data.layout import ATTRIBUTE_CATEGORIES
 from vinci_offline.data.problem import printable
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import UsageError
+from vinci_offline.inputs import check_folder, check_regular
 
 
 def read(
@@ -48,6 +49,9 @@ def read(
                 f"{found.title} has names of its own: say --from hdf5 with --map, or leave --map out"
             )
         found = arrays
+    check_regular(path)
+    if path.is_dir():
+        check_folder(path)
     with files_kept_open():
         return found.read(path, options)
 

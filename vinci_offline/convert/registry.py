@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vinci_offline.convert.format import Format
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.inputs import check_regular
 from vinci_offline.loading import load_all_registered, load_registered, registered
 
 GROUP = "vinci_offline.formats"
@@ -60,6 +61,7 @@ def recognise(path: Path) -> Format:
     """
     if not path.exists():
         raise DatasetError(f"{path} does not exist")
+    check_regular(path)
     for found in _formats():
         if found.recognises(path):
             return found

@@ -48,8 +48,8 @@ def read_mdp_dump(tree: Hdf5Tree, context: ImportContext) -> Logged:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise DatasetError(f"{tree.path}: unequal lengths ({listed}): the file is damaged")
     columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{tree.path}: {layout.REWARDS}")
-    terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
-    marked = flag_column(columns.pop(_ENDS), context.where, _ENDS) if _ENDS in columns else None
+    terminals = flag_column(columns.pop(layout.TERMINALS), context, layout.TERMINALS)
+    marked = flag_column(columns.pop(_ENDS), context, _ENDS) if _ENDS in columns else None
     ends, table = _ends(terminals, marked, context)
     last, rows = np.flatnonzero(ends), lengths_of(ends)
     if is_next:

@@ -56,10 +56,10 @@ class D4rlFormat(Format):
             columns = _columns(tree, context)
             metadata = tree.scalars("metadata")
             is_padded = bool(tree.attributes("/").get(_PADDED, False))
-        terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
+        terminals = flag_column(columns.pop(layout.TERMINALS), context, layout.TERMINALS)
         timeouts: Array | None = None
         if layout.TIMEOUTS in columns:
-            timeouts = flag_column(columns.pop(layout.TIMEOUTS), context.where, layout.TIMEOUTS)
+            timeouts = flag_column(columns.pop(layout.TIMEOUTS), context, layout.TIMEOUTS)
         if is_padded and timeouts is not None:
             columns, terminals, timeouts = _without_final_rows(columns, terminals, timeouts)
             context.decide("the rows that hold an episode's final observation became next observations")

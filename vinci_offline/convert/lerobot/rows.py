@@ -146,7 +146,7 @@ def _ends(frames: Frames, context: ImportContext) -> tuple[Array, Array]:
     last = np.zeros(count, np.bool_)
     last[np.cumsum(frames.lengths) - 1] = True
     done, truncated = (
-        flag_column(frames.column(name), context.where, name)
+        flag_column(frames.column(name), context, name)
         if name in frames.shapes
         else np.zeros(count, np.bool_)
         for name in (DONE, TRUNCATED)

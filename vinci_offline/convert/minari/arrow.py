@@ -21,6 +21,7 @@ from vinci_offline.convert.sources.arrow import (
     read_table,
     single,
 )
+from vinci_offline.convert.sources.folders import read_json
 from vinci_offline.convert.sources.images import frames
 from vinci_offline.convert.trajectories import trajectories
 from vinci_offline.data import layout
@@ -87,7 +88,7 @@ def _episode(folder: Path, metadata: Metadata, spec: EnvironmentSpec, images: se
             space = slots[path].space
             if isinstance(space, BoxSpace) and pyarrow().types.is_binary(values.type):
                 columns[path] = frames(
-                    (value.as_py() or b"" for value in values), space.shape, f"{where}: {path}"
+                    [value.as_py() or b"" for value in values], space.shape, f"{where}: {path}"
                 )
                 images.add(path)
             else:
@@ -143,8 +144,8 @@ def _infos(values: Any, where: str, depth: int = 0) -> Columns:
 def _seed(path: Path) -> int | None:
     """Return the episode's seed; None if there is none."""
     try:
-        seed = json.loads(path.read_text(encoding="utf-8")).get("seed")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        seed = read_json(path).get("seed")
+    except DatasetError:
         return None
     return seed if isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) < 2**63 else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ from vinci_offline.data.problem import printable
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space, TupleSpace
 from vinci_offline.types import Array
+
+_MOST_NUMBERS = 2**24
+"""Of an element of a space: 8 million pixels of two bytes have as many."""
 
 
 def space_from_minari(text: Any, where: str, *, actions: bool = False) -> Space:
@@ -74,7 +78,7 @@ def _space(content: Any) -> Space:
     kind = content["type"]
     if kind == "Box":
         shape, dtype = tuple(int(size) for size in content["shape"]), np.dtype(content["dtype"])
-        if dtype.kind not in "biuf" or min(shape, default=1) < 1:
+        if dtype.kind not in "biuf" or min(shape, default=1) < 1 or math.prod(shape) > _MOST_NUMBERS:
             raise ValueError(f"a Box of shape {shape} and dtype {dtype}")
         return BoxSpace(
             shape, str(dtype), *(_bounds(content[name], shape, dtype) for name in ("low", "high"))
@@ -85,7 +89,10 @@ def _space(content: Any) -> Space:
         return DiscreteSpace(int(content["n"]), int(content.get("start", 0)))
     if kind == "MultiBinary":
         size = content["n"]
-        return _integers(np.full(size if isinstance(size, list) else (int(size),), 2, np.int8), 0)
+        shape = tuple(map(int, size)) if isinstance(size, list) else (int(size),)
+        if min(shape, default=1) < 1 or math.prod(shape) > _MOST_NUMBERS:
+            raise ValueError(f"a MultiBinary space of shape {shape}")
+        return _integers(np.full(shape, 2, np.int8), 0)
     if kind == "MultiDiscrete":
         return _integers(np.array(content["nvec"], content["dtype"]), content.get("start", 0))
     if kind == "Dict":

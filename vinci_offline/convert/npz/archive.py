@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO
+from tokenize import TokenError
+from typing import IO, Any
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from vinci_offline.convert.arrays.reader import SETTINGS, Arrays, read_arrays
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported, refuse_dict
 from vinci_offline.convert.npz import layouts
 from vinci_offline.convert.sources.spool import Spool
+from vinci_offline.convert.sources.zips import is_zip, untrusted_zip
 from vinci_offline.convert.trajectories import as_pieces
 from vinci_offline.data.assembly.actions import counted_actions
 from vinci_offline.data.assembly.context import ImportContext
@@ -29,7 +33,10 @@ from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.recorded import RecordedFile, recorded
 from vinci_offline.types import Array
 
+PICKLED = "holds pickled Python objects, and nothing is unpickled"
+
 _BLOCK_BYTES = 2**20
+_LARGEST_HEADER = 10_000
 _BEST_RATIO = 1100
 """Deflate cannot do better. A member that claims more is not unfolded."""
 
@@ -44,10 +51,14 @@ class NpzFormat(Format):
 
     def recognises(self, path: Path) -> bool:
         """Tell whether it is a zip of arrays."""
+        if not is_zip(path):
+            return False
         try:
-            with zipfile.ZipFile(path) as archive:
+            with untrusted_zip(path) as archive:
                 names = archive.namelist()
-        except (OSError, zipfile.BadZipFile, ValueError):
+        except DatasetError:
+            return path.suffix == ".npz"  # reading it says what is wrong
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
             return False
         return bool(names) and all(name.endswith(".npy") for name in names)
 
@@ -59,8 +70,13 @@ class NpzFormat(Format):
         """
         self.check_settings(options.settings, SETTINGS)
         context = ImportContext(path, options)
-        arrays = _arrays(path, context)
+        arrays, pickled = _arrays(path, context)
         kind = None if options.columns or PADDING in options.settings else layouts.layout_of(arrays)
+        if kind is None and pickled and not options.columns:
+            raise DatasetError(
+                f"{path}: {printable(', '.join(pickled))} {PICKLED}: load it with NumPy if you trust it, and save "
+                "arrays of numbers"
+            )
         if kind is None:
             every = Arrays(
                 arrays,
@@ -106,13 +122,14 @@ def _write_arrays(dataset: Dataset, file: RecordedFile) -> None:
                     file.check()
 
 
-def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:
-    """Return the archive's arrays of numbers, unfolded to a spool. Pickled arrays are left out."""
+def _arrays(path: Path, context: ImportContext) -> tuple[dict[str, Column], list[str]]:
+    """Return the archive's arrays of numbers, unfolded to a spool, and the names of those that are pickled."""
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     found: dict[str, Column] = {}
+    pickled: list[str] = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with untrusted_zip(path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 if info.file_size > _BEST_RATIO * max(1, info.compress_size):
@@ -124,9 +141,13 @@ def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:
                 if isinstance(column, Column):
                     found[name] = column
                 else:
-                    context.decide(f"{printable(name)} was left out: {column}")
+                    context.decide(f"{printable(name)} was left out: it {column}")
+                    pickled += [name] * (column == PICKLED)
     except (
         zipfile.BadZipFile,
+        MemoryError,  # of Python's parser, on a header of many brackets
+        SyntaxError,
+        TokenError,
         ValueError,
         OSError,
         EOFError,
@@ -138,7 +159,7 @@ def _arrays(path: Path, context: ImportContext) -> dict[str, Column]:
         raise DatasetError(
             f"{path} is no NumPy archive, or damaged ({reason}): copy or record it again"
         ) from error
-    return found
+    return found, pickled
 
 
 def _array(member: IO[bytes], size: int, context: ImportContext) -> Column | str:
@@ -152,19 +173,15 @@ def _array(member: IO[bytes], size: int, context: ImportContext) -> Column | str
     Raises:
         ValueError: it is no array of that size.
     """
-    version = np.lib.format.read_magic(member)
-    if version not in {(1, 0), (2, 0)}:
-        raise ValueError(f"an array of the format's version {version}")
-    read_header = (
-        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    )
-    shape, is_fortran, dtype = read_header(member)
+    shape, is_fortran, dtype = _header(member)
     if dtype.hasobject:
-        return "it is pickled, and nothing is unpickled"
+        return PICKLED
     if not shape:
-        return "it is a single value, not rows"
+        return "is a single value, not rows"
     if dtype.kind not in "biuf":
-        return f"{dtype} values are no numbers"
+        return f"holds {printable(str(dtype))[:100]} values, not numbers"
+    if not all(shape[1:]):
+        return "has empty rows"
     if math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"an array of shape {shape}, which {size:,} bytes cannot hold")
     if is_fortran or not math.prod(shape):
@@ -181,6 +198,31 @@ def _array(member: IO[bytes], size: int, context: ImportContext) -> Column | str
     if member.read(1):
         raise ValueError("an array with more bytes than its shape says")
     return spool.columns()[""]
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array; NumPy would read one of any length before it looks at it.
+
+    Raises:
+        ValueError: it is too long, or tells of no array.
+    """
+    version = np.lib.format.read_magic(member)
+    if version not in {(1, 0), (2, 0)}:
+        raise ValueError(f"an array of the format's version {version}")
+    prefix = _exactly(member, 2 if version == (1, 0) else 4)
+    length = int.from_bytes(prefix, "little")
+    if length > _LARGEST_HEADER:
+        raise ValueError(f"an array with a header of {length:,} bytes")
+    text = io.BytesIO(prefix + _exactly(member, length))
+    with warnings.catch_warnings(action="ignore"):  # of headers that Python 2 wrote, which are right
+        shape, is_fortran, dtype = (
+            np.lib.format.read_array_header_1_0(text)
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0(text)
+        )
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an array of shape {shape}")
+    return shape, is_fortran, dtype
 
 
 def _exactly(member: IO[bytes], size: int) -> bytes:

@@ -29,13 +29,15 @@ class Layout:
 
 def _d4rl(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
     columns = {
-        name: values for name, values in arrays.items() if name.partition("/")[0] in layout.COLUMN_ROOTS
+        name: values
+        for name, values in arrays.items()
+        if name.partition("/")[0] in layout.COLUMN_ROOTS and all(map(layout.is_name, name.split("/")))
     }
     _same_length(columns, context)
     columns |= _infos(arrays, columns, columns[layout.REWARDS].shape[0], context)
-    terminals = flag_column(columns.pop(layout.TERMINALS), context.where, layout.TERMINALS)
+    terminals = flag_column(columns.pop(layout.TERMINALS), context, layout.TERMINALS)
     timeouts = columns.pop(layout.TIMEOUTS, None)
-    marks = None if timeouts is None else flag_column(timeouts, context.where, layout.TIMEOUTS)
+    marks = None if timeouts is None else flag_column(timeouts, context, layout.TIMEOUTS)
     columns[layout.REWARDS] = _numbers(columns[layout.REWARDS], layout.REWARDS, context)
     ends, table = flat_ends(columns, terminals, marks, context)
     return Logged(columns, lengths_of(ends), terminals[ends], table)
@@ -54,7 +56,7 @@ def _ogbench(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
         raise UsageError(
             f"{context.where} has no rewards, as OGBench's goal-conditioned data: say --set reward=zero"
         )
-    ends = flag_column(arrays[layout.TERMINALS], context.where, layout.TERMINALS)
+    ends = flag_column(arrays[layout.TERMINALS], context, layout.TERMINALS)
     ends[-1] = True
     lengths = lengths_of(ends)
     context.decide("rewards are zero, as --set reward says")
@@ -69,7 +71,7 @@ def _imitation(arrays: Mapping[str, Column], context: ImportContext) -> Logged:
 
     ``obs`` has one row more than ``acts`` in each, ``indices`` are where they are cut.
     """
-    terminal = flag_column(arrays["terminal"], context.where, "terminal")
+    terminal = flag_column(arrays["terminal"], context, "terminal")
     indices, count = whole(arrays["indices"]).astype(np.int64).reshape(-1), arrays["acts"].shape[0]
     lengths = np.diff(np.concatenate([[0], indices, [count]]))
     if (
@@ -104,7 +106,7 @@ def _imitation_transitions(arrays: Mapping[str, Column], context: ImportContext)
     _same_length({**columns, "dones": arrays["dones"]}, context)
     known, count = ("obs", "acts", "next_obs", "rews", "dones"), arrays["acts"].shape[0]
     columns |= _infos(arrays, known, count, context)
-    dones = flag_column(arrays["dones"], context.where, "dones")
+    dones = flag_column(arrays["dones"], context, "dones")
     ends, table = flat_ends(columns, dones, None, context)
     return Logged(columns, lengths_of(ends), dones[ends], table)
 
@@ -116,7 +118,7 @@ def _stable_baselines(arrays: Mapping[str, Column], context: ImportContext) -> L
     _same_length({**columns, "episode_starts": arrays["episode_starts"]}, context)
     known = ("obs", "actions", "rewards", "episode_starts", "episode_returns")
     columns |= _infos(arrays, known, columns[layout.REWARDS].shape[0], context)
-    starts = np.flatnonzero(flag_column(arrays["episode_starts"], context.where, "episode_starts"))
+    starts = np.flatnonzero(flag_column(arrays["episode_starts"], context, "episode_starts"))
     if not len(starts) or starts[0] != 0:
         raise DatasetError(
             f"{context.where}: episode_starts does not begin with an episode: the file was cut"

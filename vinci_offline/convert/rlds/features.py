@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.budget import afford
 from vinci_offline.convert.sources.images import frames
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array
 
 _CLASSES = "tensorflow_datasets.core.features"
+_LARGEST_VALUE = 2**31
 _ENCODINGS = {"none", "bytes", "zlib"}
 
 
@@ -75,6 +77,8 @@ class Feature:
             return self._images(packed.bytes_list.value, where)
         if self.encoding != "none":
             size = math.prod(self.shape) * self.dtype.itemsize
+            count, present = len(packed.bytes_list.value), packed.ByteSize()
+            afford(where, f"{count:,} values of shape {self.shape}", asked=2 * count * size, present=present)
             whole = b"".join(self._value(value, size, where) for value in packed.bytes_list.value)
             return np.frombuffer(whole, self.dtype).reshape(-1, *self.shape)
         found = self._listed(packed, kind)
@@ -191,6 +195,8 @@ def _feature(node: Mapping[str, Any]) -> Feature | None:
     dimensions = content.get("shape", {}).get("dimensions", [])
     shape, name = tuple(int(size) for size in dimensions), str(content["dtype"])
     encoding = "image" if "image" in node else str(content.get("encoding", "none"))
+    if math.prod(shape) > _LARGEST_VALUE:
+        raise ValueError(f"a shape of {math.prod(shape):.3g} numbers")
     if name in {"string", "bfloat16"} or any(size < 1 for size in shape):
         return None
     dtype = np.dtype(name)

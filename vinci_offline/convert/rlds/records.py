@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from vinci_offline.convert.rlds.features import Feature
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.inputs import check_regular
 from vinci_offline.keras_setup import import_tensorflow
 from vinci_offline.types import Array, Columns
 
@@ -52,6 +54,7 @@ def read_records(files: list[Path]) -> Iterator[tuple[str, Any]]:
     from google.protobuf.message import DecodeError
 
     for path in files:
+        _check_lengths(path)
         records = tensorflow.data.TFRecordDataset(str(path)).as_numpy_iterator()
         number = 0
         while True:
@@ -66,6 +69,25 @@ def read_records(files: list[Path]) -> Iterator[tuple[str, Any]]:
                 raise DatasetError(f"{where} is damaged ({reason}): copy or download it again") from error
             yield where, example.features.feature
             number += 1
+
+
+def _check_lengths(path: Path) -> None:
+    """Refuse a file whose records do not end where it does: TensorFlow would reserve whatever a length says.
+
+    A record is its length in 8 bytes, a check of that in 4, its content, and a check of that in 4
+    (https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details).
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        end, place, number = os.fstat(file.fileno()).st_size, 0, 0
+        while place < end:
+            head = os.pread(file.fileno(), 8, place)
+            length = int.from_bytes(head, "little")
+            if len(head) < 8 or length > end - place - 16:
+                raise DatasetError(
+                    f"{path}: episode {number} is damaged (it ends beyond the file): copy or download it again"
+                )
+            place, number = place + 16 + length, number + 1
 
 
 def unpack(record: Any, part: str, features: Mapping[str, Feature], where: str) -> Columns:

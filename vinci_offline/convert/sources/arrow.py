@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.convert.sources.arrow_sizes import check_arrow
+from vinci_offline.convert.sources.parquet_sizes import check_parquet
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
@@ -43,6 +46,10 @@ def read_table(path: Path, columns: list[str] | None = None) -> Any:
     pa = pyarrow()
     if not path.is_file():
         raise DatasetError(f"{path} does not exist")
+    if path.suffix == ".parquet":
+        check_parquet(path, columns, whole=True)
+    else:
+        check_arrow(path)
     with arrow_errors(path):
         if path.suffix == ".parquet":
             table = pa.parquet.ParquetFile(path, page_checksum_verification=True).read(columns)
@@ -63,6 +70,7 @@ def read_blocks(path: Path, columns: list[str]) -> Iterator[Any]:
     pa = pyarrow()
     if not path.is_file():
         raise DatasetError(f"{path} does not exist")
+    check_parquet(path, columns, whole=False)
     with arrow_errors(path), path.open("rb") as source:
         # A buffer, so that of a row group only the pages under way are in memory.
         file = pa.parquet.ParquetFile(
@@ -87,7 +95,15 @@ def arrow_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pyarrow().ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+    except (
+        pyarrow().ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         reason = printable(" ".join(str(error).split()))[:200]
         raise DatasetError(f"{path} is no Arrow or Parquet file, or damaged ({reason})") from error
 
@@ -142,7 +158,7 @@ def numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> Ar
     if not (kinds.is_integer(values.type) or kinds.is_floating(values.type) or kinds.is_boolean(values.type)):
         raise DatasetError(f"{where} holds {values.type} values, not numbers")
     found: Array = values.to_numpy(zero_copy_only=False)
-    if found.size != np.prod(wanted, dtype=np.int64):
+    if found.size != math.prod(wanted):
         raise DatasetError(
             f"{where} has {found.size} numbers in {count} rows, not rows of shape {wanted[1:]}"
         )

@@ -7,9 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.budget import check_nesting
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.inputs import check_regular
 
-_LARGEST = 2**26
+_LARGEST = 2**24
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -18,10 +20,13 @@ def read_json(file: Path) -> dict[str, Any]:
     Raises:
         DatasetError: it is missing, damaged, or larger than any description.
     """
+    check_regular(file)
     try:
         if file.stat().st_size > _LARGEST:
             raise DatasetError(f"{file} is larger than any description of a dataset: the file is damaged")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        check_nesting(str(file), "the text", text)
+        content = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{file} cannot be read as JSON: the file is damaged") from error
     if not isinstance(content, dict):

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+import math
+import struct
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
+from vinci_offline.budget import afford
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array
 
+_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises over damaged images."""
+
 
 def frames(
-    images: Iterable[bytes], shape: tuple[int, ...], where: str, kinds: Sequence[str] = ("JPEG",)
+    images: Sequence[bytes], shape: tuple[int, ...], where: str, kinds: Sequence[str] = ("JPEG",)
 ) -> Array:
     """Return images as ``[N, height, width]`` or ``[N, height, width, channels]`` bytes.
 
@@ -23,11 +40,13 @@ def frames(
         kinds: formats of images that are accepted.
 
     Raises:
-        DatasetError: a row is no such image.
+        DatasetError: a row is no such image, or all of them unfold to more than the budget.
     """
     from PIL import Image
 
-    found = []
+    asked, present = len(images) * math.prod(shape), sum(map(len, images))
+    afford(where, f"the array of {len(images):,} images of shape {shape}", asked=asked, present=present)
+    found = np.zeros((len(images), *shape), np.uint8)
     for row, content in enumerate(images):
         try:
             with Image.open(io.BytesIO(content), formats=tuple(kinds)) as image:
@@ -35,9 +54,12 @@ def frames(
                 size = (image.height, image.width, *((bands,) if bands > 1 else ()))
                 if size != shape:
                     raise DatasetError(f"{where} row {row} is an image of shape {size}, not {shape}")
-                found.append(np.asarray(image))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                pixels = np.asarray(image)
+            if pixels.dtype != np.uint8:
+                raise DatasetError(f"{where} row {row} is an image of {pixels.dtype}, not of bytes")
+            found[row] = pixels
+        except _ERRORS as error:
             raise DatasetError(
                 f"{where} row {row} is no {' or '.join(kinds)} image: the dataset is damaged"
             ) from error
-    return np.stack(found) if found else np.zeros((0, *shape), np.uint8)
+    return found

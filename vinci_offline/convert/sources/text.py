@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
+from vinci_offline.budget import RATIO, trusted
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 
-_BEST_RATIO = 1100
-"""Deflate cannot do better, and no table of numbers comes near it."""
-_FREE_BYTES = 2**26
+_FREE_BYTES = 2**22
+"""A packed file of any size may unfold to so many bytes. They are read line by line, but each line takes time."""
 _LINE_CHARACTERS = 2**24
 _LINE_ENDS = ("\n", "\r")
 
@@ -82,11 +82,11 @@ def first_lines(path: Path, count: int) -> list[str]:
 
 
 class _Bounded(io.RawIOBase):
-    """Stream of an unfolded file, bounded by a ratio that no table reaches."""
+    """Stream of an unfolded file; what it unfolds to is bounded as `vinci_offline.budget` says."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self._stream, self._path = stream, path
-        self._left = max(_FREE_BYTES, _BEST_RATIO * path.stat().st_size)
+        self._present, self._read = path.stat().st_size, 0
 
     def readable(self) -> bool:
         return True
@@ -94,10 +94,11 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         block = self._stream.read(len(buffer))
         buffer[: len(block)] = block
-        self._left -= len(block)
-        if self._left < 0:
+        self._read += len(block)
+        if self._read > max(_FREE_BYTES, RATIO * self._present) and not trusted():
             raise DatasetError(
-                f"{self._path} unfolds to more than {_BEST_RATIO} times its size: no table does"
+                f"{self._path} unfolds to more than {RATIO} times its size, as no table does: unpack it first if you "
+                "trust it"
             )
         return len(block)
 

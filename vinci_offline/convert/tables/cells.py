@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 import numpy as np
 
+from vinci_offline.budget import Tally
 from vinci_offline.convert.sources.spool import Spool
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import Choice, listed
@@ -19,11 +22,13 @@ from vinci_offline.data.assembly.texts import NOTHING, Texts, kind_of_time, time
 from vinci_offline.data.columns import Column
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.inputs import bytes_at
 from vinci_offline.types import Array
 
 SETTINGS = (*TABLE_SETTINGS, "missing")
 """Settings of every table's importer."""
 
+_TEXT_BYTES = 150
 _TRUTH = {"true": True, "false": False}
 _TIMES = "mM"
 
@@ -205,6 +210,7 @@ class TableRows:
         self._numbers: dict[str, dict[str, int]] = {
             name: {} for name in self.names if self.roles[name] == "text"
         }
+        self._tally = Tally(context.where, bytes_at(Path(context.where)))
 
     @property
     def count(self) -> int:
@@ -221,10 +227,17 @@ class TableRows:
         for name in self.names:
             values = rows[name]
             if isinstance(values, list):
-                known = self._numbers[name]
-                values = np.array([known.setdefault(text, len(known)) for text in values], np.int64)
+                values = self._numbered(name, values)
             taken[name] = values
         self._spool.append(taken)
+
+    def _numbered(self, name: str, texts: list[str]) -> Array:
+        known = self._numbers[name]
+        before = len(known)
+        numbers = np.array([known.setdefault(text, len(known)) for text in texts], np.int64)
+        new = islice(reversed(known), len(known) - before)
+        self._tally.add(f"the texts of {printable(name)}", sum(len(text) + _TEXT_BYTES for text in new))
+        return numbers
 
     def columns(self) -> dict[str, Column | Texts]:
         """Return the columns of all rows."""

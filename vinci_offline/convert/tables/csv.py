@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vinci_offline.budget import limit
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, gathered
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 _ROWS = 2**13
+_CELLS = 2**20
+_COLUMNS = 2**16
 
 
 class CsvFormat(Format):
@@ -52,6 +55,7 @@ class CsvFormat(Format):
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise DatasetError(f"{path} is empty: a table has a header, and rows below it")
+            limit(context.where, "columns", len(header), _COLUMNS)
             choice = choose(header, options.columns, context.where)
             table = gathered(_rows(reader, header, context.where), choice, context)
         return Imported.of(from_table(table, choice, context))
@@ -77,11 +81,18 @@ def _rows(
     reader: Reader, header: list[str], where: str
 ) -> Iterator[tuple[Mapping[str, Sequence[str]], list[int]]]:
     """Yield the columns by name in pieces, and the line of each row."""
-    numbered = ((row, reader.line_num) for row in reader if row)
-    while piece := list(islice(numbered, _ROWS)):
-        for row, line in piece:
-            if len(row) != len(header):
-                raise DatasetError(f"{where}: line {line} has {len(row)} cells, the header {len(header)}")
+
+    def numbered() -> Iterator[tuple[list[str], int]]:
+        for row in reader:
+            if row and len(row) != len(header):
+                raise DatasetError(
+                    f"{where}: line {reader.line_num} has {len(row)} cells, the header {len(header)}"
+                )
+            if row:
+                yield row, reader.line_num
+
+    rows, count = numbered(), max(1, min(_ROWS, _CELLS // len(header)))
+    while piece := list(islice(rows, count)):
         columns = zip(*(row for row, _ in piece), strict=True)
         yield dict(zip(header, columns, strict=True)), [line for _, line in piece]
 

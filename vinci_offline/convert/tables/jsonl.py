@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.budget import trusted
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, Piece, gathered, numbers
@@ -25,7 +27,10 @@ from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array
 
 _ROWS = 2**12
+_CHARACTERS = 2**22
 _COLUMNS = 2**16
+_BEYOND = re.compile(r"\d[eE]\+?\d{3}|\d{300}")
+"""A number that may be beyond float64. Smaller ones than 1e100 are not infinite in any column."""
 _NON_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _TRUTH = {"True": "true", "False": "false"}
 
@@ -45,7 +50,7 @@ class JsonLinesFormat(Format):
         """Tell whether the first line is an object."""
         try:
             return all(_object(line) for line in first_lines(path, 1) or [""])
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
@@ -87,11 +92,42 @@ def _columns(lines: Iterator[str], is_wanted: Callable[[str], bool], where: str)
 def _pieces(lines: Iterator[str], is_wanted: Callable[[str], bool], where: str) -> Iterator[Piece]:
     """Yield the columns in pieces, all as arrays but those with texts or nothing in some row."""
     filled = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    while piece := list(islice(filled, _ROWS)):
+    while piece := _piece(filled):
         rows = [_row(line, number, is_wanted, where) for number, line in piece]
         names = dict.fromkeys(name for row in rows for name in row)
         columns = {name: _compact([row.get(name) for row in rows]) for name in names}
+        _refuse_beyond_float64(columns, piece, where)
         yield columns, [number for number, _ in piece]
+
+
+def _piece(lines: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the next lines, few if they are long."""
+    found, characters = [], 0
+    for number, line in islice(lines, _ROWS):
+        found.append((number, line))
+        characters += len(line)
+        if characters > _CHARACTERS:
+            break
+    return found
+
+
+def _refuse_beyond_float64(
+    columns: dict[str, Array | list[object]], piece: list[tuple[int, str]], where: str
+) -> None:
+    """Refuse numbers such as 1e999, of which JSON's reader makes an infinity; ``Infinity`` itself is one.
+
+    Raises:
+        DatasetError: there is one; it names the line.
+    """
+    for values in columns.values():
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            for row in np.flatnonzero(np.isinf(values)):
+                number, line = piece[row]
+                if _BEYOND.search(line):
+                    raise DatasetError(
+                        f"{where}: line {number} has a number that no column of 64 bits holds: write Infinity if that "
+                        "is meant"
+                    )
 
 
 def _row(line: str, number: int, is_wanted: Callable[[str], bool], where: str) -> dict[str, object]:
@@ -118,6 +154,8 @@ def _spread(name: str, value: object, is_wanted: Callable[[str], bool], into: di
     elif isinstance(value, list):
         for index, part in enumerate(value):
             _spread(f"{name}_{index}", part, is_wanted, into)
+    elif len(into) >= _COLUMNS and not trusted():
+        raise ValueError(f"more than {_COLUMNS:,} different names")
     elif name in into:
         raise ValueError(f"{name} comes twice")
     elif is_wanted(name):

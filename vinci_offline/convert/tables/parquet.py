@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.budget import limit
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_blocks, single
+from vinci_offline.convert.sources.parquet_sizes import check_parquet
 from vinci_offline.convert.tables.arrow_cells import ArrowCells
 from vinci_offline.convert.tables.cells import SETTINGS, TableRows, say_filled, stand_in
 from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
@@ -27,6 +29,7 @@ _MAGIC = b"PAR1"
 _FREE_VALUES = 2**25
 _BEST_RATIO = 1100
 """Values a byte: columns that repeat themselves pack better still, but not a whole table of logged rows."""
+_MOST_ENTRIES = 2**16
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -108,6 +111,7 @@ def _names(
     pa = pyarrow()
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    check_parquet(path, (), whole=False)
     with pa.parquet.ParquetFile(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
     # Not the sum over column chunks: pyarrow ends the process where the metadata of a damaged one is asked for.
@@ -166,6 +170,7 @@ def _spread(
             raise DatasetError(
                 f"{where}: {printable(name)} has rows of shape {list(rows.shape[1:])}, not vectors"
             )
+        limit(where, f"entries in each row of {printable(name)}", rows.shape[1], _MOST_ENTRIES)
         yield from ((f"{name}_{index}", rows[:, index]) for index in range(rows.shape[1]))
     elif pyarrow().types.is_dictionary(values.type):
         yield name, values.dictionary_decode()

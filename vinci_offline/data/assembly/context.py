@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vinci_offline.budget import afford
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError
+from vinci_offline.inputs import bytes_at
 from vinci_offline.types import Array
 
+_EPISODE_BYTES = 200
+"""Of a row of the episode table, with the copies that are made of it."""
+_FREE_EPISODES = 2**20
 BAD = "bad episodes, as --skip-bad says"
 """Reason for dropping an episode."""
 
@@ -80,6 +85,16 @@ class ImportContext:
         """Note that row t of the table is row ``order[t]`` of the source, so that messages still name its place."""
         place = self.place
         self.place = lambda row: place(int(order[row]))
+
+    def afford_episodes(self, count: int) -> None:
+        """Refuse a source that has far more episodes than its bytes can honestly hold.
+
+        Raises:
+            DatasetError: their table is beyond the budget of memory; see `vinci_offline.budget`.
+        """
+        if count > _FREE_EPISODES and (present := bytes_at(Path(self.where))):
+            what = f"the table of {count:,} episodes"
+            afford(self.where, what, asked=count * _EPISODE_BYTES, present=present)
 
     def setting(self, name: str) -> str | None:
         """Return what ``--set NAME=VALUE`` says; None where it is not given."""

@@ -32,15 +32,16 @@ def flags(values: Array, where: str, name: str, first_row: int = 0) -> Array:
     return flags
 
 
-def flag_column(column: Column, where: str, name: str) -> Array:
+def flag_column(column: Column, context: ImportContext, name: str) -> Array:
     """Return a whole column of flags as ``[N]`` booleans: one byte a row.
 
     Raises:
-        DatasetError: a row holds neither 0 nor 1.
+        DatasetError: a row holds neither 0 nor 1, or so many are 1 that the table of episodes is beyond the budget.
     """
     found = np.zeros(column.shape[0], np.bool_)
     for first, block in blocks(column):
-        found[first : first + len(block)] = flags(block, where, name, first)
+        found[first : first + len(block)] = flags(block, context.where, name, first)
+    context.afford_episodes(int(np.count_nonzero(found)))
     return found
 
 

@@ -117,6 +117,7 @@ def assemble(
     """
     if not len(logged.lengths):
         raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
+    context.afford_episodes(len(logged.lengths))
     columns = _one_length(logged.columns, int(logged.lengths.sum()), context)
     is_complete = any(path.partition("/")[0] == layout.NEXT_OBSERVATIONS for path in columns)
     lengths = np.asarray(logged.lengths, np.int64)

@@ -135,6 +135,7 @@ def flags(column: Column, name: str, context: ImportContext) -> Array:
             )
             raise DatasetError(f"{context.where}: {context.place(first + row)}: {what}")
         found[first : first + len(block)] = block != 0
+    context.afford_episodes(int(np.count_nonzero(found)))
     return found
 
 
