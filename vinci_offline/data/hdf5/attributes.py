@@ -22,6 +22,7 @@ _JSON_STARTS = ("{", "[", '"', "null")
 _LARGEST_ARRAY = 4096
 _MOST_ATTRIBUTES = 1024
 _LARGEST_ATTRIBUTE = 2**24
+_LARGEST_TOGETHER = 2**25
 _JSON_GROWTH = 20
 """A list of empty lists takes this many times its text."""
 
@@ -57,12 +58,14 @@ def read_attributes(node: h5py.Group | h5py.Dataset, tally: Tally) -> dict[str, 
     """
     names = list(node.attrs)
     limit(tally.where, "attributes", len(names), _MOST_ATTRIBUTES)
-    found = {}
+    found, together = {}, 0
     for name in names:
         attribute = h5py.h5a.open(node.id, name.encode(errors="surrogateescape"))
         if not _is_remark(attribute):
             continue
         tally.add("an attribute", attribute.get_storage_size())
+        together += attribute.get_storage_size()
+        limit(tally.where, "bytes of attributes", together, _LARGEST_TOGETHER)
         with suppress(TypeError):
             value = node.attrs[name]
             if isinstance(value, str | bytes):  # many attributes may refer to one text

@@ -78,11 +78,12 @@ def unreadable(path: str, dataset: Any, *, flag: bool = False, turned: bool = Fa
     if dtype.kind not in ("biu" if flag else "biuf") or dtype.subdtype is not None:
         wanted = "booleans" if flag else "numbers"
         return Problem(path, f"dtype {dtype} where {wanted} are expected", "convert the column")
+    # The number of chunks first: HDF5 walks through all of them to tell the bytes that are stored.
     return (
         _unavailable_filter(path, dataset)
+        or _impossible_chunks(path, dataset)
         or _unbacked(path, dataset)
         or _unwieldy(path, dataset, turned=turned)
-        or _impossible_chunks(path, dataset)
     )
 
 
