@@ -213,7 +213,7 @@ def test_statistics_match_columns(dataset, folder):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"codebase_version": "v2.1"}, r"version v2\.1, and v3 can be read: convert it"),
+        ({"codebase_version": "v1.6"}, r"version v1\.6, and v2 and v3 can be read: convert it"),
         ({"features": None}, "does not describe the features"),
         ({"features": {"action": {"dtype": "tensor", "shape": [2]}}}, "does not describe the features"),
         ({"features": {"action": {"dtype": "float32", "shape": [2]}}}, "no observations that are numbers"),

@@ -108,7 +108,7 @@ def test_built_in_names_are_not_shadowed(install, sums):
     assert agent_class("bc").__name__ == "BC"
     with (
         pytest.warns(VinciWarning, match=r"vinci_thief registers 'csv' .* a name of vinci-offline"),
-        pytest.raises(UsageError, match="looks like none of"),
+        pytest.raises(UsageError, match="the formats are vinci"),
     ):
         recognise(sums)
     with pytest.warns(VinciWarning, match=r"vinci_thief registers 'bc' .* a name of vinci-offline"):

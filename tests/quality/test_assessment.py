@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_examples import box, continuous_spec, dict_spec, make_columns
+from typer.testing import CliRunner
 
 import vinci_offline
 from vinci_offline import Dataset, EnvironmentSpec
+from vinci_offline.cli.app import app
 from vinci_offline.data.columns import LazyColumns
 from vinci_offline.quality.assessment import picture, quality
 from vinci_offline.quality.distribution import distribution
@@ -145,6 +148,36 @@ def test_constant_rewards_do_not_tell_actions_apart():
     assert {each["because"] for each in told if each["agent"] != "bc"} == {
         "all rewards are 0: no action is better than another"
     }
+
+
+@pytest.mark.parametrize(
+    ("reward", "terminated", "said"),
+    [
+        (
+            0,
+            True,
+            "reward signal none: all rewards are 0: no action is better than another; only imitation (bc)",
+        ),
+        (
+            1,
+            False,
+            "none: the same reward in every row, and no episode terminates: .* only imitation (bc) fits",
+        ),
+        (1, True, "only where episodes terminate: all rewards are equal"),
+        (None, True, None),
+    ],
+)
+def test_info_says_that_there_is_no_reward_signal(reward, terminated, said, tmp_path):
+    spec = continuous_spec()
+    columns = make_columns(spec, [5, 6], terminated=[terminated, terminated])
+    if reward is not None:
+        columns["rewards"] = np.full(11, reward, np.float32)
+    path = Dataset.from_columns(columns, spec).save(tmp_path / "a.h5").path
+    shown = " ".join(CliRunner().invoke(app, ["info", str(path)]).stdout.split())
+    if said is None:
+        assert "reward signal" not in shown
+    else:
+        assert re.search(" ".join(said.split()).replace("(bc)", r"\(bc\)"), shown)
 
 
 @pytest.mark.parametrize(

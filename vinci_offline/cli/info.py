@@ -93,6 +93,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         *_episodes(summary),
         *_quantiles(summary["returns"]),
         ("reward", _range(summary, "reward") + _deviation(summary["reward_std"])),
+        *_signal(summary),
         ("ends", f"{_count(summary['terminals'], 'terminal')}, {_count(summary['timeouts'], 'timeout')}"),
     ]
     if summary["action_saturation"] is not None:
@@ -112,6 +113,15 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("infos", ", ".join(summary["infos"])))
     lines += [(name, _text(value)) for name, value in _provenance(summary["provenance"]).items()]
     return [*lines, ("hash", summary["hash"])]
+
+
+def _signal(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line where all rewards are equal."""
+    if (why := summary["no_reward_signal"]) is not None:
+        return [("reward signal", f"none: {why}; only imitation (bc) fits")]
+    if summary["reward_min"] == summary["reward_max"]:
+        return [("reward signal", "only where episodes terminate: all rewards are equal")]
+    return []
 
 
 def _episodes(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -48,6 +48,9 @@ class Copies:
 class Output:
     """Options of the files that are written."""
 
+    flatten: bool = option(
+        False, "Make one vector of the keys of Dict observations, goals too.", panel=_OUTPUT
+    )
     split: str | None = option(
         None,
         "Write this fraction of the episodes, and the others to OTHER.",
@@ -88,7 +91,7 @@ def select(
     parts = [kept] if share is None else [*selection.split(kept, share, choice.seed)]
     described = choice.described() | ({} if share is None else {"split": share, "seed": choice.seed})
     said = selection.fragments_left_out(opened, choice)
-    made = [_made(part, described, relabeller, said) for part in parts]
+    made = [_made(part, described, relabeller, said, flat=written.flatten) for part in parts]
     saved = save_together(
         [(path, dataset) for path, (dataset, _, _) in zip(paths, made, strict=True)],
         compress=cast("Compression", written.compress),
@@ -142,12 +145,22 @@ class _Relabeller:
 
 
 def _made(
-    part: list[KeptRows], described: dict[str, object], relabeller: _Relabeller, said: list[str]
+    part: list[KeptRows],
+    described: dict[str, object],
+    relabeller: _Relabeller,
+    said: list[str],
+    *,
+    flat: bool,
 ) -> tuple[Dataset, list[str], list[str]]:
     from vinci_offline.curate.select import merged
 
     dataset, lost = merged(part, {"selection": described})
     dataset, notes = relabeller.added(dataset)
+    if flat:
+        from vinci_offline.curate.flatten import flatten
+
+        dataset, more = flatten(dataset)
+        notes = [*notes, *more]
     return dataset, lost, [*said, *notes]
 
 

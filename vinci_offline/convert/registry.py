@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from vinci_offline.convert.format import Format
+from vinci_offline.convert.unread import described, unread
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.inputs import check_regular
 from vinci_offline.loading import load_all_registered, load_registered, registered
@@ -57,7 +58,7 @@ def recognise(path: Path) -> Format:
 
     Raises:
         DatasetError: it does not exist.
-        UsageError: no format recognises it.
+        UsageError: no format recognises it; the message says what it is, if that is known, and what to do.
     """
     if not path.exists():
         raise DatasetError(f"{path} does not exist")
@@ -65,7 +66,11 @@ def recognise(path: Path) -> Format:
     for found in _formats():
         if found.recognises(path):
             return found
-    raise UsageError(f"{path} looks like none of {_listed()}: say what it is with --from")
+    if (known := unread(path)) is not None:
+        raise UsageError(f"{path} is {known.what}, which is not read: {known.advice}")
+    raise UsageError(
+        f"{path} {described(path)}: the formats are {_listed()}; if it is one of them, say --from"
+    )
 
 
 def format_for(path: Path) -> Format:

@@ -16,7 +16,7 @@ from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.quality.behaviour import behaviour_value, stochasticity
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.statistics import summarize
-from vinci_offline.quality.suitability import suitable_agents
+from vinci_offline.quality.suitability import no_reward_signal, suitable_agents
 from vinci_offline.spec import MultiDiscreteSpace
 from vinci_offline.spec.gymnasium_bridge import reward_threshold
 from vinci_offline.types import Array, FloatArray
@@ -60,7 +60,8 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         ``reward_mode_share``, the share of rows that have the most frequent reward, among at most twenty thousand;
         ``stochasticity`` and ``behaviour_value``, see the functions of these names in
         `vinci_offline.quality.behaviour`; ``reward_threshold``, the mean return that solves the environment where
-        Gymnasium knows one; ``agents`` that can learn from such actions, best first, each with
+        Gymnasium knows one; ``no_reward_signal``, why the rewards tell no action from another, None where they do;
+        ``agents`` that can learn from such actions, best first, each with
         ``agent, verdict, because, source``.
 
     Raises:
@@ -77,6 +78,7 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         "stochasticity": stochasticity(dataset),
         "reward_threshold": reward_threshold(dataset.spec),
     }
+    found["no_reward_signal"] = no_reward_signal(found)
     learnable = not isinstance(dataset.spec.action_space, MultiDiscreteSpace)
     return {**found, "agents": [each.to_json() for each in suitable_agents(found)] if learnable else []}
 

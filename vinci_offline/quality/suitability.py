@@ -66,7 +66,7 @@ def suitable_agents(summary: Mapping[str, Any]) -> list[Suitability]:
     told = summary["stochasticity"]
     level = None if told is None or told["upper_bound"] else float(told["level"])
     found = [_cloning(summary, level)]
-    if (silent := _silent(summary)) is not None:
+    if (silent := no_reward_signal(summary)) is not None:
         names = ["dqn"] if summary["action_counts"] is not None else ["td3bc", "iql", "ddpg"]
         found += [Suitability(name, "poorly", silent, _LEVINE) for name in names]
     elif summary["action_counts"] is not None:
@@ -77,7 +77,7 @@ def suitable_agents(summary: Mapping[str, Any]) -> list[Suitability]:
     return sorted(found, key=lambda each: order.index(each.verdict))
 
 
-def _silent(summary: Mapping[str, Any]) -> str | None:
+def no_reward_signal(summary: Mapping[str, Any]) -> str | None:
     """Return why the rewards tell no action from another; None where they do.
 
     A constant reward other than zero tells by where episodes terminate: a return depends on their length.

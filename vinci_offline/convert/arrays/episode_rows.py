@@ -51,6 +51,7 @@ class EpisodeRows:
         self._sources = {
             target: source for target, source in self._choice.sources.items() if root_of(target) != _EPISODE
         }
+        self._labels = self._choice.sources.get(_EPISODE, "")
         if missing := {"observation", "action"} - set(map(root_of, self._sources)):
             first = min(missing)
             raise DatasetError(
@@ -103,6 +104,11 @@ class EpisodeRows:
         count = len(arrays[actions[0]])
         if not count:
             raise DatasetError(f"{self._context.where}: {name} has no steps")
+        if self._labels in arrays and (arrays[self._labels] != arrays[self._labels][0]).any():
+            raise DatasetError(
+                f"{self._context.where}: {name} holds several episodes, as {printable(self._labels)} tells: give "
+                "each its own, or a step a row"
+            )
         found: Columns = {}
         for target, source in self._sources.items():
             if source in arrays:

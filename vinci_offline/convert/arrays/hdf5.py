@@ -46,6 +46,11 @@ class Hdf5Format(Format):
                 shown = ", ".join(map(printable, others[:10])) + (" …" if len(others) > 10 else "")
                 context.decide(f"{shown} were left out: only numbers are rows")
             numbers = {path: held(np.array([value])) for path, value in single.items()}
+            if any(path.endswith("/block0_values") for path in names) or "table" in map(_last, others):
+                raise DatasetError(
+                    f"{path} is a pandas HDFStore: read it with pandas.read_hdf, write it with to_parquet, and convert "
+                    "that"
+                )
             arrays = Arrays(
                 {**{name: tree.column(name) for name in names}, **numbers},
                 turned=lambda name: tree.column(name, turned=True),
@@ -53,6 +58,10 @@ class Hdf5Format(Format):
                 whole=lambda name: whole(numbers[name]) if name in numbers else tree.array(name),
             )
             return Imported.of(read_arrays(arrays, context))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _arrays(tree: Hdf5Tree) -> tuple[list[str], dict[str, float], list[str]]:

@@ -58,17 +58,20 @@ class D3rlpyFormat(Format):
             names = frozenset(tree.names())
             finals = {f"{layout.OBSERVATIONS}/{key}".rstrip("/"): a for key, a in tree.arrays(_FINAL).items()}
             rows = EpisodeSpool(context.where)
+            kept = np.zeros(len(terminated), np.bool_)
             for number, ended in enumerate(terminated):
-                episode = _episode(tree, names, number)
-                if finals:
-                    _check_finals(episode, finals, len(terminated), context)
-                    episode = _with_final(episode, finals, number, ended)
-                rows.append(f"episode {number}", episode)
+                with context.episode():
+                    episode = _episode(tree, names, number)
+                    if finals:
+                        _check_finals(episode, finals, len(terminated), context)
+                        episode = _with_final(episode, finals, number, ended)
+                    rows.append(f"episode {number}", episode)
+                    kept[number] = True
         if finals:
             context.decide("the rows that hold a cut episode's final observation became next observations")
         columns = _named(rows.spool.columns(), options.spec, context.where)
         logged = Logged(
-            columns, np.array(rows.lengths, np.int64), terminated, attributes={"source": "d3rlpy"}
+            columns, np.array(rows.lengths, np.int64), terminated[kept], attributes={"source": "d3rlpy"}
         )
         return Imported.of(assemble(logged, options.spec, context))
 

@@ -55,9 +55,10 @@ class RobomimicFormat(Format):
             demos = Demos(tree, context)
             paths = observation_paths(demos.keys, context)
             for name in demos.names:
-                part = demos.columns(name, paths)
-                rows.append(name, part)
-                dones += [part[DONES]] if DONES in part else []
+                with context.episode():
+                    part = demos.columns(name, paths)
+                    rows.append(name, part)
+                    dones += [part[DONES]] if DONES in part else []
             environment = tree.attributes("data").get("env_args")
         rows.spool.drop(DONES)
         lengths, terminated = _ends(

@@ -39,7 +39,9 @@ class Demos:
     def __init__(self, tree: Hdf5Tree, context: ImportContext) -> None:
         self._tree = tree
         self.names = _names(tree, context.setting("mask"))
-        first = f"data/{self.names[0]}"
+        skips = context.options.skip_bad
+        whole = (name for name in self.names if skips and tree.names(f"data/{name}/obs"))
+        first = f"data/{next(whole, self.names[0])}"
         held = tree.names(first)
         if not tree.names(f"{first}/obs"):
             raise DatasetError(
@@ -49,9 +51,13 @@ class Demos:
             )
         self.keys = _chosen(tree, f"{first}/obs", context.setting("observations"))
         self._following = bool(tree.names(f"{first}/next_obs"))
-        self._infos = layout.INFOS in held
+        infos = tree.paths(f"{first}/{layout.INFOS}") if layout.INFOS in held else []
+        self._infos = [key for key in infos if key and tree.is_numbers(f"{first}/{layout.INFOS}/{key}")]
+        if texts := [key for key in infos if key and key not in self._infos]:
+            context.decide(f"infos {', '.join(map(printable, texts))} were left out: they hold no numbers")
+        self._every = any if skips else all  # with --skip-bad, a demonstration without them is a bad one
         self._rewards = self._has_rewards(context)
-        self._dones = all(tree.has(f"data/{name}/{DONES}") for name in self.names)
+        self._dones = self._every(tree.has(f"data/{name}/{DONES}") for name in self.names)
         known = {"obs", "next_obs", layout.ACTIONS, layout.REWARDS, DONES, layout.INFOS}
         if left := sorted(set(held) - known):
             context.decide(f"{', '.join(map(printable, left))} were left out: they are no observations")
@@ -78,14 +84,14 @@ class Demos:
         if self._dones:
             where = f"{group}/{DONES}"
             columns[DONES] = flags(self._tree.array(where), str(self._tree.path), where)
-        infos = self._tree.arrays(f"{group}/{layout.INFOS}") if self._infos else {}
-        return columns | {f"{layout.INFOS}/{key}": values for key, values in infos.items() if key}
+        infos = [f"{layout.INFOS}/{key}" for key in self._infos]
+        return columns | {path: self._tree.array(f"{group}/{path}") for path in infos}
 
     def _has_rewards(self, context: ImportContext) -> bool:
         setting = context.setting("reward")
         if setting not in {None, "zero"}:
             raise UsageError(f"--set reward={setting}: there is only reward=zero")
-        if all(self._tree.has(f"data/{name}/{layout.REWARDS}") for name in self.names):
+        if self._every(self._tree.has(f"data/{name}/{layout.REWARDS}") for name in self.names):
             return True
         if setting is None:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""LeRobot's dataset folders, version 3 (https://huggingface.co/docs/lerobot/lerobot-dataset-v3)."""
+"""LeRobot's dataset folders, versions 2 and 3 (https://huggingface.co/docs/lerobot/lerobot-dataset-v3)."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class LerobotFormat(Format):
             raise DatasetError(f"{path} {what}: give the folder of a LeRobot dataset")
         info = read_json(path / _INFO)
         version = str(info.get("codebase_version"))
-        if not version.startswith("v3."):
+        if not version.startswith(("v2.", "v3.")):
             raise DatasetError(
-                f"{path} is of LeRobot's version {printable(version)}, and v3 can be read: convert it with LeRobot's "
-                "convert_dataset_v21_to_v30"
+                f"{path} is of LeRobot's version {printable(version)}, and v2 and v3 can be read: convert it with "
+                "LeRobot's own scripts"
             )
         context = ImportContext(path, options)
         return Imported.of(assemble(logged(path, info, context), options.spec, context))

@@ -23,6 +23,7 @@ from vinci_offline.convert.lerobot.features import (
 )
 from vinci_offline.convert.lerobot.frames import Frames
 from vinci_offline.convert.sources.arrow import numbers, pyarrow, read_table, single
+from vinci_offline.convert.sources.folders import read_json_lines
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.ends import lengths_of, say_ends
@@ -36,6 +37,8 @@ from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array
 
 _TASKS = Path("meta", "tasks.parquet")
+_TASK_LINES = Path("meta", "tasks.jsonl")
+"""Of version 2."""
 
 
 def logged(path: Path, info: Mapping[str, Any], context: ImportContext) -> Logged:
@@ -52,7 +55,7 @@ def logged(path: Path, info: Mapping[str, Any], context: ImportContext) -> Logge
         UsageError: there are no rewards, or the ends of episodes are unknown.
     """
     spec = context.options.spec
-    frames = Frames(path, _numeric(path, info, context))
+    frames = Frames(path, _numeric(path, info, context), context)
     names = list(frames.shapes)
     observed = observation_columns(names) if spec is None else _given(frames, spec)
     if not observed or ACTION not in names:
@@ -173,6 +176,11 @@ def _ends(frames: Frames, context: ImportContext) -> tuple[Array, Array]:
 
 def _tasks(path: Path) -> list[str]:
     """Return the tasks by ``task_index``; empty if the dataset lists none."""
+    if (path / _TASK_LINES).is_file():
+        listed = {each.get(TASK): each.get("task") for each in read_json_lines(path / _TASK_LINES)}
+        if set(listed) != set(range(len(listed))):
+            raise DatasetError(f"{path / _TASK_LINES} does not list tasks by {TASK}: the file is damaged")
+        return [str(listed[number]) for number in range(len(listed))]
     if not (path / _TASKS).is_file():
         return []
     table = read_table(path / _TASKS)

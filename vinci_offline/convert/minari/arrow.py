@@ -57,8 +57,12 @@ def read_episodes(metadata: Metadata, spec: EnvironmentSpec, context: ImportCont
     if others := len(there) - count:
         context.decide(f"{others} episodes were left out: {metadata.file.name} does not count them")
     images: set[str] = set()
+    found: list[Episode] = []
     for number in range(count):
-        yield _episode(metadata.folder / str(number), metadata, spec, images)
+        with context.episode():
+            found.append(_episode(metadata.folder / str(number), metadata, spec, images))
+        while found:
+            yield found.pop()
     if images:
         context.decide(f"{', '.join(sorted(images))} were JPEG images: their pixels are not the very ones")
 
@@ -77,7 +81,7 @@ def _episode(folder: Path, metadata: Metadata, spec: EnvironmentSpec, images: se
     where = str(files[0])
     slots, columns = layout.spec_slots(spec), {}
     for root in (layout.OBSERVATIONS, layout.ACTIONS):
-        for ours, theirs in leaves(metadata.space(root), "{}").items():
+        for ours, theirs in leaves(metadata.space(root, spec), "{}").items():
             path = f"{root}/{ours}".rstrip("/")
             values = _column(table, root, where)
             for name in theirs.split("/") if theirs else ():

@@ -1,4 +1,4 @@
-"""Minari's dataset folders (https://minari.farama.org/content/dataset_standards/), from version 0.5 on."""
+"""Minari's dataset folders (https://minari.farama.org/content/dataset_standards/), before 0.5 too."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class MinariFormat(Format):
     title = "a Minari dataset"
 
     def recognises(self, path: Path) -> bool:
-        """Tell whether there are metadata with a ``data_format``."""
+        """Tell whether there are metadata with a ``data_format``, or with a count of episodes before 0.5."""
         try:
             return "data_format" in read_metadata(path).entries
         except (DatasetError, OSError):
@@ -65,7 +65,8 @@ class MinariFormat(Format):
         spec = environment(metadata, context)
         rows = MinariRows(spec, context)
         for episode in _storage(storage).read_episodes(metadata, spec, context):
-            rows.append(episode)
+            with context.episode():
+                rows.append(episode)
         return Imported.of(assemble(rows.logged(metadata.remarks), spec, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vinci_offline.convert.minari.episodes import Episode, stored
-from vinci_offline.convert.minari.metadata import Metadata
+from vinci_offline.convert.minari.metadata import EPISODES, Metadata
 from vinci_offline.convert.minari.spaces import leaves, space_to_minari
 from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree
 from vinci_offline.convert.sources.images import frames
@@ -21,8 +21,6 @@ from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
 from vinci_offline.types import Columns
 
-FILE = "main_data.hdf5"
-
 _DEEPEST = 8
 _INDEX = "_index_{}"
 
@@ -33,7 +31,7 @@ def read_episodes(metadata: Metadata, spec: EnvironmentSpec, context: ImportCont
     Raises:
         DatasetError: the file is damaged, or an episode is not in it.
     """
-    with hdf5_tree(metadata.folder / FILE) as tree:
+    with hdf5_tree(metadata.folder / EPISODES) as tree:
         count, there = metadata.count("total_episodes"), set(tree.names())
         groups = [f"episode_{number}" for number in range(min(count, len(there) + 1))]
         if absent := [group for group in groups if group not in there]:
@@ -43,8 +41,12 @@ def read_episodes(metadata: Metadata, spec: EnvironmentSpec, context: ImportCont
         if others := sum(name.startswith("episode_") for name in there) - len(groups):
             context.decide(f"{others} episodes were left out: {metadata.file.name} does not count them")
         images: set[str] = set()
+        found: list[Episode] = []
         for group in groups:
-            yield _episode(tree, group, metadata, spec, images)
+            with context.episode():
+                found.append(_episode(tree, group, metadata, spec, images))
+            while found:
+                yield found.pop()
         if images:
             context.decide(
                 f"{', '.join(sorted(images))} were JPEG images: their pixels are not the very ones"
@@ -56,7 +58,7 @@ def _episode(
 ) -> Episode:
     slots, columns = layout.spec_slots(spec), {}
     for root in (layout.OBSERVATIONS, layout.ACTIONS):
-        for ours, theirs in leaves(metadata.space(root), _INDEX).items():
+        for ours, theirs in leaves(metadata.space(root, spec), _INDEX).items():
             path, stored = f"{root}/{ours}".rstrip("/"), f"{group}/{root}/{theirs}".rstrip("/")
             space = slots[path].space
             if isinstance(space, BoxSpace) and _is_encoded(tree, stored, space):
@@ -105,7 +107,7 @@ def write_episodes(dataset: Dataset, folder: Path, storage: str) -> int:
     """
     number, names = -1, leaves(space_to_minari(dataset.spec.observation_space), _INDEX)
     paths = {f"{layout.OBSERVATIONS}/{ours}": f"{layout.OBSERVATIONS}/{part}" for ours, part in names.items()}
-    with new_hdf5(folder / FILE, overwrite=False) as file:
+    with new_hdf5(folder / EPISODES, overwrite=False) as file:
         for number, each in enumerate(trajectories(dataset)):
             group = file.create_group(f"episode_{number}")
             group.attrs.update({"id": number, "total_steps": len(each)})

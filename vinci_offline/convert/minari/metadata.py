@@ -11,6 +11,7 @@ from typing import Any
 
 from vinci_offline.convert.minari.spaces import space_from_minari, space_to_minari
 from vinci_offline.convert.sources.folders import read_json
+from vinci_offline.convert.sources.hdf5 import hdf5_tree
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
@@ -18,6 +19,8 @@ from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec
 
 METADATA = "metadata.json"
+EPISODES = "main_data.hdf5"
+"""The file of the episodes, in the storage ``hdf5``."""
 VERSION = "0.5.4"
 """The layout of this version of Minari is written."""
 
@@ -50,17 +53,19 @@ class Metadata:
 
     @property
     def file(self) -> Path:
-        """The metadata file."""
-        return self.folder / METADATA
+        """The file that holds the metadata: before 0.5, that of the episodes."""
+        file = self.folder / METADATA
+        return file if file.is_file() else self.folder / EPISODES
 
     @property
     def remarks(self) -> dict[str, Any]:
         """Origin of the data, as its author states it."""
         return {name: self.entries[name] for name in _REMARKS if name in self.entries}
 
-    def space(self, name: str) -> str:
-        """Return the description of the space of ``observations`` or ``actions``, JSON text."""
-        return str(self.entries[f"{name.removesuffix('s')}_space"])
+    def space(self, name: str, spec: EnvironmentSpec) -> str:
+        """Return the description of the space of ``observations`` or ``actions``, JSON text; else that of the spec."""
+        key = f"{name.removesuffix('s')}_space"
+        return str(self.entries[key]) if key in self.entries else space_to_minari(getattr(spec, key))
 
     def count(self, name: str) -> int:
         """Return ``total_episodes`` or ``total_steps``.
@@ -76,7 +81,9 @@ class Metadata:
 
 def data_folder(path: Path) -> Path | None:
     """Return the folder of the episodes, given it or the dataset's folder; None if there is none."""
-    return next((each for each in (path / "data", path) if (each / METADATA).is_file()), None)
+    names = (METADATA, EPISODES)
+    folders = (path / "data", path)
+    return next((each for each in folders if any((each / name).is_file() for name in names)), None)
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -89,7 +96,29 @@ def read_metadata(path: Path) -> Metadata:
     if folder is None:
         what = "does not exist" if not path.exists() else f"is no folder that holds data/{METADATA}"
         raise DatasetError(f"{path} {what}: give the folder of a Minari dataset")
-    return Metadata(folder, read_json(folder / METADATA))
+    if (folder / METADATA).is_file():
+        return Metadata(folder, read_json(folder / METADATA))
+    return Metadata(folder, _attributes(folder / EPISODES))
+
+
+def _attributes(file: Path) -> dict[str, Any]:
+    """Return the metadata of a dataset written before Minari 0.5: attributes of the only file.
+
+    Raises:
+        DatasetError: they are not there.
+    """
+    with hdf5_tree(file) as tree:
+        found = tree.attributes("/")
+    if "total_episodes" not in found:
+        raise DatasetError(
+            f"{file} has no attribute total_episodes: no Minari dataset, or one that was never finished"
+        )
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in found.items()
+        if name in {"env_spec", "observation_space", "action_space"}
+    }
+    return {**found, **texts, "total_episodes": int(found["total_episodes"]), "data_format": "hdf5"}
 
 
 def environment(metadata: Metadata, context: ImportContext) -> EnvironmentSpec:
@@ -105,8 +134,12 @@ def environment(metadata: Metadata, context: ImportContext) -> EnvironmentSpec:
     """
     names, given = ("observation_space", "action_space"), context.options.spec
     if absent := [name for name in names if name not in metadata.entries]:
+        if given is not None:
+            return given
+        known = _environment_entries(metadata).get("id")
         raise UsageError(
-            f"{metadata.file} does not tell its {' and '.join(absent)}: write the dataset anew with minari 0.5"
+            f"{metadata.file} does not tell its {' and '.join(absent)}: say --env "
+            f"{known if isinstance(known, str) else 'ENV'}"
         )
     spaces = {
         name: space_from_minari(

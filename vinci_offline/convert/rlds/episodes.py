@@ -63,7 +63,8 @@ def logged(path: Path, content: Mapping[str, Any], info: Mapping[str, Any], cont
         facts = {name: each for name, each in every.items() if not each.shape and layout.is_name(name)}
     files, rows = record_files(path, context.setting("split")), _Rows(plan, facts, context)
     for where, record in read_records(files):
-        rows.append(record, where)
+        with context.episode():
+            rows.append(record, where)
     _check_count(path, files, info, rows.records)
     if not rows.lengths:
         raise DatasetError(f"{path} holds no steps with an action: there is nothing to convert")
@@ -112,10 +113,12 @@ class _Rows:
         if not count:
             self._alone += 1
             return
+        known = unpack(record, _METADATA, self._facts, where) if self._facts else {}
+        terminated = self._plan.has_terminals and _terminal(steps["is_terminal"], where)
         self.spool.append(rows)
         self.lengths.append(count)
-        self._known.append(unpack(record, _METADATA, self._facts, where) if self._facts else {})
-        self.terminated.append(self._plan.has_terminals and _terminal(steps["is_terminal"], where))
+        self._known.append(known)
+        self.terminated.append(terminated)
 
     def table(self) -> Columns:
         """Return what else is known of each episode."""

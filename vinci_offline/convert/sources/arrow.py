@@ -125,6 +125,12 @@ def part(values: Any, name: str) -> Any | None:
     return pa.compute.struct_field(values, name)
 
 
+def is_list(kind: Any) -> bool:
+    """Tell whether a type is one of lists."""
+    types = pyarrow().types
+    return any((types.is_list(kind), types.is_large_list(kind), types.is_fixed_size_list(kind)))
+
+
 def numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> Array:
     """Return rows of numbers: single ones, or lists of one length.
 

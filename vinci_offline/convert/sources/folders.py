@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.budget import check_nesting
+from vinci_offline.convert.sources.text import text_lines
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.inputs import check_regular
 
@@ -32,6 +33,30 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DatasetError(f"{file} holds no JSON object: the file is damaged")
     return content
+
+
+def read_json_lines(file: Path) -> list[dict[str, Any]]:
+    """Read the JSON objects of a file that describes the parts of a dataset, one on each line.
+
+    Raises:
+        DatasetError: it is missing, damaged, or larger than any description.
+    """
+    with text_lines(file) as lines:
+        found = []
+        size = 0
+        for line in lines:
+            size += len(line)
+            if size > _LARGEST:
+                raise DatasetError(f"{file} is larger than any description of a dataset: the file is damaged")
+            try:
+                content = json.loads(line) if line.strip() else None
+            except (ValueError, RecursionError) as error:
+                raise DatasetError(f"{file} cannot be read as JSON: the file is damaged") from error
+            if isinstance(content, dict):
+                found.append(content)
+            elif content is not None:
+                raise DatasetError(f"{file} holds a line that is no JSON object: the file is damaged")
+    return found
 
 
 def refuse_replacing(path: Path, parts: Collection[str], what: str, *, there: bool, overwrite: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,20 @@ from vinci_offline.budget import trusted
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, Piece, gathered, numbers
+from vinci_offline.convert.tables.episode_lines import (
+    ROWS,
+    depth,
+    holds_episodes,
+    numbers_of,
+    read_episodes,
+    spread,
+)
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
+from vinci_offline.convert.unread import is_rllib
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose, wanted
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
@@ -47,16 +57,20 @@ class JsonLinesFormat(Format):
     maps = True
 
     def recognises(self, path: Path) -> bool:
-        """Tell whether the first line is an object."""
+        """Tell whether the first line is an object, and no batch of RLlib's."""
         try:
-            return all(_object(line) for line in first_lines(path, 1) or [""])
+            first = _object((first_lines(path, 1) or [""])[0])
+            return bool(first) and not is_rllib(first)
         except (ValueError, RecursionError):
             return False
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
         """Import; ``options.columns`` says which column is which."""
-        self.check_settings(options.settings, SETTINGS)
+        self.check_settings(options.settings, (*SETTINGS, ROWS))
         context, is_wanted = ImportContext(path, options), cache(wanted(options.columns))
+        with text_lines(path) as lines:
+            if _are_episodes(lines, context):
+                return Imported.of(_episodes(path, context))
         # Twice: which columns there are is known after the last line alone.
         with text_lines(path) as lines:
             names = _columns(lines, is_wanted, context.where)
@@ -76,6 +90,41 @@ class JsonLinesFormat(Format):
                 cells = [_json_texts(values) for values in block.values()]
                 file.writelines(row % each for each in zip(*cells, strict=True))
         return Exported(path, (f"{len(dataset):,} rows, an object each",), LOST)
+
+
+def _are_episodes(lines: Iterator[str], context: ImportContext) -> bool:
+    """Tell by the first line whether each line is an episode."""
+    first = next((line for line in lines if line.strip()), "{}")
+    try:
+        leaves = dict(spread(_object(first)))
+    except (ValueError, RecursionError):
+        return False
+    return holds_episodes({name: depth(value) for name, value in leaves.items()}, context)
+
+
+def _episodes(path: Path, context: ImportContext) -> Parts:
+    """Return the parts of a dataset of which each line is an episode."""
+    names: dict[str, None] = {}
+    with text_lines(path) as lines:
+        for line in lines:
+            try:
+                names.update(dict.fromkeys(name for name, _ in spread(_object(line))))
+            except (ValueError, RecursionError):
+                continue  # told as the line is read for its numbers
+    with text_lines(path, context) as lines:
+        filled = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+        episodes = (
+            (f"line {number}", partial(_arrays, line, number, context.where)) for number, line in filled
+        )
+        return read_episodes(list(names), episodes, context)
+
+
+def _arrays(line: str, number: int, where: str) -> dict[str, Array]:
+    try:
+        return numbers_of(spread(_object(line)))
+    except (ValueError, RecursionError) as error:
+        reason = printable(" ".join(str(error).split()))[:100]
+        raise DatasetError(f"{where}: line {number} is no JSON object ({reason})") from None
 
 
 def _columns(lines: Iterator[str], is_wanted: Callable[[str], bool], where: str) -> list[str]:

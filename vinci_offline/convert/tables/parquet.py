@@ -1,9 +1,9 @@
-"""One Parquet file as a table (https://parquet.apache.org/docs/file-format/): columns of numbers, or lists of them."""
+"""Parquet files as a table (https://parquet.apache.org/docs/file-format/): columns of numbers, or lists of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,20 @@ import numpy as np
 
 from vinci_offline.budget import limit
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
-from vinci_offline.convert.sources.arrow import arrow_errors, numbers, part, pyarrow, read_blocks, single
+from vinci_offline.convert.sources.arrow import (
+    arrow_errors,
+    is_list,
+    numbers,
+    part,
+    pyarrow,
+    read_blocks,
+    single,
+)
 from vinci_offline.convert.sources.parquet_sizes import check_parquet
 from vinci_offline.convert.tables.arrow_cells import ArrowCells
 from vinci_offline.convert.tables.cells import SETTINGS, TableRows, say_filled, stand_in
+from vinci_offline.convert.tables.episode_lines import ROWS
+from vinci_offline.convert.tables.parquet_episodes import episode_rows
 from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose, wanted
@@ -34,7 +44,7 @@ _INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ParquetFormat(Format):
-    """A file of one table; parts of objects and lists are ``NAME/KEY`` or ``NAME_0 …``."""
+    """A file of one table, or a folder of its parts; objects and lists are ``NAME/KEY`` or ``NAME_0 …``."""
 
     name = "parquet"
     title = "a Parquet table"
@@ -42,7 +52,9 @@ class ParquetFormat(Format):
     maps = True
 
     def recognises(self, path: Path) -> bool:
-        """Tell whether it begins and ends as such a file."""
+        """Tell whether it begins and ends as such a file, or is a folder of such files."""
+        if path.is_dir():
+            return bool(parts := _part_files(path)) and self.recognises(parts[0])
         try:
             with path.open("rb") as file:
                 begins = file.read(4) == _MAGIC
@@ -53,21 +65,23 @@ class ParquetFormat(Format):
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
         """Import; ``options.columns`` says which column is which."""
-        self.check_settings(options.settings, SETTINGS)
+        self.check_settings(options.settings, (*SETTINGS, ROWS))
         context = ImportContext(path, options)
+        files = _files(path, context)
+        if (found := episode_rows(files, context)) is not None:
+            return Imported.of(found)
         fill, is_wanted = stand_in(options.settings), wanted(options.columns)
         rows: TableRows | None = None
-        with arrow_errors(path):
-            names, left_out = _names(path, is_wanted, context)
-            for table in read_blocks(path, names):
-                flat = _flat(table, is_wanted, context.where)
-                if rows is None:
-                    choice = choose([*flat, *left_out], options.columns, context.where)
-                    rows = TableRows(choice, context)
-                    cells = {name: ArrowCells(name, path, rows.roles[name], fill) for name in rows.names}
-                if missing := [name for name in rows.names if name not in flat]:
-                    raise DatasetError(f"{path}: {printable(missing[0])} has rows of different lengths")
-                rows.append({name: column.values(flat[name], rows.count) for name, column in cells.items()})
+        names, left_out = _names(files[0], is_wanted, context)
+        for table in _blocks(files, names, left_out, is_wanted):
+            flat = _flat(table, is_wanted, context.where)
+            if rows is None:
+                choice = choose([*flat, *left_out], options.columns, context.where)
+                rows = TableRows(choice, context)
+                cells = {name: ArrowCells(name, path, rows.roles[name], fill) for name in rows.names}
+            if missing := [name for name in rows.names if name not in flat]:
+                raise DatasetError(f"{path}: {printable(missing[0])} has rows of different lengths")
+            rows.append({name: column.values(flat[name], rows.count) for name, column in cells.items()})
         if rows is None:
             raise DatasetError(f"{path} holds no rows: there is nothing to convert")
         say_filled({name: column.filled for name, column in cells.items()}, context)
@@ -94,6 +108,38 @@ class ParquetFormat(Format):
         return Exported(path, (f"{len(dataset):,} rows, a column for every number",), LOST)
 
 
+def _part_files(folder: Path) -> list[Path]:
+    """Return the Parquet files of a folder, in the order of the numbers in their names."""
+    files = [each for each in folder.iterdir() if each.suffix == ".parquet" and each.name[0] not in "._"]
+    return sorted(files, key=lambda file: [text.zfill(20) for text in re.split(r"(\d+)", file.name)])
+
+
+def _files(path: Path, context: ImportContext) -> list[Path]:
+    """Return the files of a table: one, or the parts in a folder.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    if not (files := _part_files(path)):
+        raise DatasetError(f"{path} is a folder without .parquet files: there is nothing to convert")
+    context.decide(f"{len(files)} files, in the order of their names")
+    return files
+
+
+def _blocks(
+    files: Sequence[Path], names: list[str], left_out: list[str], is_wanted: Callable[[str], bool]
+) -> Iterator[Any]:
+    """Yield the rows of files of the same columns in tables."""
+    for number, file in enumerate(files):
+        if number and _names(file, is_wanted, ImportContext(file)) != (names, left_out):
+            raise DatasetError(f"{file} has other columns than {files[0].name}: convert such files apart")
+        yield from read_blocks(file, names)
+
+
 def _writer(path: Path, schema: Any) -> Any:
     return pyarrow().parquet.ParquetWriter(path, schema, write_page_checksum=True)
 
@@ -109,10 +155,8 @@ def _names(
 ) -> tuple[list[str], list[str]]:
     """Return the columns that may be taken, and the others."""
     pa = pyarrow()
-    if not path.is_file():
-        raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     check_parquet(path, (), whole=False)
-    with pa.parquet.ParquetFile(path) as file:
+    with arrow_errors(path), pa.parquet.ParquetFile(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
     # Not the sum over column chunks: pyarrow ends the process where the metadata of a damaged one is asked for.
     claimed = metadata.num_rows * metadata.num_columns
@@ -144,15 +188,10 @@ def _flat(table: Any, is_wanted: Callable[[str], bool], where: str) -> dict[str,
     return flat
 
 
-def _is_list(kind: Any) -> bool:
-    types = pyarrow().types
-    return any((types.is_list(kind), types.is_large_list(kind), types.is_fixed_size_list(kind)))
-
-
 def _may_be_wanted(name: str, kind: Any, is_wanted: Callable[[str], bool]) -> bool:
     if pyarrow().types.is_struct(kind):
         return any(_may_be_wanted(f"{name}/{field.name}", field.type, is_wanted) for field in kind)
-    return is_wanted(f"{name}_0") if _is_list(kind) else is_wanted(name)
+    return is_wanted(f"{name}_0") if is_list(kind) else is_wanted(name)
 
 
 def _spread(
@@ -164,7 +203,7 @@ def _spread(
     if pyarrow().types.is_struct(values.type):
         for field in values.type:
             yield from _spread(f"{name}/{field.name}", part(values, field.name), is_wanted, where)
-    elif _is_list(values.type):
+    elif is_list(values.type):
         rows = numbers(values, f"{where}: {printable(name)}")
         if rows.ndim > 2:
             raise DatasetError(

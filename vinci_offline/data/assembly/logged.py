@@ -115,6 +115,7 @@ def assemble(
     Raises:
         DatasetError: nothing is left, columns do not fit each other or the spaces, or the spec must be given.
     """
+    context.check_bad(len(logged.lengths))
     if not len(logged.lengths):
         raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
     context.afford_episodes(len(logged.lengths))

@@ -101,8 +101,9 @@ def _mapped(target: str, pattern: str, names: Sequence[str], where: str) -> dict
 
 
 def wanted(columns: Mapping[str, str]) -> Callable[[str], bool]:
-    """Return a test of names: whether `choose` may take such a column."""
+    """Return a test of names: whether `choose` may take such a column, or another entry of its vector."""
     parts = [part.strip() for text in columns.values() for part in (text, *text.split(","))]
+    parts += [part[: match.start()] for part in parts if (match := re.search(r"_\d+$", part))]
     patterns = [make(part) for part in parts for make in (_pattern, _entries)]
 
     def is_wanted(name: str) -> bool:
