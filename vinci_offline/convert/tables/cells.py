@@ -158,12 +158,17 @@ def numbers(cells: Sequence[object]) -> Array:
     if kinds != {str}:
         raise ValueError("no number")
     texts = [cell for cell in cells if isinstance(cell, str)]
-    if any("_" in text for text in texts):  # which Python takes for a separator of digits
+    if "_" in "".join(texts):  # which Python takes for a separator of digits
         raise ValueError("no number")
     try:
-        return _array([int(text) for text in texts])
+        return _array(list(map(int, texts)))
+    except ValueError:
+        pass
+    try:
+        floats = np.fromiter(map(float, texts), np.float64, len(texts))
     except ValueError:
         return _array([_number(text) for text in texts])
+    return _array([_number(text) for text in texts]) if np.isinf(floats).any() else floats
 
 
 def _array(cells: Sequence[object]) -> Array:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vinci_offline.budget import limit
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables.cells import SETTINGS, gathered
+from vinci_offline.convert.tables.csv_rows import CsvRows
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose
 from vinci_offline.data.assembly.options import ImportOptions
+from vinci_offline.data.assembly.roles import roles
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 
-if TYPE_CHECKING:
-    from _csv import Reader
-
-_ROWS = 2**13
-_CELLS = 2**20
 _COLUMNS = 2**16
 
 
@@ -50,14 +45,17 @@ class CsvFormat(Format):
         """Import; ``options.columns`` says which column is which, ``delimiter`` what separates cells."""
         self.check_settings(options.settings, (*SETTINGS, "delimiter"))
         context = ImportContext(path, options)
+        delimiter = _delimiter(options.settings)
         with text_lines(path, context) as lines, _csv_errors(path):
-            reader = csv.reader(lines, delimiter=_delimiter(options.settings), strict=True)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise DatasetError(f"{path} is empty: a table has a header, and rows below it")
             limit(context.where, "columns", len(header), _COLUMNS)
             choice = choose(header, options.columns, context.where)
-            table = gathered(_rows(reader, header, context.where), choice, context)
+            kinds = roles(choice, options.settings)
+            rows = CsvRows(lines, reader.line_num + 1, header, kinds, delimiter, context.where)
+            table = gathered(rows.pieces(), choice, context)
         return Imported.of(from_table(table, choice, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
@@ -75,26 +73,6 @@ class CsvFormat(Format):
                 cells = [number_texts(values) for values in block.values()]
                 file.writelines(f"{','.join(row)}\n" for row in zip(*cells, strict=True))
         return Exported(path, (f"{len(dataset):,} rows, a header above them",), LOST)
-
-
-def _rows(
-    reader: Reader, header: list[str], where: str
-) -> Iterator[tuple[Mapping[str, Sequence[str]], list[int]]]:
-    """Yield the columns by name in pieces, and the line of each row."""
-
-    def numbered() -> Iterator[tuple[list[str], int]]:
-        for row in reader:
-            if row and len(row) != len(header):
-                raise DatasetError(
-                    f"{where}: line {reader.line_num} has {len(row)} cells, the header {len(header)}"
-                )
-            if row:
-                yield row, reader.line_num
-
-    rows, count = numbered(), max(1, min(_ROWS, _CELLS // len(header)))
-    while piece := list(islice(rows, count)):
-        columns = zip(*(row for row, _ in piece), strict=True)
-        yield dict(zip(header, columns, strict=True)), [line for _, line in piece]
 
 
 def _delimiter(settings: Mapping[str, str]) -> str:
