@@ -1,8 +1,10 @@
 """The public names exist, and importing the package loads no heavy library."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,11 @@ def test_names_that_need_keras_are_imported_without_start_up_messages(used):
     code = f"import sys; from vinci_offline import {name}; {used}; assert 'keras' in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_names_on_the_api_page_are_public():
+    page = Path(__file__).parents[1] / "docs" / "api.md"
+    named = re.findall(r"^::: vinci_offline\.(\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == vinci_offline.__all__
+    for name in named:
+        exec(f"from vinci_offline import {name}", {})

@@ -52,6 +52,9 @@ class KerasTensor(_Operators):
     def dtype(self) -> str: ...
     name: str
 
+class InputSpec:
+    def __init__(self, *, shape: Sequence[int | None] | None = None, name: str | None = None) -> None: ...
+
 class Variable(_Operators):
     def __init__(
         self,

@@ -165,3 +165,24 @@ def test_member_is_one_row_of_ensemble():
     assert nets.member("critic", 1) is nets.member("critic", 1)
     choices = Networks({"critic": NetworkBuilder(DISCRETE).discrete_critics("critic", HIDDEN, 2)})
     assert call(choices.member("critic", 1), np.ones((5, 4), "f4")).shape == (5, 3)
+
+
+def test_losses_cannot_call_networks_on_other_widths():
+    build = NetworkBuilder(BOX, (np.zeros(3, "f4"), np.ones(3, "f4")))
+    critic = build.critics("critic", HIDDEN, 2)
+    nets = Networks(
+        {
+            "actor": build.deterministic_actor("actor", HIDDEN),
+            "critic": critic,
+            "target_critic": keras.models.clone_model(critic),
+        }
+    )
+    one, action = np.ones((4, 1), "f4"), np.ones((4, 2), "f4")
+    for network, given in (
+        (nets.actor, one),
+        (nets.critic, [one, action]),
+        (nets.target_critic, [one, action]),
+        (nets.member("critic", 0), [one, action]),
+    ):
+        with pytest.raises(ValueError, match=r"expected shape=\(None, 3\), found shape=\(4, 1\)"):
+            network(given)

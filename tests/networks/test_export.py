@@ -214,3 +214,13 @@ def test_masks_reach_every_exported_choice():
     assert (greedy != free).all()
     raw["action_mask"] = np.zeros((40, 3), "f4")
     assert set(np.asarray(build.policy(actor)(raw)).tolist()) == {0}
+
+
+@pytest.mark.parametrize("kind", ["deterministic", "shaped"])
+def test_stored_policies_refuse_other_widths(tmp_path, kind):
+    policy, shape = exports()[kind]
+    policy.save(tmp_path / "policy.keras")
+    stored = keras.models.load_model(tmp_path / "policy.keras")
+    assert stored(np.zeros((4, *shape), "f4")).shape[0] == 4
+    with pytest.raises(ValueError, match=r"must be unchanged"):  # Normalization broadcasts it
+        stored(np.zeros((4, *shape[:-1], 1), "f4"))

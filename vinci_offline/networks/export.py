@@ -14,7 +14,14 @@ from keras import ops
 from vinci_offline.errors import SpecError
 from vinci_offline.keras_setup import load_keras_model, wide_dtype
 from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
-from vinci_offline.networks.inputs import DESIRED_GOAL, GOAL, NOISE, OBSERVATION, observation_input
+from vinci_offline.networks.inputs import (
+    DESIRED_GOAL,
+    GOAL,
+    NOISE,
+    OBSERVATION,
+    observation_input,
+    shape_kept,
+)
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
 from vinci_offline.spec.units import Units
@@ -137,9 +144,11 @@ def _raw_input(units: Units) -> Any:
 
 
 def _shifted(units: Units, raw: Any) -> Any:
-    """Return raw observations as the network takes them, in float32 with their offsets subtracted."""
+    """Return raw observations as the network takes them: of the right shape, in float32, their offsets subtracted."""
     return _moved(
-        units, raw, lambda values, offset: ops.cast(values - offset.astype(wide_dtype()), "float32")
+        units,
+        shape_kept(raw),
+        lambda values, offset: ops.cast(values - offset.astype(wide_dtype()), "float32"),
     )
 
 

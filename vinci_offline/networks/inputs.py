@@ -161,6 +161,17 @@ def observation_input(space: Space, name: str = OBSERVATION, wide: Collection[st
     return keras.Input(shape=space.shape, dtype=wide_dtype() if "" in wide else "float32", name=name)
 
 
+def shape_kept(raw: Any) -> Any:
+    """Return raw observations unchanged; in a file too, others than ``[B, *shape]`` are an error.
+
+    Keras takes ``[B, 1]`` for ``[B, 3]``, and `Normalization` broadcasts it.
+    """
+    if isinstance(raw, dict):
+        return {key: shape_kept(part) for key, part in raw.items()}
+    shape = tuple(raw.shape[1:])
+    return keras.layers.Reshape(shape, dtype=raw.dtype)(raw) if shape else raw
+
+
 def prepare(observation: Tensor, space: Space, moments: Moments | None, suffix: str = "") -> Tensor:
     """Prepare a raw observation for the first layer.
 

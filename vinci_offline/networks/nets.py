@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from vinci_offline.errors import UsageError
 from vinci_offline.types import ActionBounds, Array, Tensor
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import keras
 
     Network: TypeAlias = keras.Model | keras.Variable
+
+_NetworkT = TypeVar("_NetworkT", bound=Any)
 
 
 class Networks(Mapping[str, "keras.Model"]):
@@ -36,7 +38,7 @@ class Networks(Mapping[str, "keras.Model"]):
         bounded: Array | None = None,
         bounds: ActionBounds | None = None,
     ) -> None:
-        self._networks = dict(networks)
+        self._networks = {name: _checked(network) for name, network in networks.items()}
         self._members: dict[tuple[str, int], keras.Model] = {}
         self.bounded = bounded
         self.bounds = bounds
@@ -60,7 +62,7 @@ class Networks(Mapping[str, "keras.Model"]):
             ensemble = self[name]
             own = {layer.name: layer for layer in ensemble.layers}.get(f"member_{index}")
             row = ensemble.output[index] if own is None else own.output
-            self._members[name, index] = keras.Model(ensemble.input, row)
+            self._members[name, index] = _checked(keras.Model(ensemble.input, row))
         return self._members[name, index]
 
     def __getattr__(self, name: str) -> keras.Model:
@@ -131,3 +133,12 @@ class Networks(Mapping[str, "keras.Model"]):
 
 def _is_scalar(network: Any) -> bool:
     return not hasattr(network, "layers")
+
+
+def _checked(network: _NetworkT) -> _NetworkT:
+    """Make a network refuse inputs of another shape than its own: Keras takes ``[B, 1]`` for ``[B, 3]``."""
+    if not _is_scalar(network) and network.input_spec:
+        from keras import InputSpec
+
+        network.input_spec = [InputSpec(shape=each.shape, name=each.name) for each in network.input_spec]
+    return network
