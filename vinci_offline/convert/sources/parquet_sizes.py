@@ -33,6 +33,7 @@ _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
 _BY_DICTIONARY, _BY_PREFIX = (2, 8), 7
 _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _REPEATED = 2
+_SCHEMA, _ROW_GROUPS = 2, 4
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,9 @@ def check_parquet(path: Path, columns: Collection[str] | None = None, *, whole: 
     """
     with _headers(path), path.open("rb") as file:
         present = os.fstat(file.fileno()).st_size
-        footer = _footer(path, file, present)
-        leaves = _leaves(path, footer[2])
-        tally = Tally(str(path), present)
-        asked, read = [0] * len(leaves), 0
-        for group in footer[4]:
+        tally, read = Tally(str(path), present), 0
+        asked: dict[int, int] = {}
+        for leaves, group in _groups(path, file, present):
             if len(group[1]) != len(leaves):
                 raise ValueError("a group of rows without some columns")
             for number, leaf in enumerate(leaves):
@@ -94,10 +93,10 @@ def check_parquet(path: Path, columns: Collection[str] | None = None, *, whole: 
                     read += chunk.read
                     if read > present:
                         raise ValueError("columns that lie at one place")
-                    mine = _asked(leaf, chunk, whole=whole)
-                    asked[number] = asked[number] + mine if whole else max(asked[number], mine)
-        for leaf, size in zip(leaves, asked, strict=True):
-            tally.add(f"the column {printable(leaf.name)[:60]}", size)
+                    mine, before = _asked(leaf, chunk, whole=whole), asked.get(number, 0)
+                    asked[number] = before + mine if whole else max(before, mine)
+        for number, size in asked.items():
+            tally.add(f"the column {printable(leaves[number].name)[:60]}", size)
 
 
 def _asked(leaf: _Leaf, chunk: _Chunk, *, whole: bool) -> int:
@@ -117,8 +116,8 @@ def _headers(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _footer(path: Path, file: Any, present: int) -> dict[int, Any]:
-    """Return the description of the whole file."""
+def _groups(path: Path, file: Any, present: int) -> Iterator[tuple[list[_Leaf], dict[int, Any]]]:
+    """Yield the columns of single values with each group of rows, one after the other: a file may have thousands."""
     file.seek(max(0, present - 8))
     end = file.read(8)
     size = int.from_bytes(end[:4], "little")
@@ -126,7 +125,17 @@ def _footer(path: Path, file: Any, present: int) -> dict[int, Any]:
         raise ValueError("it does not end as such a file does")
     limit(str(path), "bytes of description at its end", size, _LARGEST_FOOTER)
     file.seek(present - 8 - size)
-    return Thrift(file.read(size)).struct()
+    reader, leaves = Thrift(file.read(size)), None
+    for number, kind in reader.fields():
+        if number == _ROW_GROUPS:
+            if leaves is None:
+                raise ValueError("groups of rows before the columns")
+            yield from ((leaves, group) for group in reader.structs())
+        else:
+            value = reader.value(kind)
+            leaves = _leaves(path, value) if number == _SCHEMA else leaves
+    if leaves is None:
+        raise ValueError("no columns")
 
 
 def _leaves(path: Path, schema: Sequence[dict[int, Any]]) -> list[_Leaf]:

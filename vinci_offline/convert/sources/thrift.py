@@ -5,6 +5,7 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-pr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 _DEEPEST = 32
@@ -30,17 +31,28 @@ class Thrift:
         """
         if depth > _DEEPEST:
             raise ValueError("nested too deep")
-        found: dict[int, Any] = {}
-        content, number = self._content, 0
-        while head := content[self.place]:
+        return {
+            number: kind == _TRUE if kind in (_TRUE, _FALSE) else self.value(kind, depth)
+            for number, kind in self.fields()
+        }
+
+    def fields(self) -> Iterator[tuple[int, int]]:
+        """Yield number and kind of each field of a structure; the caller reads its value before the next one."""
+        number = 0
+        while head := self._content[self.place]:
             self.place += 1
             number = number + (head >> 4) if head >> 4 else self._signed()
-            kind = head & 15
-            found[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
+            yield number, head & 15
         self.place += 1
-        return found
 
-    def _value(self, kind: int, depth: int) -> Any:
+    def structs(self) -> Iterator[dict[int, Any]]:
+        """Yield the structures of a list, one after the other: all of them together may be large."""
+        head = self._taken(1)[0]
+        for _ in range(self._unsigned() if head >> 4 == 15 else head >> 4):
+            yield self.struct()
+
+    def value(self, kind: int, depth: int = 0) -> Any:
+        """Read a value of some kind; not a truth value, which its field tells."""
         if _BYTE < kind <= _I64:
             return self._signed()
         if kind == _BINARY:
@@ -49,7 +61,7 @@ class Thrift:
             return self.struct(depth + 1)
         if kind in (_LIST, _SET):
             return self._list(depth + 1)
-        if kind in (_TRUE, _FALSE, _BYTE):  # a truth value in a list is a byte
+        if kind in (_TRUE, _FALSE, _BYTE):  # in a list, a truth value is a byte
             return self._taken(1)[0]
         if kind == _DOUBLE:
             return self._taken(8)
@@ -65,7 +77,7 @@ class Thrift:
             raise ValueError("a list longer than its bytes")
         if depth > _DEEPEST:
             raise ValueError("nested too deep")
-        return [self._value(kind, depth) for _ in range(count)]
+        return [self.value(kind, depth) for _ in range(count)]
 
     def _map(self, depth: int) -> None:
         """Pass over a map; Parquet has none."""
@@ -73,8 +85,8 @@ class Thrift:
         if count:
             kinds = self._taken(1)[0]
             for _ in range(count):
-                self._value(kinds >> 4, depth)
-                self._value(kinds & 15, depth)
+                self.value(kinds >> 4, depth)
+                self.value(kinds & 15, depth)
 
     def _taken(self, count: int) -> bytes:
         found = self._content[self.place : self.place + count]
