@@ -15,6 +15,7 @@ from vinci_offline.convert.rlds.features import Feature
 from vinci_offline.convert.sources.arrow_sizes import check_arrow
 from vinci_offline.convert.sources.images import frames
 from vinci_offline.convert.sources.parquet_sizes import check_parquet
+from vinci_offline.convert.sources.text import next_lines
 from vinci_offline.convert.sources.thrift import Thrift
 from vinci_offline.data.assembly.context import ImportContext
 
@@ -200,3 +201,10 @@ def test_a_number_beyond_float64_is_no_infinity(tmp_path):
     path.write_text(f"{row}1e999}}\n{row}2}}\n")
     with pytest.raises(DatasetError, match="line 1 has a number that no column of 64 bits holds"):
         conversion.read(path)
+
+
+def test_blocks_of_long_lines_are_short():
+    lines = iter(["x\n"] * 20 + ["y" * 2**20] * 40)
+    assert len(next_lines(lines, 11)) == 11
+    assert len(next_lines(lines, 1000)) < 30
+    assert len(list(lines)) > 15

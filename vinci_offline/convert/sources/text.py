@@ -8,6 +8,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, TextIO
 
@@ -20,6 +21,8 @@ from vinci_offline.files import disk_errors, make_folder, published, refuse_exis
 _FREE_BYTES = 2**22
 """A packed file of any size may unfold to so many bytes. They are read line by line, but each line takes time."""
 _LINE_CHARACTERS = 2**24
+_BLOCK_CHARACTERS = 2**23
+_LINES_AT_ONCE = 16
 _LINE_ENDS = ("\n", "\r")
 
 
@@ -79,6 +82,19 @@ def first_lines(path: Path, count: int) -> list[str]:
     except DatasetError:
         return []
     return found if not any("\0" in line for line in found) else []
+
+
+def next_lines(lines: Iterator[str], count: int) -> list[str]:
+    """Return the next lines: ``count``, or fewer if they are long."""
+    found: list[str] = []
+    characters = 0
+    while len(found) < count and characters < _BLOCK_CHARACTERS:
+        some = list(islice(lines, min(_LINES_AT_ONCE, count - len(found))))
+        if not some:
+            break
+        found += some
+        characters += sum(map(len, some))
+    return found
 
 
 class _Bounded(io.RawIOBase):

@@ -9,11 +9,12 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from vinci_offline.convert.sources.text import next_lines
 from vinci_offline.convert.tables.cells import Piece
 from vinci_offline.data.assembly.roles import Role
 from vinci_offline.errors import DatasetError
@@ -62,7 +63,7 @@ class CsvRows:
             csv.Error: quotes are not closed, or a cell is endless.
         """
         count = max(1, min(_ROWS, _CELLS // len(self._header)))
-        while block := list(islice(self._lines, count)):
+        while block := next_lines(self._lines, count):
             piece = self._fast(block)
             if piece is None:
                 piece = self._exact(block)
