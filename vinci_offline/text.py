@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
+from pathlib import Path
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#!|]")
 
@@ -42,3 +44,14 @@ def markdown(text: str) -> str:
 def plotted(text: str) -> str:
     """Return ``text`` for a plot, where Matplotlib would read formulas between dollar signs."""
     return one_line(text).replace("$", r"\$")
+
+
+def command(*words: object) -> str:
+    """Return a command of this package as a shell takes it: words with spaces are quoted."""
+    return shlex.join(["vinci-offline", *map(str, words)])
+
+
+def convert_command(path: Path) -> str:
+    """Return the command that converts a file of another tool, to a name that is free."""
+    names = (path.with_suffix(".h5"), *(path.with_name(f"{path.stem}-{n}.h5") for n in range(2, 100)))
+    return command("convert", path, next((name for name in names if not name.exists()), names[-1]))

@@ -269,13 +269,15 @@ def test_only_last_phase_decides_best(data, tmp_path):
     assert all(row["validation/value"] and row["validation/critic"] for row in rows if int(row["step"]) == 30)
 
 
-def test_standing_keeps_first_of_equal_scores():
+def test_standing_takes_last_of_equal_scores():
     standing = Standing()
     improved = [
         standing.offer(step, score) for step, score in enumerate([float("nan"), 1.0, 1.0, 0.5, 2.0, 1.5])
     ]
-    assert improved == [False, True, False, False, True, False]
+    assert improved == [False, True, True, False, True, False]
     assert (standing.score, standing.step, standing.since) == (2.0, 4, 1)
+    assert standing.offer(7, 2.0)
+    assert (standing.step, standing.since) == (7, 2)  # a tie is no improvement
     other = Standing()
     other.restore(json.loads(json.dumps(standing.to_json())))
     assert other == standing

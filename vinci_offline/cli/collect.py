@@ -13,6 +13,7 @@ from vinci_offline.cli.options import with_options
 from vinci_offline.cli.signals import resumable
 from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.envs.options import CollectOptions
+from vinci_offline.text import command
 
 if TYPE_CHECKING:
     from vinci_offline.data.dataset import Dataset
@@ -41,7 +42,7 @@ def collect(
         raise
     table = dataset.episode_columns
     if not math.isfinite(table[RETURN].sum()):
-        tell(f"{output} has rewards that are not finite: vinci-offline validate {output} says where")
+        tell(f"{output} has rewards that are not finite: {command('validate', output)} says where")
     say(f"{output}: {len(dataset):,} rows")
     if options.policy != ["random-state"]:
         say(_episodes(dataset))

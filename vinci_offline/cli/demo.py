@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -116,4 +117,4 @@ def _show(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluatio
     )
     say(f"plots        {output}/returns.png, {output}/curves.png")
     say(f"policy       {output}/run/policy.keras")
-    say(f"more         tensorboard --logdir {output}")
+    say(f"more         {shlex.join(('tensorboard', '--logdir', str(output)))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields, is_dataclass
 from functools import wraps
@@ -81,6 +82,23 @@ def _make(config: Any, given: dict[str, Any]) -> Any:
             continue  # not given: the field has its own default
         values[name] = value if option.parse is None else option.parse(value)
     return config(**values)
+
+
+def words_of(config: Any) -> list[str]:
+    """Return the words of the command line that give the values of a config, without those that are defaults."""
+    words: list[str] = []
+    for name, option in options_of(config).items():
+        value, default = getattr(config, name), getattr(type(config), name, None)
+        if value == default or value is None:
+            continue
+        flag = flag_of(name, option)
+        if value is True:
+            words.append(flag)
+        elif option.repeat:
+            words += [word for key, each in value.items() for word in (flag, f"{key}={each}")]
+        else:
+            words += [flag, json.dumps(value) if isinstance(value, dict) else str(value)]
+    return words
 
 
 def key_values(texts: Sequence[str]) -> dict[str, str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vinci_offline.cli.console import print_json, say, tell
-from vinci_offline.cli.options import key_values, with_options
+from vinci_offline.cli.options import key_values, with_options, words_of
 from vinci_offline.cli.signals import resumable
 from vinci_offline.envs.options import json_object
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.options import option
+from vinci_offline.text import command
 from vinci_offline.training.config import DEFAULT_AGENT, HOW, LEARNS, REPORTS, TrainingConfig
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ def train(
         _print_seeds(result)
     else:
         _print_summary(result)
+    if not (json_ or result.interrupted):
+        for line in _next_steps(files, learner, config, replace(machine, seeds=None), place, result):
+            say(line)
     if result.interrupted:
         raise KeyboardInterrupt
 
@@ -148,10 +152,61 @@ def _print_summary(result: TrainResult) -> None:
     if result.stopped_early:
         told += ", stopped early on the held-out loss"
     say(f"{result.run}: {told}")
-    if not result.interrupted:
-        say(f"evaluate it with: vinci-offline evaluate {result.run}")
-        if result.best_step not in (None, result.steps):
-            say(f"its best was at step {result.best_step:,}: add --best for that policy")
+
+
+def _next_steps(
+    files: Sequence[str],
+    learner: Learner,
+    config: TrainingConfig,
+    machine: Machine,
+    place: Place,
+    result: TrainResult,
+) -> Iterator[str]:
+    """Say how to go on, in commands that work as they are printed."""
+    first = result.members[0] if result.members else result
+    if "actor" in first.untrained:
+        rest = replace(config, only="actor", phases=None, schedule=config.schedule.partition(":")[0])
+        words = [
+            *words_of(replace(learner, init=first.run)),
+            *words_of(rest),
+            *words_of(machine),
+            *words_of(replace(place, output=_free(first.run), resume=False, overwrite=False)),
+        ]
+        yield f"its actor is untrained; train it with: {command('train', *files, *words)}"
+        return
+    environment = _environment_words(first.run, place)
+    if environment is None:
+        yield "the data name no environment that can be made here: evaluate needs one, as --env"
+        return
+    one = "one" if result.members else "it"
+    yield f"evaluate {one} with: {command('evaluate', first.run, *environment)}"
+    if result.best_step not in (None, result.steps):
+        measure = "return in evaluations" if config.eval_every else "held-out loss"
+        best = command("evaluate", first.run, "--best", *environment)
+        yield f"its best {measure} was at step {result.best_step:,}; compare that policy with: {best}"
+
+
+def _free(run: Path) -> Path:
+    """Return a name for the run that trains the actor of another."""
+    names = (run.with_name(f"{run.name}-actor{n or ''}") for n in range(100))
+    return next((name for name in names if not name.exists()), run)
+
+
+def _environment_words(run: Path, place: Place) -> list[str] | None:
+    """Return the words that `evaluate` needs to know the environment of a run; None where it can make none."""
+    from vinci_offline.envs.making import make_env
+    from vinci_offline.runs.run_directory import RunDirectory
+
+    if place.env is not None or place.env_kwargs is not None:  # `train` has evaluated there
+        return words_of(Place(env=place.env, env_kwargs=place.env_kwargs))
+    spec = RunDirectory(run).environment()
+    if spec.id is None:
+        return None
+    try:
+        make_env(spec).close()
+    except VinciError:
+        return None
+    return []
 
 
 def _seeds_json(result: TrainResult) -> dict[str, Any]:
@@ -182,10 +237,7 @@ def _print_seeds(result: TrainResult) -> None:
         ["deviation", "", *_cells(content["final_metrics_std"], names)],
     ]
     show_table(rows, ["", "steps", *names], numbers_from=1)
-    first = result.members[0].run
     say(f"{result.run}: seeds.json has the whole of it")
-    if not result.interrupted:
-        say(f"evaluate one with: vinci-offline evaluate {first}")
 
 
 def _cells(values: Mapping[str, float | None], names: Sequence[str]) -> list[str]:

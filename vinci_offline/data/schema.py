@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from vinci_offline.data.hdf5.shared_frames import Frames
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import convert_command
 from vinci_offline.types import Array, Columns
 
 
@@ -31,13 +33,15 @@ class StoredColumn:
     frames: Frames | None = None
 
 
-def table_problems(columns: Mapping[str, StoredColumn], native: bool) -> list[Problem]:
+def table_problems(
+    columns: Mapping[str, StoredColumn], native: bool, path: Path | None = None
+) -> list[Problem]:
     """Find missing columns, no rows, unequal lengths."""
     problems = []
     required = [root for root in layout.REQUIRED_ROOTS if native or root != layout.TIMEOUTS]
     missing = [root for root in required if root not in _roots(columns)]
     if missing:
-        problems.append(_missing(missing, columns))
+        problems.append(_missing(missing, columns, None if native else path))
     lengths = {path: column.shape[0] for path, column in columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{path} {length}" for path, length in lengths.items())
@@ -65,10 +69,10 @@ def _shapes_apart(columns: Mapping[str, StoredColumn]) -> list[Problem]:
     return problems
 
 
-def _missing(missing: list[str], columns: Mapping[str, StoredColumn]) -> Problem:
-    if missing == [layout.NEXT_OBSERVATIONS]:
+def _missing(missing: list[str], columns: Mapping[str, StoredColumn], foreign: Path | None) -> Problem:
+    if missing == [layout.NEXT_OBSERVATIONS] and foreign is not None:
         what = "missing, and each row needs the observation that its action led to"
-        advice = "D4RL files may leave it out: convert the file first, as docs/format.md shows"
+        advice = f"D4RL files may leave it out: convert the file first with: {convert_command(foreign)}"
         return Problem(layout.NEXT_OBSERVATIONS, what, advice)
     found = ", ".join(sorted(_roots(columns))) or "none"
     return Problem(

@@ -41,6 +41,7 @@ class TrainResult:
         compile_seconds: time of compilation.
         stopped_early: True if the held-out loss ended the run before its last step.
         best_step: the step of the state in ``run/best``, or None.
+        untrained: roles that have learned nothing yet: ``actor`` after ``only="critic"``.
         members: each seed's result, for a run of several seeds. Then ``steps`` is the least over seeds,
             ``steps_per_second`` counts the steps of all seeds, and ``final_metrics`` are means over seeds.
     """
@@ -54,6 +55,7 @@ class TrainResult:
     compile_seconds: float = 0.0
     stopped_early: bool = False
     best_step: int | None = None
+    untrained: tuple[str, ...] = ()
     members: tuple[TrainResult, ...] = ()
 
 
@@ -179,6 +181,7 @@ class Run:
             compile_seconds=self._compile_seconds,
             stopped_early=stopped and not done,
             best_step=self._deciding.step if self._deciding.score is not None else None,
+            untrained=tuple(role for role in self.learner.agent.roles if not self._trained.get(role)),
         )
 
     @property
@@ -252,7 +255,7 @@ class Run:
         for hook in self._hooks:
             hook.note(
                 self.step,
-                f"stopped early: the held-out loss has not improved since step {standing.step:,} "
+                f"stopped early: the held-out loss has not been less than at step {standing.step:,} "
                 f"({standing.since} log rows)",
             )
 

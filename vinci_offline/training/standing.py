@@ -14,8 +14,8 @@ class Standing:
 
     Attributes:
         score: the greatest score; None before the first.
-        step: global step of the greatest score.
-        since: number of scores after it.
+        step: global step of the greatest score, the last of equal ones.
+        since: number of scores after the first that was as great.
     """
 
     score: float | None = None
@@ -23,12 +23,18 @@ class Standing:
     since: int = 0
 
     def offer(self, step: int, score: float) -> bool:
-        """Record a score; return True if it is the greatest. NaN and infinite scores never are."""
+        """Record a score; return True if none was greater. NaN and infinite scores never count.
+
+        Of equal scores the later state counts: it has learned from more. It is no improvement, though.
+        """
         if math.isfinite(score) and (self.score is None or score > self.score):
             self.score, self.step, self.since = score, step, 0
             return True
         self.since += 1
-        return False
+        if score != self.score:
+            return False
+        self.step = step
+        return True
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

@@ -88,7 +88,7 @@ def inspect(path: Path) -> Structure:
         episodes = _episodes(file, problems, tally) if native else {}
         table_hash = _table_hash(file, tally) if episodes else None
         spec = _spec(attributes.get(layout.ATTRIBUTE_ENVIRONMENT), problems) if native else None
-    problems += table_problems(columns, native)
+    problems += table_problems(columns, native, path)
     if spec is not None and any(column.shape[0] for column in columns.values()):
         problems += fit(columns, spec)
     digest = attributes.get(layout.ATTRIBUTE_HASH) if native else None

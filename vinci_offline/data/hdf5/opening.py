@@ -14,12 +14,14 @@ from vinci_offline.data.hdf5.chunks import StoredArray
 from vinci_offline.data.hdf5.heaps import check_heaps
 from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import convert_command
 from vinci_offline.types import Array
 
 Stamp = tuple[int, int, int]
 """Inode, size and time of change: they tell a file from one that replaced it later."""
 
 _LARGEST_KEPT = 2**22
+_SUFFIXES = (".h5", ".hdf5")
 _thread = threading.local()
 
 
@@ -140,6 +142,8 @@ def _damage(path: Path, error: Exception) -> str:
     """Return what an error of HDF5 means for the user."""
     text = printable(" ".join(str(error).split()))
     if not _has_signature(path):
+        if path.suffix.lower() not in _SUFFIXES:
+            return f"{path} is not an HDF5 file: convert it first with: {convert_command(path)}"
         return f"{path} is not an HDF5 file: give a dataset that `vinci-offline collect` wrote"
     if "truncated" in text:
         return f"{path} is truncated ({path.stat().st_size:,} bytes are left): copy or record it again"
