@@ -265,4 +265,5 @@ def test_policy_loads_with_plain_keras_without_package(data, whole, tmp_path):
 
     policy = load_policy(whole.run, Dataset.open(data).spec)
     ours = policy.act(observations, [np.random.default_rng(0)] * 64).actions
-    np.testing.assert_array_equal(np.load(tmp_path / "actions.npy"), ours)
+    # NumPy acts here and compiled Keras there: they round the last digit of a sum differently.
+    np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), ours, rtol=1e-6, atol=1e-7)

@@ -70,9 +70,10 @@ def _shapes_apart(columns: Mapping[str, StoredColumn]) -> list[Problem]:
 
 
 def _missing(missing: list[str], columns: Mapping[str, StoredColumn], foreign: Path | None) -> Problem:
-    if missing == [layout.NEXT_OBSERVATIONS] and foreign is not None:
+    if missing == [layout.NEXT_OBSERVATIONS]:
         what = "missing, and each row needs the observation that its action led to"
-        advice = f"D4RL files may leave it out: convert the file first with: {convert_command(foreign)}"
+        advice = "D4RL files may leave it out: convert the file first"
+        advice += ", as docs/format.md shows" if foreign is None else f" with: {convert_command(foreign)}"
         return Problem(layout.NEXT_OBSERVATIONS, what, advice)
     found = ", ".join(sorted(_roots(columns))) or "none"
     return Problem(
