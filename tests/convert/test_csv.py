@@ -11,7 +11,7 @@ from real import real
 from vinci_offline import Dataset
 from vinci_offline.convert.conversion import read, write
 from vinci_offline.convert.registry import recognise
-from vinci_offline.convert.sources import text
+from vinci_offline.convert.sources import packed, text
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 
@@ -134,7 +134,7 @@ def test_error_for_other_content_is_one_line(tmp_path, content, message):
 
 
 def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "_FREE_BYTES", 2**12)
+    monkeypatch.setattr(packed, "FREE_BYTES", 2**12)
     path = table(tmp_path, bz2.compress(small().encode() + b"\n" * 2**18))
     with pytest.raises(DatasetError, match="unfolds to more than 50 times its size"):
         read(path, kind="csv", options=OPTIONS)

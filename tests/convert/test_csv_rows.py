@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vinci_offline import DatasetError
 from vinci_offline.convert.tables.cells import Cells, numbers
 from vinci_offline.convert.tables.csv_rows import CsvRows
+from vinci_offline.convert.tables.dialect import plain_numbers
 
 ROLES = {"a": "number", "b": "step", "c": "text", "d": "flag"}
 NUMBERS = dict.fromkeys(ROLES, "number")
@@ -74,12 +75,17 @@ def tables(draw):
     return end.join(lines) + draw(st.sampled_from(["", end]))
 
 
-def outcome(text, role_of, *, fast):
+def outcome(text, role_of, *, fast, separator=",", decimal="."):
     """Return what the reader finds in a table, as texts that tell NaN, signs and dtypes apart, or what it says."""
-    reader = CsvRows(iter(text.splitlines(keepends=True)), 2, list(role_of), role_of, ",", "t.csv")
+    reader = CsvRows(
+        iter(text.splitlines(keepends=True)), 2, list(role_of), role_of, separator, "t.csv", decimal
+    )
     if not fast:
         reader._fast = lambda block: None
-    cells = {name: Cells(name, "t.csv", role=role, missing="7") for name, role in role_of.items()}
+    plain = plain_numbers(decimal, "")
+    cells = {
+        name: Cells(name, "t.csv", role=role, missing="7", plain=plain) for name, role in role_of.items()
+    }
     try:
         found = [
             (name, list(lines), converted(cells[name].values(columns[name], lines)))
@@ -102,6 +108,9 @@ def test_both_readers_find_the_same(text):
     text = "".join(character for character in text if character not in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
     assert outcome(text, ROLES, fast=True) == outcome(text, ROLES, fast=False)
     assert outcome(text, NUMBERS, fast=True) == outcome(text, NUMBERS, fast=False)
+    written = {"separator": ";", "decimal": ","}
+    text = text.replace(",", ";").replace(".", ",")
+    assert outcome(text, NUMBERS, fast=True, **written) == outcome(text, NUMBERS, fast=False, **written)
 
 
 @settings(max_examples=100, deadline=None)

@@ -84,7 +84,7 @@ def test_empty_folder(tmp_path):
         ("xl/workbook.xml", "an Excel workbook, .* as CSV"),
         ("archive/data.pkl", "a PyTorch file, .* is never opened"),
         ("model.weights.h5", "a Keras model"),
-        ("data.csv", "a zip archive, .* unpack it"),
+        ("data.bin", "a zip archive, .* unpack it"),
     ],
 )
 def test_zip_that_is_not_read(inside, said, tmp_path):

@@ -139,8 +139,8 @@ _FILES = (
     Unread("a MessagePack file", _ARRAYS, suffixes=(".msgpack", ".mpk")),
     Unread("a 7z archive", _UNPACK, magics=(b"7z\xbc\xaf\x27\x1c",)),
     Unread("a RAR archive", _UNPACK, magics=(b"Rar!",)),
-    Unread("an xz file", _UNPACK, magics=(b"\xfd7zXZ\0",)),
-    Unread("a Zstandard file", _UNPACK, magics=(b"\x28\xb5\x2f\xfd",)),
+    Unread("an xz file of no table", _UNPACK, magics=(b"\xfd7zXZ\0",)),
+    Unread("a Zstandard file of no table, or one that needs pyarrow", _UNPACK, magics=(b"\x28\xb5\x2f\xfd",)),
     Unread("an LZ4 file", _UNPACK, magics=(b"\x04\x22\x4d\x18",)),
     Unread(
         "a video or sound",

@@ -1,56 +1,90 @@
-"""Text files, plain or compressed by gzip or bzip2. Reading is bounded; a file is written whole or not at all."""
+"""Text files, plain or packed. Reading is bounded; a file is written whole or not at all."""
 
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
-import zlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, TextIO
 
-from vinci_offline.budget import RATIO, trusted
+from vinci_offline.convert.sources.packed import ERRORS, unfolded
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.problem import printable
-from vinci_offline.errors import DatasetError
+from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 
-_FREE_BYTES = 2**22
-"""A packed file of any size may unfold to so many bytes. They are read line by line, but each line takes time."""
 _LINE_CHARACTERS = 2**24
 _BLOCK_CHARACTERS = 2**23
 _LINES_AT_ONCE = 16
 _LINE_ENDS = ("\n", "\r")
+_ENCODINGS = re.compile(
+    r"utf-(8|16|32)(-sig|-[lb]e)?|ascii|iso8859-\d+|cp\d+|mac-\w+|koi8-\w|gb\w+|big5\w*|euc_\w+|shift_jis\w*"
+)
+"""Codecs of texts. Python has others, such as of escapes."""
 
 
 @contextmanager
-def text_lines(path: Path, context: ImportContext | None = None) -> Iterator[Iterator[str]]:
-    """Yield the lines of a file with their ends. Its first bytes tell how it is compressed.
+def text_lines(
+    path: Path, context: ImportContext | None = None, encoding: str | None = None
+) -> Iterator[Iterator[str]]:
+    """Yield the lines of a file with their ends. Its first bytes tell how it is packed, and UTF-16.
 
     Args:
         path: the file.
-        context: the import; that the last line has no end is noted there.
+        context: the import; its setting ``encoding`` is obeyed, and what was found is noted there.
+        encoding: of the text, where there is no context.
 
     Raises:
-        DatasetError: it is missing, damaged, no text in UTF-8, or unfolds without end; in iterating too.
+        DatasetError: it is missing, damaged, no text in its encoding, or unfolds without end; in iterating too.
+        UsageError: there is no such encoding, or a package is missing.
     """
+    asked = context.setting("encoding") if context is not None else encoding
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     try:
         with (
             path.open("rb") as raw,
-            _unfolded(raw, path) as stream,
-            io.TextIOWrapper(stream, "utf-8-sig", newline="") as text,
+            unfolded(raw, path) as stream,
+            io.TextIOWrapper(stream, _encoding(stream, asked, context), newline="") as text,
         ):
             yield _lines(text, path, context)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = printable(" ".join(str(error).split()))[:120]
+    except UnicodeError as error:
         raise DatasetError(
-            f"{path} is damaged, or no text in UTF-8 ({reason}): copy or write it again"
+            f"{path} is damaged, or no text in {(asked or 'UTF-8').upper()} ({_reason(error)}): copy it again, or say "
+            "what it is, as with --set encoding=latin-1"
         ) from error
+    except ERRORS as error:
+        raise DatasetError(f"{path} is damaged ({_reason(error)}): copy or write it again") from error
+
+
+def _reason(error: Exception) -> str:
+    return printable(" ".join(str(error).split()))[:120]
+
+
+def _encoding(stream: IO[bytes], asked: str | None, context: ImportContext | None) -> str:
+    """Return the encoding of a text: what the user says, or what its first bytes say, or UTF-8."""
+    if asked is not None:
+        try:
+            name = codecs.lookup(asked).name
+        except LookupError:
+            name = ""
+        if not _ENCODINGS.fullmatch(name):
+            raise UsageError(
+                f"--set encoding={asked}: give utf-8, utf-16, latin-1, cp1252, or another of a text"
+            )
+        return "utf-8-sig" if name == "utf-8" else name
+    begin = stream.peek(2)[:2] if isinstance(stream, io.BufferedReader) else b""
+    if begin in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        if context is not None:
+            context.decide("the text is UTF-16, as its first bytes say")
+        return "utf-16"
+    return "utf-8-sig"
 
 
 @contextmanager
@@ -74,12 +108,12 @@ def new_text(path: Path, *, overwrite: bool) -> Iterator[TextIO]:
                 yield text
 
 
-def first_lines(path: Path, count: int) -> list[str]:
+def first_lines(path: Path, count: int, encoding: str | None = None) -> list[str]:
     """Return the first lines of a file, fewer if it has fewer or is no text. Never raises."""
     try:
-        with text_lines(path) as lines:
+        with text_lines(path, encoding=encoding) as lines:
             found = [line for _, line in zip(range(count), lines, strict=False)]
-    except DatasetError:
+    except (DatasetError, UsageError):
         return []
     return found if not any("\0" in line for line in found) else []
 
@@ -95,40 +129,6 @@ def next_lines(lines: Iterator[str], count: int) -> list[str]:
         found += some
         characters += sum(map(len, some))
     return found
-
-
-class _Bounded(io.RawIOBase):
-    """Stream of an unfolded file; what it unfolds to is bounded as `vinci_offline.budget` says."""
-
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
-        self._stream, self._path = stream, path
-        self._present, self._read = path.stat().st_size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        block = self._stream.read(len(buffer))
-        buffer[: len(block)] = block
-        self._read += len(block)
-        if self._read > max(_FREE_BYTES, RATIO * self._present) and not trusted():
-            raise DatasetError(
-                f"{self._path} unfolds to more than {RATIO} times its size, as no table does: unpack it first if you "
-                "trust it"
-            )
-        return len(block)
-
-
-@contextmanager
-def _unfolded(raw: IO[bytes], path: Path) -> Iterator[IO[bytes]]:
-    magic = raw.read(3)
-    raw.seek(0)
-    if magic[:2] == b"\x1f\x8b":
-        yield io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=raw), path))  # type: ignore[arg-type]
-    elif magic == b"BZh":
-        yield io.BufferedReader(_Bounded(bz2.BZ2File(raw), path))
-    else:
-        yield raw
 
 
 def _lines(text: TextIO, path: Path, context: ImportContext | None) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -31,6 +32,7 @@ SETTINGS = (*TABLE_SETTINGS, "missing")
 _TEXT_BYTES = 150
 _TRUTH = {"true": True, "false": False}
 _TIMES = "mM"
+_SEPARATED = re.compile(r"\s*[+-]?\d+[.,' ][\d.,' ]*\s*")
 
 
 Piece: TypeAlias = tuple[Mapping[str, Sequence[object] | Array], Sequence[int]]
@@ -45,12 +47,22 @@ class Cells:
         where: the source, for messages.
         role: how cells are read; texts, flags and steps are never filled.
         missing: the text that fills an empty cell; None refuses empty cells.
+        plain: writes a text that is a number as Python does; None if they are written so.
 
     Attributes:
         filled: how many empty cells were filled.
     """
 
-    def __init__(self, name: str, where: str, *, role: Role = "number", missing: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        where: str,
+        *,
+        role: Role = "number",
+        missing: str | None = None,
+        plain: Callable[[str], str] | None = None,
+    ) -> None:
+        self._plain = plain if role in {"number", "step"} else None
         self._name, self._where, self._role = printable(name), where, role
         self._missing = missing if role == "number" else None
         self._kind: str | None = None
@@ -74,12 +86,16 @@ class Cells:
         else:
             self.filled += sum(cell is None or cell in NOTHING for cell in cells) if self._missing else 0
             try:
-                found = self._read(self._filled(cells, lines))
+                found = self._read(self._filled(self._plainly(cells), lines))
             except (ValueError, OverflowError):
                 self._blame(cells, lines)
         if self._role == "step":
             self._check_kind(cells if found.dtype.kind in _TIMES else ["0"], lines)
         return found
+
+    def _plainly(self, cells: Sequence[object]) -> Sequence[object]:
+        plain = self._plain
+        return cells if plain is None else [plain(cell) if isinstance(cell, str) else cell for cell in cells]
 
     def _read(self, cells: Sequence[object]) -> Array:
         if self._role == "flag" and not {bool, int, float}.issuperset(map(type, cells)):
@@ -121,17 +137,17 @@ class Cells:
     def _blame(self, cells: Sequence[object], lines: Sequence[int]) -> NoReturn:
         for cell, line in zip(cells, lines, strict=True):
             try:
-                self._read(self._filled([cell], [line]))
+                self._read(self._filled(self._plainly([cell]), [line]))
             except (ValueError, OverflowError):
                 shown = printable(str(cell))[:40]
                 raise DatasetError(
-                    f"{self._where}: line {line}: {self._name} is {shown!r}, {self._advice()}"
+                    f"{self._where}: line {line}: {self._name} is {shown!r}, {self._advice(shown)}"
                 ) from None
         if self._role == "step":
             self._check_kind(cells, lines)
         raise DatasetError(f"{self._where}: {self._name} holds numbers that no column of 64 bits holds")
 
-    def _advice(self) -> str:
+    def _advice(self, cell: str) -> str:
         if self._role == "flag":
             return "neither true nor false: write true/false, yes/no or 1/0"
         if self._role == "step":
@@ -139,6 +155,8 @@ class Cells:
                 "neither a number of 64 bits nor a date or time such as 2024-05-01 or 2024-05-01T08:30:00Z: write it "
                 "so, or map another column to step"
             )
+        if _SEPARATED.fullmatch(cell):
+            return "which is no number as the others are: say --set decimal or --set thousands, or write all alike"
         return (
             "which is no number of 64 bits: choose the columns with --map, or say --set "
             f"categories={self._name} if texts stand for choices"
@@ -272,20 +290,29 @@ class Lines:
         return f"line {row + self._ahead[bisect_right(self._rows, row) - 1]}"
 
 
-def gathered(pieces: Iterable[Piece], choice: Choice, context: ImportContext) -> dict[str, Column | Texts]:
+def gathered(
+    pieces: Iterable[Piece],
+    choice: Choice,
+    context: ImportContext,
+    plain: Callable[[str], str] | None = None,
+) -> dict[str, Column | Texts]:
     """Return the chosen columns, by their names in the source; the context then calls rows by their lines.
 
     Args:
         pieces: the rows; a column may be missing from a piece.
         choice: which are taken.
         context: the import; its settings have ``missing`` and ``categories``.
+        plain: writes a text that is a number as Python does; None if they are written so.
 
     Raises:
         DatasetError: there are no rows, or a cell cannot be read.
         UsageError: ``missing`` is no number, or ``categories`` names a column that is not taken.
     """
     fill, rows, places = stand_in(context.options.settings), TableRows(choice, context), Lines()
-    cells = {name: Cells(name, context.where, role=rows.roles[name], missing=fill) for name in rows.names}
+    cells = {
+        name: Cells(name, context.where, role=rows.roles[name], missing=fill, plain=plain)
+        for name in rows.names
+    }
     for piece, lines in pieces:
         places.add(rows.count, lines)
         rows.append(

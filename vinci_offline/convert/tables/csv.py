@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from pathlib import Path
 
 from vinci_offline.budget import limit
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
+from vinci_offline.convert.tables import dialect
+from vinci_offline.convert.tables.cell_lists import list_columns, spread_lists
 from vinci_offline.convert.tables.cells import SETTINGS, gathered
 from vinci_offline.convert.tables.csv_rows import CsvRows
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose
 from vinci_offline.data.assembly.options import ImportOptions
-from vinci_offline.data.assembly.roles import roles
+from vinci_offline.data.assembly.roles import Role, category_names, roles
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import printable
-from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.errors import DatasetError, SpecError
 
 _COLUMNS = 2**16
+_RECOGNISED = 50
+"""Lines in which a table begins, below its comments."""
 
 
 class CsvFormat(Format):
-    """A file of one row on each line, plain or as ``.gz`` or ``.bz2``."""
+    """A file of one row on each line, plain or packed: gzip, bzip2, xz, Zstandard, a zip of one file."""
 
     name = "csv"
     title = "comma-separated values"
@@ -35,27 +40,38 @@ class CsvFormat(Format):
 
     def recognises(self, path: Path) -> bool:
         """Tell whether two lines have equally many cells, more than one, and the first is no JSON."""
-        try:
-            rows = list(csv.reader(first_lines(path, 2), strict=True))
-        except csv.Error:
-            return False
-        return len(rows) == 2 and len(rows[0]) == len(rows[1]) > 1 and not rows[0][0].startswith(("{", "["))
+        lines = [line for line in first_lines(path, _RECOGNISED) if line.strip() and not line.startswith("#")]
+        return any(_is_table(lines[:2], separator) for separator in ",;\t|")
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
-        """Import; ``options.columns`` says which column is which, ``delimiter`` what separates cells."""
-        self.check_settings(options.settings, (*SETTINGS, "delimiter"))
+        """Import; ``options.columns`` says which column is which, the settings how the text is written."""
+        self.check_settings(options.settings, (*SETTINGS, *dialect.SETTINGS))
         context = ImportContext(path, options)
-        delimiter = _delimiter(options.settings)
         with text_lines(path, context) as lines, _csv_errors(path):
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            if not header:
-                raise DatasetError(f"{path} is empty: a table has a header, and rows below it")
-            limit(context.where, "columns", len(header), _COLUMNS)
-            choice = choose(header, options.columns, context.where)
-            kinds = roles(choice, options.settings)
-            rows = CsvRows(lines, reader.line_num + 1, header, kinds, delimiter, context.where)
-            table = gathered(rows.pieces(), choice, context)
+            head = dialect.sample(lines)
+            written = dialect.find_dialect(head, context)
+            header, first = _header(written.rows(head, context.where), written.separator, context)
+            known = list(_first_rows(written.rows(head, context.where), written.separator))[first > 1 :]
+            lists = list_columns(header, known, _texts(options), context.where)
+            names = [entry for name in header for entry in lists.get(name, [name])]
+            choice = choose(names, options.columns, context.where)
+            kinds = _kinds(header, lists, roles(choice, options.settings))
+            numbers = [header.index(name) for name, role in kinds.items() if role in {"number", "step"}]
+            cells = (row[place] for row in known if len(row) == len(header) for place in numbers)
+            decimal, thousands = dialect.find_decimal(cells, context)
+            rest = written.rows(chain(head, lines), context.where, len(header))
+            rows = CsvRows(
+                islice(rest, first - 1, None),
+                first,
+                header,
+                kinds,
+                written.separator,
+                context.where,
+                None if thousands else decimal,
+            )
+            pieces = spread_lists(rows.pieces(), lists, context.where)
+            plain = dialect.plain_numbers(decimal, thousands)
+            table = gathered(pieces, choice, context, plain)
         return Imported.of(from_table(table, choice, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
@@ -75,12 +91,41 @@ class CsvFormat(Format):
         return Exported(path, (f"{len(dataset):,} rows, a header above them",), LOST)
 
 
-def _delimiter(settings: Mapping[str, str]) -> str:
-    text = settings.get("delimiter", ",")
-    found = "\t" if text == "tab" else text
-    if len(found) != 1 or found in '"\r\n':
-        raise UsageError(f"--set delimiter={text}: give one character, or tab")
-    return found
+def _is_table(lines: list[str], separator: str) -> bool:
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error:
+        return False
+    return len(rows) == 2 and len(rows[0]) == len(rows[1]) > 1 and not rows[0][0].startswith(("{", "["))
+
+
+def _header(lines: Iterator[str], separator: str, context: ImportContext) -> tuple[list[str], int]:
+    """Return the names of the columns, and the line at which the rows begin."""
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    row = next((row for row in reader if row), None)
+    if not row:
+        raise DatasetError(f"{context.where} is empty: a table has a header, and rows below it")
+    limit(context.where, "columns", len(row), _COLUMNS)
+    if not dialect.has_header(row, context):
+        return [f"column_{index}" for index in range(len(row))], 1
+    return [name.strip() for name in row], reader.line_num + 1
+
+
+def _first_rows(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    with suppress(csv.Error):
+        yield from (row for row in csv.reader(lines, delimiter=separator) if row)
+
+
+def _texts(options: ImportOptions) -> frozenset[str]:
+    """Return the columns that the user calls texts."""
+    columns = [options.columns.get(name, name) for name in ("episode", "step")]
+    return frozenset((*columns, *category_names(options.settings)))
+
+
+def _kinds(header: list[str], lists: Mapping[str, list[str]], kinds: Mapping[str, Role]) -> dict[str, Role]:
+    """Return the roles of the file's own columns; a list is read as a text, and taken apart."""
+    found: dict[str, Role] = {name: "text" for name in lists if not kinds.keys().isdisjoint(lists[name])}
+    return {name: role for name, role in kinds.items() if name in header} | found
 
 
 @contextmanager

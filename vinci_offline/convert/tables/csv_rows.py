@@ -38,6 +38,7 @@ class CsvRows:
         kinds: the roles of the columns that are taken.
         separator: what is between two cells.
         where: the source, for messages.
+        decimal: the decimal sign; None leaves all cells as texts.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class CsvRows:
         kinds: Mapping[str, Role],
         separator: str,
         where: str,
+        decimal: str | None = ".",
     ) -> None:
+        self._decimal = decimal
         self._lines, self._next = lines, first
         self._header, self._separator, self._where = header, separator, where
         self._kinds = {header.index(name): role for name, role in kinds.items()}
@@ -95,7 +98,7 @@ class CsvRows:
         return columns, [number for number, _ in rows]
 
     def _columns(self, content: bytes) -> dict[str, Array | list[str]]:
-        as_texts = [place for place, role in self._kinds.items() if role in _TEXTS]
+        as_texts = [place for place, role in self._kinds.items() if role in _TEXTS or self._decimal is None]
         frame = self._frame(content, list(self._kinds), as_texts)
         found = {place: _column(frame[place], role) for place, role in self._kinds.items()}
         if refused := [place for place, column in found.items() if column is None]:
@@ -111,6 +114,7 @@ class CsvRows:
         return pd.read_csv(
             BytesIO(content),
             sep=self._separator,
+            decimal=self._decimal or ".",
             header=None,
             usecols=places,
             dtype=dict.fromkeys(as_texts, object),

@@ -46,7 +46,7 @@ _TRUTH = {"True": "true", "False": "false"}
 
 
 class JsonLinesFormat(Format):
-    """A file of one row on each line, plain or as ``.gz`` or ``.bz2``.
+    """A file of one row on each line, plain or packed.
 
     Parts of objects and lists are the columns ``NAME/KEY`` and ``NAME_0 …``.
     """
@@ -66,13 +66,13 @@ class JsonLinesFormat(Format):
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
         """Import; ``options.columns`` says which column is which."""
-        self.check_settings(options.settings, (*SETTINGS, ROWS))
+        self.check_settings(options.settings, (*SETTINGS, ROWS, "encoding"))
         context, is_wanted = ImportContext(path, options), cache(wanted(options.columns))
-        with text_lines(path) as lines:
+        with text_lines(path, encoding=context.setting("encoding")) as lines:
             if _are_episodes(lines, context):
                 return Imported.of(_episodes(path, context))
         # Twice: which columns there are is known after the last line alone.
-        with text_lines(path) as lines:
+        with text_lines(path, encoding=context.setting("encoding")) as lines:
             names = _columns(lines, is_wanted, context.where)
         choice = choose(names, options.columns, context.where)
         with text_lines(path, context) as lines:
@@ -105,7 +105,7 @@ def _are_episodes(lines: Iterator[str], context: ImportContext) -> bool:
 def _episodes(path: Path, context: ImportContext) -> Parts:
     """Return the parts of a dataset of which each line is an episode."""
     names: dict[str, None] = {}
-    with text_lines(path) as lines:
+    with text_lines(path, encoding=context.setting("encoding")) as lines:
         for line in lines:
             try:
                 names.update(dict.fromkeys(name for name, _ in spread(_object(line))))
