@@ -114,6 +114,7 @@ def test_encoding_is_asked_for(tmp_path):
     content = PLAIN.replace("reward\n", "reward,grüße\n").replace("1\n", "1,3\n").replace("2\n", "2,4\n")
     with pytest.raises(DatasetError, match=r"no text in UTF-8 .*--set encoding=latin-1"):
         convert(tmp_path, content.encode("latin-1"))
+    assert recognise(tmp_path / "t.csv").name == "csv"
     found = convert(tmp_path, content.encode("latin-1"), encoding="latin-1")
     assert found.dataset.columns["infos/grüße"].tolist() == [3, 4]
     for wrong in ("rot13", "unicode_escape", "nothing"):

@@ -40,7 +40,10 @@ class CsvFormat(Format):
 
     def recognises(self, path: Path) -> bool:
         """Tell whether two lines have equally many cells, more than one, and the first is no JSON."""
-        lines = [line for line in first_lines(path, _RECOGNISED) if line.strip() and not line.startswith("#")]
+        head = first_lines(path, _RECOGNISED)
+        if not head and any(ending in path.suffixes for ending in (".csv", ".tsv")):
+            head = first_lines(path, _RECOGNISED, "latin-1")  # reading it asks for the encoding
+        lines = [line for line in head if line.strip() and not line.startswith("#")]
         return any(_is_table(lines[:2], separator) for separator in ",;\t|")
 
     def read(self, path: Path, options: ImportOptions) -> Imported:
