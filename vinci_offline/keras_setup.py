@@ -49,6 +49,7 @@ def import_keras(backend: str | None = None) -> None:
             forked after its backend had started.
     """
     check_process()
+    check_backend(backend)
     if backend is not None:
         _choose(backend)
     if "keras" in sys.modules:
@@ -60,6 +61,26 @@ def import_keras(backend: str | None = None) -> None:
         if importlib.util.find_spec("tensorflow") is not None:
             # TensorFlow prints a line for each missing device at its first use: list them now, in silence.
             importlib.import_module("tensorflow").config.list_physical_devices()
+
+
+def check_backend(backend: str | None = None) -> None:
+    """Refuse a backend that is unknown or not installed, without importing it.
+
+    Args:
+        backend: as in `import_keras`.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    asked, name = (
+        ("KERAS_BACKEND", os.environ.get("KERAS_BACKEND")) if backend is None else ("--backend", backend)
+    )
+    if not name or (backend is None and "keras" in sys.modules):
+        return
+    if name not in BACKENDS:
+        raise UsageError(f"{asked} must be {' or '.join(BACKENDS)}, not {name!r}")
+    if importlib.util.find_spec(name) is None:
+        raise UsageError(f"{name} is not installed: pip install 'vinci-offline[{name}]'")
 
 
 def import_tensorflow() -> Any:
@@ -146,10 +167,6 @@ def _quiet() -> AbstractContextManager[None]:
 
 
 def _choose(backend: str) -> None:
-    if backend not in BACKENDS:
-        raise UsageError(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
-    if importlib.util.find_spec(backend) is None:
-        raise UsageError(f"{backend} is not installed: pip install 'vinci-offline[{backend}]'")
     if "keras" in sys.modules:
         import keras
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#!|]")
@@ -55,3 +56,11 @@ def convert_command(path: Path) -> str:
     """Return the command that converts a file of another tool, to a name that is free."""
     names = (path.with_suffix(".h5"), *(path.with_name(f"{path.stem}-{n}.h5") for n in range(2, 100)))
     return command("convert", path, next((name for name in names if not name.exists()), names[-1]))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question that ends a message about an unknown name; nothing if no known one is near."""
+    from difflib import get_close_matches  # not at the top: mistakes alone need it
+
+    close = get_close_matches(name, known, 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -13,6 +13,7 @@ from typing import TypeVar
 from vinci_offline.agents.agent import Agent
 from vinci_offline.errors import UsageError
 from vinci_offline.loading import load_all_registered, load_object, load_registered, registered
+from vinci_offline.text import did_you_mean
 
 GROUP = "vinci_offline.agents"
 
@@ -59,8 +60,10 @@ def agent_class(name: str) -> type[Agent]:
         return known[name]
     others = registered(GROUP, known)
     if name not in others:
+        names = sorted({*known, *others})
         raise UsageError(
-            f"unknown agent {name!r}; the agents are: {', '.join(sorted({*known, *others}))} (or file.py:Class)"
+            f"unknown agent {name!r}; the agents are: {', '.join(names)} (or file.py:Class)"
+            + did_you_mean(name, names)
         )
     found = load_registered(others[name], Agent)
     found.name = name

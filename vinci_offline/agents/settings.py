@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vinci_offline.errors import UsageError
+from vinci_offline.text import did_you_mean
 
 
 def setting(default: Any, doc: str, *, low: float = -math.inf, high: float = math.inf) -> Any:
@@ -53,7 +54,7 @@ def parse_settings(cls: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UsageError(
             f"agent {cls.name!r} has no hyperparameter {', '.join(map(repr, unknown))}; "
-            f"it has: {', '.join(fields)}"
+            f"it has: {', '.join(fields)}{did_you_mean(unknown[0], fields)}"
         )
     return {key: _parse(cls.name, key, fields[key].type, value) for key, value in settings.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,12 +39,22 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 
 
+def _at_home(value: Any) -> Any:
+    """Expand ``~/`` at the beginning of a path or text, which a shell leaves as it is in ``--output=~/run``."""
+    if isinstance(value, list):
+        return [_at_home(each) for each in value]
+    if isinstance(value, str | Path) and str(value).startswith("~/"):
+        return type(value)(Path(value).expanduser())
+    return value
+
+
 def _command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
         with errors_as_exit_codes():
-            refuse_irregular([*args, *kwargs.values()])
-            function(*args, **kwargs)
+            given = {name: _at_home(value) for name, value in kwargs.items()}
+            refuse_irregular([*args, *given.values()])
+            function(*args, **given)
 
     return run
 

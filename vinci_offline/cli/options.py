@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields, is_dataclass
+from decimal import Decimal
 from functools import wraps
 from inspect import Parameter
 from typing import Annotated, Any, get_type_hints
@@ -14,6 +15,8 @@ import typer
 
 from vinci_offline.errors import UsageError
 from vinci_offline.options import Option, flag_of, options_of
+
+_MOST_DIGITS = 30
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,13 +67,26 @@ def _parameter(field: Field[Any], kind: Any, option: Option) -> Parameter:
         kind, default = str | None, None
     elif kind == str | int:
         kind = str
+    whole = kind in (int, int | None)
     shown = typer.Option(
         *(option.flags or (flag_of(field.name, option),)),
-        metavar=option.metavar or "|".join(option.choices) or None,
+        metavar=option.metavar or "|".join(option.choices) or ("INTEGER" if whole else None),
+        parser=_whole if whole else None,
         help=option.help,
         rich_help_panel=option.panel,
     )
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, shown])
+
+
+def _whole(text: str | int) -> int:
+    """Read a whole number; ``1e5`` and ``100_000`` are whole numbers too."""
+    try:
+        number = Decimal(text)
+        if number.adjusted() < _MOST_DIGITS and number == int(number):
+            return int(number)
+    except (ArithmeticError, ValueError):
+        pass
+    raise typer.BadParameter(f"{text!r} is not a valid integer.")
 
 
 def _make(config: Any, given: dict[str, Any]) -> Any:

@@ -103,15 +103,27 @@ def train(
 
         names = ", ".join(shipped_datasets())
         raise UsageError(f"no dataset was given: name a file, or one of the shipped datasets: {names}")
-    from vinci_offline.keras_setup import import_keras
+    from vinci_offline.keras_setup import check_backend, import_keras
+    from vinci_offline.training.arguments import check_arguments
 
+    check_backend(machine.backend)
+    datasets, _ = check_arguments(
+        files,
+        learner.agent,
+        config,
+        settings=learner.settings,
+        output=place.output,
+        seeds=machine.seeds,
+        resume=place.resume,
+        overwrite=place.overwrite,
+    )
     import_keras(machine.backend)
     from vinci_offline.training.precision import slow_here
     from vinci_offline.training.trainer import train as run_training
 
     if config.precision == "bfloat16" and slow_here():
         tell("--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster")
-    result = run_training(files, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
+    result = run_training(datasets, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
     if result.interrupted:
         resumable()
     if json_:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "shipped_datasets", _PACKAGE.parent / "datasets")
@@ -51,4 +52,6 @@ def resolve(path_or_name: str | os.PathLike[str]) -> Path:
     if name in shipped:
         return shipped[name]
     names = ", ".join(shipped) or "none in this installation"
-    raise DatasetError(f"{path} does not exist, and is no shipped dataset ({names})")
+    raise DatasetError(
+        f"{path} does not exist, and is no shipped dataset ({names}){did_you_mean(name, shipped)}"
+    )

@@ -102,23 +102,38 @@ class RunDirectory:
             UsageError: the directory is not empty and neither flag is set, or ``resume`` meets a run with another
                 configuration or dataset.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
+        self.check_claim(resume=resume, overwrite=overwrite)
         if self.exists() and resume:
             self._check_same(config, dataset)
         elif self.path.exists() and not self._begun():
-            if not overwrite:
-                advice = (
-                    "--resume goes on with it, --overwrite replaces it"
-                    if self.exists()
-                    else "choose another with -o"
-                )
-                raise UsageError(f"{self.path} exists: {advice}")
-            self._clear()
+            shutil.rmtree(self.path)
         make_folder(self.path)
         drop_unfinished(self.path)
         publish_text(self.path / _DATASET, json.dumps(dataset, indent=2))
         publish_text(self.path / "config.json", json.dumps(config, indent=2))
+
+    def check_claim(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse what `claim` may not replace. Change nothing.
+
+        Raises:
+            UsageError: the directory is not empty and neither flag is set, or it is no run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
+        if (self.exists() and resume) or not self.path.exists() or self._begun():
+            return
+        if not overwrite:
+            advice = (
+                "--resume goes on with it, --overwrite replaces it"
+                if self.exists()
+                else "choose another with -o"
+            )
+            raise UsageError(f"{self.path} exists: {advice}")
+        if not self.exists():
+            # Delete runs only: other folders are not ours.
+            raise UsageError(
+                f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o"
+            )
 
     def config(self) -> dict[str, Any]:
         """Read ``config.json``.
@@ -255,14 +270,6 @@ class RunDirectory:
                 f"{self.path / name} does not describe a run ({_shown(reason)}): restore it from a copy, or train "
                 "again"
             ) from error
-
-    def _clear(self) -> None:
-        if not self.exists():
-            # Delete runs only: other folders are not ours.
-            raise UsageError(
-                f"{self.path} is not a run directory: --overwrite replaces runs only; choose another with -o"
-            )
-        shutil.rmtree(self.path)
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

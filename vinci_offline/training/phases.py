@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vinci_offline.errors import UsageError
+from vinci_offline.text import did_you_mean
 
 ALL = "both"
 """Name for all roles in a plan. Most agents have two."""
@@ -60,8 +61,8 @@ def check_roles(agent: str, roles: Sequence[str], phases: Sequence[Phase]) -> No
         UsageError: the agent lacks a role.
     """
     for phase in phases:
-        if phase.role not in (None, *roles):
+        if phase.role is not None and phase.role not in roles:
             raise UsageError(
                 f"--only and --phases: agent {agent!r} has no role {phase.role!r}; it has {', '.join(roles)} "
-                f"({ALL} for all)"
+                f"({ALL} for all){did_you_mean(phase.role, [*roles, ALL])}"
             )

@@ -19,7 +19,7 @@ from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.envs.making import make_env
-from vinci_offline.errors import SpecError, UsageError, VinciWarning
+from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.keras_setup import wide_dtype
 from vinci_offline.quality.doubts import doubts
@@ -29,14 +29,12 @@ from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.normalization import normalization_to_json
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import (
-    DiscreteSpace,
     EnvironmentSpec,
-    MultiDiscreteSpace,
     environment_spec,
 )
 from vinci_offline.spec import check_fits as check_environment_fits
-from vinci_offline.spec.action_scaling import SEVERAL_CHOICES
 from vinci_offline.spec.units import Units
+from vinci_offline.training.arguments import check_action_kind
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
@@ -104,7 +102,7 @@ class Task:
             VinciError: the data, the agent and the options do not fit each other.
         """
         dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
-        _check_action_kind(agent, dataset.spec)
+        check_action_kind(agent, dataset.spec)
         check_roles(agent.name, agent.roles, config.plan())
         config.optimization().check_roles(agent.name, agent.roles)
         origin = RunDirectory(Path(init)) if init else None
@@ -243,17 +241,6 @@ def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict
 def _hash(datasets: Sequence[Dataset]) -> str:
     hashes = [dataset.hash for dataset in datasets]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def _check_action_kind(agent: Agent, spec: EnvironmentSpec) -> None:
-    if isinstance(spec.action_space, MultiDiscreteSpace):
-        raise SpecError(f"agent {agent.name!r}: {SEVERAL_CHOICES}")
-    kind = "discrete" if isinstance(spec.action_space, DiscreteSpace) else "continuous"
-    if kind not in agent.action_kinds:
-        raise SpecError(
-            f"agent {agent.name!r} learns {' or '.join(agent.action_kinds)} actions and the dataset's are {kind}: "
-            "`vinci-offline agents` lists agents that fit"
-        )
 
 
 def _check_not_past(directory: RunDirectory, stop: int) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import keras
 
 from vinci_offline.agents.agent import Agent
-from vinci_offline.agents.registry import agent_class
 from vinci_offline.batches.opening import choose_memory
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
 from vinci_offline.keras_setup import check_process
 from vinci_offline.runs.run_directory import RunDirectory
+from vinci_offline.training.arguments import check_arguments, default_output
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.run import TrainResult
 from vinci_offline.training.seeds import Seeds, check_count
@@ -72,9 +72,18 @@ def train(
     """
     check_process()
     config = TrainingConfig(**options)
-    datasets = _open(data)
-    learned = agent if isinstance(agent, Agent) else agent_class(agent).from_settings(settings or {})
-    _check_arguments(resume, overwrite, seeds, hooks, networks)
+    if seeds is not None:
+        _check_seeds(seeds, hooks, networks)
+    datasets, learned = check_arguments(
+        data,
+        agent,
+        config,
+        settings=settings,
+        output=output,
+        seeds=seeds,
+        resume=resume,
+        overwrite=overwrite,
+    )
     memory = choose_memory(
         datasets,
         learned.columns,
@@ -87,7 +96,7 @@ def train(
     path = (
         Path(output)
         if output
-        else _default_output(datasets, learned, config.seed if seeds is None else "seeds")
+        else default_output(datasets, learned, config.seed if seeds is None else "seeds")
     )
 
     def listeners(seed: int, shown: bool = True) -> tuple[Hook, ...]:
@@ -109,43 +118,24 @@ def train(
         return run.execute(info)
 
 
-def _check_arguments(
-    resume: bool,
-    overwrite: bool,
-    seeds: int | None,
+def _check_seeds(
+    seeds: int,
     hooks: Sequence[Hook] | Callable[[int], Sequence[Hook]],
     networks: str | Path | Mapping[str, Any] | None,
 ) -> None:
-    """Refuse arguments of `train` that contradict each other.
+    """Refuse arguments that several seeds cannot share.
 
     Raises:
-        UsageError: two of them do.
+        UsageError: there is one.
     """
-    if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite starts it anew: give one of them")
-    if seeds is not None:
-        check_count(seeds)
-        if not callable(hooks) and hooks:
-            raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
-        models = networks if isinstance(networks, Mapping) else {}
-        if made := [name for name, network in models.items() if isinstance(network, keras.Model)]:
-            raise UsageError(
-                f"with seeds=, the seeds would share the model of {made[0]!r}: give a function that makes it"
-            )
-
-
-def _open(data: str | Path | Dataset | Sequence[str | Path | Dataset]) -> list[Dataset]:
-    sources = [data] if isinstance(data, str | Path | Dataset) else list(data)
-    if not sources:
+    check_count(seeds)
+    if not callable(hooks) and hooks:
+        raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
+    models = networks if isinstance(networks, Mapping) else {}
+    if made := [name for name, network in models.items() if isinstance(network, keras.Model)]:
         raise UsageError(
-            "no dataset was given: name a file, or a shipped dataset (see `vinci-offline datasets`)"
+            f"with seeds=, the seeds would share the model of {made[0]!r}: give a function that makes it"
         )
-    return [source if isinstance(source, Dataset) else Dataset.open(source) for source in sources]
-
-
-def _default_output(datasets: Sequence[Dataset], agent: Agent, ending: object) -> Path:
-    stem = Path(datasets[0].path).stem if datasets[0].path else "dataset"
-    return Path("runs") / f"{stem}-{agent.name}-{ending}"
 
 
 def _default_hooks(progress: bool) -> tuple[Hook, ...]:
