@@ -42,8 +42,7 @@ def check_arguments(
     check_roles(learned.name, learned.roles, config.plan())
     config.optimization().check_roles(learned.name, learned.roles)
     datasets = _open(data)
-    for dataset in datasets:
-        check_action_kind(learned, dataset.spec)
+    check_action_kind(learned, datasets[0].spec)  # the others have the same spaces, as joining them checks
     if seeds is None:
         path = output or default_output(datasets, learned, config.seed)
         RunDirectory(Path(path)).check_claim(resume=resume, overwrite=overwrite)
