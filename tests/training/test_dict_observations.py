@@ -193,10 +193,13 @@ def test_the_commands_take_dict_observations(record, tmp_path):
     output = tmp_path / "run"
     data = record(discrete=True)
     fast = ["--set", "hidden=8", "--jit", "off", "--steps", 4, "--log-every", 2, "--batch-size", 8]
-    call("train", data, "--agent", "dqn", *fast, "--eval-every", 2, "--eval-episodes", 1, "-o", output)
+    named = ["--env", Dataset.open(data).spec.id]  # a file of ours, which a dataset alone may not import
+    call(
+        "train", data, "--agent", "dqn", *fast, *named, "--eval-every", 2, "--eval-episodes", 1, "-o", output
+    )
     assert list(output.glob("events.out.tfevents.*"))
     assert len((output / "evaluations.csv").read_text().splitlines()) == 3
-    assert json.loads(call("evaluate", output, "--episodes", 2, "--json"))["episodes"] == 2
+    assert json.loads(call("evaluate", output, *named, "--episodes", 2, "--json"))["episodes"] == 2
     call("info", data)
 
 
