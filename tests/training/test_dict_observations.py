@@ -193,7 +193,8 @@ def test_the_commands_take_dict_observations(record, tmp_path):
     output = tmp_path / "run"
     data = record(discrete=True)
     fast = ["--set", "hidden=8", "--jit", "off", "--steps", 4, "--log-every", 2, "--batch-size", 8]
-    named = ["--env", Dataset.open(data).spec.id]  # a file of ours, which a dataset alone may not import
+    # A file of the user's, which a dataset alone may not import.
+    named = ["--env", Dataset.open(data).spec.id, "--env-kwargs", '{"discrete": true}']
     call(
         "train", data, "--agent", "dqn", *fast, *named, "--eval-every", 2, "--eval-episodes", 1, "-o", output
     )
