@@ -18,6 +18,18 @@ from vinci_offline.interrupts import Interrupted, held, interrupt_flag
 ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def none_ignored():
+    """Undo `nohup`, under which the tests themselves may run."""
+    before = {signum: signal.getsignal(signum) for signum in ALL}
+    for signum, handler in before.items():
+        if handler == signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 @pytest.fixture
 def ended(capfd):
     """Return a function that runs a piece of work as a command, and returns its exit code and its lines."""
