@@ -110,6 +110,13 @@ def test_a_later_number_written_otherwise_names_its_line(tmp_path, cell, decimal
         convert(tmp_path, f"observation_0;action_0;reward\n{rows}{cell};0;1\n")
 
 
+def test_a_late_line_with_a_mark_is_not_left_out_in_silence(tmp_path):
+    text = PLAIN + "0.5,0.1,1\n" * 300
+    with pytest.raises(DatasetError, match="line 304 has 2 cells, the header 3"):
+        convert(tmp_path, f"{text}#5,1\n")
+    assert len(convert(tmp_path, f"{text}#5,1\n", comment="#").dataset) == 302
+
+
 def test_encoding_is_asked_for(tmp_path):
     content = PLAIN.replace("reward\n", "reward,grüße\n").replace("1\n", "1,3\n").replace("2\n", "2,4\n")
     with pytest.raises(DatasetError, match=r"no text in UTF-8 .*--set encoding=latin-1"):

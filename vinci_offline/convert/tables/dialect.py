@@ -52,19 +52,22 @@ class Dialect:
     is_asked: bool = False
 
     def rows(self, lines: Iterable[str], where: str, width: int | None = None) -> Iterator[str]:
-        """Yield the lines, blank ones in the place of comments, so that lines keep their numbers.
+        """Return the lines, blank ones in the place of comments, so that lines keep their numbers.
 
         Raises:
-            UsageError: a line could be a comment or a row.
+            UsageError: a line could be a comment or a row; in iterating.
         """
+        return self._without_comments(lines, where, width) if self.comment else iter(lines)
+
+    def _without_comments(self, lines: Iterable[str], where: str, width: int | None) -> Iterator[str]:
         inside = False
         for number, line in enumerate(lines, 1):
-            if self.comment and not inside and line.startswith(self.comment):
+            if not inside and line.startswith(self.comment):
                 if not self.is_asked and width and line.count(self.separator) == width - 1:
                     _ask_comment(where, number)
                 yield "\n"
                 continue
-            inside ^= bool(self.comment) and line.count('"') % 2 == 1
+            inside ^= line.count('"') % 2 == 1
             yield line
 
 
@@ -93,7 +96,7 @@ def find_dialect(head: Sequence[str], context: ImportContext) -> Dialect:
     separator = _separator(body, context)
     marked = [number for number, line in enumerate(head, 1) if mark and line.startswith(mark)]
     if asked is not None or not marked:
-        return Dialect(separator, mark if asked is not None else "#" if body else "", asked is not None)
+        return Dialect(separator, mark if asked is not None else "", asked is not None)
     if not body:
         return Dialect(separator)
     for number in marked:
