@@ -15,10 +15,10 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.data.hdf5.opening import files_kept_open
 from vinci_offline.data.layout import ATTRIBUTE_CATEGORIES
-from vinci_offline.data.problem import printable
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import UsageError
 from vinci_offline.inputs import check_folder, check_regular
+from vinci_offline.text import printable
 
 
 def read(

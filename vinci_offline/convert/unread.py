@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vinci_offline.convert.sources.text import first_lines
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 
 _HEAD = 2**12
 _TAR_MAGIC = slice(257, 262)

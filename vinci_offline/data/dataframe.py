@@ -23,8 +23,8 @@ from vinci_offline.data.assembly.texts import is_truth, truths
 from vinci_offline.data.columns import non_finite_rows
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.data.episodes import are_whole_numbers
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:

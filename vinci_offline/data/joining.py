@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vinci_offline.data.layout import ATTRIBUTE_CATEGORIES
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import EnvironmentSpec, difference
+from vinci_offline.text import printable
 
 
 def joined_spec(specs: Sequence[EnvironmentSpec], names: Sequence[str]) -> EnvironmentSpec:

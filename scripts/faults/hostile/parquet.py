@@ -127,7 +127,7 @@ def parquet_that_is_sound(folder: Path) -> Reading:
 
 @attack
 def parquet_by_hand_that_is_sound(folder: Path) -> Reading:
-    """What is written byte by byte below is a file like others where it does not lie."""
+    """A sound file, written byte by byte as the lying ones below are."""
     return converted(by_hand(folder, page(ROWS, numbers())), "--ends", "terminal", sound=True)
 
 

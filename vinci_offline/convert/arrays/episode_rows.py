@@ -14,8 +14,8 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import PROPENSITY, choose, listed
 from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.assembly.table import from_table
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 FLAGS = {"terminal", "timeout", DONE}

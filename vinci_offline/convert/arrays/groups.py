@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from vinci_offline.data.assembly.aliases import role_of, root_of
 from vinci_offline.data.assembly.mapping import choose
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 
 EPISODE = "{episode}"
 """Stands in a mapping for what tells episodes apart: ``demo_{episode}/obs``."""

@@ -12,8 +12,8 @@ from vinci_offline.convert.sources.hdf5 import Hdf5Tree, hdf5_tree
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import held, whole
 from vinci_offline.data.assembly.options import ImportOptions
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 
 
 class Hdf5Format(Format):

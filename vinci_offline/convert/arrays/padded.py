@@ -13,8 +13,8 @@ from vinci_offline.data.assembly.lazy import read, whole
 from vinci_offline.data.assembly.mapping import Choice
 from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 PADDING = "padding"

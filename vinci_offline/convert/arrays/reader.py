@@ -21,8 +21,8 @@ from vinci_offline.data.assembly.mapping import Choice, choose, listed
 from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 SETTINGS = ("actions", PADDING, "reward", "step")

@@ -23,8 +23,8 @@ from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import TRUNCATED
 from vinci_offline.data.episodes import last_rows
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _REQUIRED = (layout.OBSERVATIONS, layout.ACTIONS, layout.REWARDS, layout.TERMINALS)

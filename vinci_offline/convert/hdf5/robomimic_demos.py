@@ -10,9 +10,9 @@ from vinci_offline.convert.sources.hdf5 import Hdf5Tree
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.flat import flags
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import DictSpace
+from vinci_offline.text import printable
 from vinci_offline.types import Columns
 
 DONES = "dones"

@@ -16,9 +16,9 @@ from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.data.episodes import known_facts
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
+from vinci_offline.text import printable
 
 _INFO = Path("meta", "info.json")
 

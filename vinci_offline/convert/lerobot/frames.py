@@ -21,8 +21,8 @@ from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.lazy import as_dtype, blocks, gathered, held, permuted, reshaped, whole
 from vinci_offline.data.assembly.order import begins_of, sorting
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _DATA = "data"

@@ -31,9 +31,9 @@ from vinci_offline.data.assembly.flat import flag_column
 from vinci_offline.data.assembly.lazy import zeros
 from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _TASKS = Path("meta", "tasks.parquet")

@@ -28,9 +28,9 @@ from vinci_offline.data import layout
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import SEED
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 STORAGES = ("arrow", "parquet")

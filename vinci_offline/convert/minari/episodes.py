@@ -16,9 +16,9 @@ from vinci_offline.data.assembly.ends import lengths_of, say_ends
 from vinci_offline.data.assembly.flat import flags
 from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.episode_columns import SEED
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 EMPTY = "episodes without a step"

@@ -14,9 +14,9 @@ from vinci_offline.convert.sources.folders import read_json
 from vinci_offline.convert.sources.hdf5 import hdf5_tree
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import printable
 
 METADATA = "metadata.json"
 EPISODES = "main_data.hdf5"

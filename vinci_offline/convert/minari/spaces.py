@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import SpecError
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, MultiDiscreteSpace, Space, TupleSpace
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _MOST_NUMBERS = 2**24

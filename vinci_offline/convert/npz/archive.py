@@ -27,10 +27,10 @@ from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published, refuse_existing
 from vinci_offline.recorded import RecordedFile, recorded
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 PICKLED = "holds pickled Python objects, and nothing is unpickled"

@@ -14,8 +14,8 @@ from vinci_offline.data.assembly.flat import flag_column, flat_ends, one_number
 from vinci_offline.data.assembly.lazy import shared, whole, zeros
 from vinci_offline.data.assembly.logged import KeptRows, Logged
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 
 
 @dataclass(frozen=True)

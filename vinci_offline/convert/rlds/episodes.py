@@ -18,8 +18,8 @@ from vinci_offline.data.assembly.ends import say_ends
 from vinci_offline.data.assembly.lazy import zeros
 from vinci_offline.data.assembly.logged import Logged
 from vinci_offline.data.episode_columns import DERIVED
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 _BOOKKEEPING = {"is_first", "is_last", "is_terminal", "discount"}

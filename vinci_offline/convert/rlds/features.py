@@ -16,8 +16,8 @@ import numpy as np
 
 from vinci_offline.budget import afford
 from vinci_offline.convert.sources.images import frames
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _CLASSES = "tensorflow_datasets.core.features"

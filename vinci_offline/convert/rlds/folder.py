@@ -25,9 +25,9 @@ from vinci_offline.data.assembly.logged import assemble
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episodes import known_facts
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, published_folder
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 FEATURES, INFO = "features.json", "dataset_info.json"

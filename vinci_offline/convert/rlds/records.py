@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from vinci_offline.convert.rlds.features import Feature
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.inputs import check_regular
 from vinci_offline.keras_setup import import_tensorflow
+from vinci_offline.text import printable
 from vinci_offline.types import Array, Columns
 
 SPLIT = "train"

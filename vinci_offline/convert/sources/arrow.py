@@ -12,8 +12,8 @@ import numpy as np
 
 from vinci_offline.convert.sources.arrow_sizes import check_arrow
 from vinci_offline.convert.sources.parquet_sizes import check_parquet
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _BLOCK_BYTES = 2**22

@@ -17,8 +17,9 @@ from vinci_offline.data.hdf5.attributes import read_attributes
 from vinci_offline.data.hdf5.chunks import StoredArray, chunk_fault
 from vinci_offline.data.hdf5.opening import file_stamp, open_hdf5, read_rows
 from vinci_offline.data.hdf5.untrusted import datasets_below, unreadable
-from vinci_offline.data.problem import Problem, printable
+from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _LARGEST_TEXT = 2**24

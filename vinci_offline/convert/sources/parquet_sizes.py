@@ -15,8 +15,8 @@ from typing import Any
 
 from vinci_offline.budget import Tally, limit
 from vinci_offline.convert.sources.thrift import Thrift
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 
 _MAGIC = b"PAR1"
 _LARGEST_FOOTER = 2**23

@@ -15,9 +15,9 @@ from typing import IO, TextIO
 
 from vinci_offline.convert.sources.packed import ERRORS, unfolded
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
+from vinci_offline.text import printable
 
 _LINE_CHARACTERS = 2**24
 _BLOCK_CHARACTERS = 2**23

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vinci_offline.budget import Tally, limit
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 
 _END = b"PK\x05\x06"
 _END_BYTES = 22

@@ -11,8 +11,8 @@ from vinci_offline.convert.sources.arrow import numbers, pyarrow
 from vinci_offline.data.assembly.roles import Role
 from vinci_offline.data.assembly.steps import MISSING
 from vinci_offline.data.assembly.texts import is_truth, times, truths
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vinci_offline.budget import limit
 from vinci_offline.convert.tables.cells import Piece
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 
 _MOST = 2**16
 _WRAPPED = re.compile(r"(?:np\.|numpy\.)?(?:float|int|uint)(?:\d{1,3})?\(([^()]{1,40})\)")

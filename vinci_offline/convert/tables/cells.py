@@ -21,9 +21,9 @@ from vinci_offline.data.assembly.roles import Role, roles
 from vinci_offline.data.assembly.steps import MISSING
 from vinci_offline.data.assembly.texts import NOTHING, Texts, kind_of_time, times, truths
 from vinci_offline.data.columns import Column
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.inputs import bytes_at
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 SETTINGS = (*TABLE_SETTINGS, "missing")

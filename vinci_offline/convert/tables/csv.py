@@ -22,8 +22,8 @@ from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.roles import Role, category_names, roles
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.text import printable
 
 _COLUMNS = 2**16
 _RECOGNISED = 50

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from vinci_offline.data.assembly.context import ImportContext
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import UsageError
+from vinci_offline.text import printable
 
 SETTINGS = ("separator", "delimiter", "comment", "header", "decimal", "thousands", "encoding")
 

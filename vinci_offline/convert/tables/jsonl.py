@@ -32,8 +32,8 @@ from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.parts import Parts
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 _ROWS = 2**12

@@ -31,9 +31,9 @@ from vinci_offline.data.assembly.mapping import choose, wanted
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
 from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
+from vinci_offline.text import printable
 
 _MAGIC = b"PAR1"
 _FREE_VALUES = 2**25

@@ -17,8 +17,8 @@ from vinci_offline.data.assembly.roles import categories, list_name
 from vinci_offline.data.assembly.texts import Texts
 from vinci_offline.data.columns import Column
 from vinci_offline.data.hdf5.inspect import inspect
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 

@@ -17,8 +17,8 @@ from vinci_offline.data.assembly.table import from_table
 from vinci_offline.data.assembly.texts import Texts, kind_of_time, times
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import flags, plain
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:

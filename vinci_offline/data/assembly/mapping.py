@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vinci_offline.data.assembly.aliases import DONE, recognised, role_of, root_of
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import printable
 
 PROPENSITY = "propensity"
 """The target for the probability of the action under the behaviour policy; never a column's own name."""

@@ -14,8 +14,8 @@ from vinci_offline.data.assembly.lazy import as_dtype, blocks, gathered, held, r
 from vinci_offline.data.assembly.steps import MISSING, Begins, Steps, differences, gaps, steps_of
 from vinci_offline.data.assembly.texts import NO_LABEL, Texts
 from vinci_offline.data.columns import Column, non_finite_rows
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 from vinci_offline.types import Array
 
 

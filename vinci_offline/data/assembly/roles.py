@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from vinci_offline.data.assembly.aliases import DONE
 from vinci_offline.data.assembly.mapping import Choice, listed
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import UsageError
+from vinci_offline.text import printable
 
 Role: TypeAlias = Literal["text", "flag", "step", "number"]
 """``text``: it tells episodes apart or stands for choices. ``flag``: true or false. ``step``: numbers or times."""

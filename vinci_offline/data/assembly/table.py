@@ -31,8 +31,8 @@ from vinci_offline.data.assembly.texts import Texts
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import groups
 from vinci_offline.data.episode_columns import FRAGMENT, LENGTH
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
+from vinci_offline.text import printable
 
 _PLACES = {"episode", "step", PROPENSITY, DONE}
 _ENTRY = re.compile(r"(observation|action|next_observation)_\d+")

@@ -23,10 +23,11 @@ from vinci_offline.data.hdf5.chunks import StoredArray
 from vinci_offline.data.hdf5.opening import Stamp, file_stamp, open_hdf5
 from vinci_offline.data.hdf5.shared_frames import frames_of
 from vinci_offline.data.hdf5.untrusted import datasets_below, unfolded_problem, unreadable
-from vinci_offline.data.problem import Problem, printable
+from vinci_offline.data.problem import Problem
 from vinci_offline.data.schema import StoredColumn, fit, table_problems
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import printable
 from vinci_offline.types import Columns
 
 _MOST_COLUMNS = 4096

@@ -12,9 +12,8 @@ import h5py
 
 from vinci_offline.data.hdf5.chunks import StoredArray
 from vinci_offline.data.hdf5.heaps import check_heaps
-from vinci_offline.data.problem import printable
 from vinci_offline.errors import DatasetError
-from vinci_offline.text import convert_command
+from vinci_offline.text import convert_command, printable
 from vinci_offline.types import Array
 
 Stamp = tuple[int, int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vinci_offline.data.problem import printable
+from vinci_offline.text import printable
 
 
 @dataclass(frozen=True)
