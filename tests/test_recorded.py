@@ -7,22 +7,9 @@ import os
 
 import numpy as np
 import pytest
+from failing_writes import fail_pwrite
 
 from vinci_offline.recorded import RecordedFile, recorded
-
-
-def fail_pwrite(monkeypatch, at, code=errno.EIO):
-    """Let the ``at``-th write fail, once."""
-    calls, real = [], os.pwrite
-
-    def pwrite(descriptor, content, place):
-        calls.append(place)
-        if len(calls) == at:
-            raise OSError(code, os.strerror(code))
-        return real(descriptor, content, place)
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
-    return calls
 
 
 def test_what_was_written_is_on_the_disk(tmp_path):

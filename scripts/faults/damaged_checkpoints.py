@@ -19,9 +19,7 @@ import contextlib
 import importlib
 import io
 import json
-import multiprocessing
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from limited_process import LimitedProcess, limit_memory
 from mutate_files import mutated_bytes
 
 from vinci_offline.runs.archive import ArrayLayout
@@ -75,12 +74,12 @@ def main() -> None:
         folder = run / "checkpoints"
         newest = max(folder.glob("step-*.npz"))
         content = newest.read_bytes()
-        reader = Reader(folder)
+        reader = reader_of(folder)
         for seed in range(options.seed, options.seed + options.checkpoints):
             kind, damaged = damage(content, seed)
             newest.write_bytes(damaged)
             began = time.monotonic()
-            outcome, what = reader.look()
+            outcome, what = reader.ask("look")
             longest = max(longest, time.monotonic() - began)
             tally[kind] += 1
             outcomes[outcome] += 1
@@ -140,55 +139,19 @@ def arrays_of(content: bytes) -> dict[str, bytes]:
         return {name: archive[name].tobytes() for name in archive.files if name != "meta"}
 
 
-class Reader:
-    """Process that reads the newest checkpoint of a folder within limits; a new one follows a crash or hang."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        found = latest_checkpoint(folder)
-        assert found is not None
-        newest = max(folder.glob("step-*.npz"))
-        hidden = newest.with_suffix(".aside")
-        newest.rename(hidden)
-        earlier = latest_checkpoint(folder)
-        hidden.rename(newest)
-        assert earlier is not None
-        self._known = {"read right": plain(found), "passed over": plain(earlier)}
-        self._expected = {n: ArrayLayout(values.dtype, values.shape) for n, values in found.state.items()}
-        self._process: Any = None
-        self._connection: Connection | None = None
-
-    def look(self) -> tuple[str, str]:
-        """Return the outcome of a reading and its explanation."""
-        if self._connection is None:
-            self._connection, theirs = multiprocessing.Pipe()
-            arguments = (theirs, self._folder, self._expected, self._known)
-            # Spawned: the limit on memory is counted from the imports.
-            self._process = multiprocessing.get_context("spawn").Process(
-                target=serve, args=arguments, daemon=True
-            )
-            self._process.start()
-            theirs.close()
-            self._connection.recv()
-        self._connection.send("look")
-        try:
-            if self._connection.poll(SECONDS):
-                outcome, what = self._connection.recv()
-                return outcome, what
-        except EOFError:
-            self._process.join()
-            code = self._process.exitcode
-            self.stop()
-            return "crashed", f"exit code {code}"
-        self.stop()
-        return "hung", f"more than {SECONDS:.0f} s"
-
-    def stop(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        self._process = self._connection = None
+def reader_of(folder: Path) -> LimitedProcess:
+    """Return a process that reads the newest checkpoint of a folder, and knows what the two hold."""
+    found = latest_checkpoint(folder)
+    assert found is not None
+    newest = max(folder.glob("step-*.npz"))
+    hidden = newest.with_suffix(".aside")
+    newest.rename(hidden)
+    earlier = latest_checkpoint(folder)
+    hidden.rename(newest)
+    assert earlier is not None
+    known = {"read right": plain(found), "passed over": plain(earlier)}
+    expected = {n: ArrayLayout(values.dtype, values.shape) for n, values in found.state.items()}
+    return LimitedProcess(serve, folder, expected, known, seconds=SECONDS)
 
 
 def plain(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -207,8 +170,7 @@ def serve(
         lambda event, arguments: unpickled.append(str(arguments)) if event == "pickle.find_class" else None
     )
     latest_checkpoint(folder.parent / "nowhere", expected)
-    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    limit_memory(MEMORY)
     connection.send("ready")
     while True:
         connection.recv()

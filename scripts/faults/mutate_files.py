@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import multiprocessing
 import random
-import resource
 import shutil
 import tempfile
 import time
@@ -31,6 +29,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from limited_process import LimitedProcess, limit_memory
 
 from vinci_offline import Dataset
 from vinci_offline.errors import VinciError
@@ -54,13 +53,13 @@ def main() -> None:
         originals = make_originals(folder)
         tally: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
-        problems, longest, reader = [], 0.0, Reader(repairs=options.repair)
+        problems, longest, reader = [], 0.0, LimitedProcess(read_files, options.repair, seconds=SECONDS)
         for number in range(options.files):
             seed = options.seed + number
             path = folder / f"mutant-{seed}.h5"
             kind = mutate(originals[number % len(originals)], path, seed, folder)
             began = time.monotonic()
-            outcome, what = reader.look(path)
+            outcome, what = reader.ask(str(path))
             longest = max(longest, time.monotonic() - began)
             tally[kind] += 1
             outcomes[outcome] += 1
@@ -91,44 +90,6 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Reader:
-    """Process that reads files with limits on memory and time; a new one replaces it after a crash or hang."""
-
-    def __init__(self, *, repairs: bool = False) -> None:
-        self._repairs = repairs
-        self._process: Any = None
-        self._connection: Connection | None = None
-
-    def look(self, path: Path) -> tuple[str, str]:
-        """Return the outcome of a file and its explanation."""
-        if self._connection is None:
-            self._connection, theirs = multiprocessing.Pipe()
-            context = multiprocessing.get_context("spawn")
-            self._process = context.Process(target=read_files, args=(theirs, self._repairs), daemon=True)
-            self._process.start()
-            theirs.close()
-            self._connection.recv()  # its imports are done
-        self._connection.send(str(path))
-        try:
-            if self._connection.poll(SECONDS):
-                outcome, what = self._connection.recv()
-                return outcome, what
-        except EOFError:
-            self._process.join()
-            code = self._process.exitcode
-            self.stop()
-            return "crashed", f"exit code {code}"
-        self.stop()
-        return "hung", f"more than {SECONDS:.0f} s"
-
-    def stop(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        self._process = self._connection = None
-
-
 def read_files(connection: Connection, repairs: bool) -> None:
     """Serve the connection: read each file that is named and send its outcome."""
     # Import before the memory limit holds.
@@ -136,8 +97,7 @@ def read_files(connection: Connection, repairs: bool) -> None:
         importlib.import_module(name)
 
     warnings.simplefilter("error")
-    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    limit_memory(MEMORY)
     connection.send("ready")
     while True:
         connection.send(outcome_of(Path(connection.recv()), repairs=repairs))

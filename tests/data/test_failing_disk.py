@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
+from functools import partial
 
 import h5py
 import numpy as np
 import pytest
 from data_examples import continuous_spec, make_columns
+from failing_writes import fail_pwrite
 
 from vinci_offline import Dataset, VinciError
 from vinci_offline.data.hdf5.new_file import check_disk, new_file
@@ -21,19 +22,7 @@ from vinci_offline.quality.validation import validate
 def fail_write(monkeypatch):
     """Return a function that lets the n-th write fail and later ones pass, and returns the list of calls."""
 
-    def install(at, code=errno.EIO):
-        calls, real = [], os.pwrite
-
-        def pwrite(descriptor, content, place):
-            calls.append(place)
-            if len(calls) == at:
-                raise OSError(code, os.strerror(code))
-            return real(descriptor, content, place)
-
-        monkeypatch.setattr(os, "pwrite", pwrite)
-        return calls
-
-    return install
+    return partial(fail_pwrite, monkeypatch)
 
 
 def write(path, frames="plain"):

@@ -17,7 +17,7 @@ FAULTS = Path(__file__).parents[2] / "scripts" / "faults"
 def script(monkeypatch):
     monkeypatch.syspath_prepend(FAULTS)
     yield importlib.import_module("damaged_checkpoints")
-    for name in ("damaged_checkpoints", "mutate_files"):
+    for name in ("damaged_checkpoints", "limited_process", "mutate_files"):
         sys.modules.pop(name, None)
 
 
