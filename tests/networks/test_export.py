@@ -8,6 +8,7 @@ import pytest
 
 from vinci_offline.errors import SpecError, VinciError
 from vinci_offline.networks.builder import NetworkBuilder
+from vinci_offline.policies.numpy_network import numpy_network
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.agent_contract import BOX, DISCRETE
 
@@ -45,6 +46,12 @@ def exports():
         "shaped": (shaped.policy(shaped.deterministic_actor("actor", HIDDEN)), (2, 2)),
         "discrete_observations": (grid.policy(grid.deterministic_actor("actor", HIDDEN)), ()),
     }
+
+
+@pytest.mark.parametrize("kind", sorted(exports()))
+def test_exported_policies_act_in_numpy(kind, tmp_path):
+    exports()[kind][0].save(tmp_path / "policy.keras")
+    assert numpy_network(keras.saving.load_model(tmp_path / "policy.keras", compile=False)) is not None
 
 
 def test_policies_load_without_this_package(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -73,6 +74,12 @@ def test_a_nested_and_a_sequential_model_are_followed() -> None:
         network = numpy_network(model)
         assert network is not None
         np.testing.assert_allclose(network(states), model.predict_on_batch(states), rtol=1e-5)
+
+
+def test_a_sequential_model_that_was_just_loaded_is_translated(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(2)])
+    model.save(tmp_path / "policy.keras")
+    assert numpy_network(keras.saving.load_model(tmp_path / "policy.keras", compile=False)) is not None
 
 
 def test_inputs_go_by_name_whatever_their_order() -> None:

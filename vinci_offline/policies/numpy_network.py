@@ -306,6 +306,16 @@ def _flattened(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
+def _one_hot(operation: Any) -> Written:
+    if operation.axis != -1 or operation.sparse:
+        raise NotImplementedError
+    return partial(_apply_one_hot, choices=operation.num_classes, dtype=str(operation.dtype or "float32")), ()
+
+
+def _apply_one_hot(x: Array, *, choices: int, dtype: str) -> Array:
+    return np.asarray(x[..., None] == np.arange(choices), dtype)
+
+
 def _stacked(*parts: Array, axis: int) -> Array:
     return np.stack(parts, axis)
 
@@ -378,6 +388,7 @@ _KINDS: dict[str, Callable[[Any], Written]] = {
     "GetItem": _as(_item),
     "Clip": lambda operation: (partial(np.clip, a_min=operation.x_min, a_max=operation.x_max), ()),
     "Cast": lambda operation: (partial(_cast, dtype=str(operation.dtype)), ()),
+    "OneHot": _one_hot,
     "Reshape": _reshaped,
     "Stack": lambda operation: (partial(_stacked, axis=operation.axis), ()),
     "Repeat": lambda operation: (partial(np.repeat, repeats=operation.repeats, axis=operation.axis), ()),
@@ -395,7 +406,8 @@ def _agrees(network: NumpyNetwork, model: keras.Model) -> bool:
         each.name: (rng.standard_normal((*each.shape[::-1], len(scales))) * scales).T.astype(each.dtype)
         for each in network.inputs
     }
-    by_name = len(given) > 1 or isinstance(model.input, Mapping)
+    # A sequential model that was just loaded has no `input` yet.
+    by_name = len(given) > 1 or isinstance(getattr(model, "input", None), Mapping)
     own, theirs = network(given), model(given if by_name else next(iter(given.values())), training=False)
     pairs = [(own[name], theirs[name]) for name in own] if isinstance(own, Mapping) else [(own, theirs)]
     return all(_alike(ours, np.asarray(output)) for ours, output in pairs)
