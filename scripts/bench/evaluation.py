@@ -113,7 +113,10 @@ def contenders(file: Path) -> dict[str, Callable[[int], None]]:
         "evaluate, 16 lanes, 2 workers": ours(file, 16, 2),
     }
     if find_spec("stable_baselines3"):
-        found |= {f"SB3 evaluate_policy, {lanes} environments": sb3(lanes) for lanes in (1, 16)}
+        found |= {
+            f"SB3 evaluate_policy, {lanes} environment{'s' if lanes > 1 else ''}": sb3(lanes)
+            for lanes in (1, 16)
+        }
     if find_spec("d3rlpy"):
         found["d3rlpy EnvironmentEvaluator"] = d3rlpy()
     return found
