@@ -152,7 +152,7 @@ class Attack:
         if not self._job.resumes:
             if left:
                 self._fault(f"left {', '.join(left)}")
-            if self.outcome == "interrupted" and not any(self._folder.iterdir()):
+            if self.outcome != "finished before" and not any(self._folder.iterdir()):
                 return
         elif self.outcome != "finished before":
             process = self._job.start(self._folder, self._advice())
