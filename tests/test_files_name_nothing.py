@@ -12,20 +12,23 @@ from functools import partial
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from vinci_offline import Dataset, collect, train
 from vinci_offline.convert import conversion
 from vinci_offline.curate.select import choose, merged
 from vinci_offline.curate.selection import Selection
+from vinci_offline.envs.collect.shards import ShardFolder
 from vinci_offline.envs.evaluation_job import EvaluationJob
 from vinci_offline.envs.evaluator import evaluate
 from vinci_offline.envs.replay_check import replay
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.keras_setup import load_keras_model
 from vinci_offline.quality.validation import check
-from vinci_offline.runs import run_directory
+from vinci_offline.runs import checkpoint, run_directory
 from vinci_offline.runs.run_directory import RunDirectory
+from vinci_offline.runs.seeds_directory import SeedsDirectory
 from vinci_offline.training import starting, task
 from vinci_offline.training.config import TrainingConfig
 
@@ -220,6 +223,51 @@ def test_models_of_runs(trained, evil, watch, tmp_path):
         watch(lambda: load_keras_model(path))
         count += 1
     assert count > 20
+
+
+def test_meta_of_checkpoints(trained, evil, watch, tmp_path):
+    """The digest is made anew, so that a changed text is not refused for it alone."""
+    made = next((trained / "checkpoints").iterdir())
+    with np.load(made) as archive:
+        arrays = dict(archive)
+    meta = json.loads(str(arrays.pop("meta")))
+    del meta["sha256"]
+    meta["standings"] = {"evaluation": {"score": None, "step": 1, "since": 0}}
+    count = 0
+    for changed in variants(meta, evil[1:2]):
+        for digest in ({"sha256": checkpoint._digest_of_json(changed)}, {}):
+            np.savez(tmp_path / made.name, meta=np.array(json.dumps(changed | digest)), **arrays)
+            watch(lambda: checkpoint.latest_checkpoint(tmp_path))
+            count += 1
+    assert count > 20
+
+
+def test_description_of_seeds(evil, watch, tmp_path):
+    run = SeedsDirectory(tmp_path / "run")
+    run.claim([0, 1], resume=False, overwrite=False)
+    run.save([0, 1], {"members": [{"run": "seed-1", "steps_per_second": None, "error": "it diverged"}]})
+    content, count = json.loads((run.path / "seeds.json").read_text()), 0
+    for changed in variants({**content, "seeds": ["0", "1"]}, evil[1:2]):
+        (run.path / "seeds.json").write_text(json.dumps(changed))
+        watch(run.read, lambda: run.claim([0, 1], resume=True, overwrite=False))
+        count += 1
+    assert count >= 6
+
+
+def test_description_of_an_interrupted_collection(evil, watch, tmp_path, monkeypatch):
+    path = tmp_path / "data.h5"
+    options = {"steps": 4, "env_kwargs": {"g": 9.0}, "progress": False}
+    monkeypatch.setattr(ShardFolder, "remove", lambda _: None)
+    collect("Pendulum-v1", path, **options)
+    path.unlink()
+    stored = tmp_path / "data.h5.shards" / "collection.json"
+    count = 0
+    for changed in variants(json.loads(stored.read_text()), evil[1:2]):
+        stored.write_text(json.dumps(changed))
+        watch(lambda: collect("Pendulum-v1", path, resume=True, **options))
+        assert not path.exists(), "it was recorded with another configuration"
+        count += 1
+    assert count > 5
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -126,9 +128,14 @@ def test_a_network_whose_numbers_differ_is_not_used(monkeypatch: pytest.MonkeyPa
     assert numpy_network(actor(lambda state: ops.tanh(layers.Dense(2)(state)))) is None
 
 
+def blas_threads() -> set[int]:
+    return {each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"}
+
+
 def test_rows_do_not_depend_on_the_number_of_threads() -> None:
+    """The first layer is wide: only then does OpenBLAS split the sums of the second one among threads."""
     network = numpy_network(
-        actor(lambda state: layers.Dense(256)(layers.Dense(512, activation="relu")(state)))
+        actor(lambda state: layers.Dense(64)(layers.Dense(1000, activation="relu")(state)))
     )
     assert network is not None
     states = np.random.default_rng(3).normal(size=(64, 4)).astype(np.float32)
@@ -136,11 +143,27 @@ def test_rows_do_not_depend_on_the_number_of_threads() -> None:
     for threads in (1, 4):
         with threadpoolctl.threadpool_limits(threads, user_api="blas"):
             found.append(network(states))
-            counts = {
-                each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"
-            }
-            assert counts <= {threads}, "the limit of the caller stands again"
+            assert blas_threads() <= {threads}, "the limit of the caller stands again"
     np.testing.assert_array_equal(*found)
+
+
+def test_every_step_runs_on_one_thread() -> None:
+    network = numpy_network(actor(layers.Dense(2)))
+    assert network is not None
+    seen: list[set[int]] = []
+
+    def watching(function: Callable[..., object]) -> Callable[..., object]:
+        def step(*values: object) -> object:
+            seen.append(blas_threads())
+            return function(*values)
+
+        return step
+
+    steps = tuple((watching(function), arguments, place) for function, arguments, place in network.steps)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        replace(network, steps=steps)(np.zeros((1, 4), np.float32))
+    assert len(seen) == len(network.steps)
+    assert all(counts <= {1} for counts in seen)
 
 
 def test_a_network_travels_without_keras() -> None:

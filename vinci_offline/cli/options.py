@@ -85,7 +85,7 @@ def _whole(text: str | int) -> int:
         if number.adjusted() < _MOST_DIGITS and number == int(number):
             return int(number)
     except (ArithmeticError, ValueError):
-        pass
+        pass  # no number at all, a NaN or an infinity: refused like a fraction
     raise typer.BadParameter(f"{text!r} is not a valid integer.")
 
 

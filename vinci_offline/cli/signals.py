@@ -75,6 +75,7 @@ def listen(arguments: Sequence[str]) -> Callable[[], None]:
             signal.signal(signum, _receive)
 
     def restore() -> None:
+        """Put the earlier handlers back, and end the thread that watches."""
         for signum, handler in earlier.items():
             if handler not in (signal.SIG_IGN, None):
                 signal.signal(signum, handler)
@@ -202,6 +203,7 @@ def _raise_again(otherwise: Callable[[Any], Any]) -> Callable[[Any], None]:
     """Return a hook for exceptions that cannot be raised, as in a finaliser: an interruption is tried again."""
 
     def hook(unraisable: Any) -> None:
+        """Send an interruption again from another thread; leave other exceptions to the earlier hook."""
         error = unraisable.exc_value
         if not isinstance(error, Interrupted):
             otherwise(unraisable)

@@ -73,9 +73,11 @@ class _Bounded(io.RawIOBase):
         self._present, self._read = path.stat().st_size, 0
 
     def readable(self) -> bool:
+        """Return True: `io.BufferedReader` asks."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer with the next bytes. Return how many there were; 0 at the end."""
         block = self._stream.read(len(buffer))
         buffer[: len(block)] = block
         self._read += len(block)

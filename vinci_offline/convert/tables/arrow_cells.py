@@ -99,7 +99,7 @@ class ArrowCells:
             try:
                 return times(values.to_pylist())
             except ValueError:
-                pass
+                pass  # a text that is no time: refused like a column of another type
         raise DatasetError(
             f"{self._where} holds {values.type} values from row {first_row} on that are neither numbers nor dates or "
             "times such as 2024-05-01T08:30:00Z: map another column to step"
