@@ -137,7 +137,14 @@ def test_dead_worker_keeps_finished_shards(toys, tmp_path):
     path = tmp_path / "data.h5"
     with pytest.raises(VinciError, match=r"worker process died.*--resume"):
         collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, progress=False)
-    assert Path(f"{path}.shards").is_dir()
+    shards = Path(f"{path}.shards")
+    assert shards.is_dir()
+    # What a worker was writing when it was stopped does not stay.
+    half_written = shards / ".shard-000001.npz.0123abcd.tmp.npz"
+    half_written.write_bytes(b"PK")
+    with pytest.raises(VinciError, match=r"worker process died.*--resume"):
+        collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, resume=True, progress=False)
+    assert not half_written.exists()
 
 
 @pytest.mark.parametrize(

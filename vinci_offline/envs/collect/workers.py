@@ -15,6 +15,7 @@ from vinci_offline.envs.collect.recorder import Recorder
 from vinci_offline.envs.collect.shards import ShardFolder
 from vinci_offline.envs.processes import GUARD, exit_code_of, start_worker, stop_workers
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.files import drop_unfinished
 from vinci_offline.loading import describe
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def record_elsewhere(job: Job, folder: ShardFolder, ledger: Ledger, workers: int
             pool.receive()
     finally:
         pool.stop()
+        # A worker that was stopped while it wrote a shard has left it under a temporary name.
+        drop_unfinished(folder.path)
 
 
 def failed(reason: str) -> VinciError:
