@@ -75,7 +75,9 @@ def test_texts_of_a_file_are_printed_literally(run, path):
     assert "\x1b" not in result.stdout
 
 
-def test_info_shows_bars_value_and_agents(run, path):
+def test_info_shows_bars_value_and_agents(run, path, monkeypatch):
+    assert "7 rows do not tell which agents suit" in run("info", path).stdout
+    monkeypatch.setattr("vinci_offline.quality.suitability.FEWEST", 7)
     result = run("info", path, "--gamma", "0.5")
     assert "at gamma 0.5" in result.stdout
     assert "█" * 32 in result.stdout
@@ -261,6 +263,7 @@ def test_datasets_lists_shipped_datasets(run, tmp_path, monkeypatch):
     assert content["toy-mixed"]["rows"] == 3
     assert content["toy-mixed"]["env"] == "Test-v0"
     assert content["toy-mixed"]["return_mean"] == pytest.approx(dataset.episodes["return"].mean())
+    assert content["toy-mixed"]["about"] == "Three rows of nothing."
     result = run("datasets")
     assert "toy-mixed  Test-v0" in result.stdout
-    assert "Three rows of nothing." in result.stdout
+    assert result.stdout.endswith("vinci-offline info toy-mixed\n")

@@ -35,9 +35,9 @@ def make_run(box):
             agent="td3bc",
             config={
                 "hyperparameters": {"alpha": 2.5, "hidden": [256, 256], "double": True, "none": None},
-                "training": {"batch_size": 256},
+                "training": {"batch_size": 256, "seed": 7},
             },
-            dataset={"rows": 1000, "return_mean": -3.25, "env": "a|b"},
+            dataset={"files": ["None", "/data/my car.h5"], "rows": 1000, "return_mean": -3.25, "env": "a|b"},
             spec=spec,
             start_step=start_step,
             steps=steps,

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -41,15 +42,16 @@ def test_tensorboard_reads_all_events(tmp_path, make_run, read):
     board.finish(20)
     events = read()
     assert scalars(events, "loss/critic") == {10: 0.5}
-    assert scalars(events, "q/mean") == {10: -2.0}
+    assert scalars(events, "statistics/q/mean") == {10: -2.0}
     assert scalars(events, "return/mean") == {10: 2.0}
     assert scalars(events, "return/std")[10] == pytest.approx(2**0.5)
-    assert scalars(events, "length/mean") == {10: 20.0}
+    assert scalars(events, "statistics/length/mean") == {10: 20.0}
     assert scalars(events, "return/normalized_mean")[10] == pytest.approx(0.684, abs=1e-3)
     (image,) = events.Images("portrait")
     assert (image.step, image.width, image.height, image.encoded_image_string) == (10, 1, 1, PNG)
     (text,) = events.Tensors("dataset")
     table = text.tensor_proto.string_val[0].decode()
+    assert table.startswith("| dataset | in memory, my car.h5 |")
     assert "| rows | 1000 |" in table
     assert r"a\|b" in table
     start = plugin_data(events, "_hparams_/session_start_info").session_start_info.hparams
@@ -59,6 +61,26 @@ def test_tensorboard_reads_all_events(tmp_path, make_run, read):
     assert start["double"].bool_value is True
     assert start["batch_size"].number_value == 256
     assert plugin_data(events, "_hparams_/session_end_info").session_end_info.status == 1
+
+
+def test_losses_and_returns_are_the_first_two_groups(tmp_path, make_run, read):
+    board = TensorBoard()
+    board.start(make_run(tmp_path))
+    board.metrics(
+        10, dict.fromkeys(["gradient_norm/actor", "loss/actor", "q/mean", "validation/actor", "steps"], 0.5)
+    )
+    board.evaluation(10, Evaluation("Hopper-v5", 2, (1.0, 3.0), (10, 30)))
+    groups = dict.fromkeys(tag.partition("/")[0] for tag in sorted(read().Tags()["scalars"]))
+    assert list(groups) == ["loss", "return", "statistics", "validation"]
+
+
+def test_hyperparameters_are_what_differs_from_the_defaults(tmp_path, make_run, read):
+    board = TensorBoard()
+    board.start(replace(make_run(tmp_path), chosen={"alpha": 100.0, "hidden": (8, 8)}))
+    told = plugin_data(read(), "_hparams_/session_start_info").session_start_info.hparams
+    assert set(told) == {"agent", "dataset", "seed", "alpha", "hidden"}
+    assert told["dataset"].string_value == "in memory, my car.h5"
+    assert told["seed"].number_value == 7
 
 
 def test_resume_voids_later_steps_and_keeps_earlier_ones(tmp_path, make_run, read):

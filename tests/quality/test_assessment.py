@@ -39,14 +39,15 @@ def test_integers_have_integer_edges(values):
 
 def test_quality_extends_the_summary():
     spec = continuous_spec()
-    dataset = Dataset.from_columns(make_columns(spec, [5, 6, 7]), spec)
+    dataset = Dataset.from_columns(make_columns(spec, [5, 6, 249]), spec)
     found = quality(dataset, gamma=0.9)
-    assert found["rows"] == 18
+    assert found["rows"] == 260
     assert found["behaviour_value"]["gamma"] == 0.9
     assert found["returns"]["counts"][-1] >= 1
     assert sum(found["lengths"]["counts"]) == 3
-    assert found["reward_mode_share"] == pytest.approx(1 / 18)
+    assert found["reward_mode_share"] == pytest.approx(1 / 260)
     assert {each["agent"] for each in found["agents"]} == {"bc", "td3bc", "iql", "ddpg"}
+    assert found["no_verdict"] is None
     json.dumps(found)
 
 
@@ -93,6 +94,7 @@ def test_picture_of_dict_image_and_vector():
 def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
     facts = {
         "episodes": 50,
+        "rows": 1000,
         "return_mean": -100.0,
         "return_std": 60.0,
         "reward_std": 1.0,
@@ -112,26 +114,28 @@ def verdicts(level=0.3, upper_bound=False, discrete=False, **changes):
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({}, {"td3bc": "well", "iql": "well", "bc": "perhaps", "ddpg": "poorly"}),
+        ({}, {"td3bc": "well", "iql": "well", "bc": "perhaps", "ddpg": "perhaps"}),
         ({"return_std": 9.0}, {"bc": "perhaps"}),
         ({"return_std": 0.0, "level": 0.0}, {"bc": "perhaps"}),
         ({"return_std": 0.0, "level": 0.0, "reward_threshold": -110.0}, {"bc": "well"}),
         ({"return_std": 0.0, "level": 0.0, "reward_threshold": -90.0}, {"bc": "perhaps"}),
-        ({"level": 0.6, "reward_threshold": -110.0}, {"bc": "poorly"}),
+        ({"level": 0.6, "reward_threshold": -110.0}, {"bc": "well"}),
+        ({"level": 0.95, "reward_threshold": -110.0}, {"bc": "perhaps"}),
         ({"return_mean": None, "return_std": None, "reward_threshold": -110.0}, {"bc": "perhaps"}),
-        ({"level": 0.6}, {"bc": "poorly", "ddpg": "poorly"}),
-        ({"level": 0.95}, {"bc": "poorly", "ddpg": "well", "iql": "perhaps", "td3bc": "well"}),
-        ({"level": 0.95, "upper_bound": True}, {"bc": "perhaps", "ddpg": "poorly"}),
-        ({"level": None}, {"bc": "perhaps", "ddpg": "poorly", "td3bc": "well"}),
+        ({"level": 0.6}, {"bc": "perhaps", "ddpg": "perhaps"}),
+        ({"level": 0.95}, {"bc": "perhaps", "ddpg": "well", "iql": "perhaps", "td3bc": "well"}),
+        ({"level": 0.95, "upper_bound": True}, {"bc": "perhaps", "ddpg": "perhaps"}),
+        ({"level": None}, {"bc": "perhaps", "ddpg": "perhaps", "td3bc": "well"}),
         ({"level": 0.05}, {"td3bc": "perhaps", "iql": "well"}),
-        ({"reward_mode_share": 0.99}, {"td3bc": "poorly", "iql": "well"}),
+        ({"reward_mode_share": 0.99}, {"td3bc": "perhaps", "iql": "well"}),
         ({"reward_mode_share": 1.0, "reward_std": 0.0}, {"td3bc": "well"}),
         ({"reward_std": 0.0, "reward_mean": 0.0}, {"td3bc": "poorly", "iql": "poorly", "ddpg": "poorly"}),
         ({"reward_std": 0.0, "terminals": 0}, {"td3bc": "poorly", "iql": "poorly", "bc": "perhaps"}),
         ({"reward_std": 0.0, "reward_mean": 0.0, "discrete": True}, {"dqn": "poorly"}),
         ({"discrete": True}, {"dqn": "perhaps", "bc": "perhaps"}),
         ({"discrete": True, "level": 0.05}, {"dqn": "poorly"}),
-        ({"discrete": True, "level": 0.8}, {"dqn": "well", "bc": "poorly"}),
+        ({"discrete": True, "level": 0.8}, {"dqn": "perhaps", "bc": "perhaps"}),
+        ({"discrete": True, "level": 0.95}, {"dqn": "well", "bc": "poorly"}),
         ({"discrete": True, "level": None}, {"dqn": "perhaps"}),
     ],
 )
@@ -140,9 +144,23 @@ def test_thresholds_of_rules(facts, expected):
     assert {agent: found[agent] for agent in expected} == expected
 
 
+@pytest.mark.parametrize("rows", [1, 255])
+def test_few_rows_get_no_verdict(rows, tmp_path):
+    spec = continuous_spec()
+    dataset = Dataset.from_columns(make_columns(spec, [rows]), spec)
+    found = quality(dataset)
+    assert found["agents"] == []
+    path = dataset.save(tmp_path / "a.h5").path
+    result = CliRunner().invoke(app, ["info", str(path), "--plot", str(tmp_path / "a.svg")])
+    assert result.exit_code == 0
+    assert result.stdout.endswith(f"{found['no_verdict']}\n")
+    assert found["no_verdict"].startswith(f"{rows} row")
+    assert "<!-- the data do not tell" in (tmp_path / "a.svg").read_text()
+
+
 def test_constant_rewards_do_not_tell_actions_apart():
     spec = continuous_spec()
-    columns = {**make_columns(spec, [5, 6]), "rewards": np.zeros(11)}
+    columns = {**make_columns(spec, [5, 295]), "rewards": np.zeros(300)}
     told = quality(Dataset.from_columns(columns, spec))["agents"]
     assert not any("rewards tell actions apart" in each["because"] for each in told)
     assert {each["because"] for each in told if each["agent"] != "bc"} == {

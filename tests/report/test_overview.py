@@ -33,12 +33,25 @@ def test_overview_has_titles_and_is_reproducible(tmp_path):
         "Return of an episode",
         "iql",
         "poorly",
-        "70% of",
+        "first axis (both: 70% of",
+        "second axis",
+        "rows of 200",
+        "return",
+        "steps",
+        "episodes",
         "dimension (2 more)",
         "mean of 3",
     ):
         assert f"<!-- {told}" in text
     assert draw(tmp_path / "a.png").read_bytes() == draw(tmp_path / "b.png").read_bytes()
+
+
+def test_constant_length_is_one_line(tmp_path):
+    text = draw(tmp_path / "a.svg", lengths=np.full(60, 200)).read_text()
+    assert "<!-- each of 60 episodes: 200" in text
+    assert (
+        text.count("<!-- median") == text.count("<!-- mean") - 1 == 1
+    )  # those of the returns, and their running mean
 
 
 @pytest.mark.parametrize(

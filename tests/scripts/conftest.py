@@ -57,3 +57,21 @@ def mutants(monkeypatch):
     import mutants
 
     return mutants
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "learning"))
+    import verdicts
+
+    yield verdicts
+    sys.modules.pop("verdicts")
+
+
+@pytest.fixture
+def first_hour(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "usability"))
+    import first_hour
+
+    yield first_hour
+    sys.modules.pop("first_hour")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinci_offline.cli.console import print_json
+from vinci_offline.cli.console import print_json, say
+from vinci_offline.cli.tables import show_table
+from vinci_offline.text import command
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,14 +20,14 @@ def agents(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="One agent, or your own as file.py:Class. Without it, all agents."
+            metavar="NAME", help="One agent whole, or your own as file.py:Class. Without it, a list of all."
         ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object to standard output.")
     ] = False,
 ) -> None:
-    """List the agents with their networks, updates and hyperparameters (train --set key=value sets them)."""
+    """List the agents; with a NAME show its networks, updates and hyperparameters (train --set key=value)."""
     from vinci_offline.agents.outline import outline
     from vinci_offline.agents.registry import agent_class
     from vinci_offline.agents.registry import agents as registered
@@ -33,12 +37,34 @@ def agents(
     if as_json:
         print_json(outlines)
         return
+    if name is None:
+        _show_list(outlines)
+        return
     from rich.console import Console
 
     out = Console(highlight=False)
-    for key, content in outlines.items():
-        for part in _table(key, content):
-            out.print(part)
+    for part in _table(name, outlines[name]):
+        out.print(part)
+
+
+def _show_list(outlines: Mapping[str, dict[str, Any]]) -> None:
+    """Print one table: the agents of each kind of actions, each with the first sentence of its description."""
+    kinds = dict.fromkeys(kind for content in outlines.values() for kind in content["action_kinds"])
+    rows = [
+        (kind if place == 0 else "", name, _first_sentence(content["doc"]))
+        for kind in kinds
+        for place, (name, content) in enumerate(
+            (name, content) for name, content in outlines.items() if kind in content["action_kinds"]
+        )
+    ]
+    show_table(rows, header=("actions", "agent", "what it is"))
+    say(f"one agent whole: {command('agents', next(iter(outlines)))}")
+
+
+def _first_sentence(doc: str) -> str:
+    """Return the first sentence of a description, without its links."""
+    first = re.sub(r",? ?(https?://|doi\.org/)[^\s)]+", "", doc.partition("\n")[0])
+    return re.split(r"(?<=\.) (?=[A-Z])", first)[0].rstrip(".")
 
 
 def _table(name: str, content: dict[str, Any]) -> list[RenderableType]:

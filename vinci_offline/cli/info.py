@@ -55,11 +55,10 @@ def info(
             show_table(_histogram(spread), header=(f"{name} from", "episodes", ""), numbers_from=None)
     say()
     show_table(_dimensions(summary), header=("", "mean", "std", "min", "max"), numbers_from=1)
-    if not summary["agents"]:
-        say()
-        say("no agent learns several choices at once")
-        return
     say()
+    if summary["no_verdict"] is not None:
+        say(summary["no_verdict"])
+        return
     agents = [(each["agent"], each["verdict"], each["because"], each["source"]) for each in summary["agents"]]
     show_table(agents, header=("agent", "suits", "because", "source"))
 

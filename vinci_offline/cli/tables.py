@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len
+
 from vinci_offline.text import one_line
 
 _PIPE_WIDTH = 10_000
 """Width in a pipe: wide enough that no line folds."""
+_LONGEST_NAME = 32
+"""Words up to this width are never split; hashes and paths are longer."""
 
 
 def show_table(
     rows: Iterable[Sequence[str]], header: Sequence[str] = (), numbers_from: int | None = None
 ) -> None:
-    """Print a table to standard output. Cells are printed as they are, without markup.
+    """Print a table to standard output. Cells are printed as they are, without markup; names are not split.
 
     Args:
         rows: cells, equally many in each row.
@@ -31,13 +35,17 @@ def show_table(
         box=ROUNDED if out.is_terminal else None, show_header=bool(header), pad_edge=out.is_terminal
     )
     listed = [[one_line(cell) for cell in row] for row in rows]
-    for index in range(len(header) or max(map(len, listed), default=0)):
+    titles = [one_line(cell) for cell in header]
+    borders = 3 if out.is_terminal else 2
+    widths = _widths([titles, *listed] if header else listed, out.width - 1, borders)
+    for index, width in enumerate(widths):
         number = numbers_from is not None and index >= numbers_from
         table.add_column(
-            one_line(header[index]) if header else "",
+            titles[index] if header else "",
             justify="right" if number else "left",
             style="bold" if index == 0 else "",
             overflow="fold",
+            width=width,
         )
     for row in listed:
         table.add_row(*row)
@@ -45,3 +53,29 @@ def show_table(
         out.print(table)
     for line in captured.get().splitlines():
         print(line.rstrip())
+
+
+def _widths(lines: Sequence[Sequence[str]], room: int, borders: int) -> list[int]:
+    """Return the width of each column: as wide as its cells, and where there is no room, no narrower than its words.
+
+    Args:
+        lines: cells of all rows, the header among them.
+        room: width of the whole table.
+        borders: width of what each column adds to its cells.
+    """
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(cell_len, column), default=0) for column in columns]
+    least = [
+        max(
+            (n for cell in column for word in cell.split() if (n := cell_len(word)) <= _LONGEST_NAME),
+            default=1,
+        )
+        for column in columns
+    ]
+    room -= borders * len(columns)
+    if sum(least) > room:
+        least = [1] * len(columns)  # words must be split
+    while sum(widths) > room and any(width > few for width, few in zip(widths, least, strict=True)):
+        widest = max(range(len(widths)), key=lambda index: (widths[index] > least[index], widths[index]))
+        widths[widest] -= 1
+    return widths

@@ -131,7 +131,7 @@ def train(
     elif result.members:
         _print_seeds(result)
     else:
-        _print_summary(result)
+        _print_summary(result, f"{learner.agent} on {', '.join(files)}")
     if not (json_ or result.interrupted):
         for line in _next_steps(files, learner, config, replace(machine, seeds=None), place, result):
             say(line)
@@ -153,9 +153,9 @@ def _summary_json(result: TrainResult) -> dict[str, object]:
     }
 
 
-def _print_summary(result: TrainResult) -> None:
+def _print_summary(result: TrainResult, what: str) -> None:
     metrics = result.final_metrics
-    told = f"{result.steps:,} step{'' if result.steps == 1 else 's'}"
+    told = f"{what}, {result.steps:,} step{'' if result.steps == 1 else 's'}"
     if result.steps_per_second == result.steps_per_second:  # not NaN: this process took some
         told += f" at {result.steps_per_second:,.0f} a second"
         told += f" ({result.compiler}, compiled in {result.compile_seconds:.1f} s)"

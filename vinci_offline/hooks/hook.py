@@ -34,6 +34,7 @@ class RunInfo:
         policy: raw observation to environment action, sharing weights with ``nets``.
         observations: ``[M, ...]`` a sample of at most 4,096 observations of the dataset; by key for a Dict space.
         units: the units of observations and actions in ``nets``; None stands for those of the spaces alone.
+        chosen: options and hyperparameters that differ from their defaults; None where that is not known.
     """
 
     directory: Path
@@ -47,6 +48,7 @@ class RunInfo:
     policy: keras.Model
     observations: Array | Mapping[str, Array]
     units: Units | None = None
+    chosen: Mapping[str, Any] | None = None
 
 
 class Hook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.deviation import finite
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 class TensorBoard(Hook):
     """Writer of event files in the run directory; see them with ``tensorboard --logdir runs``.
 
-    Scalars are the run's metrics under their own names and ``return/mean`` and its like; the HParams tab
-    compares runs by their hyperparameters and the last value of any scalar; the Text tab shows the dataset.
+    Scalars are the losses and the returns under their own names, and all others in groups that follow them:
+    TensorBoard sorts the groups by name, opens the first two, and shows the first five scalars in the HParams tab. That
+    tab compares runs by agent, dataset, seed and what differs from the defaults; the Text tab shows the dataset.
     """
 
     def start(self, run: RunInfo) -> None:
@@ -32,14 +34,14 @@ class TensorBoard(Hook):
             self._events.text("dataset", _table(run.dataset))
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write every metric as a scalar of its name."""
-        self._events.scalars(step, metrics)
+        """Write every metric as a scalar."""
+        self._events.scalars(step, {_tag(name): value for name, value in metrics.items()})
 
     def evaluation(self, step: int, evaluation: Evaluation) -> None:
         """Write mean and standard deviation of the return, the mean length and the normalised score."""
         scalars = {
             "return/mean": evaluation.return_mean,
-            "length/mean": evaluation.length_mean,
+            _tag("length/mean"): evaluation.length_mean,
         }
         if (deviation := finite(evaluation.return_std)) is not None:
             scalars["return/std"] = deviation
@@ -61,18 +63,32 @@ class TensorBoard(Hook):
             self._events.succeeded()
 
 
+def _tag(name: str) -> str:
+    """Return a metric's name in TensorBoard, where losses and returns come first."""
+    return name if name.startswith(("loss/", "return/", "validation/")) else f"statistics/{name}"
+
+
 def _hyperparameters(run: RunInfo) -> Iterator[tuple[str, bool | float | str]]:
+    """Return agent, dataset, seed and what differs from the defaults; everything where that is not known."""
     yield "agent", run.agent
-    if "compiler" in run.config:
-        yield "compiler", str(run.config["compiler"])
-    for name, value in {**run.config.get("training", {}), **run.config.get("hyperparameters", {})}.items():
+    if run.dataset.get("files"):
+        yield "dataset", _names(run.dataset)
+    training, agent = (run.config.get(key, {}) for key in ("training", "hyperparameters"))
+    chosen = {**training, **agent} if run.chosen is None else {"seed": training.get("seed"), **run.chosen}
+    for name, value in chosen.items():
         if value is not None:
             yield name, value if isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
+def _names(summary: Mapping[str, Any]) -> str:
+    """Return the names of the files that the run learns from."""
+    names = (Path(str(file)).name for file in summary.get("files", ()))
+    return ", ".join("in memory" if name == "None" else name for name in names)
+
+
 def _table(summary: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {markdown(name)} | {_cell(value)} |" for name, value in summary.items())
-    return f"| dataset | |\n| --- | --- |\n{rows}"
+    return f"| dataset | {markdown(_names(summary))} |\n| --- | --- |\n{rows}"
 
 
 def _cell(value: Any) -> str:

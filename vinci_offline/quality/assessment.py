@@ -16,7 +16,7 @@ from vinci_offline.data.indexing import spaced_rows
 from vinci_offline.quality.behaviour import behaviour_value, stochasticity
 from vinci_offline.quality.distribution import distribution
 from vinci_offline.quality.statistics import summarize
-from vinci_offline.quality.suitability import no_reward_signal, suitable_agents
+from vinci_offline.quality.suitability import no_reward_signal, no_verdict, suitable_agents
 from vinci_offline.spec import MultiDiscreteSpace
 from vinci_offline.spec.gymnasium_bridge import reward_threshold
 from vinci_offline.types import Array, FloatArray
@@ -61,8 +61,8 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         ``stochasticity`` and ``behaviour_value``, see the functions of these names in
         `vinci_offline.quality.behaviour`; ``reward_threshold``, the mean return that solves the environment where
         Gymnasium knows one; ``no_reward_signal``, why the rewards tell no action from another, None where they do;
-        ``agents`` that can learn from such actions, best first, each with
-        ``agent, verdict, because, source``.
+        ``agents`` that can learn from such actions, best first, each with ``agent, verdict, because, source``;
+        ``no_verdict``, why there are none, otherwise None.
 
     Raises:
         UsageError: ``gamma`` is not in [0, 1].
@@ -79,8 +79,9 @@ def quality(dataset: Dataset, gamma: float = 0.99) -> dict[str, Any]:
         "reward_threshold": reward_threshold(dataset.spec),
     }
     found["no_reward_signal"] = no_reward_signal(found)
-    learnable = not isinstance(dataset.spec.action_space, MultiDiscreteSpace)
-    return {**found, "agents": [each.to_json() for each in suitable_agents(found)] if learnable else []}
+    several = isinstance(dataset.spec.action_space, MultiDiscreteSpace)
+    found["no_verdict"] = "no agent learns several choices at once" if several else no_verdict(found)
+    return {**found, "agents": [] if several else [each.to_json() for each in suitable_agents(found)]}
 
 
 def picture(dataset: Dataset) -> Picture:

@@ -1,7 +1,8 @@
 """Rules that tell which agents suit a dataset. Each rule compares one number with one threshold.
 
 The papers tell in which direction an agent's success depends on the data. The thresholds are this project's own and
-separate the extremes. No dataset can tell by itself whether its returns are good.
+separate the extremes; between them the verdict is "perhaps", because the data do not tell. No dataset can tell by
+itself whether its returns are good. ``scripts/learning/verdicts.py`` compares the verdicts with trained agents.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ Verdict: TypeAlias = Literal["well", "perhaps", "poorly"]
 
 NARROW = 0.1
 """Below this level of `stochasticity` hardly any alternative to the recorded actions was tried."""
-NOISY = 0.5
 BROAD = 0.9
 """From this level on almost every action was tried everywhere."""
 SPARSE = 0.95
 """Rewards are sparse if this share of the rows has the same reward."""
+FEWEST = 256
+"""Fewer rows than one batch of training tell nothing about agents."""
 
 _KUMAR = "Kumar et al. 2022, arXiv 2204.05618"
 _SCHWEIGHOFER = "Schweighofer et al. 2022, arXiv 2111.04714"
@@ -55,14 +57,24 @@ class Suitability:
         }
 
 
+def no_verdict(summary: Mapping[str, Any]) -> str | None:
+    """Return why nothing can be said about agents; None where something can."""
+    if (rows := summary["rows"]) >= FEWEST:
+        return None
+    told = "1 row does" if rows == 1 else f"{rows:,} rows do"
+    return f"{told} not tell which agents suit: {FEWEST} are the least that may"
+
+
 def suitable_agents(summary: Mapping[str, Any]) -> list[Suitability]:
-    """Return the agents that can learn from such actions, best first.
+    """Return the agents that can learn from such actions, best first; none where nothing can be said.
 
     Args:
-        summary: the result of `vinci_offline.quality.statistics.summarize`: ``return_mean, reward_mean, reward_std,
-            terminals, action_counts``, with ``stochasticity``, ``reward_mode_share`` and ``reward_threshold`` of
-            `quality`.
+        summary: the result of `vinci_offline.quality.statistics.summarize`: ``rows, return_mean, reward_mean,
+            reward_std, terminals, action_counts``; and ``stochasticity``, ``reward_mode_share`` and
+            ``reward_threshold`` of `quality`.
     """
+    if no_verdict(summary) is not None:
+        return []
     told = summary["stochasticity"]
     level = None if told is None or told["upper_bound"] else float(told["level"])
     found = [_cloning(summary, level)]
@@ -97,25 +109,30 @@ def _is_sparse(summary: Mapping[str, Any]) -> bool:
 
 
 def _cloning(summary: Mapping[str, Any], level: float | None) -> Suitability:
-    """Judge imitation: as good as the recorded policy. Alike returns do not tell whether that policy is good."""
+    """Judge imitation, which learns the usual action of each state: random deviations from it average out.
+
+    Of choices without a usual one there is nothing to imitate; of numbers it learns the mean, which may be good or bad.
+    Alike returns do not tell whether the usual action is good.
+    """
     mean, threshold = summary["return_mean"], summary.get("reward_threshold")
-    if level is not None and level >= NOISY:
-        text = f"randomness {level:.2f}, {NOISY} or more: imitation learns the noise, the others can learn from it"
+    if level is not None and level >= BROAD and summary["action_counts"] is not None:
+        text = f"randomness {level:.2f}, {BROAD} or more: no choice is usual, so there is none to imitate"
         return Suitability("bc", "poorly", text, _KUMAR)
+    if level is not None and level >= BROAD:
+        text = f"randomness {level:.2f}, {BROAD} or more: it learns the mean of all actions, no better than by chance"
+        return Suitability("bc", "perhaps", text, _KUMAR)
     if threshold is not None and mean is not None and mean >= threshold:
         text = f"the mean return {mean:.6g} solves the environment ({threshold:g}): imitation does as well as any"
         return Suitability("bc", "well", text, _SCHWEIGHOFER)
-    if level is not None and level < NARROW:
-        text = f"randomness {level:.2f}, below {NARROW}: imitation does what was recorded, no better and no worse"
-        return Suitability("bc", "perhaps", text, _KUMAR)
-    text = "imitation does what was recorded: imitate the best, as select --top-returns 0.1 leaves them"
+    told = "" if level is None else f"randomness {level:.2f}: "
+    text = f"{told}it imitates the usual action of a state; the data do not tell how good that is"
     return Suitability("bc", "perhaps", text, _KUMAR)
 
 
 def _td3bc(summary: Mapping[str, Any], level: float | None) -> Suitability:
     if _is_sparse(summary):
         text = f"the same reward in {summary['reward_mode_share']:.1%} of the rows: on such tasks it fell behind IQL"
-        return Suitability("td3bc", "poorly", text, f"{_IQL}, table 1")
+        return Suitability("td3bc", "perhaps", text, f"{_IQL}, table 1")
     if level is not None and level < NARROW:
         text = f"randomness {level:.2f}, below {NARROW}: its critic learns little about other actions"
         return Suitability("td3bc", "perhaps", text, _TD3BC)
@@ -141,17 +158,20 @@ def _ddpg(level: float | None) -> Suitability:
         return Suitability("ddpg", "well", text, _BCQ)
     told = "unknown randomness" if level is None else f"randomness {level:.2f}, below {BROAD}"
     text = f"{told}: nothing keeps it from actions whose values no data correct"
-    return Suitability("ddpg", "poorly", text, _BCQ)
+    return Suitability("ddpg", "perhaps", text, _BCQ)
 
 
 def _dqn(level: float | None) -> Suitability:
-    if level is not None and level >= NOISY:
-        text = f"randomness {level:.2f}, {NOISY} or more: the choices are covered"
+    if level is not None and level >= BROAD:
+        text = (
+            f"randomness {level:.2f}, {BROAD} or more: all choices are covered, so its maximum is corrected"
+        )
         return Suitability("dqn", "well", text, f"{_SCHWEIGHOFER}; {_REM}")
     if level is not None and level < NARROW:
         text = (
             f"randomness {level:.2f}, below {NARROW}: the maximum finds choices whose values no data correct"
         )
         return Suitability("dqn", "poorly", text, _SCHWEIGHOFER)
-    told = "unknown randomness" if level is None else f"randomness {level:.2f}, between {NARROW} and {NOISY}"
-    return Suitability("dqn", "perhaps", f"{told}: it needs every choice covered", _SCHWEIGHOFER)
+    told = "unknown randomness" if level is None else f"randomness {level:.2f}, between {NARROW} and {BROAD}"
+    text = f"{told}: the data do not tell whether every choice is covered"
+    return Suitability("dqn", "perhaps", text, _SCHWEIGHOFER)

@@ -55,31 +55,38 @@ def plot_overview(
     figure.suptitle(plotted(title), fontweight="bold", fontsize=13)
     (spread, order, steps), (acted, seen, suits) = figure.subplots(2, 3)
     finite = returns[np.isfinite(returns)]
-    _histogram(spread, finite, "Return of an episode", _BLUE)
+    _histogram(spread, finite, "Return of an episode", _BLUE, "return")
     _in_order(order, returns)
-    _histogram(steps, lengths, "Length of an episode", _GREEN)
+    _histogram(steps, lengths, "Length of an episode", _GREEN, "steps")
     (_choices if discrete else _dimensions)(acted, actions)
     _observations(seen, plane, explained)
     _agents(suits, agents)
     save_figure(figure, path)
 
 
-def _histogram(axis: Axes, values: Array, title: str, colour: str) -> None:
+def _histogram(axis: Axes, values: Array, title: str, colour: str, unit: str) -> None:
+    """Draw how many episodes have which value; a constant one is a single line."""
     axis.set_title(title, fontsize=11)
     if not len(values):
         _nothing(axis, "none is known")
         return
     low, high = float(values.min()), float(values.max())
     if low == high:
-        axis.bar([low], [len(values)], width=max(abs(low) * 0.1, 0.5), color=colour, alpha=0.75)
-        axis.margins(x=1.5)
+        from matplotlib.ticker import MaxNLocator
+
+        each = "the episode" if len(values) == 1 else f"each of {len(values):,} episodes"
+        axis.vlines([low], 0, len(values), colors=[colour], linewidth=3, label=f"{each}: {low:,.6g}")
+        axis.set_xlim(low - max(abs(low) * 0.5, 1), low + max(abs(low) * 0.5, 1))
+        axis.set_ylim(0, len(values) * 1.25)  # room for the legend
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         axis.hist(values, bins=min(40, max(10, len(values) // 10)), color=colour, alpha=0.75)
-    middle, mean = float(np.median(values)), float(values.mean())
-    axis.axvline(middle, color="#333333", linewidth=1.5, label=f"median {middle:,.6g}")
-    axis.axvline(mean, color="#333333", linewidth=1.5, linestyle=":", label=f"mean {mean:,.6g}")
+        middle, mean = float(np.median(values)), float(values.mean())
+        axis.axvline(middle, color="#333333", linewidth=1.5, label=f"median {middle:,.6g}")
+        axis.axvline(mean, color="#333333", linewidth=1.5, linestyle=":", label=f"mean {mean:,.6g}")
     axis.legend(frameon=False, fontsize=9)
     axis.locator_params(axis="x", nbins=6)
+    axis.set_xlabel(unit)
     axis.set_ylabel("episodes")
     axis.grid(axis="y", alpha=0.25)
 
@@ -152,16 +159,20 @@ def _observations(axis: Axes, plane: Array | None, explained: float) -> None:
     if plane is None:
         _nothing(axis, "too many dimensions, or one alone")
         return
-    axis.hexbin(plane[:, 0], plane[:, 1], gridsize=42, bins="log", mincnt=1, cmap="viridis", linewidths=0.1)
-    axis.set_xlabel(f"{explained:.0%} of the standardised variance")
-    axis.set_xticks([])
-    axis.set_yticks([])
+    seen = axis.hexbin(
+        plane[:, 0], plane[:, 1], gridsize=42, bins="log", mincnt=1, cmap="viridis", linewidths=0.1
+    )
+    axis.set_xlabel(f"first axis (both: {explained:.0%} of the standardised variance)")
+    axis.set_ylabel("second axis, in deviations")
+    axis.figure.colorbar(seen, ax=axis, label=f"rows of {len(plane):,}", pad=0.02)
 
 
 def _agents(axis: Axes, agents: Sequence[Mapping[str, str]]) -> None:
     """List each agent with its verdict and the reason."""
     axis.set_title("Which agents suit it", fontsize=11)
     axis.set_axis_off()
+    if not agents:
+        _nothing(axis, "the data do not tell")
     room = 1 / max(len(agents), 4)
     for place, found in enumerate(agents):
         top = 1 - place * room - 0.04
@@ -169,7 +180,7 @@ def _agents(axis: Axes, agents: Sequence[Mapping[str, str]]) -> None:
         axis.plot([0.02], [top - 0.015], "o", color=colour, markersize=9, clip_on=False)
         axis.text(0.08, top, found["agent"], fontweight="bold", va="center_baseline")
         axis.text(0.98, top, found["verdict"], color=colour, ha="right", va="center_baseline", fontsize=10)
-        text = "\n".join(textwrap.wrap(plotted(found["because"]), 52))
+        text = "\n".join(textwrap.wrap(plotted(found["because"]), 50))
         axis.text(0.08, top - 0.05, text, va="top", fontsize=8, color="#444444", linespacing=1.3)
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)

@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vinci_offline.envs.making import make_env
 from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.keras_setup import wide_dtype
+from vinci_offline.options import options_of
 from vinci_offline.quality.doubts import doubts
 from vinci_offline.quality.statistics import summarize
 from vinci_offline.quality.survey import Survey
@@ -35,7 +36,7 @@ from vinci_offline.spec import (
 from vinci_offline.spec import check_fits as check_environment_fits
 from vinci_offline.spec.units import Units
 from vinci_offline.training.arguments import check_action_kind
-from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.config import REPORTS, TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
 from vinci_offline.training.phases import check_roles
@@ -48,6 +49,9 @@ from vinci_offline.training.starting import (
     make_learner,
 )
 from vinci_offline.types import Array, Columns, Normalization
+
+_MACHINE = {"jit", "memory", "memory_budget"}
+"""Options that say how to compute."""
 
 
 @dataclass
@@ -197,6 +201,7 @@ class Task:
             policy=run.learner.policy,
             observations=self.observations,
             units=self.units,
+            chosen=_chosen(self.agent, run.config),
         )
 
     def claim(
@@ -227,6 +232,19 @@ def _tell_doubts(dataset: Dataset, agent: Agent, known: Survey, units: Units) ->
         )
     for line in told:
         warnings.warn(line, VinciWarning, stacklevel=3)
+
+
+def _chosen(agent: Agent, config: TrainingConfig) -> dict[str, Any]:
+    """Return the options that bear on what is learned, and the hyperparameters, that differ from their defaults."""
+    others = {name for name, option in options_of(config).items() if option.panel == REPORTS} | _MACHINE
+    return {
+        field.name: value
+        for part in (config, agent)
+        for field in fields(part)
+        if (part is agent or field.name not in others)
+        and (value := getattr(part, field.name))
+        != (field.default if field.default_factory is MISSING else field.default_factory())
+    }
 
 
 def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict[str, Any]:
