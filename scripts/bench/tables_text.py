@@ -1,7 +1,7 @@
 """Measure the time and memory of reading a table from CSV, beside the same rows from Parquet and pandas alone.
 
-Each reading runs in a process of its own, so that its peak memory is its own. The conversions write a ``.h5`` file.
-pandas reads the whole table into memory, and checks and writes nothing.
+Each reading runs in a process of its own, so that its peak memory is its own, and the readings take turns. The
+conversions write a ``.h5`` file. pandas reads the whole table into memory, and checks and writes nothing.
 
     python scripts/bench/tables_text.py --rows 508000 --markdown docs/performance.md
 """
@@ -50,15 +50,17 @@ READINGS = (
 def main() -> None:
     options = parse()
     lines, parquet = [], 1.0
+    found: dict[tuple[str, str, str], list[tuple[float, float, float]]] = {each: [] for each in READINGS}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         os.environ["TMPDIR"] = name
         write(folder, options.rows)
         load = os.getloadavg()[0]
+        for reading in READINGS * options.repeats:  # in turn, so that all meet the same machine
+            found[reading].append(measured(reading[1], folder / reading[2], folder / "back.h5"))
         for title, reader, file in READINGS:
-            source, target = folder / file, folder / "back.h5"
-            found = [measured(reader, source, target) for _ in range(options.repeats)]
-            seconds, before, peak = map(statistics.median, zip(*found, strict=True))
+            source = folder / file
+            seconds, before, peak = map(statistics.median, zip(*found[title, reader, file], strict=True))
             parquet = seconds if title == "Parquet" else parquet
             size = f"{source.stat().st_size / 2**20:,.0f} MiB"
             memory = (f"{before:,.0f} MiB", f"{peak:,.0f} MiB")

@@ -1,7 +1,9 @@
 """The two readers of CSV rows find the same cells, and the same faults."""
 
 import csv
+import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vinci_offline import DatasetError
+from vinci_offline.convert.sources import text as source
+from vinci_offline.convert.sources.text import Lines
+from vinci_offline.convert.tables import csv_rows
 from vinci_offline.convert.tables.cells import Cells, numbers
 from vinci_offline.convert.tables.csv_rows import CsvRows
-from vinci_offline.convert.tables.dialect import plain_numbers
+from vinci_offline.convert.tables.dialect import Dialect, plain_numbers
 
 ROLES = {"a": "number", "b": "step", "c": "text", "d": "flag"}
 NUMBERS = dict.fromkeys(ROLES, "number")
@@ -75,13 +80,17 @@ def tables(draw):
     return end.join(lines) + draw(st.sampled_from(["", end]))
 
 
+def rows(text, role_of, separator=",", decimal=".", comment=""):
+    lines = Lines(io.StringIO(f"a header\n{text}", newline=""), Path("t.csv"))
+    dialect = Dialect(separator, comment, bool(comment))
+    return CsvRows(lines, dialect, 2, list(role_of), role_of, "t.csv", decimal)
+
+
 def outcome(text, role_of, *, fast, separator=",", decimal="."):
     """Return what the reader finds in a table, as texts that tell NaN, signs and dtypes apart, or what it says."""
-    reader = CsvRows(
-        iter(text.splitlines(keepends=True)), 2, list(role_of), role_of, separator, "t.csv", decimal
-    )
+    reader = rows(text, role_of, separator, decimal)
     if not fast:
-        reader._fast = lambda block: None
+        reader._plain = lambda text: None
     plain = plain_numbers(decimal, "")
     cells = {
         name: Cells(name, "t.csv", role=role, missing="7", plain=plain) for name, role in role_of.items()
@@ -104,13 +113,43 @@ def converted(values):
 @settings(max_examples=60, deadline=None)
 @given(tables())
 def test_both_readers_find_the_same(text):
-    # splitlines would cut at characters at which a file's lines do not end.
-    text = "".join(character for character in text if character not in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
     assert outcome(text, ROLES, fast=True) == outcome(text, ROLES, fast=False)
     assert outcome(text, NUMBERS, fast=True) == outcome(text, NUMBERS, fast=False)
     written = {"separator": ";", "decimal": ","}
     text = text.replace(",", ";").replace(".", ",")
     assert outcome(text, NUMBERS, fast=True, **written) == outcome(text, NUMBERS, fast=False, **written)
+
+
+def cells_of(text, comment):
+    """Return the rows as Python's values, each after its line, or None for a table that is refused."""
+    try:
+        pieces = list(rows(text, dict.fromkeys(ROLES, "text"), comment=comment).pieces())
+    except (DatasetError, csv.Error):
+        return None
+    return [
+        [line, *row]
+        for columns, lines in pieces
+        for line, row in zip(lines, zip(*columns.values(), strict=True), strict=True)
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(tables(), st.integers(1, 40), st.sampled_from(["", "#"]))
+def test_rows_do_not_depend_on_the_blocks(text, characters, comment):
+    """Blocks of a few characters begin and end anywhere: in quotes, between CR and LF, before a comment."""
+    whole = cells_of(text, comment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "_READ_CHARACTERS", characters)
+        patch.setattr(csv_rows, "_ROWS", 2)
+        assert cells_of(text, comment) == whole
+
+
+def test_a_block_that_pandas_refuses_is_read_by_python(monkeypatch):
+    text = "1,2,x,1\n" * 5
+    wanted = [[line, "1", "2", "x", "1"] for line in range(2, 7)]
+    monkeypatch.setattr(csv_rows, "_ROWS", 2)
+    monkeypatch.setattr(CsvRows, "_columns", lambda *_: np.array(["x"]).astype(float))
+    assert cells_of(text, "") == wanted
 
 
 @settings(max_examples=100, deadline=None)
@@ -137,8 +176,8 @@ def test_numbers_are_those_of_python(texts):
     ids=["plain", "quoted", "no end"],
 )
 def test_plain_blocks_are_read_fast(text):
-    reader = CsvRows(iter(text.splitlines(keepends=True)), 2, list(ROLES), ROLES, ",", "t.csv")
-    reader._exact = lambda block: pytest.fail("the slow reader was asked")
+    reader = rows(text, ROLES)
+    reader._exact = lambda *_: pytest.fail("the slow reader was asked")
     ((columns, lines),) = reader.pieces()
     assert isinstance(columns["a"], np.ndarray)
     assert columns["c"][0] == "x"

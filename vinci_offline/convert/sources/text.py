@@ -21,6 +21,7 @@ from vinci_offline.text import printable
 
 _LINE_CHARACTERS = 2**24
 _BLOCK_CHARACTERS = 2**23
+_READ_CHARACTERS = 2**22
 _LINES_AT_ONCE = 16
 _LINE_ENDS = ("\n", "\r")
 _ENCODINGS = re.compile(
@@ -29,10 +30,82 @@ _ENCODINGS = re.compile(
 """Codecs of texts. Python has others, such as of escapes."""
 
 
+class Lines:
+    """The lines of an open text with their ends, one by one or in blocks.
+
+    Args:
+        text: the text, opened with ``newline=""``.
+        path: the file, for messages.
+        context: the import, which notes a last line without an end; None notes nothing.
+
+    Attributes:
+        number: how many lines were given.
+
+    Raises:
+        DatasetError: a line is endless; in iterating.
+    """
+
+    def __init__(self, text: TextIO, path: Path, context: ImportContext | None = None) -> None:
+        self._text, self._path, self._context = text, path, context
+        self._again, self._again_end = io.StringIO(), 0
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line."""
+        line = self._again.readline(_LINE_CHARACTERS) or self._text.readline(_LINE_CHARACTERS)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if not line.endswith(_LINE_ENDS):
+            if len(line) >= _LINE_CHARACTERS:
+                raise DatasetError(
+                    f"{self._path}: line {self.number} has more than {_LINE_CHARACTERS:,} characters"
+                )
+            self._note_cut()
+        return line
+
+    def block(self) -> str:
+        """Return the next lines as one text; empty at the end. `accept` or `put_back` follows.
+
+        The last line is cut off where it is endless.
+        """
+        block = self._again.read() or self._text.read(_READ_CHARACTERS)
+        if block and not block.endswith("\n"):
+            block += self._text.readline(_LINE_CHARACTERS)
+        return block
+
+    def accept(self, block: str, count: int) -> None:
+        """Count the lines of a block as given. None of them is endless."""
+        self.number += count
+        if not block.endswith(_LINE_ENDS):
+            self._note_cut()
+
+    def put_back(self, lines: str, count: int = 0) -> None:
+        """Give the last lines once more, of which ``count`` were counted as given. No others are put back."""
+        self.number -= count
+        self._again = io.StringIO(lines, newline="")
+        self._again_end = self._again.seek(0, io.SEEK_END)
+        self._again.seek(0)
+
+    @property
+    def is_put_back(self) -> bool:
+        """True while lines are left that were put back."""
+        return self._again.tell() < self._again_end
+
+    def _note_cut(self) -> None:
+        if self._context is not None:
+            self._context.decide("the last line has no end, as where a file was cut short")
+            self._context = None
+
+
 @contextmanager
 def text_lines(
     path: Path, context: ImportContext | None = None, encoding: str | None = None
-) -> Iterator[Iterator[str]]:
+) -> Iterator[Lines]:
     """Yield the lines of a file with their ends. Its first bytes tell how it is packed, and UTF-16.
 
     Args:
@@ -53,7 +126,7 @@ def text_lines(
             unfolded(raw, path) as stream,
             io.TextIOWrapper(stream, _encoding(stream, asked, context), newline="") as text,
         ):
-            yield _lines(text, path, context)
+            yield Lines(text, path, context)
     except UnicodeError as error:
         raise DatasetError(
             f"{path} is damaged, or no text in {(asked or 'UTF-8').upper()} ({_reason(error)}): copy it again, or say "
@@ -129,15 +202,3 @@ def next_lines(lines: Iterator[str], count: int) -> list[str]:
         found += some
         characters += sum(map(len, some))
     return found
-
-
-def _lines(text: TextIO, path: Path, context: ImportContext | None) -> Iterator[str]:
-    number = 0
-    while line := text.readline(_LINE_CHARACTERS):
-        number += 1
-        if not line.endswith(_LINE_ENDS):
-            if len(line) >= _LINE_CHARACTERS:
-                raise DatasetError(f"{path}: line {number} has more than {_LINE_CHARACTERS:,} characters")
-            if context is not None:
-                context.decide("the last line has no end, as where a file was cut short")
-        yield line

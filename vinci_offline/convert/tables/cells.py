@@ -255,12 +255,15 @@ class TableRows:
         self._spool.append(taken)
 
     def _numbered(self, name: str, texts: list[str]) -> Array:
+        import pandas as pd
+
         known = self._numbers[name]
         before = len(known)
-        numbers = np.array([known.setdefault(text, len(known)) for text in texts], np.int64)
+        places, different = pd.factorize(np.array(texts, object))
+        numbers = np.array([known.setdefault(text, len(known)) for text in different], np.int64)
         new = islice(reversed(known), len(known) - before)
         self._tally.add(f"the texts of {printable(name)}", sum(len(text) + _TEXT_BYTES for text in new))
-        return numbers
+        return numbers[places]
 
     def columns(self) -> dict[str, Column | Texts]:
         """Return the columns of all rows."""

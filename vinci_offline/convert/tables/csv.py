@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import chain, islice
 from pathlib import Path
 
 from vinci_offline.budget import limit
@@ -62,15 +61,9 @@ class CsvFormat(Format):
             numbers = [header.index(name) for name, role in kinds.items() if role in {"number", "step"}]
             cells = (row[place] for row in known if len(row) == len(header) for place in numbers)
             decimal, thousands = dialect.find_decimal(cells, context)
-            rest = written.rows(chain(head, lines), context.where, len(header))
+            lines.put_back("".join(head), len(head))
             rows = CsvRows(
-                islice(rest, first - 1, None),
-                first,
-                header,
-                kinds,
-                written.separator,
-                context.where,
-                None if thousands else decimal,
+                lines, written, first, header, kinds, context.where, None if thousands else decimal
             )
             pieces = spread_lists(rows.pieces(), lists, context.where)
             plain = dialect.plain_numbers(decimal, thousands)

@@ -6,56 +6,76 @@ Both find the same cells. The slow reader knows the line of each, so that a bloc
 from __future__ import annotations
 
 import csv
+import io
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from vinci_offline.convert.sources.text import next_lines
+from vinci_offline.convert.sources.text import Lines, next_lines
 from vinci_offline.convert.tables.cells import Piece
+from vinci_offline.convert.tables.dialect import Comments, Dialect
 from vinci_offline.data.assembly.roles import Role
 from vinci_offline.errors import DatasetError
 from vinci_offline.types import Array
 
+_THREADS = 2
+"""Threads that read blocks, while a third one checks and keeps them; pandas lets them run side by side."""
 _ROWS = 2**13
 _CELLS = 2**20
 _BLANK = frozenset({"\n", "\r", "\r\n"})
+_NEWLINE = ord("\n")
+_LINE_ENDS = (_NEWLINE, ord("\r"))
 _EXACT_BY_DEFAULT = (3, 1)
 """From this version of pandas on, a decimal number becomes the nearest float, as in Python, without being asked."""
 _TEXTS: tuple[Role, ...] = ("text", "flag")
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A block that a thread reads: its text, the line of each row, and the columns."""
+
+    block: str
+    lines: range
+    columns: Future[dict[str, Array | list[str]]]
 
 
 class CsvRows:
     """Reader of the rows below a header.
 
     Args:
-        lines: the lines of the file from the first row on.
-        first: the number of the first of them.
+        lines: the lines of the file.
+        dialect: how they are written.
+        first: the number of the first line below the header.
         header: the names of all columns.
         kinds: the roles of the columns that are taken.
-        separator: what is between two cells.
         where: the source, for messages.
         decimal: the decimal sign; None leaves all cells as texts.
     """
 
     def __init__(
         self,
-        lines: Iterator[str],
+        lines: Lines,
+        dialect: Dialect,
         first: int,
         header: Sequence[str],
         kinds: Mapping[str, Role],
-        separator: str,
         where: str,
         decimal: str | None = ".",
     ) -> None:
-        self._decimal = decimal
-        self._lines, self._next = lines, first
-        self._header, self._separator, self._where = header, separator, where
+        self._lines, self._comments = lines, Comments(dialect, where, len(header))
+        self._rows = (self._comments.blanked(line, lines.number) for line in lines)
+        self._first, self._decimal = first, decimal
+        self._at_once = max(1, min(_ROWS, _CELLS // len(header)))
+        self._header, self._separator, self._where = header, dialect.separator, where
         self._kinds = {header.index(name): role for name, role in kinds.items()}
-        cell = re.escape(separator)
+        cell = re.escape(self._separator)
         self._quoted = re.compile(rf'(?:^|(?<={cell}))"([^"{cell}\r\n]*)"(?=[{cell}\r\n]|\Z)', re.MULTILINE)
 
     def pieces(self) -> Iterator[Piece]:
@@ -65,37 +85,64 @@ class CsvRows:
             DatasetError: a row has more or fewer cells than the header.
             csv.Error: quotes are not closed, or a cell is endless.
         """
-        count = max(1, min(_ROWS, _CELLS // len(self._header)))
-        while block := next_lines(self._lines, count):
-            piece = self._fast(block)
-            if piece is None:
-                piece = self._exact(block)
-            else:
-                self._next += len(block)
-            if len(piece[1]):
-                yield piece
+        next_lines(self._rows, self._first - 1)
+        ahead: deque[_Ahead] = deque()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            while block := self._lines.block():
+                following = self._submitted(block, pool)
+                while ahead and (following is None or len(ahead) == _THREADS):
+                    yield from self._finished(ahead.popleft())
+                if following is not None:
+                    ahead.append(following)
+                    continue
+                self._lines.put_back(block)
+                while self._lines.is_put_back:
+                    yield from self._line_by_line(self._rows, self._lines.number + 1)
+            while ahead:
+                yield from self._finished(ahead.popleft())
 
-    def _fast(self, block: list[str]) -> Piece | None:
-        """Return the columns of a block as pandas reads them; None if the block is not plain."""
-        rows = [(number, line) for number, line in enumerate(block, self._next) if line not in _BLANK]
-        text = "".join(line for _, line in rows)
+    def _submitted(self, block: str, pool: Executor) -> _Ahead | None:
+        """Let a thread read a block; None if a line of it needs a look of its own."""
+        if self._comments.may_be_in(block) or (plain := self._plain(block)) is None:
+            return None
+        content, count = plain
+        first = self._lines.number + 1
+        self._lines.accept(block, count)
+        return _Ahead(block, range(first, first + count), pool.submit(self._columns, content))
+
+    def _finished(self, ahead: _Ahead) -> Iterator[Piece]:
+        try:
+            columns = ahead.columns.result()
+        except (ValueError, OverflowError):
+            lines, number = io.StringIO(ahead.block, newline=""), ahead.lines[0]
+            while lines.tell() < len(ahead.block):
+                some = next_lines(lines, self._at_once)
+                yield self._exact(some, number)
+                number += len(some)
+        else:
+            yield columns, ahead.lines
+
+    def _line_by_line(self, lines: Iterator[str], first: int) -> Iterator[Piece]:
+        """Yield the next lines as pandas reads them, without blank ones, or as Python's reader does."""
+        some = next_lines(lines, self._at_once)
+        rows = [(number, line) for number, line in enumerate(some, first) if line not in _BLANK]
+        piece: Piece | None = None
+        if (plain := self._plain("".join(line for _, line in rows))) is not None:
+            with suppress(ValueError, OverflowError):
+                piece = self._columns(plain[0]), [number for number, _ in rows]
+        piece = piece or self._exact(some, first)
+        if len(piece[1]):
+            yield piece
+
+    def _plain(self, text: str) -> tuple[bytes, int] | None:
+        """Return a text that pandas reads as Python does, and its lines; None if it is not that plain."""
         if '"' in text:
             text = self._quoted.sub(r"\1", text)
-        if (
-            not rows
-            or '"' in text
-            or "\0" in text
-            or text.startswith("\ufeff")
-            or not self._separator.isascii()
-            or max(map(len, block)) > csv.field_size_limit()
-            or {line.count(self._separator) for _, line in rows} != {len(self._header) - 1}
-        ):
+        if not text or '"' in text or "\0" in text or text.startswith("\ufeff"):
             return None
-        try:
-            columns = self._columns(text.encode())
-        except (ValueError, OverflowError):
-            return None
-        return columns, [number for number, _ in rows]
+        content = text.encode()
+        count = _even_lines(content, self._separator, len(self._header))
+        return (content, count) if count else None
 
     def _columns(self, content: bytes) -> dict[str, Array | list[str]]:
         as_texts = [place for place, role in self._kinds.items() if role in _TEXTS or self._decimal is None]
@@ -112,7 +159,7 @@ class CsvRows:
         version = tuple(int(part) for part in re.findall(r"\d+", pd.__version__)[:2])
         exact: Any = {} if version >= _EXACT_BY_DEFAULT else {"float_precision": "round_trip"}
         return pd.read_csv(
-            BytesIO(content),
+            io.BytesIO(content),
             sep=self._separator,
             decimal=self._decimal or ".",
             header=None,
@@ -126,13 +173,13 @@ class CsvRows:
             **exact,
         )
 
-    def _exact(self, block: list[str]) -> Piece:
-        """Return the cells of a block as texts; a cell in quotes may go on in the lines behind it."""
-        reader = csv.reader(chain(block, self._lines), delimiter=self._separator, strict=True)
+    def _exact(self, block: list[str], first: int) -> Piece:
+        """Return the cells of lines as texts; a cell in quotes may go on in the lines behind them."""
+        reader = csv.reader(chain(block, self._rows), delimiter=self._separator, strict=True)
         rows: list[list[str]] = []
         lines: list[int] = []
         while reader.line_num < len(block) and (row := next(reader, None)) is not None:
-            line = self._next + reader.line_num - 1
+            line = first + reader.line_num - 1
             if row and len(row) != len(self._header):
                 raise DatasetError(
                     f"{self._where}: line {line} has {len(row)} cells, the header {len(self._header)}"
@@ -140,8 +187,28 @@ class CsvRows:
             if row:
                 rows.append(row)
                 lines.append(line)
-        self._next += reader.line_num
         return {self._header[place]: [row[place] for row in rows] for place in self._kinds}, lines
+
+
+def _even_lines(content: bytes, separator: str, width: int) -> int:
+    """Return how many lines a text has; 0 unless all have as many cells as the header, and none is blank or long."""
+    if not separator.isascii() or (b"\r" in content and content.count(b"\r") != content.count(b"\r\n")):
+        return 0
+    characters = np.frombuffer(content, np.uint8)
+    ends = np.flatnonzero(characters == _NEWLINE)
+    if not len(ends) or ends[-1] < len(content) - 1:
+        ends = np.append(ends, len(content))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    is_separator = (characters == ord(separator)).view(np.uint8)
+    # Sums of 16 bits are the fastest by far. They may overflow, but not all of them while the total is right.
+    separators = np.add.reduceat(is_separator, starts, dtype=np.uint16)
+    is_even = (
+        (separators == width - 1).all()
+        and np.count_nonzero(is_separator) == len(ends) * (width - 1)
+        and not np.isin(characters[starts], _LINE_ENDS).any()
+        and (ends - starts).max() <= csv.field_size_limit()
+    )
+    return len(ends) if is_even else 0
 
 
 def _column(series: Any, role: Role) -> Array | list[str] | None:

@@ -51,24 +51,45 @@ class Dialect:
     comment: str = ""
     is_asked: bool = False
 
-    def rows(self, lines: Iterable[str], where: str, width: int | None = None) -> Iterator[str]:
-        """Return the lines, blank ones in the place of comments, so that lines keep their numbers.
+    def rows(self, lines: Iterable[str], where: str) -> Iterator[str]:
+        """Return the first lines of a file, blank ones in the place of comments."""
+        comments = Comments(self, where)
+        return (comments.blanked(line, number) for number, line in enumerate(lines, 1))
+
+
+class Comments:
+    """The comments among the lines of a file. They become blank lines, so that lines keep their numbers.
+
+    Args:
+        dialect: says what a comment is.
+        where: the source, for messages.
+        width: the cells of a row; None where that is not known yet.
+    """
+
+    def __init__(self, dialect: Dialect, where: str, width: int | None = None) -> None:
+        self._dialect, self._where, self._width = dialect, where, width
+        self._in_quotes = False
+
+    def blanked(self, line: str, number: int) -> str:
+        """Return the next line, or a blank one if it is a comment.
 
         Raises:
-            UsageError: a line could be a comment or a row; in iterating.
+            UsageError: the line could be a comment or a row.
         """
-        return self._without_comments(lines, where, width) if self.comment else iter(lines)
+        mark, width = self._dialect.comment, self._width
+        if not mark:
+            return line
+        if not self._in_quotes and line.startswith(mark):
+            if not self._dialect.is_asked and width and line.count(self._dialect.separator) == width - 1:
+                _ask_comment(self._where, number)
+            return "\n"
+        self._in_quotes ^= line.count('"') % 2 == 1
+        return line
 
-    def _without_comments(self, lines: Iterable[str], where: str, width: int | None) -> Iterator[str]:
-        inside = False
-        for number, line in enumerate(lines, 1):
-            if not inside and line.startswith(self.comment):
-                if not self.is_asked and width and line.count(self.separator) == width - 1:
-                    _ask_comment(where, number)
-                yield "\n"
-                continue
-            inside ^= line.count('"') % 2 == 1
-            yield line
+    def may_be_in(self, block: str) -> bool:
+        """Return False if each of the next lines stays as it is."""
+        mark = self._dialect.comment
+        return bool(mark) and (self._in_quotes or '"' in block or mark in block)
 
 
 def sample(lines: Iterator[str]) -> list[str]:
