@@ -85,7 +85,7 @@ def test_a_file_that_appeared_meanwhile_is_kept(tmp_path):
 
 
 def test_a_folder_is_never_replaced_by_a_file(tmp_path):
-    with pytest.raises(UsageError, match="is a directory"):
+    with pytest.raises(UsageError, match="is a folder"):
         refuse_existing(tmp_path, overwrite=True)
 
 

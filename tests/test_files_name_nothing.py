@@ -29,7 +29,7 @@ from vinci_offline.quality.validation import check
 from vinci_offline.runs import checkpoint, run_directory
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
-from vinci_offline.training import starting, task
+from vinci_offline.training import arguments, starting
 from vinci_offline.training.config import TrainingConfig
 
 CANARY = "vinci_canary"
@@ -139,7 +139,7 @@ def use(path):
 
 def evaluation_of(path):
     """Prepare a training run that evaluates in the dataset's environment."""
-    task.evaluation_environment(TrainingConfig(eval_every=1), Dataset.open(path).spec, None, None)
+    arguments.evaluation_environment(TrainingConfig(eval_every=1), Dataset.open(path).spec, None, None)
 
 
 def test_attributes_of_datasets(recorded, evil, watch, tmp_path):

@@ -137,7 +137,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         UsageError: there is a folder of that name, or a file and ``overwrite`` is not set.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a directory: name a file in it")
+        raise UsageError(f"{path} is a folder: name a file in it")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
 

@@ -1,13 +1,18 @@
-"""Check what is at a path before it is opened: a pipe waits for ever, a device never ends, a link may lead anywhere."""
+"""Check what is at a path before it is opened: a pipe waits for ever, a device never ends, a link may lead anywhere.
+
+A URL is no path, and reading it as one gives a name that nobody wrote.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.text import did_you_mean, nearest
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -15,6 +20,23 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/(/?)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def check_local(path: str | os.PathLike[str]) -> None:
+    """Refuse a URL in place of a path.
+
+    Raises:
+        UsageError: it is one.
+    """
+    # A Path that was made of a URL has lost one of its slashes.
+    if (match := _URL.fullmatch(os.fspath(path))) is None or not (match[2] or isinstance(path, Path)):
+        return
+    if match[1].lower() == "file":
+        raise UsageError(f"{match[1]}://{match[3]} is a URL: give the path, /{match[3].lstrip('/')}")
+    raise UsageError(
+        f"{match[1]}://{match[3]} is a URL, and nothing is downloaded: fetch it, and give the file"
+    )
 
 
 def check_regular(path: Path) -> None:
@@ -28,7 +50,7 @@ def check_regular(path: Path) -> None:
 
 
 def refuse_irregular(arguments: Iterable[object]) -> None:
-    """Refuse a command whose arguments name a pipe, a device or a socket, as ``PATH`` or ``PATH:object``.
+    """Refuse a command whose arguments name a URL, a pipe, a device or a socket, as ``PATH`` or ``PATH:object``.
 
     Raises:
         UsageError: one does.
@@ -37,10 +59,21 @@ def refuse_irregular(arguments: Iterable[object]) -> None:
         if isinstance(argument, list | tuple):
             refuse_irregular(argument)
         elif isinstance(argument, str | Path):
+            check_local(argument)
             text = os.fspath(argument)
             for path in {text, text.rpartition(":")[0]} - {""}:
                 if (kind := _irregular(path)) is not None:
                     raise UsageError(f"{path} is {kind}: give a file on a disk")
+
+
+def meant_path(path: Path) -> str:
+    """Return the question that ends a message about a path that does not exist; nothing if no name there is like it."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return ""
+    close = nearest(path.name, names)
+    return "" if close is None else did_you_mean(str(path), [str(path.with_name(close))])
 
 
 def check_folder(folder: Path) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.inputs import meant_path
 from vinci_offline.keras_archive import check_archive, check_outputs, counted_variables
+from vinci_offline.text import did_you_mean
 from vinci_offline.trusted import check_keras_config
 
 BACKENDS = ("tensorflow", "jax")
@@ -78,7 +80,9 @@ def check_backend(backend: str | None = None) -> None:
     if not name or (backend is None and "keras" in sys.modules):
         return
     if name not in BACKENDS:
-        raise UsageError(f"{asked} must be {' or '.join(BACKENDS)}, not {name!r}")
+        raise UsageError(
+            f"{asked} must be {' or '.join(BACKENDS)}, not {name!r}{did_you_mean(name, BACKENDS)}"
+        )
     if importlib.util.find_spec(name) is None:
         raise UsageError(f"{name} is not installed: pip install 'vinci-offline[{name}]'")
 
@@ -137,7 +141,7 @@ def wide_dtype() -> str:
 def check_keras_file(path: Path, use: str = "the policy") -> None:
     """Raise a VinciError where a ``.keras`` file does not exist."""
     if not path.exists():
-        raise VinciError(f"{path} does not exist: check the path of {use}")
+        raise VinciError(f"{path} does not exist: check the path of {use}{meant_path(path)}")
 
 
 def _started(backend: str) -> bool:

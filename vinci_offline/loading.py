@@ -18,6 +18,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError, VinciWarning
+from vinci_offline.inputs import meant_path
+from vinci_offline.text import did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -41,7 +43,10 @@ def load_object(reference: str) -> Any:
     found: Any = load_module(source)
     for name in path.split("."):
         if not hasattr(found, name):
-            raise UsageError(f"{source} has no {name!r}: check the name after the colon in {reference!r}")
+            raise UsageError(
+                f"{source} has no {name!r}: check the name after the colon in {reference!r}"
+                + did_you_mean(name, [each for each in dir(found) if not each.startswith("_")])
+            )
         found = getattr(found, name)
     return found
 
@@ -152,7 +157,7 @@ def _package(point: EntryPoint) -> str:
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UsageError(f"{path} does not exist")
+        raise UsageError(f"{path} does not exist{meant_path(path)}")
     # The whole path names the module, so two files called policy.py are two modules.
     name = "vinci_user_" + "".join(c if c.isalnum() else "_" for c in str(path.resolve()))
     if name in sys.modules:

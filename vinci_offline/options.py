@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vinci_offline.errors import UsageError
+from vinci_offline.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def _check(flag: str, declared: Option, value: Any) -> None:
     low, high = declared.low, declared.high
     if declared.choices and value not in declared.choices:
         *others, last = declared.choices
-        raise UsageError(f"{flag} must be {', '.join(others)} or {last}, not {value!r}")
+        near = did_you_mean(value, declared.choices) if isinstance(value, str) else ""
+        raise UsageError(f"{flag} must be {', '.join(others)} or {last}, not {value!r}{near}")
     if low is not None and high is not None and not low <= value <= high:
         raise UsageError(f"{flag} must be from {low:,} to {high:,}, not {value:,}")
     if low is not None and not low <= value:

@@ -58,9 +58,16 @@ def convert_command(path: Path) -> str:
     return command("convert", path, next((name for name in names if not name.exists()), names[-1]))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question that ends a message about an unknown name; nothing if no known one is near."""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that is most like a mistaken one; None if none is. Capital letters do not count."""
     from difflib import get_close_matches  # not at the top: mistakes alone need it
 
-    close = get_close_matches(name, known, 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    lowered = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), lowered, 1, likeness)
+    return lowered[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question that ends a message about an unknown name; nothing if no known one is near."""
+    close = nearest(name, known)
+    return "" if close is None else f"; did you mean {close!r}?"

@@ -307,7 +307,7 @@ def _damage(file, how):
 
 DAMAGES = {
     "missing": "does not exist",
-    "folder": "is not a file",
+    "folder": "is an empty folder",
     "text": "is not an HDF5 file",
     "truncated": "is truncated",
     "no rewards": "missing rewards",
@@ -345,7 +345,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("collect Pendulum-v1 -o {out} --steps 5 --policy nothing", "unknown policy 'nothing'"),
         ("collect Pendulum-v1 -o {out} --steps 5 --noise gaussian:x", "'x' is not a number"),
         ("collect Pendulum-v1 -o {out} --steps 5 --env-kwargs [1]", "not a JSON object"),
-        ("collect Pendulum-v1 -o {out} --steps 5 --compress zip", "unknown compression 'zip'"),
+        ("collect Pendulum-v1 -o {out} --steps 5 --compress zip", "--compress must be auto, none, lzf, gzip or blosc2"),
         ("collect Pendulum-v1 -o {out} --steps 5 --record-infos key", "has no 'key'"),
         ("collect Pendulum-v1 -o {folder} --steps 5 --overwrite", "is a folder"),
         ("collect Pendulum-v1 -o {data} --steps 5", "exists already"),
@@ -368,7 +368,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("train {data} {lake} -o {out}", "another observation space"),
         ("train {data} -o {out} --resume --overwrite", "give one of them"),
         ("evaluate random", "name one with --env ENV"),
-        ("evaluate {data}", "unknown policy"),
+        ("evaluate {data}", "is a dataset, not a policy"),
         ("evaluate {folder}", "is not a run directory"),
         ("evaluate random --env Pendulum-v1 --episodes 0", "--episodes must be at least 1, not 0"),
         ("evaluate random --env Pendulum-v1 --workers 100000", "give at most"),

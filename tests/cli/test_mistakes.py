@@ -1,5 +1,6 @@
 """Mistakes of the command line: answered in one line, with the nearest right name, before TensorFlow is loaded."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -13,43 +14,47 @@ from vinci_offline.cli.options import _whole
 from vinci_offline.errors import UsageError
 from vinci_offline.keras_setup import check_backend
 
-MISTAKES = {
-    "--set alpha": "--set 'alpha' is not KEY=VALUE",
-    "--set alhpa=1": "did you mean 'alpha'?",
-    "--agent td3b": "did you mean 'td3bc'?",
-    "--agent dqn": "choose one of bc, ddpg, iql, td3bc",
-    "--only critc": "did you mean 'critic'?",
-    "--phases critic:5,acto:5": "did you mean 'actor'?",
-    "--schedule actr:cosine": "actr",
-    "--backend torch": "--backend must be tensorflow or jax, not 'torch'",
-    "-o {folder}": "choose another with -o",
-    "-o {folder} --overwrite": "--overwrite replaces runs only",
-    "--resume --overwrite": "give one of them",
-    "--batch-size 1e9": "--batch-size must be from 1",
-}
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "usability"))
+try:
+    mistakes = importlib.import_module("mistakes")
+finally:
+    del sys.path[0]
 
 SCRIPT = """
-import json, sys
+import json, os, sys
 from typer.testing import CliRunner
 from vinci_offline.cli.app import app
-said = [CliRunner().invoke(app, words).stderr for words in json.loads(sys.argv[1])]
-print(json.dumps([said, [name for name in ("keras", "tensorflow", "jax") if name in sys.modules]]))
+heavy = ("keras", "tensorflow", "jax")
+answers = []
+for words, environment in json.load(sys.stdin):
+    done = CliRunner().invoke(app, words, env=environment, prog_name="vinci-offline")
+    answers.append([done.exit_code, done.stderr, [name for name in heavy if sys.modules.pop(name, None)]])
+print(json.dumps(answers))
 """
 
 
-def test_mistakes_are_answered_before_tensorflow_is_loaded(tmp_path):
-    (tmp_path / "note.txt").write_text("mine")
-    words = [each.format(folder=tmp_path).split() for each in MISTAKES]
-    lines = [["train", "pendulum-mixed", *each] for each in words] + [["train", "pendulum-mixd"]]
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Return the answers to all mistakes, which one process without TensorFlow gives one after the other."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    mistakes.prepare(folder)
+    lines = [[each.words.split(), each.environment] for each in mistakes.MISTAKES]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(lines)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps(lines),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    said, loaded = json.loads(done.stdout)
+    return dict(zip(mistakes.MISTAKES, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=lambda mistake: mistake.words)
+def test_mistake_is_answered_in_one_line_before_tensorflow_is_loaded(answers, mistake):
+    code, said, loaded = answers[mistake]
+    assert mistakes.fault(mistake, code, said) is None
     assert loaded == []
-    for line, told in zip(said, [*MISTAKES.values(), "did you mean 'pendulum-mixed'?"], strict=True):
-        assert line.startswith("error: ")
-        assert len(line.splitlines()) == 1
-        assert told in line
 
 
 def test_backend_of_the_environment_is_refused_in_one_line(monkeypatch):
@@ -72,7 +77,7 @@ def test_whole_numbers_have_several_spellings(text, number):
 
 @pytest.mark.parametrize("text", ["1e-5", "2.5", "many", "inf", "nan", "1e999999999"])
 def test_other_numbers_are_not_whole(text):
-    with pytest.raises(typer.BadParameter, match="is not a valid integer"):
+    with pytest.raises(typer.BadParameter, match="is not a whole number"):
         _whole(text)
 
 

@@ -9,11 +9,13 @@ import pytest
 from typer.main import get_command
 
 import vinci_offline
+from vinci_offline.cli import convert, select
 from vinci_offline.cli.app import app
 from vinci_offline.cli.train import Learner, Machine, Place
 from vinci_offline.curate.selection import Selection
 from vinci_offline.envs.options import CollectOptions, EvaluateOptions
 from vinci_offline.errors import UsageError
+from vinci_offline.keras_setup import BACKENDS
 from vinci_offline.options import check_options, option, options_of
 from vinci_offline.training.config import TrainingConfig
 
@@ -72,12 +74,19 @@ def test_seeds_default_of_train():
     assert inspect.signature(vinci_offline.train).parameters["seeds"].default == Machine().seeds
 
 
-@pytest.mark.parametrize("name", ["compress", "frames"])
-def test_metavar_names_the_writer_choices(name):
+def test_choices_are_those_of_the_library():
+    from vinci_offline.data.assembly.options import Ends
     from vinci_offline.data.hdf5 import writer
 
-    kinds = {"compress": writer.Compression, "frames": writer.FrameStorage}
-    assert set(options_of(CollectOptions)[name].metavar.split("|")) == set(get_args(kinds[name]))
+    declared = (
+        (CollectOptions, "compress", writer.Compression),
+        (select.Output, "compress", writer.Compression),
+        (CollectOptions, "frames", writer.FrameStorage),
+        (convert.Facts, "ends", Ends),
+    )
+    for config, name, kind in declared:
+        assert options_of(config)[name].choices == get_args(kind)
+    assert options_of(Machine)["backend"].choices == BACKENDS
 
 
 def test_validate_help_names_the_number_of_replayed_rows():

@@ -84,7 +84,7 @@ def test_environment_gives_number_of_choices(run, tmp_path):
     ("words", "message"),
     [
         (["--from", "hdf"], "unknown format 'hdf'"),
-        (["--ends", "both"], "--ends both: there are terminal, timeout, limit"),
+        (["--ends", "both"], "--ends must be terminal, timeout or limit, not 'both'"),
         (["--set", "final_rows"], "write it as --set KEY=VALUE"),
         (["--set", "colour=blue"], "has no setting colour"),
         (["--to", "vinci", "--set", "to.colour=blue"], "has no setting colour"),

@@ -50,7 +50,7 @@ def test_missing_file(tmp_path):
 
 
 def test_directory(tmp_path):
-    assert "is not a file" in refusal(tmp_path)
+    assert "is an empty folder" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY" + b"\0" * 4000])

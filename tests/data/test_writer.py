@@ -157,7 +157,7 @@ def test_existing_file_is_refused_first_and_last(tmp_path):
         writer.append(make_columns(spec, [3]), {"length": [3]})
         (tmp_path / "late.h5").write_text("someone else's")
     assert (tmp_path / "late.h5").read_text() == "someone else's"
-    with pytest.raises(UsageError, match="is a directory"):
+    with pytest.raises(UsageError, match="is a folder"):
         DatasetWriter(tmp_path, spec, overwrite=True)
 
 

@@ -60,6 +60,8 @@ def agent_class(name: str) -> type[Agent]:
         return known[name]
     others = registered(GROUP, known)
     if name not in others:
+        if name.endswith(".py"):
+            raise UsageError(f"{name} is a Python file: name the class in it, as {name}:Class")
         names = sorted({*known, *others})
         raise UsageError(
             f"unknown agent {name!r}; the agents are: {', '.join(names)} (or file.py:Class)"

@@ -19,6 +19,7 @@ from vinci_offline.cli.datasets import datasets
 from vinci_offline.cli.demo import demo
 from vinci_offline.cli.evaluate import evaluate
 from vinci_offline.cli.info import info
+from vinci_offline.cli.mistakes import Commands
 from vinci_offline.cli.select import select
 from vinci_offline.cli.signals import listen
 from vinci_offline.cli.train import train
@@ -26,6 +27,7 @@ from vinci_offline.cli.validate import validate
 from vinci_offline.inputs import refuse_irregular
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

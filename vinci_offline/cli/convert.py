@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -87,7 +87,7 @@ class Facts:
         None,
         "The end of every episode. limit: one of --time-limit steps timed out, a shorter one terminated.",
         panel=_AMBIGUOUS,
-        metavar="terminal|timeout|limit",
+        choices=("terminal", "timeout", "limit"),
     )
     time_limit: int | None = option(
         None, "Steps; by default ENV's own limit.", panel=_AMBIGUOUS, metavar="N [x>=1]", low=1
@@ -185,7 +185,7 @@ def _import_options(facts: Facts, *, float64: bool) -> ImportOptions:
     settings = _settings(facts.settings, "to.", inside=False)
     return ImportOptions(
         _spec(facts.env),
-        _one_of(facts.ends),
+        cast("Ends | None", facts.ends),
         facts.time_limit,
         facts.columns,
         settings,
@@ -223,14 +223,6 @@ def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[st
     return {
         key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix) == inside
     }
-
-
-def _one_of(ends: str | None) -> Ends | None:
-    from vinci_offline.data.assembly.options import Ends
-
-    if ends is not None and ends not in get_args(Ends):
-        raise UsageError(f"--ends {ends}: there are {', '.join(get_args(Ends))}")
-    return cast("Ends | None", ends)
 
 
 def _spec(env: str | None) -> EnvironmentSpec | None:

@@ -9,7 +9,7 @@ from dataclasses import Field, fields, is_dataclass
 from decimal import Decimal
 from functools import wraps
 from inspect import Parameter
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -67,11 +67,12 @@ def _parameter(field: Field[Any], kind: Any, option: Option) -> Parameter:
         kind, default = str | None, None
     elif kind == str | int:
         kind = str
-    whole = kind in (int, int | None)
+    numbers = {int: (_whole, "INTEGER"), float: (_number, "NUMBER")}
+    parser, metavar = numbers.get(next(iter({kind, *get_args(kind)} & {*numbers}), str), (None, None))
     shown = typer.Option(
         *(option.flags or (flag_of(field.name, option),)),
-        metavar=option.metavar or "|".join(option.choices) or ("INTEGER" if whole else None),
-        parser=_whole if whole else None,
+        metavar=option.metavar or "|".join(option.choices) or metavar,
+        parser=parser,
         help=option.help,
         rich_help_panel=option.panel,
     )
@@ -86,7 +87,15 @@ def _whole(text: str | int) -> int:
             return int(number)
     except (ArithmeticError, ValueError):
         pass  # no number at all, a NaN or an infinity: refused like a fraction
-    raise typer.BadParameter(f"{text!r} is not a valid integer.")
+    raise typer.BadParameter(f"{text!r} is not a whole number")
+
+
+def _number(text: str | float) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
 def _make(config: Any, given: dict[str, Any]) -> Any:

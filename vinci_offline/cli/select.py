@@ -15,7 +15,7 @@ from vinci_offline.cli.tables import show_table
 from vinci_offline.curate.selection import Selection
 from vinci_offline.data.episode_columns import FRAGMENT
 from vinci_offline.errors import UsageError
-from vinci_offline.options import option
+from vinci_offline.options import check_options, option
 
 if TYPE_CHECKING:
     from vinci_offline.curate.kept_rows import KeptRows
@@ -57,9 +57,14 @@ class Output:
         panel=_OUTPUT,
         metavar="F:OTHER",
     )
-    compress: str = option("auto", "As in collect.", panel=_OUTPUT, metavar="auto|none|lzf|gzip|blosc2")
+    compress: str = option(
+        "auto", "As in collect.", panel=_OUTPUT, choices=("auto", "none", "lzf", "gzip", "blosc2")
+    )
     overwrite: bool = option(False, "Replace what is there.", panel=_OUTPUT)
     json: bool = option(False, "Print one JSON object.", panel=_OUTPUT)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @with_options
@@ -78,12 +83,12 @@ def select(
     """
     from vinci_offline.curate import select as selection
     from vinci_offline.curate.saving import save_together
-    from vinci_offline.files import refuse_existing
+    from vinci_offline.data.hdf5.target import check_target
 
     share, other = _split(written.split)
     paths = [output, *([] if other is None else [other])]
     for path in paths:
-        refuse_existing(path, overwrite=written.overwrite)
+        check_target(path, overwrite=written.overwrite)
     relabeller = _Relabeller(copies, choice.seed)
     opened = selection.open_sources(sources)
     _refuse_sources(paths, opened)

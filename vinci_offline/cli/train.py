@@ -55,7 +55,7 @@ class Machine:
         None, "Train N seeds from --seed on, each in RUN_DIR/seed-K.", panel=HOW, metavar="N"
     )
     backend: str | None = option(
-        None, "Library that computes; KERAS_BACKEND unless given.", panel=HOW, metavar="tensorflow|jax"
+        None, "Library that computes; KERAS_BACKEND unless given.", panel=HOW, choices=("tensorflow", "jax")
     )
 
 
@@ -107,16 +107,20 @@ def train(
     from vinci_offline.training.arguments import check_arguments
 
     check_backend(machine.backend)
-    datasets, _ = check_arguments(
+    datasets = check_arguments(
         files,
         learner.agent,
         config,
         settings=learner.settings,
+        networks=learner.networks,
+        init=learner.init,
+        env=place.env,
+        env_kwargs=place.env_kwargs,
         output=place.output,
         seeds=machine.seeds,
         resume=place.resume,
         overwrite=place.overwrite,
-    )
+    ).datasets
     import_keras(machine.backend)
     from vinci_offline.training.precision import slow_here
     from vinci_offline.training.trainer import train as run_training

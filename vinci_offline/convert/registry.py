@@ -16,6 +16,7 @@ from vinci_offline.convert.unread import described, unread
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.inputs import check_regular
 from vinci_offline.loading import load_all_registered, load_registered, registered
+from vinci_offline.text import did_you_mean
 
 GROUP = "vinci_offline.formats"
 
@@ -49,7 +50,8 @@ def find_format(name: str) -> Format:
         return _built_in(name)
     others = registered(GROUP, NAMES)
     if name not in others:
-        raise UsageError(f"unknown format {name!r}; there are: {', '.join((*NAMES, *others))}")
+        names = (*NAMES, *others)
+        raise UsageError(f"unknown format {name!r}; there are: {', '.join(names)}{did_you_mean(name, names)}")
     return _named(load_registered(others[name], Format), name)
 
 

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 from vinci_offline.errors import DatasetError
-from vinci_offline.text import did_you_mean
+from vinci_offline.inputs import check_local, meant_path
+from vinci_offline.text import command, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "shipped_datasets", _PACKAGE.parent / "datasets")
 """Folders of datasets in the wheel and in a checkout."""
+_MINARI = "minari:"
 
 
 def shipped_datasets() -> dict[str, Path]:
@@ -47,11 +49,20 @@ def resolve(path_or_name: str | os.PathLike[str]) -> Path:
     path = Path(path_or_name)
     if path.exists():
         return path
+    check_local(path_or_name)
     shipped = shipped_datasets()
     name = os.fspath(path_or_name)
     if name in shipped:
         return shipped[name]
+    if name.startswith(_MINARI):
+        dataset = name.removeprefix(_MINARI)
+        folder = Path.home() / ".minari" / "datasets" / dataset
+        raise DatasetError(
+            f"{name} names a dataset of Minari: fetch it with minari download {dataset}, then convert it with: "
+            + command("convert", folder, f"{dataset.replace('/', '-')}.h5")
+        )
     names = ", ".join(shipped) or "none in this installation"
     raise DatasetError(
-        f"{path} does not exist, and is no shipped dataset ({names}){did_you_mean(name, shipped)}"
+        f"{path} does not exist, and is no shipped dataset ({names})"
+        + (did_you_mean(name, shipped) or meant_path(path))
     )

@@ -16,7 +16,7 @@ from vinci_offline.deviation import finite, sample_deviation
 from vinci_offline.envs.collect.references import refuse_recording_only
 from vinci_offline.envs.collect.workers import check_workers
 from vinci_offline.envs.evaluation_job import EvaluationJob
-from vinci_offline.envs.making import EnvironmentLike, limited, make_env, recorded_kwargs
+from vinci_offline.envs.making import EnvironmentLike, kwargs_of, limited, make_env
 from vinci_offline.envs.options import EvaluateOptions
 from vinci_offline.envs.repeatable import check_repeats
 from vinci_offline.envs.scores import normalized_score
@@ -131,11 +131,9 @@ def evaluate(
     refuse_recording_only(policy)
     check_policy_name(policy)
     trained_for = _trained_for(policy)
-    kwargs = dict(env_kwargs or {})
+    kwargs = kwargs_of(env, trained_for, env_kwargs)
     if env is None:
         env = _known_environment(trained_for, policy)
-    elif trained_for is not None and isinstance(env, str) and env == trained_for.id:
-        kwargs = recorded_kwargs(trained_for, kwargs)
     env, kwargs = limited(env, kwargs, max_episode_steps)
     if isinstance(env, gymnasium.Env):
         if workers > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe, load_module
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import nearest
 from vinci_offline.trusted import plain_kwargs, registered_id
 
 if TYPE_CHECKING:
@@ -81,6 +81,24 @@ def recorded_kwargs(spec: EnvironmentSpec, own: Mapping[str, Any] | None = None)
     return kwargs
 
 
+def kwargs_of(
+    environment: EnvironmentLike | None, recorded: EnvironmentSpec | None, own: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the keyword arguments of an environment that a user names: the recorded one keeps its own.
+
+    Args:
+        environment: the user's; None or an `EnvironmentSpec` has its own arguments, which `make_env` adds.
+        recorded: the environment of the dataset or run.
+        own: the keyword arguments that the user gives. They replace the recorded ones.
+
+    Raises:
+        UsageError: an argument of the file may name a file, a module or another environment.
+    """
+    if recorded is not None and isinstance(environment, str) and environment == recorded.id:
+        return recorded_kwargs(recorded, own)
+    return dict(own or {})
+
+
 def limited(
     environment: EnvironmentLike, kwargs: Mapping[str, Any], max_episode_steps: int | None
 ) -> tuple[EnvironmentLike, dict[str, Any]]:
@@ -116,9 +134,8 @@ def _make_registered(name: str, module: str, kwargs: dict[str, Any]) -> gymnasiu
 def _unknown(name: str, module: str) -> str:
     import gymnasium
 
-    lowered = {key.lower(): key for key in gymnasium.registry}
-    close = [lowered[key] for key in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    close = nearest(name, gymnasium.registry)
+    hint = "" if close is None else f"did you mean {close}? "
     where = (
         f"module {module!r} has no class and registers no id {name!r}"
         if module

@@ -98,14 +98,14 @@ class CollectOptions:
         "auto",
         "auto compresses images alone, with gzip; none reads fastest.",
         panel=_FILE,
-        metavar="auto|none|lzf|gzip|blosc2",
+        choices=("auto", "none", "lzf", "gzip", "blosc2"),
     )
     frames: str = option(
         "auto",
         "once stores each observation once, though it is also the next one of the row before; plain stores it "
         "twice; auto is once for images. All read the same.",
         panel=_FILE,
-        metavar="auto|once|plain",
+        choices=("auto", "once", "plain"),
     )
     resume: bool = option(False, "Go on with an interrupted collection.", panel=_HOW)
     overwrite: bool = option(False, "Replace the file that is there.", panel=_FILE)

@@ -11,7 +11,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import Problem
-from vinci_offline.envs.making import EnvironmentLike, make_env, recorded_kwargs
+from vinci_offline.envs.making import EnvironmentLike, kwargs_of, make_env
 from vinci_offline.envs.replay_states import replayer
 from vinci_offline.envs.states import bare, is_mujoco, observed_state
 from vinci_offline.errors import UsageError, VinciError
@@ -107,11 +107,9 @@ def replay(
     """
     if rows < 1:
         raise UsageError(f"--replay {rows}: at least one row is needed")
-    own = dict(env_kwargs or {})
+    own = kwargs_of(environment, dataset.spec, env_kwargs)
     if environment is None:
         environment = dataset.spec
-    elif environment == dataset.spec.id:
-        own = recorded_kwargs(dataset.spec, own)
     made = make_env(environment, own)
     try:
         env = bare(made, "a replay")

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.data.shipped import shipped_datasets
 from vinci_offline.errors import UsageError
+from vinci_offline.inputs import check_local, meant_path
 from vinci_offline.keras_setup import check_keras_file, load_keras_model
 from vinci_offline.loading import load_object
 from vinci_offline.policies.callable_policy import FunctionPolicy, ObjectPolicy, own_policy
@@ -18,6 +20,7 @@ from vinci_offline.policies.sb3_files import Sb3Name
 from vinci_offline.policies.sb3_policy import Sb3Policy
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import command, did_you_mean
 
 
 def load_policy(reference: Any, spec: EnvironmentSpec, *, stochastic: bool = False) -> Policy:
@@ -81,6 +84,7 @@ def check_policy_name(policy: Any) -> None:
     """
     if not isinstance(policy, str | Path):
         return
+    check_local(policy)
     name = str(policy)
     if Sb3Name.matches(name):
         Sb3Name.parse(name).warn()
@@ -89,11 +93,22 @@ def check_policy_name(policy: Any) -> None:
     elif name.endswith(".keras"):
         check_keras_file(Path(name))
     elif name != "random" and ":" not in name and not Path(name).is_dir():
-        raise UsageError(
-            f"unknown policy {name!r}: give random, a .keras or .onnx file, a run directory, "
-            "sb3:ALGO:FILE.zip[:VECNORMALIZE], or file.py:object (module:object); collect also takes "
-            "random-state and gep[:file.py:descriptor]"
-        )
+        raise UsageError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    """Return the message for a name that stands for no policy."""
+    path = Path(name)
+    if name in shipped_datasets() or (path.is_file() and path.suffix in (".h5", ".hdf5")):
+        return f"{name} is a dataset, not a policy: train one from it with: {command('train', name)}"
+    if path.suffix == ".py":
+        return f"{name} is a Python file: name the policy in it, as {name}:policy"
+    near = did_you_mean(name, ("random", "random-state", "gep")) or meant_path(path)
+    return (
+        f"unknown policy {name!r}: give random, a .keras or .onnx file, a run directory, "
+        "sb3:ALGO:FILE.zip[:VECNORMALIZE], or file.py:object (module:object); collect also takes random-state and "
+        f"gep[:file.py:descriptor]{near}"
+    )
 
 
 def _load_named(name: str, spec: EnvironmentSpec, stochastic: bool) -> Policy:

@@ -15,6 +15,7 @@ from vinci_offline.policies.densities import clipped_gaussian_log_prob
 from vinci_offline.policies.policy import Decision
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import BoxSpace, EnvironmentSpec, is_countable
+from vinci_offline.text import did_you_mean
 from vinci_offline.types import Array, FloatArray
 
 Kind: TypeAlias = Literal["none", "gaussian", "ou", "epsilon", "sample"]
@@ -54,7 +55,8 @@ class Noise:
         if kind in ("none", "sample") and not numbers:
             return cls(kind="none" if kind == "none" else "sample")
         if (kind, len(numbers)) not in (("gaussian", 1), ("epsilon", 1), ("ou", 2)):
-            raise UsageError(f"unknown noise {text!r}: give {_FORMS}")
+            near = did_you_mean(kind, ("none", "gaussian", "ou", "epsilon", "sample"))
+            raise UsageError(f"unknown noise {text!r}: give {_FORMS}{near}")
         levels = [_number(text, part) for part in numbers[-1].split("->")]
         theta = _number(text, numbers[0]) if kind == "ou" else 0.0
         if len(levels) > 2:

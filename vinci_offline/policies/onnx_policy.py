@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.errors import SpecError, UsageError, VinciError
+from vinci_offline.inputs import meant_path
 from vinci_offline.loading import describe
 from vinci_offline.policies.actions import to_actions, to_choices
 from vinci_offline.policies.onnx_graph import check_graph
@@ -43,7 +44,7 @@ def check_onnx(path: Path) -> None:
         UsageError: onnxruntime is not installed.
     """
     if not path.is_file():
-        raise VinciError(f"{path} does not exist: check the path of the policy")
+        raise VinciError(f"{path} does not exist: check the path of the policy{meant_path(path)}")
     if find_spec("onnxruntime") is None:
         raise UsageError(f"policy {path} needs onnxruntime: pip install 'vinci-offline[onnx]'")
 

@@ -31,6 +31,7 @@ from vinci_offline.spec import (
     describe_space,
     space_from_gymnasium,
 )
+from vinci_offline.text import did_you_mean
 
 _ALGORITHMS = {
     **dict.fromkeys(("a2c", "ddpg", "dqn", "ppo", "sac", "td3"), "stable_baselines3"),
@@ -104,7 +105,7 @@ class Sb3Name:
             )
             raise UsageError(
                 f"policy {name!r}: write sb3:ALGO:FILE.zip[:VECNORMALIZE] with ALGO one of {own}, or with "
-                f"pip install sb3-contrib {contrib}"
+                f"pip install sb3-contrib {contrib}{did_you_mean(algorithm, _ALGORITHMS)}"
             )
         file, normalization = rest, None
         if not Path(rest).is_file() and ":" in rest:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.files import drop_unfinished, is_unfinished, make_folder, publish_text, published
+from vinci_offline.inputs import meant_path
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.runs.normalization import normalization_from_json
 from vinci_offline.spec import EnvironmentSpec
@@ -142,6 +143,8 @@ class RunDirectory:
             VinciError: this is not a run directory, or the file is damaged.
         """
         if not self.exists():
+            if not self.path.exists():
+                raise VinciError(f"{self.path} does not exist: give a run directory{meant_path(self.path)}")
             raise VinciError(f"{self.path} is not a run directory: it has no config.json")
         return self._read("config.json")
 

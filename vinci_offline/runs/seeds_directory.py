@@ -28,8 +28,8 @@ class SeedsDirectory:
         """Return the run directory of one seed."""
         return RunDirectory(self.path / f"seed-{seed}")
 
-    def claim(self, seeds: Sequence[int], *, resume: bool, overwrite: bool) -> None:
-        """Take the directory for these seeds. A resumed run may add seeds.
+    def check_claim(self, seeds: Sequence[int], *, resume: bool, overwrite: bool) -> None:
+        """Refuse what `claim` may not take. Change nothing.
 
         Raises:
             UsageError: the directory is not empty and neither flag is set, or ``resume`` leaves out one of its seeds.
@@ -39,7 +39,17 @@ class SeedsDirectory:
         if self.exists() and resume:
             self._check_holds(seeds)
         elif self.path.exists() and any(self.path.iterdir()):
-            self._clear(overwrite=overwrite)
+            self._check_replaceable(overwrite=overwrite)
+
+    def claim(self, seeds: Sequence[int], *, resume: bool, overwrite: bool) -> None:
+        """Take the directory for these seeds. A resumed run may add seeds.
+
+        Raises:
+            UsageError: as `check_claim`.
+        """
+        self.check_claim(seeds, resume=resume, overwrite=overwrite)
+        if self.path.exists() and not (self.exists() and resume):
+            shutil.rmtree(self.path)
         make_folder(self.path)
         if not (self.exists() and resume):
             self._write({"seeds": list(seeds)})
@@ -76,7 +86,7 @@ class SeedsDirectory:
                 f"--seeds {len(known)} or more, or choose another -o"
             )
 
-    def _clear(self, *, overwrite: bool) -> None:
+    def _check_replaceable(self, *, overwrite: bool) -> None:
         a_run = RunDirectory(self.path).exists()
         if not self.exists() and not a_run:
             # Delete runs only: other folders are not ours.
@@ -87,7 +97,6 @@ class SeedsDirectory:
             )
             kind = "a run of one seed, without --seeds" if a_run else "a run of several seeds"
             raise UsageError(f"{self.path} exists, {kind}: {advice}")
-        shutil.rmtree(self.path)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         marked = {"format": "vinci-offline-seeds", "version": 1, **content}

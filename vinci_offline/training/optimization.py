@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError
+from vinci_offline.text import did_you_mean
 from vinci_offline.training.phases import Phase
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Optimization:
             if role not in ("", *roles):
                 raise UsageError(
                     f"--schedule: agent {agent!r} has no role {role!r}; it has {', '.join(roles)}"
+                    + did_you_mean(role, roles)
                 )
 
     def optimizer(self, update: Update) -> keras.optimizers.Optimizer:

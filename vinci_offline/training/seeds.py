@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.deviation import finite, sample_deviation
-from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.errors import VinciError
 from vinci_offline.hooks.csv_log import last_values
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.interrupts import interrupt_flag
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
+from vinci_offline.training.arguments import check_count
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.lockstep import Lockstep, Outcome
 from vinci_offline.training.run import Run, TrainResult
@@ -142,16 +143,6 @@ class Seeds:
             others = f"{len(failed)} of {len(self._configs)} seeds failed; " if len(failed) > 1 else ""
             raise VinciError(f"{others}seed {seed}: {error} (the others are in {self._directory.path})")
         return result
-
-
-def check_count(count: int) -> None:
-    """Refuse a number of seeds below one.
-
-    Raises:
-        UsageError: the number is below one.
-    """
-    if count < 1:
-        raise UsageError(f"--seeds must be at least 1, not {count}")
 
 
 def final_metrics(directory: RunDirectory) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import DictSpace, EnvironmentSpec, describe_space
 from vinci_offline.spec.action_scaling import BoxScaling
 from vinci_offline.spec.units import Units
+from vinci_offline.text import nearest
+from vinci_offline.training.arguments import check_networks_file
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.phases import Phase
@@ -69,7 +70,7 @@ def _check_user_networks(learner: Learner, functions: Mapping[str, Any], unused:
     if not unused:
         return
     free = [name for name in learner.nets if not name.startswith(TARGET_PREFIX) and name not in functions]
-    close = [(name, match[0]) for name in unused if (match := difflib.get_close_matches(name, free, 1, 0.75))]
+    close = [(name, match) for name in unused if (match := nearest(name, free, 0.75)) is not None]
     told = ", ".join(f"{name!r} (did you mean {meant!r}?)" for name, meant in close)
     if not told and len(unused) == len(functions):
         told = ", ".join(map(repr, unused))
@@ -85,8 +86,7 @@ def _network_functions(path: str | Path | None) -> Mapping[str, Any]:
     """Return the public functions of a user's file; the builder uses those with a network's name."""
     if path is None:
         return {}
-    if not str(path).endswith(".py"):
-        raise UsageError(f"--networks {path}: give a Python file with functions such as actor(env)")
+    check_networks_file(path)
     module = load_module(str(path))
     found = {
         name: value

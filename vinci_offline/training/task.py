@@ -18,24 +18,18 @@ from vinci_offline.batches.names import INFOS, column_name
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.envs.making import make_env
-from vinci_offline.errors import UsageError, VinciWarning
+from vinci_offline.errors import VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.keras_setup import wide_dtype
 from vinci_offline.options import options_of
 from vinci_offline.quality.doubts import doubts
 from vinci_offline.quality.statistics import summarize
 from vinci_offline.quality.survey import Survey
-from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.normalization import normalization_to_json
 from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.spec import (
-    EnvironmentSpec,
-    environment_spec,
-)
-from vinci_offline.spec import check_fits as check_environment_fits
+from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.spec.units import Units
-from vinci_offline.training.arguments import check_action_kind
+from vinci_offline.training.arguments import check_action_kind, check_not_past
 from vinci_offline.training.config import REPORTS, TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
@@ -102,6 +96,8 @@ class Task:
     ) -> Task:
         """Read the data and check everything that does not depend on the seed.
 
+        ``env`` and ``env_kwargs`` are those that `check_arguments` returned.
+
         Raises:
             VinciError: the data, the agent and the options do not fit each other.
         """
@@ -115,7 +111,6 @@ class Task:
         known = first_read(split.training, agent.columns, **wanted)
         units = choose_units(agent, split.training, origin, known)
         normalization = choose_normalization(agent, split.training, origin, known, units)
-        evaluation_env = evaluation_environment(config, dataset.spec, env, env_kwargs)
         source = open_source(
             split.training,
             agent.columns,
@@ -143,7 +138,7 @@ class Task:
             units,
             networks,
             origin,
-            evaluation_env,
+            env,
             dict(env_kwargs or {}),
             held_out,
             split.rows,
@@ -213,7 +208,7 @@ class Task:
             UsageError: the directory belongs to another run.
         """
         if resume:
-            _check_not_past(directory, config.plan()[-1].stop)
+            check_not_past(directory, config.plan()[-1].stop)
         init = self.origin.path if self.origin else None
         content = _config_json(
             self.agent, config, self.spec, self.normalization, self.units, self.networks, init
@@ -259,36 +254,6 @@ def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict
 def _hash(datasets: Sequence[Dataset]) -> str:
     hashes = [dataset.hash for dataset in datasets]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def _check_not_past(directory: RunDirectory, stop: int) -> None:
-    checkpoint = latest_checkpoint(directory.checkpoints)
-    if checkpoint is not None and checkpoint.step > stop:
-        raise UsageError(
-            f"{directory.path} is already at step {checkpoint.step}: resume with more steps than that, not {stop}"
-        )
-
-
-def evaluation_environment(
-    config: TrainingConfig, spec: EnvironmentSpec, env: Any, kwargs: Mapping[str, Any] | None
-) -> Any:
-    """Return the environment of evaluations. Make it once, so that a missing one is found before training.
-
-    Raises:
-        UsageError: there is none, or the dataset names what only the user may name.
-    """
-    if config.eval_every is None:
-        if env is not None or kwargs is not None:
-            flag = "--env-kwargs" if env is None else "--env"
-            raise UsageError(f"{flag} needs evaluations: say how often with --eval-every")
-        return None
-    if env is None and spec.id is None:
-        raise UsageError("--eval-every: the dataset names no environment; name one with --env")
-    chosen = spec if env is None else env
-    probe = make_env(chosen, kwargs)
-    check_environment_fits(spec, environment_spec(probe, id=chosen if isinstance(chosen, str) else None))
-    probe.close()
-    return chosen
 
 
 def _config_json(

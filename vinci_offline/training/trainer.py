@@ -17,10 +17,10 @@ from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
 from vinci_offline.keras_setup import check_process
 from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.training.arguments import check_arguments, default_output
+from vinci_offline.training.arguments import check_arguments, check_count, default_output
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.run import TrainResult
-from vinci_offline.training.seeds import Seeds, check_count
+from vinci_offline.training.seeds import Seeds
 from vinci_offline.training.task import Task
 
 
@@ -74,11 +74,15 @@ def train(
     config = TrainingConfig(**options)
     if seeds is not None:
         _check_seeds(seeds, hooks, networks)
-    datasets, learned = check_arguments(
+    datasets, learned, env, env_kwargs = check_arguments(
         data,
         agent,
         config,
         settings=settings,
+        networks=networks,
+        init=init,
+        env=env,
+        env_kwargs=env_kwargs,
         output=output,
         seeds=seeds,
         resume=resume,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 from vinci_offline.errors import UsageError
+from vinci_offline.text import did_you_mean
 from vinci_offline.types import Array
 
 Compression: TypeAlias = Literal["auto", "none", "lzf", "gzip", "blosc2"]
@@ -23,7 +24,10 @@ def filters(compress: str) -> dict[str, Any]:
         UsageError: there is no such compression, or it is not installed.
     """
     if compress not in get_args(Compression):
-        raise UsageError(f"unknown compression {compress!r}; there are: {', '.join(get_args(Compression))}")
+        raise UsageError(
+            f"unknown compression {compress!r}; there are: {', '.join(get_args(Compression))}"
+            + did_you_mean(compress, get_args(Compression))
+        )
     if compress in {"auto", "none"}:
         return {}
     if compress != "blosc2":

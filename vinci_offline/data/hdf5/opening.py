@@ -34,7 +34,7 @@ def open_hdf5(path: Path, stamp: Stamp | None = None) -> Iterator[h5py.File]:
     if not path.exists():
         raise DatasetError(f"{path} does not exist")
     if not path.is_file():
-        raise DatasetError(f"{path} is not a file: give the path of an HDF5 file")
+        raise DatasetError(_folder(path) if path.is_dir() else f"{path} is not a file: give an HDF5 file")
     if stamp is not None and file_stamp(path) != stamp:
         raise DatasetError(f"{path} was changed since it was opened: open it again")
     kept: _KeptFile | None = getattr(_thread, "kept", None)
@@ -147,6 +147,18 @@ def _damage(path: Path, error: Exception) -> str:
     if "truncated" in text:
         return f"{path} is truncated ({path.stat().st_size:,} bytes are left): copy or record it again"
     return f"{path} is damaged and cannot be read ({text}): copy or record it again"
+
+
+def _folder(path: Path) -> str:
+    """Return what a folder is, and what to give in its place."""
+    if (path / "config.json").is_file() and (path / "dataset.json").is_file():
+        return f"{path} is a run directory, not a dataset: give the file that it learned from"
+    inside = sorted(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
+    if inside:
+        return f"{path} is a folder: give a file in it, such as {inside[0]}"
+    if not any(path.iterdir()):
+        return f"{path} is an empty folder: give an HDF5 file"
+    return f"{path} is a folder, not an HDF5 file: convert a dataset of another tool with: {convert_command(path)}"
 
 
 def _has_signature(path: Path) -> bool:

@@ -24,11 +24,13 @@ from vinci_offline.data.hdf5.column_writer import ColumnWriter, FramesWriter
 from vinci_offline.data.hdf5.comparison import refuse_other_content
 from vinci_offline.data.hdf5.filters import IMAGE_FILTERS, Compression, filters, filters_of
 from vinci_offline.data.hdf5.new_file import check_disk, new_file
+from vinci_offline.data.hdf5.target import check_target
 from vinci_offline.data.indexing import rows_within
 from vinci_offline.data.piece_ends import marked_timeouts
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
+from vinci_offline.files import disk_errors, make_folder, published
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import did_you_mean
 from vinci_offline.types import Array, Columns
 
 FrameStorage: TypeAlias = Literal["auto", "once", "plain"]
@@ -79,7 +81,10 @@ class DatasetWriter:
         self._filters: Mapping[str, Any] = filters(compress)
         self._image_filters = IMAGE_FILTERS if compress == "auto" else self._filters
         if frames not in get_args(FrameStorage):
-            raise UsageError(f"unknown frames {frames!r}; there are: {', '.join(get_args(FrameStorage))}")
+            kinds = get_args(FrameStorage)
+            raise UsageError(
+                f"unknown frames {frames!r}; there are: {', '.join(kinds)}{did_you_mean(frames, kinds)}"
+            )
         self._frame_storage = frames
         self._float64 = float64
         self._overwrite = overwrite
@@ -88,7 +93,7 @@ class DatasetWriter:
         self._kinds: dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]] = {}
         self._episodes = EpisodeTable()
         self._rows = 0
-        refuse_existing(self.path, overwrite=self._overwrite)
+        check_target(self.path, overwrite=self._overwrite)
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, disk_errors(self.path):

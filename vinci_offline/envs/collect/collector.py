@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vinci_offline.data.hdf5.comparison import is_as_written
+from vinci_offline.data.hdf5.target import check_target
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.envs.collect.job import Job, policies_of
 from vinci_offline.envs.collect.joining import join
@@ -143,12 +144,9 @@ def _check(options: CollectOptions, output: Path) -> None:
         raise UsageError(
             "--resume goes on with a collection and --overwrite starts it again: give one of them"
         )
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder: give the name of a file, such as {output / 'data.h5'}")
+    check_target(output, overwrite=options.resume or options.overwrite)
     for policy in policies_of(options.policy):
         check_reference(policy)
-    if output.exists() and not (options.resume or options.overwrite):
-        raise UsageError(f"{output} exists already: choose another name or pass --overwrite")
 
 
 def _of_one_environment(options: CollectOptions) -> CollectOptions:
