@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.tables import show_table
 from vinci_offline.text import command
@@ -20,7 +21,9 @@ def agents(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="One agent whole, or your own as file.py:Class. Without it, a list of all."
+            metavar="NAME",
+            help="One agent whole, or your own as file.py:Class. Without it, a list of all.",
+            autocompletion=completion.agents,
         ),
     ] = None,
     as_json: Annotated[

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vinci_offline.cli.console import say, tell
+from vinci_offline.cli import completion
+from vinci_offline.cli.console import print_json, say, tell
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.signals import resumable
 from vinci_offline.data.episode_columns import RETURN
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 def collect(
     env: Annotated[
         str,
-        typer.Argument(metavar="ENV", help="A Gymnasium id, module:EnvId, or module:Class (file.py:Class)."),
+        typer.Argument(
+            metavar="ENV",
+            help="A Gymnasium id, module:EnvId, or module:Class (file.py:Class).",
+            autocompletion=completion.environments,
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.h5", help="The dataset to write.")],
     options: CollectOptions,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Record a policy in an environment to a dataset file.
 
@@ -43,9 +49,29 @@ def collect(
     table = dataset.episode_columns
     if not math.isfinite(table[RETURN].sum()):
         tell(f"{output} has rewards that are not finite: {command('validate', output)} says where")
+    if json_:
+        print_json(_described(dataset))
+        return
     say(f"{output}: {len(dataset):,} rows")
     if options.policy != ["random-state"]:
         say(_episodes(dataset))
+
+
+def _described(dataset: Dataset) -> dict[str, object]:
+    from vinci_offline.data.episodes import whole_returns
+    from vinci_offline.deviation import finite, sample_deviation
+
+    returns = whole_returns(dataset.episode_columns)
+    count = len(dataset.episode_columns[RETURN])
+    return {
+        "file": str(dataset.path),
+        "env": dataset.spec.id,
+        "rows": len(dataset),
+        "episodes": count,
+        "fragments": count - len(returns),
+        "return_mean": float(returns.mean()) if len(returns) else None,
+        "return_std": finite(sample_deviation(returns)),
+    }
 
 
 def _episodes(dataset: Dataset) -> str:

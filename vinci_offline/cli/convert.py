@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from vinci_offline.budget import trusting
+from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
@@ -135,7 +136,11 @@ class Output:
 def convert(
     source: Annotated[
         str,
-        typer.Argument(metavar="SRC", help="A file or folder of any format, or a shipped dataset's name."),
+        typer.Argument(
+            metavar="SRC",
+            help="A file or folder of any format, or a shipped dataset's name.",
+            autocompletion=completion.datasets,
+        ),
     ],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The file or folder to write.")],
     formats: Formats,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.options import with_options
 from vinci_offline.envs.options import EvaluateOptions
@@ -29,7 +30,9 @@ def evaluate(
     env: Annotated[
         str | None,
         typer.Option(
-            metavar="ENV", help="A Gymnasium id, module:EnvId or module:Class; a run directory knows its own."
+            metavar="ENV",
+            help="A Gymnasium id, module:EnvId or module:Class; a run directory knows its own.",
+            autocompletion=completion.environments,
         ),
     ] = None,
     *,

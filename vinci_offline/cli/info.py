@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vinci_offline.cli import completion
 from vinci_offline.cli.bars import bars
 from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.tables import show_table
@@ -24,7 +25,10 @@ def info(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.h5", help="A dataset file, or a shipped dataset's name.", show_default=False
+            metavar="FILE.h5",
+            help="A dataset file, or a shipped dataset's name.",
+            show_default=False,
+            autocompletion=completion.datasets,
         ),
     ],
     gamma: Annotated[float, typer.Option(help="Discount factor of the behaviour policy's value.")] = 0.99,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from vinci_offline.cli.completion import completer_of
 from vinci_offline.errors import UsageError
 from vinci_offline.options import Option, flag_of, options_of
 
@@ -53,13 +54,13 @@ def options_from(config: Any) -> list[Parameter]:
     """Return a Typer parameter for each option of a config dataclass."""
     types, options = get_type_hints(config), options_of(config)
     return [
-        _parameter(field, types[field.name], options[field.name])
+        _parameter(config, field, types[field.name], options[field.name])
         for field in fields(config)
         if field.name in options
     ]
 
 
-def _parameter(field: Field[Any], kind: Any, option: Option) -> Parameter:
+def _parameter(config: Any, field: Field[Any], kind: Any, option: Option) -> Parameter:
     default: Any = field.default
     if option.repeat:
         kind, default = list[str] | None, None
@@ -73,6 +74,7 @@ def _parameter(field: Field[Any], kind: Any, option: Option) -> Parameter:
         *(option.flags or (flag_of(field.name, option),)),
         metavar=option.metavar or "|".join(option.choices) or metavar,
         parser=parser,
+        autocompletion=completer_of(config.__name__, field.name, option.choices),
         help=option.help,
         rich_help_panel=option.panel,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.options import with_options
 from vinci_offline.cli.tables import show_table
@@ -70,7 +71,12 @@ class Output:
 @with_options
 def select(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SRC...", help="Dataset files, or shipped datasets' names.")
+        list[str],
+        typer.Argument(
+            metavar="SRC...",
+            help="Dataset files, or shipped datasets' names.",
+            autocompletion=completion.datasets,
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DST", help="The dataset to write.")],
     choice: Selection,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say, tell
 from vinci_offline.cli.options import key_values, with_options, words_of
 from vinci_offline.cli.signals import resumable
@@ -88,7 +89,11 @@ class Place:
 def train(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE.h5", help="Dataset files, or names of shipped datasets."),
+        typer.Argument(
+            metavar="FILE.h5",
+            help="Dataset files, or names of shipped datasets.",
+            autocompletion=completion.datasets,
+        ),
     ] = None,
     *,
     learner: Learner,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say, tell
 from vinci_offline.cli.options import with_options
 from vinci_offline.envs.options import json_object
@@ -87,7 +88,10 @@ def validate(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.h5", help="A dataset file, or a shipped dataset's name.", show_default=False
+            metavar="FILE.h5",
+            help="A dataset file, or a shipped dataset's name.",
+            show_default=False,
+            autocompletion=completion.datasets,
         ),
     ],
     repairing: RepairOptions,
