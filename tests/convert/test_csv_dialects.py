@@ -13,6 +13,7 @@ from vinci_offline.convert.registry import recognise
 from vinci_offline.convert.tables.cell_lists import entries
 from vinci_offline.data.assembly.options import ImportOptions
 from vinci_offline.errors import DatasetError, UsageError
+from vinci_offline.spec import MultiDiscreteSpace
 
 PLAIN = "observation_0,action_0,reward\n0.5,0.1,1\n1234.5,0.2,2\n"
 SEMICOLONS = PLAIN.replace(",", ";")
@@ -192,3 +193,27 @@ def test_a_list_of_another_kind_names_its_line(tmp_path, cell, message):
     rows = '"[1, 2]",0,1\n' * 250
     with pytest.raises(DatasetError, match=rf"line 252: observation.* {message}"):
         convert(tmp_path, f'observation,action_0,reward\n{rows}"{cell}",0,1\n')
+
+
+CHOICES = 'observation_0,{name},reward\n5,"3,7",1\n6,"19,2",1\n7,"0, 1",1\n'
+
+
+@pytest.mark.parametrize(("name", "columns"), [("action", {}), ("acts", {}), ("drug", {"action": "drug"})])
+def test_several_choices_in_a_cell(tmp_path, name, columns):
+    text = CHOICES.format(name=name)
+    found = convert(tmp_path, text, columns, actions="20,20").dataset
+    assert found.columns["actions"].tolist() == [[3, 7], [19, 2], [0, 1]]
+    assert found.spec.action_space == MultiDiscreteSpace((2,), "int64", np.array([0, 0]), np.array([19, 19]))
+    with pytest.raises(DatasetError, match=r"line 3: \w+ has 3 numbers, the first row 2"):
+        convert(tmp_path, text.replace("19,2", "19,2,1"), columns, actions="20,20")
+
+
+def test_whole_numbers_with_a_comma_are_asked_for_in_actions(tmp_path):
+    """They were taken for one amount with a decimal comma."""
+    text = CHOICES.format(name="action").replace("0, 1", "0,1")
+    with pytest.raises(
+        UsageError, match=r"action is '3,7': say --set actions=N,N if .* or --set decimal=, if"
+    ):
+        convert(tmp_path, text)
+    found = convert(tmp_path, text, decimal=",").dataset
+    np.testing.assert_array_equal(found.columns["actions"], np.float32([[3.7], [19.2], [0.1]]))

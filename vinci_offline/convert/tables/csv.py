@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from vinci_offline.budget import limit
 from vinci_offline.convert.format import Exported, ExportOptions, Format, Imported
 from vinci_offline.convert.sources.text import first_lines, new_text, text_lines
 from vinci_offline.convert.tables import dialect
-from vinci_offline.convert.tables.cell_lists import list_columns, spread_lists
+from vinci_offline.convert.tables.cell_lists import ask_choices, list_columns, spread_lists
 from vinci_offline.convert.tables.cells import SETTINGS, gathered
 from vinci_offline.convert.tables.csv_rows import CsvRows
 from vinci_offline.convert.tables.spread import LOST, number_texts, spread_blocks, spread_names
+from vinci_offline.data.assembly.aliases import known_names
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose
 from vinci_offline.data.assembly.options import ImportOptions
@@ -54,7 +55,8 @@ class CsvFormat(Format):
             written = dialect.find_dialect(head, context)
             header, first = _header(written.rows(head, context.where), written.separator, context)
             known = list(_first_rows(written.rows(head, context.where), written.separator))[first > 1 :]
-            lists = list_columns(header, known, _texts(options), context.where)
+            choices = _choices(header, known, written.separator, context)
+            lists = list_columns(header, known, _texts(options), choices, context.where)
             names = [entry for name in header for entry in lists.get(name, [name])]
             choice = choose(names, options.columns, context.where)
             kinds = _kinds(header, lists, roles(choice, options.settings))
@@ -65,7 +67,7 @@ class CsvFormat(Format):
             rows = CsvRows(
                 lines, written, first, header, kinds, context.where, None if thousands else decimal
             )
-            pieces = spread_lists(rows.pieces(), lists, context.where)
+            pieces = spread_lists(rows.pieces(), lists, choices, context.where)
             plain = dialect.plain_numbers(decimal, thousands)
             table = gathered(pieces, choice, context, plain)
         return Imported.of(from_table(table, choice, context))
@@ -116,6 +118,27 @@ def _texts(options: ImportOptions) -> frozenset[str]:
     """Return the columns that the user calls texts."""
     columns = [options.columns.get(name, name) for name in ("episode", "step")]
     return frozenset((*columns, *category_names(options.settings)))
+
+
+def _choices(
+    header: Sequence[str], rows: Iterable[Sequence[str]], separator: str, context: ImportContext
+) -> frozenset[str]:
+    """Return the columns of an action in which ``3,7`` is two choices, as ``--set actions=N,N`` says.
+
+    Raises:
+        UsageError: nothing says so, and commas separate cells too, so that it is hardly a decimal sign.
+    """
+    actions = {name for name in header if name == context.options.columns.get("action", name)}
+    actions = {
+        name for name in actions if "action" in context.options.columns or name in known_names("action")
+    }
+    if "," in (context.setting("actions") or ""):
+        return frozenset(actions)
+    if separator == "," and context.setting("decimal") is None and context.setting("thousands") is None:
+        for name in actions:
+            place = header.index(name)
+            ask_choices(name, (row[place] for row in rows if len(row) == len(header)), context.where)
+    return frozenset()
 
 
 def _kinds(header: list[str], lists: Mapping[str, list[str]], kinds: Mapping[str, Role]) -> dict[str, Role]:
