@@ -180,7 +180,9 @@ def test_whole_job_on_discrete_spaces(lake, tmp_path):
     assert "prob" in json.loads(call("info", lake, "--json").stdout)["infos"]
     for agent in ("bc", "dqn"):
         output = tmp_path / agent
-        assert call("train", lake, "--agent", agent, *FAST, "-o", output).exit_code == 0
+        trained = call("train", lake, "--agent", agent, *FAST, "-o", output)
+        assert trained.exit_code == 0
+        assert "untrained" not in trained.stdout  # of a DQN's actor, which it does not have
         content = json.loads(call("evaluate", output, "--episodes", 3, "--json").stdout)
         assert all(value in (0.0, 1.0) for value in content["returns"])
 

@@ -82,6 +82,7 @@ def test_info_shows_bars_value_and_agents(run, path, monkeypatch):
     assert "at gamma 0.5" in result.stdout
     assert "█" * 32 in result.stdout
     assert "td3bc" in result.stdout
+    assert "the data do not tell which is best" in result.stdout
     assert run("info", path, "--gamma", "2").exit_code == 2
 
 

@@ -82,7 +82,11 @@ def test_portrait_at_evaluations_and_end_and_in_tensorboard(tmp_path, make_run, 
         hook.finish(20)
     names = sorted(path.name for path in (tmp_path / "portraits").iterdir())
     assert names == ["step-00000010.png", "step-00000020.png"]
-    images = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload().Images("portrait")
+    images = (
+        EventAccumulator(str(tmp_path), size_guidance={"images": 0})
+        .Reload()
+        .Images("training_statistics/portrait")
+    )
     assert [(image.step, image.width) for image in images] == [(10, 1800), (20, 1800)]
     assert images[0].encoded_image_string == (tmp_path / "portraits" / names[0]).read_bytes()
 

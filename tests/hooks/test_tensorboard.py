@@ -41,13 +41,13 @@ def test_tensorboard_reads_all_events(tmp_path, make_run, read):
     board.image(10, "portrait", PNG)
     board.finish(20)
     events = read()
-    assert scalars(events, "loss/critic") == {10: 0.5}
-    assert scalars(events, "statistics/q/mean") == {10: -2.0}
+    assert scalars(events, "training_loss/critic") == {10: 0.5}
+    assert scalars(events, "training_statistics/q/mean") == {10: -2.0}
     assert scalars(events, "return/mean") == {10: 2.0}
     assert scalars(events, "return/std")[10] == pytest.approx(2**0.5)
-    assert scalars(events, "statistics/length/mean") == {10: 20.0}
+    assert scalars(events, "training_statistics/length/mean") == {10: 20.0}
     assert scalars(events, "return/normalized_mean")[10] == pytest.approx(0.684, abs=1e-3)
-    (image,) = events.Images("portrait")
+    (image,) = events.Images("training_statistics/portrait")
     assert (image.step, image.width, image.height, image.encoded_image_string) == (10, 1, 1, PNG)
     (text,) = events.Tensors("dataset")
     table = text.tensor_proto.string_val[0].decode()
@@ -63,15 +63,17 @@ def test_tensorboard_reads_all_events(tmp_path, make_run, read):
     assert plugin_data(events, "_hparams_/session_end_info").session_end_info.status == 1
 
 
-def test_losses_and_returns_are_the_first_two_groups(tmp_path, make_run, read):
+def test_returns_and_losses_are_the_first_two_groups(tmp_path, make_run, read):
     board = TensorBoard()
     board.start(make_run(tmp_path))
     board.metrics(
         10, dict.fromkeys(["gradient_norm/actor", "loss/actor", "q/mean", "validation/actor", "steps"], 0.5)
     )
     board.evaluation(10, Evaluation("Hopper-v5", 2, (1.0, 3.0), (10, 30)))
-    groups = dict.fromkeys(tag.partition("/")[0] for tag in sorted(read().Tags()["scalars"]))
-    assert list(groups) == ["loss", "return", "statistics", "validation"]
+    board.image(10, "portrait", PNG)
+    tags = read().Tags()
+    groups = dict.fromkeys(tag.partition("/")[0] for tag in sorted([*tags["scalars"], *tags["images"]]))
+    assert list(groups) == ["return", "training_loss", "training_statistics", "validation"]
 
 
 def test_hyperparameters_are_what_differs_from_the_defaults(tmp_path, make_run, read):
@@ -92,7 +94,7 @@ def test_resume_voids_later_steps_and_keeps_earlier_ones(tmp_path, make_run, rea
     resumed.start(make_run(tmp_path, start_step=20, steps=40))
     resumed.metrics(30, {"loss/critic": 31.0})
     events = read()
-    assert scalars(events, "loss/critic") == {10: 10.0, 20: 20.0, 30: 31.0}
+    assert scalars(events, "training_loss/critic") == {10: 10.0, 20: 20.0, 30: 31.0}
     assert events.Tensors("dataset")
 
 

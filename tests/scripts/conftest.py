@@ -75,3 +75,12 @@ def first_hour(monkeypatch):
 
     yield first_hour
     sys.modules.pop("first_hour")
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS / "usability"))
+    import pictures
+
+    yield pictures
+    sys.modules.pop("pictures")

@@ -65,6 +65,9 @@ def info(
         return
     agents = [(each["agent"], each["verdict"], each["because"], each["source"]) for each in summary["agents"]]
     show_table(agents, header=("agent", "suits", "because", "source"))
+    verdicts = [each["verdict"] for each in summary["agents"]]
+    if "well" not in verdicts and verdicts.count("perhaps") > 1:
+        say("the data do not tell which is best: train several with --eval-every, and compare their returns")
 
 
 def _draw(dataset: Dataset, summary: dict[str, Any], path: Path) -> None:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class TensorBoard(Hook):
     """Writer of event files in the run directory; see them with ``tensorboard --logdir runs``.
 
-    Scalars are the losses and the returns under their own names, and all others in groups that follow them:
-    TensorBoard sorts the groups by name, opens the first two, and shows the first five scalars in the HParams tab. That
-    tab compares runs by agent, dataset, seed and what differs from the defaults; the Text tab shows the dataset.
+    TensorBoard sorts scalars and images by name, opens the first two groups, and shows the first five scalars in the
+    HParams tab. So the returns keep their names, losses are ``training_loss/critic`` and so on, and everything else is
+    ``training_statistics/...``. The HParams tab compares runs by agent, dataset, seed and what differs from the
+    defaults; the Text tab shows the dataset.
     """
 
     def start(self, run: RunInfo) -> None:
@@ -54,8 +55,8 @@ class TensorBoard(Hook):
         self._events.text("notes", markdown(text), step)
 
     def image(self, step: int, tag: str, png: bytes) -> None:
-        """Show a PNG image under ``tag``. Other hooks call this, at any time after ``start``."""
-        self._events.image(step, tag, png)
+        """Show a PNG image as ``training_statistics/TAG``. Other hooks call this, at any time after ``start``."""
+        self._events.image(step, _tag(tag), png)
 
     def finish(self, step: int) -> None:
         """Mark the run as done, unless it was interrupted."""
@@ -64,8 +65,11 @@ class TensorBoard(Hook):
 
 
 def _tag(name: str) -> str:
-    """Return a metric's name in TensorBoard, where losses and returns come first."""
-    return name if name.startswith(("loss/", "return/", "validation/")) else f"statistics/{name}"
+    """Return a metric's name in TensorBoard, where the returns come first and the losses second."""
+    if name.startswith(("return/", "validation/")):
+        return name
+    loss = name.removeprefix("loss/")
+    return f"training_statistics/{name}" if loss == name else f"training_loss/{loss}"
 
 
 def _hyperparameters(run: RunInfo) -> Iterator[tuple[str, bool | float | str]]:

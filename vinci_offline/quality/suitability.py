@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 Verdict: TypeAlias = Literal["well", "perhaps", "poorly"]
 
-NARROW = 0.1
+NARROW = 0.3
 """Below this level of `stochasticity` hardly any alternative to the recorded actions was tried."""
 BROAD = 0.9
 """From this level on almost every action was tried everywhere."""
@@ -114,18 +114,15 @@ def _cloning(summary: Mapping[str, Any], level: float | None) -> Suitability:
     Of choices without a usual one there is nothing to imitate; of numbers it learns the mean, which may be good or bad.
     Alike returns do not tell whether the usual action is good.
     """
-    mean, threshold = summary["return_mean"], summary.get("reward_threshold")
-    if level is not None and level >= BROAD and summary["action_counts"] is not None:
-        text = f"randomness {level:.2f}, {BROAD} or more: no choice is usual, so there is none to imitate"
-        return Suitability("bc", "poorly", text, _KUMAR)
     if level is not None and level >= BROAD:
-        text = f"randomness {level:.2f}, {BROAD} or more: it learns the mean of all actions, no better than by chance"
+        if summary["action_counts"] is not None:
+            text = f"randomness {level:.2f}, {BROAD} or more: no choice is usual, so there is none to imitate"
+            return Suitability("bc", "poorly", text, _KUMAR)
+        text = f"randomness {level:.2f}, {BROAD} or more: it learns the mean of all actions, good or bad"
         return Suitability("bc", "perhaps", text, _KUMAR)
-    if threshold is not None and mean is not None and mean >= threshold:
-        text = f"the mean return {mean:.6g} solves the environment ({threshold:g}): imitation does as well as any"
-        return Suitability("bc", "well", text, _SCHWEIGHOFER)
-    told = "" if level is None else f"randomness {level:.2f}: "
-    text = f"{told}it imitates the usual action of a state; the data do not tell how good that is"
+    if (solved := _solved(summary)) is not None:
+        return Suitability("bc", "well", f"{solved}: imitation does as well as any", _SCHWEIGHOFER)
+    text = f"{_told(level)}it imitates the usual action of a state; the data do not tell how good that is"
     return Suitability("bc", "perhaps", text, _KUMAR)
 
 
@@ -133,31 +130,32 @@ def _td3bc(summary: Mapping[str, Any], level: float | None) -> Suitability:
     if _is_sparse(summary):
         text = f"the same reward in {summary['reward_mode_share']:.1%} of the rows: on such tasks it fell behind IQL"
         return Suitability("td3bc", "perhaps", text, f"{_IQL}, table 1")
-    if level is not None and level < NARROW:
-        text = f"randomness {level:.2f}, below {NARROW}: its critic learns little about other actions"
-        return Suitability("td3bc", "perhaps", text, _TD3BC)
-    told = "rewards tell" if summary["reward_std"] > 0 else "the ends of episodes tell"
-    text = f"{told} actions apart, and it stays near what was recorded"
-    return Suitability("td3bc", "well", text, _TD3BC)
+    if (solved := _solved(summary)) is not None and not _is_broad(level):
+        return Suitability("td3bc", "well", f"{solved}, and it stays near what was recorded", _TD3BC)
+    text = (
+        f"{_told(level)}it stays near what was recorded; the more random that is, the greater alpha must be"
+    )
+    return Suitability("td3bc", "perhaps", text, _TD3BC)
 
 
 def _iql(summary: Mapping[str, Any], level: float | None) -> Suitability:
+    if (solved := _solved(summary)) is not None and not _is_broad(level):
+        return Suitability("iql", "well", f"{solved}, and it takes the best of what was recorded", _IQL)
     if _is_sparse(summary):
         text = f"the same reward in {summary['reward_mode_share']:.1%} of the rows: values travel far between them"
-        return Suitability("iql", "well", text, _IQL)
-    if level is not None and level >= BROAD:
-        text = f"randomness {level:.2f}, {BROAD} or more: its policy weighs recorded actions, few of which are good"
         return Suitability("iql", "perhaps", text, _IQL)
-    text = "it never asks the critic about an action that was not recorded"
-    return Suitability("iql", "well", text, _IQL)
+    text = f"{_told(level)}it weighs recorded actions; the data do not tell whether enough of them are good"
+    return Suitability("iql", "perhaps", text, _IQL)
 
 
 def _ddpg(level: float | None) -> Suitability:
     if level is not None and level >= BROAD:
         text = f"randomness {level:.2f}, {BROAD} or more: almost any action is on record, so its critic is corrected"
         return Suitability("ddpg", "well", text, _BCQ)
-    told = "unknown randomness" if level is None else f"randomness {level:.2f}, below {BROAD}"
-    text = f"{told}: nothing keeps it from actions whose values no data correct"
+    if level is not None and level < NARROW:
+        text = f"randomness {level:.2f}, below {NARROW}: its actor finds actions whose values no data correct"
+        return Suitability("ddpg", "poorly", text, _BCQ)
+    text = f"{_told(level)}nothing keeps it from actions whose values no data correct"
     return Suitability("ddpg", "perhaps", text, _BCQ)
 
 
@@ -172,6 +170,21 @@ def _dqn(level: float | None) -> Suitability:
             f"randomness {level:.2f}, below {NARROW}: the maximum finds choices whose values no data correct"
         )
         return Suitability("dqn", "poorly", text, _SCHWEIGHOFER)
-    told = "unknown randomness" if level is None else f"randomness {level:.2f}, between {NARROW} and {BROAD}"
-    text = f"{told}: the data do not tell whether every choice is covered"
+    text = f"{_told(level)}the data do not tell whether every choice is covered"
     return Suitability("dqn", "perhaps", text, _SCHWEIGHOFER)
+
+
+def _solved(summary: Mapping[str, Any]) -> str | None:
+    """Return that the recorded policies solve the environment; None where they do not, or nobody knows."""
+    mean, threshold = summary["return_mean"], summary.get("reward_threshold")
+    if threshold is None or mean is None or mean < threshold:
+        return None
+    return f"the mean return {mean:.6g} solves the environment ({threshold:g})"
+
+
+def _is_broad(level: float | None) -> bool:
+    return level is not None and level >= BROAD
+
+
+def _told(level: float | None) -> str:
+    return "unknown randomness: " if level is None else f"randomness {level:.2f}: "

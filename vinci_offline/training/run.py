@@ -170,6 +170,7 @@ class Run:
             for hook in self._hooks:
                 hook.finish(self.step)
         rate = self._timed_steps / self._seconds if self._seconds else math.nan
+        roles = dict.fromkeys(bound.update.role for bound in self.learner.updates)  # a DQN has no actor
         done, stopped = self.step == self.phases[-1].stop, self._out_of_patience
         return TrainResult(
             self.directory.path,
@@ -181,7 +182,7 @@ class Run:
             compile_seconds=self._compile_seconds,
             stopped_early=stopped and not done,
             best_step=self._deciding.step if self._deciding.score is not None else None,
-            untrained=tuple(role for role in self.learner.agent.roles if not self._trained.get(role)),
+            untrained=tuple(role for role in roles if not self._trained.get(role)),
         )
 
     @property

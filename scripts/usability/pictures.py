@@ -1,0 +1,215 @@
+"""Make the pictures of the docs: help, tables, a plot of `info`, TensorBoard's first page, a notebook cell.
+
+    python scripts/usability/pictures.py
+    python scripts/usability/pictures.py --only help --package ../older-checkout -o before
+
+Texts are as on a terminal of 80 columns. --package takes another checkout of this package, so that pictures from before
+and after a change lie side by side. TensorBoard's page needs a browser without a window, such as Debian's package
+chromium-headless-shell; without one its picture is left as it is, and the script says so. It trains for a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parents[2]
+COLUMNS = 80
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome", "chrome-headless-shell")
+PATIENCE = 600
+
+TEXTS = {
+    "help": ["--help"],
+    "agents": ["agents"],
+    "datasets": ["datasets"],
+}
+
+CELLS = (
+    'import vinci_offline as vinci\n\ndata = vinci.Dataset.open("pendulum-mixed")\ndata',
+    'result = vinci.train(data, "bc", steps=1_000, output="runs/first", progress=False)\nresult',
+    "vinci.evaluate(result.run, episodes=10)",
+    'data.episodes.groupby(data.episodes.index // 100)["return"].describe().round(1)',
+)
+"""Cells of a notebook; each ends in the expression that it shows."""
+
+NOTEBOOK = """
+import ast, sys
+names = {}
+for number, cell in enumerate(sys.argv[1:], 1):
+    body = ast.parse(cell)
+    last = ast.Expression(body.body.pop().value)
+    exec(compile(body, "cell", "exec"), names)
+    shown = eval(compile(last, "cell", "eval"), names)
+    print(f"In [{number}]:  " + cell.replace("\\n", "\\n         "))
+    print(f"Out[{number}]:  " + repr(shown).replace("\\n", "\\n         ") + "\\n")
+"""
+
+SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; line-height: {line_height}px; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
+</svg>
+"""
+"""Frame of a picture of text: rich's own, without a font from elsewhere."""
+
+
+class Studio:
+    """Maker of pictures of one checkout of the package.
+
+    Args:
+        package: the checkout.
+        output: folder of the pictures.
+        folder: folder in which the commands run.
+    """
+
+    def __init__(self, package: Path, output: Path, folder: Path) -> None:
+        self.package, self.output, self.folder = package, output, folder
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(package),
+            "COLUMNS": str(COLUMNS),
+            "FORCE_COLOR": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+
+    def command(self, *words: str) -> str:
+        """Run a command of the package, and return its standard output as on a terminal."""
+        return self.python(
+            "import sys; sys.argv[0] = 'vinci-offline'; from vinci_offline.cli.app import main; main()",
+            *words,
+        )
+
+    def python(self, code: str, *words: str) -> str:
+        """Run Python code with the package, and return its standard output."""
+        return subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        ).stdout
+
+    def text(self, name: str, title: str, shown: str, width: int = COLUMNS) -> None:
+        """Write a picture of a text."""
+        with Path(os.devnull).open("w") as nowhere:
+            console = Console(record=True, width=width, file=nowhere, force_terminal=True)
+            # A place of this machine would differ from the reader's.
+            told = shown.replace(str(self.package), "/home/me/vinci-offline").rstrip("\n")
+            console.print(Text.from_ansi(told), overflow="fold")
+        svg = console.export_svg(title=title, code_format=SVG, unique_id=name)
+        self.path(f"{name}.svg").write_text(svg, encoding="utf-8")
+
+    def path(self, name: str) -> Path:
+        """Return the path of a picture, and say that it is made."""
+        print(self.output / name, flush=True)
+        return self.output / name
+
+    def help(self) -> None:
+        """Picture help and lists."""
+        for name, words in TEXTS.items():
+            self.text(name, f"vinci-offline {' '.join(words)}", self.command(*words))
+
+    def plot(self) -> None:
+        """Picture a dataset, as `info --plot` does."""
+        self.command("info", "pendulum-mixed", "--plot", str(self.path("info.png")), "--overwrite")
+
+    def notebook(self) -> None:
+        """Picture cells of a notebook as text: code, and what the last expression shows."""
+        self.text("notebook", "notebook", self.python(NOTEBOOK, *CELLS), width=110)
+
+    def tensorboard(self) -> None:
+        """Picture TensorBoard's first page and its HParams, of two runs."""
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if browser is None:
+            print(f"no picture of TensorBoard: there is none of {', '.join(BROWSERS)}")
+            return
+        for agent in ("bc", "td3bc"):
+            self.command(
+                "train", "mountaincar-mixed", "--agent", agent, "--steps", "1000", "--eval-every", "200",
+                "--log-every", "100", "--set", "hidden=64,64", "-o", f"runs/{agent}",
+            )  # fmt: skip
+        with tempfile.TemporaryFile("w+") as told:
+            server = subprocess.Popen(
+                [str(Path(sys.executable).with_name("tensorboard")), "--logdir", "runs", "--port", "0"],
+                cwd=self.folder,
+                env=self.env,
+                stdout=told,
+                stderr=told,
+            )
+            try:
+                address = served(told)
+                for name, page in (("tensorboard", "timeseries"), ("tensorboard-hparams", "hparams")):
+                    take(browser, f"{address}#{page}", self.path(f"{name}.png"))
+            finally:
+                server.terminate()
+                server.wait()
+
+
+def served(told: object) -> str:
+    """Return the address that a server says in a file."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        told.seek(0)  # type: ignore[attr-defined]
+        found = [word for word in told.read().split() if word.startswith("http://")]  # type: ignore[attr-defined]
+        if found:
+            return str(found[0])
+        time.sleep(0.5)
+    raise TimeoutError("TensorBoard does not say its address")
+
+
+def take(browser: str, address: str, path: Path) -> None:
+    """Take a picture of a page, once its charts are drawn."""
+    subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1600,1000",
+            "--virtual-time-budget=120000", f"--screenshot={path}", address,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=PATIENCE,
+        check=True,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
+    parser.add_argument("--package", type=Path, default=ROOT, help="checkout of the package")
+    parser.add_argument("--only", choices=["help", "plot", "notebook", "tensorboard"], action="append")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="pictures ") as folder:
+        studio = Studio(options.package.resolve(), options.output.resolve(), Path(folder))
+        ways: dict[str, Callable[[], None]] = {
+            "help": studio.help,
+            "plot": studio.plot,
+            "notebook": studio.notebook,
+            "tensorboard": studio.tensorboard,
+        }
+        for name in options.only or ways:
+            ways[name]()
+
+
+if __name__ == "__main__":
+    main()
