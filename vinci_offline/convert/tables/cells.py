@@ -6,6 +6,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -14,6 +15,7 @@ import numpy as np
 
 from vinci_offline.budget import Tally
 from vinci_offline.convert.sources.spool import Spool
+from vinci_offline.data.assembly.bad_rows import BadRows
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import Choice, listed
 from vinci_offline.data.assembly.roles import SETTINGS as TABLE_SETTINGS
@@ -312,15 +314,17 @@ def gathered(
         UsageError: ``missing`` is no number, or ``categories`` names a column that is not taken.
     """
     fill, rows, places = stand_in(context.options.settings), TableRows(choice, context), Lines()
+    bad = BadRows(choice, context)
     cells = {
         name: Cells(name, context.where, role=rows.roles[name], missing=fill, plain=plain)
         for name in rows.names
     }
     for piece, lines in pieces:
         places.add(rows.count, lines)
+        table = {name: piece[name] if name in piece else [None] * len(lines) for name in cells}
         rows.append(
             {
-                name: column.values(piece[name] if name in piece else [None] * len(lines), lines)
+                name: bad.read(column, partial(_some, column, table[name], lines), len(lines), rows.count)
                 for name, column in cells.items()
             }
         )
@@ -328,7 +332,16 @@ def gathered(
         raise DatasetError(f"{context.where} holds no rows: there is nothing to convert")
     context.place = places.place
     say_filled({name: column.filled for name, column in cells.items()}, context)
-    return rows.columns()
+    return bad.dropped(rows.columns())
+
+
+def _some(
+    column: Cells, cells: Sequence[object] | Array, lines: Sequence[int], places: Array | None
+) -> Array | list[str]:
+    """Return the cells at some places, converted; None for all."""
+    if places is None:
+        return column.values(cells, lines)
+    return column.values([cells[place] for place in places], [lines[place] for place in places])
 
 
 def say_filled(filled: Mapping[str, int], context: ImportContext) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from vinci_offline.convert.tables.cells import SETTINGS, TableRows, say_filled, 
 from vinci_offline.convert.tables.episode_lines import ROWS
 from vinci_offline.convert.tables.parquet_episodes import episode_rows
 from vinci_offline.convert.tables.spread import LOST, spread_blocks, spread_names
+from vinci_offline.data.assembly.bad_rows import BadRows
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.mapping import choose, wanted
 from vinci_offline.data.assembly.options import ImportOptions
@@ -34,6 +36,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError
 from vinci_offline.files import disk_errors, make_folder, published, refuse_existing
 from vinci_offline.text import printable
+from vinci_offline.types import Array
 
 _MAGIC = b"PAR1"
 _FREE_VALUES = 2**25
@@ -78,14 +81,22 @@ class ParquetFormat(Format):
             if rows is None:
                 choice = choose([*flat, *left_out], options.columns, context.where)
                 rows = TableRows(choice, context)
+                bad = BadRows(choice, context)
                 cells = {name: ArrowCells(name, path, rows.roles[name], fill) for name in rows.names}
             if missing := [name for name in rows.names if name not in flat]:
                 raise DatasetError(f"{path}: {printable(missing[0])} has rows of different lengths")
-            rows.append({name: column.values(flat[name], rows.count) for name, column in cells.items()})
+            rows.append(
+                {
+                    name: bad.read(
+                        column, partial(_some, column, flat[name], rows.count), len(flat[name]), rows.count
+                    )
+                    for name, column in cells.items()
+                }
+            )
         if rows is None:
             raise DatasetError(f"{path} holds no rows: there is nothing to convert")
         say_filled({name: column.filled for name, column in cells.items()}, context)
-        return Imported.of(from_table(rows.columns(), choice, context))
+        return Imported.of(from_table(bad.dropped(rows.columns()), choice, context))
 
     def write(self, dataset: Dataset, path: Path, options: ExportOptions) -> Exported:
         """Export the frame of `Dataset.to_pandas`, the vectors of Dict spaces as columns too."""
@@ -106,6 +117,14 @@ class ParquetFormat(Format):
                     ]
                     file.write_table(pa.table(arrays, schema=schema))
         return Exported(path, (f"{len(dataset):,} rows, a column for every number",), LOST)
+
+
+def _some(column: ArrowCells, values: Any, first_row: int, places: Array | None) -> Array | list[str]:
+    """Return the cells at some places, converted; None for all."""
+    if places is None:
+        return column.values(values, first_row)
+    some = values[places] if isinstance(values, np.ndarray) else values.take(pyarrow().array(places))
+    return column.values(some, first_row + int(places[0]))
 
 
 def _part_files(folder: Path) -> list[Path]:

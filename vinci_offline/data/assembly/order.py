@@ -42,7 +42,7 @@ def row_order(
         none = np.zeros(steps.numbers.shape[0], np.bool_)
         return None, gaps(steps.numbers, steps.meaning, none, context, is_alone=True)
     _check_labels(table["episode"], context)
-    episode = _labels(table["episode"])
+    episode = labels_of(table["episode"])
     order = sorting(episode, None if steps is None else steps.numbers)
     if order is not None:
         episode = held(whole(episode)[order])
@@ -138,7 +138,7 @@ def _name(episode: Column | Texts, row: int) -> str:
     return printable(episode.texts[int(found)])[:40] if isinstance(episode, Texts) else str(found)
 
 
-def _labels(episode: Column | Texts) -> Column:
+def labels_of(episode: Column | Texts) -> Column:
     """Return whole numbers that tell episodes apart, in the order of their numbers or names."""
     if isinstance(episode, Texts):
         return episode.labels()

@@ -10,6 +10,7 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.assembly.actions import CONTINUOUS
 from vinci_offline.data.assembly.aliases import DONE
+from vinci_offline.data.assembly.bad_rows import without_repeated
 from vinci_offline.data.assembly.categories import categorised
 from vinci_offline.data.assembly.context import ImportContext
 from vinci_offline.data.assembly.flat import one_number
@@ -59,6 +60,7 @@ def from_table(
     """
     for note in choice.notes():
         context.decide(note)
+    source = without_repeated(source, choice, context)
     numbers, codes = categorised(source, choice, context)
     table = {
         name: _single(numbers[source_name], name, context) if name in _PLACES else numbers[source_name]
