@@ -58,6 +58,7 @@ MOST = {
     "--episodes": 4,
     "--eval-episodes": 4,
     "--seeds": 2,
+    "--warmup": 50,
 }
 PATIENCE = 600.0
 
@@ -285,10 +286,8 @@ def shipped(name: str, agents: tuple[str, ...]) -> Way:
             walk.refused(f"vinci-offline train {name}")
         for agent in agents:
             walk.follow(f"vinci-offline train {name} --agent {agent} --eval-every 100 -o 'my runs/{agent}'")
-        agent = agents[-1]
-        for half in ("critic", "actor"):
-            if (agent, half) not in {("dqn", "actor"), ("bc", "critic")}:
-                walk.follow(f"vinci-offline train {name} --agent {agent} --only {half} -o 'my runs/{half}'")
+        half = "actor" if agents[-1] == "bc" else "critic"  # a critic's run leads to its actor's
+        walk.follow(f"vinci-offline train {name} --agent {agents[-1]} --only {half} -o 'my runs/{half}'")
         walk.follow(f"vinci-offline select {name} -o 'the best.h5' --top-returns 0.1")
         walk.follow("vinci-offline info 'the best.h5'")
 
