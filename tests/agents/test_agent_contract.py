@@ -1,11 +1,22 @@
 import pytest
 from backends import tensorflow_only
 
+from vinci_offline.agents.awac import AWAC
 from vinci_offline.agents.bc import BC
+from vinci_offline.agents.crr import CRR
 from vinci_offline.agents.ddpg import DDPG
 from vinci_offline.agents.dqn import DQN
 from vinci_offline.agents.iql import IQL
+from vinci_offline.agents.nfq import NFQ
+from vinci_offline.agents.qrdqn import QRDQN
+from vinci_offline.agents.rebrac import ReBRAC
+from vinci_offline.agents.sac import SAC
+from vinci_offline.agents.sacn import SACN
+from vinci_offline.agents.sarsa import SARSA
+from vinci_offline.agents.sql import EQL, SQL
+from vinci_offline.agents.td3 import TD3
 from vinci_offline.agents.td3bc import TD3BC
+from vinci_offline.agents.xql import XQL
 from vinci_offline.testing.agent_contract import BOX, DISCRETE, AgentContract
 
 SMALL = {"hidden": (8, 8)}
@@ -28,6 +39,22 @@ SMALL = {"hidden": (8, 8)}
             DISCRETE,
             id="dqn-dueling",
         ),
+        pytest.param(TD3(**SMALL), BOX, id="td3"),
+        pytest.param(ReBRAC(**SMALL), BOX, id="rebrac"),
+        pytest.param(XQL(**SMALL), BOX, id="xql"),
+        pytest.param(SQL(**SMALL), BOX, id="sql"),
+        pytest.param(EQL(**SMALL), BOX, id="eql"),
+        pytest.param(IQL(**SMALL), DISCRETE, id="iql-discrete"),
+        pytest.param(SAC(**SMALL), BOX, id="sac"),
+        pytest.param(SAC(**SMALL), DISCRETE, id="sac-discrete"),
+        pytest.param(SACN(**SMALL, critics=5), BOX, id="sacn"),
+        pytest.param(AWAC(**SMALL), BOX, id="awac"),
+        pytest.param(AWAC(**SMALL), DISCRETE, id="awac-discrete"),
+        pytest.param(CRR(**SMALL), BOX, id="crr"),
+        pytest.param(CRR(**SMALL, binary=True), DISCRETE, id="crr-discrete"),
+        pytest.param(NFQ(**SMALL), DISCRETE, id="nfq"),
+        pytest.param(SARSA(**SMALL), DISCRETE, id="sarsa"),
+        pytest.param(QRDQN(**SMALL, quantiles=5), DISCRETE, id="qrdqn"),
     ],
 )
 class TestShippedAgents(AgentContract):

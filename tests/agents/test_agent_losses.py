@@ -8,82 +8,16 @@ import math
 import keras
 import numpy as np
 import pytest
-from keras import ops
-from keras.layers import Dense, concatenate
+from keras.layers import Dense
+from linear_agents import CHOICE, CHOICES, CHOOSING, SINGLE, TWIN, VALUED, loss_of, networks
 
-from vinci_offline.agents.agent import Networks, Target
+from vinci_offline.agents.agent import Target
 from vinci_offline.agents.bc import BC
 from vinci_offline.agents.ddpg import DDPG
 from vinci_offline.agents.dqn import DQN
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.td3bc import TD3BC
-from vinci_offline.batches.batch import Batch
-from vinci_offline.functional import random
-from vinci_offline.networks.builder import NetworkBuilder
-from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.gradients import gradient
-
-LINE = BoxSpace((1,), "float32", np.array([-np.inf], "f4"), np.array([np.inf], "f4"))
-BOX = EnvironmentSpec(LINE, BoxSpace((1,), "float32", np.array([-2], "f4"), np.array([2], "f4")))
-CHOICE = EnvironmentSpec(LINE, DiscreteSpace(3))
-
-S, A, R, DISCOUNT, S2 = [1.0, 2.0], [0.5, -0.5], [1.0, 2.0], [0.9, 0.0], [2.0, 3.0]
-
-
-def column(values):
-    return ops.convert_to_tensor(np.asarray(values, "float32")[:, None])
-
-
-def vector(values):
-    return ops.convert_to_tensor(np.asarray(values, "float32"))
-
-
-BATCH = Batch(
-    {
-        "observation": column(S),
-        "action": column(A),
-        "reward": vector(R),
-        "discount": vector(DISCOUNT),
-        "next_observation": column(S2),
-    }
-)
-CHOICES = BATCH.replace(action=ops.convert_to_tensor(np.array([1, 2], "int32")))
-
-
-def linear(outputs):
-    return lambda env: keras.Model(env.state, Dense(outputs, use_bias=False)(env.state))
-
-
-def critic(env):
-    return keras.Model(
-        [env.state, env.action], Dense(1, use_bias=False)(concatenate([env.state, env.action]))
-    )
-
-
-def networks(agent, spec=BOX, **weights):
-    """Make the agent's linear networks; each weight is a kernel, or a list of kernels, one for each member."""
-    users = {"actor": linear(spec.action_space.dim), "value": linear(1)}
-    users["critic"] = critic if spec is BOX else linear(3)
-    build = NetworkBuilder(spec, user_networks=users)
-    made = agent.networks(build)
-    made |= {name: keras.models.clone_model(made[name[7:]]) for name in weights if name.startswith("target_")}
-    for name, kernels in weights.items():
-        made[name].set_weights([np.asarray(kernel, "f4") for kernel in kernels])
-    return Networks(made, build.bounded, build.bounds)
-
-
-def loss_of(agent, nets, trains, batch=BATCH):
-    (update,) = (update for update in agent.updates() if update.name == trains)
-    return update.loss(nets, batch, random.key(0, ops.convert_to_tensor(1), 0))
-
-
-# Q(s, a) of two members as kernels over (s, a).
-TWIN = {
-    "critic": [[[1], [2]], [[2], [1]]],
-    "target_critic": [[[0.5], [1]], [[1], [-1]]],
-    "actor": [[[0.2]]],
-    "target_actor": [[[0.1]]],
-}
 
 
 class TestTD3BC:
@@ -121,9 +55,6 @@ class TestTD3BC:
         critic, actor = TD3BC(policy_delay=3).updates()
         assert (critic.every, critic.target) == (1, Target("critic", every=3))
         assert (actor.every, actor.target) == (3, Target("actor", every=3))
-
-
-SINGLE = {name: TWIN[name][:1] for name in TWIN}
 
 
 class TestDDPG:
@@ -188,11 +119,6 @@ class TestDDPG:
         assert [update.reset_below for update in DDPG(actor_reset_below=1e-5).updates()] == [None, 1e-5]
 
 
-# V = 0.3 s = (0.3, 0.6), V' = (0.6, 0.9); the least Q'(s, a) of (1, 0.5) and (0.5, 2.5) is (0.5, 0.5):
-# the advantages are (0.2, -0.1).
-VALUED = {"critic": TWIN["critic"], "target_critic": TWIN["target_critic"], "value": [[[0.3]]]}
-
-
 class TestIQL:
     def nets(self, agent):
         # The deviation of a Gaussian is one more kernel: exp(0) = 1.
@@ -233,9 +159,6 @@ class TestIQL:
         actor = IQL(actor_cosine_steps=100).updates()[1].optimizer()
         actor.iterations.assign(50)
         assert float(actor.learning_rate) == pytest.approx(1.5e-4)
-
-
-CHOOSING = {"critic": [[[1, -1, 2]]], "target_critic": [[[3, 1, 2]]]}
 
 
 class TestDQN:

@@ -135,3 +135,25 @@ def test_every_public_name_exists():
     assert all(hasattr(functional, name) for name in functional.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         functional.nothing
+
+
+def test_gumbel_loss_is_least_at_the_soft_maximum():
+    values, beta = np.array([0.0, 1.0, 3.0]), 0.7
+    best = beta * math.log(np.exp(values / beta).mean())
+    losses = [
+        float(
+            ops.mean(functional.gumbel_loss(ops.convert_to_tensor(((values - v) / beta).astype("f4")), 20.0))
+        )
+        for v in (best - 0.05, best, best + 0.05)
+    ]
+    # The scale differs between the three by exp(0.05 / beta) at most: compare without it.
+    scales = [math.exp(max((3.0 - v) / beta, -1.0)) for v in (best - 0.05, best, best + 0.05)]
+    low, least, high = (loss * scale for loss, scale in zip(losses, scales, strict=True))
+    assert least < low
+    assert least < high
+
+
+def test_weighted_ensemble_loss_is_a_weighted_mean():
+    values, target = ops.convert_to_tensor([[1.0, 2.0, 3.0]]), ops.convert_to_tensor([0.0, 0.0, 0.0])
+    loss = functional.ensemble_loss(values, target, weight=ops.convert_to_tensor([1.0, 0.0, 3.0]))
+    assert float(loss) == pytest.approx((1 + 27) / 4)

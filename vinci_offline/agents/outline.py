@@ -14,9 +14,11 @@ from vinci_offline.errors import UsageError
 _KINDS = {
     "deterministic_actor": "observation → action",
     "gaussian_actor": "observation → Gaussian over actions",
+    "squashed_gaussian_actor": "observation → squashed Gaussian over actions",
     "categorical_actor": "observation → logits of the actions",
     "critics": "observation, action → value",
     "discrete_critics": "observation → values of the actions",
+    "quantile_critic": "observation → quantiles of the actions' returns",
     "value": "observation → value",
     "stored_actor": "observation → action, loaded from a file, not trained",
     "noisy_actor": "observation, noise → action",

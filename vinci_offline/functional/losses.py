@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from vinci_offline.functional.shapes import check_shapes
@@ -47,7 +48,9 @@ def huber_loss(values: Tensor, target: Tensor, delta: float) -> Tensor:
     return 0.5 * ops.square(inner) + delta * (size - inner)
 
 
-def ensemble_loss(values: Tensor, target: Tensor, huber_delta: float | None = None) -> Tensor:
+def ensemble_loss(
+    values: Tensor, target: Tensor, huber_delta: float | None = None, *, weight: Tensor | None = None
+) -> Tensor:
     """Return the regression loss of an ensemble to one target: mean over the batch, sum over members.
 
     Fujimoto, van Hoof and Meger (2018), https://arxiv.org/abs/1802.09477, algorithm 1. The members share the
@@ -57,6 +60,7 @@ def ensemble_loss(values: Tensor, target: Tensor, huber_delta: float | None = No
         values: ``[E, B]``.
         target: ``[B]``.
         huber_delta: ``delta`` of `huber_loss`; None uses `squared_error`.
+        weight: ``[B]``: the mean over the batch is weighted; a row with 0 does not count. None weighs all alike.
 
     Returns:
         A scalar.
@@ -66,7 +70,63 @@ def ensemble_loss(values: Tensor, target: Tensor, huber_delta: float | None = No
     """
     check_shapes("values E B, target B", values=values, target=target)
     errors = squared_error(values, target) if huber_delta is None else huber_loss(values, target, huber_delta)
-    return ops.sum(ops.mean(errors, axis=-1))
+    if weight is None:
+        return ops.sum(ops.mean(errors, axis=-1))
+    check_shapes("weight B, target B", weight=weight, target=target)
+    total = ops.maximum(ops.sum(weight), 1e-6)  # finite where no row counts
+    return ops.sum(ops.sum(weight * errors, axis=-1) / total)
+
+
+def quantile_huber_loss(quantiles: Tensor, target: Tensor, delta: float) -> Tensor:
+    """Return the loss of quantile regression of every quantile to every target quantile.
+
+    ``|tau_i - 1(u < 0)| * huber(u) / delta`` with ``u = target_j - quantile_i`` and ``tau_i = (i + 1/2) / N``, summed
+    over i and averaged over j; Dabney et al. (2018), https://arxiv.org/abs/1710.10044, eq. 10 and algorithm 1.
+
+    Args:
+        quantiles: ``[N, B]``, of rising probability.
+        target: ``[M, B]``.
+        delta: kappa, where the loss turns linear.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        SpecError: a shape differs from these.
+    """
+    check_shapes("quantiles N B, target M B", quantiles=quantiles, target=target)
+    count = quantiles.shape[0]
+    probability = (np.arange(count, dtype=np.float32) + 0.5)[:, None, None] / count
+    error = target[None] - quantiles[:, None]  # [N, M, B]
+    inner = ops.minimum(ops.abs(error), delta)
+    huber = 0.5 * ops.square(inner) + delta * (ops.abs(error) - inner)
+    weight = ops.where(error < 0, 1.0 - probability, probability)
+    return ops.sum(ops.mean(weight * huber / delta, axis=1), axis=0)
+
+
+def gumbel_loss(exponent: Tensor, clip: float) -> Tensor:
+    """Return the loss of Gumbel regression, ``exp(z) - z - 1``, scaled so that it stays finite.
+
+    Its minimum over V with ``z = (Q - V) / beta`` is ``beta * log E[exp(Q / beta)]``; Garg et al. (2023),
+    https://arxiv.org/abs/2301.02328. As in the authors' code z is clipped from above and the loss is multiplied by
+    ``exp(-m)``, with m the greatest z of the batch and at least -1: the minimum stays where it is.
+
+    Args:
+        exponent: ``[B]``: z.
+        clip: greatest z.
+
+    Returns:
+        ``[B]``.
+    """
+    clipped = ops.minimum(exponent, clip)
+    shift = exponent_shift(clipped)
+    scale = ops.exp(-shift)
+    return ops.exp(clipped - shift) - clipped * scale - scale
+
+
+def exponent_shift(exponent: Tensor) -> Tensor:
+    """Return the greatest of ``[B]`` exponents, at least -1, as a constant: less it, their exponentials are finite."""
+    return ops.stop_gradient(ops.maximum(ops.max(exponent), -1.0))
 
 
 def expectile_loss(error: Tensor, expectile: float) -> Tensor:

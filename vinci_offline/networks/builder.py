@@ -12,7 +12,7 @@ from vinci_offline.networks import export, user
 from vinci_offline.networks.action_scaling import squash_tensor
 from vinci_offline.networks.ensembles import ensemble, stack
 from vinci_offline.networks.inputs import ACTION, NOISE, OBSERVATION, Inputs, Source
-from vinci_offline.networks.layers import dense, mlp
+from vinci_offline.networks.layers import LayerNorm, dense, mlp
 from vinci_offline.networks.placeholders import Placeholders
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import BoxScaling, box_of
@@ -21,6 +21,9 @@ from vinci_offline.types import ActionBounds, Array, Normalization, Tensor
 
 LOG_STD_RANGE = (-5.0, 2.0)
 """Bounds of a Gaussian actor's log deviation in scaled units, from the IQL authors' code."""
+
+SQUASHED_LOG_STD_RANGE = (-20.0, 2.0)
+"""Bounds of a squashed Gaussian's log deviation, from the soft actor-critic authors' code."""
 
 Widths = tuple[int, ...]
 """Widths of hidden layers."""
@@ -141,6 +144,27 @@ class NetworkBuilder:
             log_std = vector(one)
         return _model(name, sources, {"mean": mean, "log_std": ops.clip(log_std, *LOG_STD_RANGE)})
 
+    def squashed_gaussian_actor(
+        self,
+        name: str,
+        hidden: Widths,
+        log_std_range: tuple[float, float] = SQUASHED_LOG_STD_RANGE,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
+    ) -> keras.Model:
+        """Make a network from an observation to ``{"location": [B, A], "log_std": [B, A]}``.
+
+        Both are those of a Gaussian before `vinci_offline.functional.squash` brings it inside the bounds: the policy of
+        soft actor-critic (Haarnoja et al., 2018, https://arxiv.org/abs/1801.01290, appendix C). Both are outputs of one
+        network; a user network of this name gives ``2 A`` numbers, the locations first.
+        """
+        sources = self._sources(name, on, encoder)
+        dim = self._scaling.space.dim
+        both = self._output(name, sources, hidden, 2 * dim)
+        log_std = ops.clip(both[:, dim:], *log_std_range)
+        return _model(name, sources, {"location": both[:, :dim], "log_std": log_std})
+
     def categorical_actor(
         self,
         name: str,
@@ -158,7 +182,7 @@ class NetworkBuilder:
         name: str,
         hidden: Widths,
         count: int,
-        layer_norm: bool = False,
+        layer_norm: LayerNorm = False,
         *,
         on: Sequence[str] = (OBSERVATION, ACTION),
         encoder: keras.Model | None = None,
@@ -166,7 +190,7 @@ class NetworkBuilder:
         """Make an ensemble from ``[observation, scaled action]`` to ``[E, B]`` values of ``count`` independent members.
 
         Up to four members are separate towers. More members share one batched product, so the compile time does not
-        grow with their number.
+        grow with their number. ``layer_norm`` normalises before each ReLU, or ``"after"`` each.
         """
         assert self._scaling  # refuses Discrete actions
         sources = self._sources(name, on, encoder)
@@ -196,17 +220,38 @@ class NetworkBuilder:
             )
         return _model(name, sources, self._ensemble(name, sources, hidden, count, self._choices))
 
+    def quantile_critic(
+        self,
+        name: str,
+        hidden: Widths,
+        quantiles: int,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
+    ) -> keras.Model:
+        """Make a network from an observation to ``[N, B, n]``, N quantiles of the return of each of n actions.
+
+        All quantiles are outputs of one network: Dabney et al. (2018), https://arxiv.org/abs/1710.10044, section 5.3.
+        A user network of this name gives ``N n`` numbers, the quantiles of the first action first.
+        """
+        sources = self._sources(name, on, encoder)
+        flat = self._output(name, sources, hidden, quantiles * self._choices)
+        values = ops.reshape(flat, (-1, self._choices, quantiles))
+        return _model(name, sources, ops.transpose(values, (2, 0, 1)))
+
     def value(
         self,
         name: str,
         hidden: Widths,
+        layer_norm: LayerNorm = False,
         *,
         on: Sequence[str] = (OBSERVATION,),
         encoder: keras.Model | None = None,
     ) -> keras.Model:
         """Make a network from an observation to ``[B]`` values."""
         sources = self._sources(name, on, encoder)
-        return _model(name, sources, ops.squeeze(self._output(name, sources, hidden, 1), axis=-1))
+        values = self._output(name, sources, hidden, 1, layer_norm)
+        return _model(name, sources, ops.squeeze(values, axis=-1))
 
     def encoder(
         self, name: str, hidden: Widths = (), *, image: str = "auto", on: Sequence[str] = (OBSERVATION,)
@@ -260,7 +305,10 @@ class NetworkBuilder:
         return export.stochastic_policy(self.units, actor)
 
     def sampler(self, actor: keras.Model) -> keras.Model:
-        """Return the sampling policy of a `noisy_actor`, from ``{"observation", "noise"}`` to an environment action."""
+        """Return the sampling policy of a `noisy_actor` or a `squashed_gaussian_actor`.
+
+        It goes from ``{"observation", "noise"}`` to an environment action.
+        """
         return export.sampler(self.units, actor)
 
     @property
@@ -290,11 +338,13 @@ class NetworkBuilder:
         action = self._output(name, sources, hidden, scaling.space.dim)
         return action if name in self._user or not squash else squash_tensor(scaling, action)
 
-    def _output(self, name: str, sources: list[Source], hidden: Widths, outputs: int) -> Tensor:
+    def _output(
+        self, name: str, sources: list[Source], hidden: Widths, outputs: int, layer_norm: LayerNorm = False
+    ) -> Tensor:
         self._asked.add(name)
         if name in self._user:
             return self._towers(name, sources, outputs, 1)[0]
-        return mlp(_joined(sources), hidden, outputs, name)
+        return mlp(_joined(sources), hidden, outputs, name, layer_norm)
 
     def _ensemble(
         self,
@@ -303,7 +353,7 @@ class NetworkBuilder:
         hidden: Widths,
         count: int,
         outputs: int,
-        layer_norm: bool = False,
+        layer_norm: LayerNorm = False,
     ) -> Tensor:
         self._asked.add(name)
         if name in self._user:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from vinci_offline.networks.layers import draw_weights, mlp
+from vinci_offline.networks.layers import LayerNorm, draw_weights, mlp
 from vinci_offline.types import Tensor
 
 MOST_TOWERS = 4
@@ -16,7 +16,7 @@ A CPU runs few towers faster than one batched product. But the compile time grow
 
 
 def ensemble(
-    x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, count: int, layer_norm: bool = False
+    x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, count: int, layer_norm: LayerNorm = False
 ) -> Tensor:
     """Build an ensemble of independent ReLU networks on one input.
 
@@ -26,7 +26,7 @@ def ensemble(
         outputs: width of the last layer.
         name: prefix of layer names.
         count: number of members, E.
-        layer_norm: normalise before each ReLU, as `mlp` does.
+        layer_norm: normalise before or after each ReLU, as `mlp` does.
 
     Returns:
         ``[E, B, outputs]`` float32, or ``[E, B]`` for one output. If members are towers, layer ``member_i`` holds the
@@ -40,9 +40,11 @@ def ensemble(
     x = _batched_dense(x, count, (hidden or (outputs,))[0], f"{name}_dense_1" if hidden else f"{name}_output")
     x = ops.transpose(x, (1, 0, 2))
     for depth, units in enumerate((*hidden[1:], outputs) if hidden else (), start=1):
-        if layer_norm:
+        if layer_norm is True:
             x = _batched_norm(x, f"{name}_norm_{depth}")
         x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(x)
+        if layer_norm == "after":
+            x = _batched_norm(x, f"{name}_norm_{depth}")
         last = depth == len(hidden)
         x = _batched_dense(x, count, units, f"{name}_output" if last else f"{name}_dense_{depth + 1}", last)
     return ops.squeeze(x, axis=-1) if outputs == 1 else x

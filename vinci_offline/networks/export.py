@@ -13,7 +13,7 @@ from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.keras_setup import load_keras_model, wide_dtype
-from vinci_offline.networks.action_scaling import scale_tensor, unscale_tensor
+from vinci_offline.networks.action_scaling import scale_tensor, squash_tensor, unscale_tensor
 from vinci_offline.networks.inputs import (
     DESIRED_GOAL,
     GOAL,
@@ -48,28 +48,36 @@ def policy(units: Units, actor: keras.Model) -> keras.Model:
     output = _apply(actor, _shifted(units, raw), None if width is None else _no_noise(raw, width))
     if isinstance(output, dict) and "logits" in output:
         return keras.Model(raw, _choice(units.spec, output["logits"], raw), name="policy")
-    scaled = output["mean"] if isinstance(output, dict) else output
-    return keras.Model(raw, unscale_tensor(_scaling(units), scaled), name="policy")
+    if isinstance(output, dict):
+        squashed = "location" in output
+        output = squash_tensor(_scaling(units), output["location"]) if squashed else output["mean"]
+    return keras.Model(raw, unscale_tensor(_scaling(units), output), name="policy")
 
 
 def sampler(units: Units, actor: keras.Model) -> keras.Model:
-    """Return the sampling policy of a noisy actor. The caller draws the standard normal noise.
+    """Return the sampling policy of a noisy actor or a squashed Gaussian. The caller draws the standard normal noise.
 
     Returns:
         A model from ``{"observation": raw, "noise": [B, n]}`` to environment actions. For a Dict space the keys of
         the observation stand beside ``noise``.
 
     Raises:
-        SpecError: the actor has no noise input.
+        SpecError: the actor takes no noise, and is not a squashed Gaussian.
     """
-    width = noise_width(actor)
+    squashed = isinstance(actor.output, dict) and "location" in actor.output
+    width = _scaling(units).space.dim if squashed else noise_width(actor)
     if width is None:
-        raise SpecError(f"network {actor.name!r} has no noise input: make it with build.noisy_actor")
+        raise SpecError(
+            f"network {actor.name!r} has no noise input: make it with build.noisy_actor or "
+            "build.squashed_gaussian_actor"
+        )
     raw = _raw_input(units)
     noise = keras.Input(shape=(width,), dtype="float32", name=NOISE)
     inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
-    actions = unscale_tensor(_scaling(units), _apply(actor, _shifted(units, raw), noise))
-    return keras.Model(inputs, actions, name="sampler")
+    scaled = _apply(actor, _shifted(units, raw), noise)
+    if squashed:
+        scaled = squash_tensor(_scaling(units), scaled["location"] + ops.exp(scaled["log_std"]) * noise)
+    return keras.Model(inputs, unscale_tensor(_scaling(units), scaled), name="sampler")
 
 
 def noise_width(actor: keras.Model) -> int | None:
@@ -89,12 +97,13 @@ def stochastic_policy(units: Units, actor: keras.Model) -> keras.Model | None:
 
     Returns:
         A model from a raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in environment units, or to
-        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor. In the
-        logits, actions that the observation's ``action_mask`` excludes have the lowest float32.
+        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor, and for a
+        squashed Gaussian, which has a `sampler`. In the logits, actions that the observation's ``action_mask`` excludes
+        have the lowest float32.
     """
     raw = _raw_input(units)
     output = _apply(actor, _shifted(units, raw))
-    if not isinstance(output, dict):
+    if not isinstance(output, dict) or "location" in output:
         return None
     if "logits" in output:
         return keras.Model(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Literal, TypeAlias
 
 import keras
 import numpy as np
 
 from vinci_offline.types import Tensor
+
+LayerNorm: TypeAlias = bool | Literal["after"]
+"""Layer normalisation of hidden layers: none, before each ReLU (True), or after each."""
 
 
 def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
@@ -44,7 +48,7 @@ def draw_weights(layer: keras.layers.Layer, limit: float) -> None:
         variable.assign(generator.uniform(-limit, limit, tuple(variable.shape)))
 
 
-def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm: bool = False) -> Tensor:
+def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm: LayerNorm = False) -> Tensor:
     """Apply ReLU layers and a linear layer: ``[B, …]`` to ``[B, outputs]`` float32.
 
     Args:
@@ -52,14 +56,16 @@ def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm:
         hidden: widths of the ReLU layers.
         outputs: width of the linear layer.
         name: prefix of layer names.
-        layer_norm: normalise before each ReLU. This limits the extrapolation of critics
+        layer_norm: normalise before each ReLU, or ``"after"`` each. This limits the extrapolation of critics
             (Ball et al., 2023, https://arxiv.org/abs/2302.02948, section 4.2).
     """
     if len(x.shape) > 2:
         x = keras.layers.Flatten(name=f"{name}_flatten")(x)
     for depth, units in enumerate(hidden, start=1):
         x = dense(x, units, f"{name}_dense_{depth}")
-        if layer_norm:
+        if layer_norm is True:
             x = keras.layers.LayerNormalization(name=f"{name}_norm_{depth}")(x)
         x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(x)
+        if layer_norm == "after":
+            x = keras.layers.LayerNormalization(name=f"{name}_norm_{depth}")(x)
     return dense(x, outputs, f"{name}_output", dtype="float32")

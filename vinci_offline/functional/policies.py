@@ -1,0 +1,160 @@
+"""Policies inside losses: draws, log densities, entropies, and the value of what a policy does.
+
+A policy is the output of an actor:
+
+| actor | output |
+| --- | --- |
+| `deterministic_actor` | ``[B, A]`` scaled actions |
+| `gaussian_actor` | ``{"mean", "log_std"}``, each ``[B, A]``: a Gaussian over scaled actions |
+| `squashed_gaussian_actor` | ``{"location", "log_std"}``, each ``[B, A]``: a Gaussian whose draws `squash` bounds |
+| `categorical_actor` | ``{"logits"}``, ``[B, n]`` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from keras import ops
+
+from vinci_offline.functional import random
+from vinci_offline.functional.distributions import (
+    categorical_entropy,
+    categorical_log_prob,
+    gaussian_log_prob,
+)
+from vinci_offline.functional.losses import imitation_loss
+from vinci_offline.functional.shapes import check_shapes
+from vinci_offline.functional.squashing import log_squash_slope, squash
+from vinci_offline.functional.targets import batched_index, clip_action, clipped_double_q
+from vinci_offline.types import ActionBounds, Tensor
+
+Policy: TypeAlias = "Tensor | Mapping[str, Tensor]"
+"""Output of an actor."""
+
+Critic: TypeAlias = "Callable[..., Tensor]"
+"""Ensemble ``[observation, action] -> [E, B]``; for Discrete actions ``observation -> [E, B, n]``."""
+
+
+def sample_action(policy: Policy, key: Tensor, bounds: ActionBounds | None = None) -> tuple[Tensor, Tensor]:
+    """Draw a continuous action from a policy. Gradients flow through the draw to the policy.
+
+    Kingma and Welling (2014), https://arxiv.org/abs/1312.6114, section 2.4: ``mean + std * noise``.
+
+    Args:
+        policy: output of an actor of continuous actions; a deterministic one is returned as it is.
+        key: key of the draw.
+        bounds: bounds of scaled actions, such as ``nets.bounds``; None if all are -1 and 1.
+
+    Returns:
+        The scaled actions, ``[B, A]``, inside the bounds, and their log densities, ``[B]``. The density of a Gaussian
+        is that of the draw before it is clipped. A deterministic policy has the log density 0.
+    """
+    if not isinstance(policy, Mapping):
+        return clip_action(policy, bounds), ops.zeros_like(policy[:, 0])
+    squashed = "location" in policy
+    mean, log_std = policy["location" if squashed else "mean"], policy["log_std"]
+    raw = mean + ops.exp(log_std) * random.normal(key, tuple(mean.shape))
+    log_prob = gaussian_log_prob(raw, mean, log_std)
+    if not squashed:
+        return clip_action(raw, bounds), log_prob
+    return squash(raw, bounds), log_prob - ops.sum(log_squash_slope(raw, bounds), axis=-1)
+
+
+def negative_log_likelihood(policy: Policy, action: Tensor) -> Tensor:
+    """Return how badly a policy imitates recorded actions: ``-log pi(a | s)``.
+
+    Args:
+        policy: output of an actor; for a deterministic one the result is the squared distance to its actions.
+        action: ``[B, A]`` scaled actions, or ``[B]`` choices.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        SpecError: a shape differs from these.
+    """
+    if not isinstance(policy, Mapping):
+        return ops.sum(imitation_loss(policy, action), axis=-1)
+    if "logits" in policy:
+        return -categorical_log_prob(policy["logits"], action)
+    return -gaussian_log_prob(action, policy["mean"], policy["log_std"])
+
+
+def policy_entropy(policy: Mapping[str, Tensor], key: Tensor, bounds: ActionBounds | None = None) -> Tensor:
+    """Return the entropy of a policy in nats: that of choices exactly, of others ``-log pi(a | s)`` of one draw.
+
+    Args:
+        policy: output of a stochastic actor.
+        key: key of the draw.
+        bounds: as in `sample_action`.
+
+    Returns:
+        ``[B]``.
+    """
+    if "logits" in policy:
+        return categorical_entropy(policy["logits"])
+    return -sample_action(policy, key, bounds)[1]
+
+
+def action_values(critic: Critic, observation: Tensor, action: Tensor) -> Tensor:
+    """Return the values of actions, one for each row.
+
+    Args:
+        critic: an ensemble.
+        observation: ``[B, ...]``.
+        action: ``[B, A]`` scaled actions, or ``[B]`` choices.
+
+    Returns:
+        ``[E, B]``.
+    """
+    if len(action.shape) == 1:
+        return batched_index(critic(observation), action)
+    return critic([observation, action])
+
+
+def policy_value(
+    critic: Critic,
+    observation: Tensor,
+    policy: Policy,
+    key: Tensor,
+    bounds: ActionBounds | None = None,
+    *,
+    temperature: Tensor | float = 0.0,
+    samples: int = 1,
+) -> Tensor:
+    """Return the value of a policy, ``E[min Q(s, a) - temperature * log pi(a | s)]`` over its actions.
+
+    The least value of the ensemble counts, as in clipped double Q-learning. With a temperature it is the soft value of
+    Haarnoja et al. (2018), https://arxiv.org/abs/1801.01290, eq. 3. The expectation over choices is exact
+    (Christodoulou, 2019, https://arxiv.org/abs/1910.07207, eq. 10); that over continuous actions is a mean of draws.
+
+    Args:
+        critic: an ensemble.
+        observation: ``[B, ...]``.
+        policy: output of an actor at these observations.
+        key: key of the draws.
+        bounds: as in `sample_action`.
+        temperature: alpha, a scalar.
+        samples: number of draws for each row.
+
+    Returns:
+        ``[B]``.
+    """
+    if isinstance(policy, Mapping) and "logits" in policy:
+        values = critic(observation)
+        check_shapes("values E B n, logits B n", values=values, logits=policy["logits"])
+        log_prob = ops.log_softmax(policy["logits"], axis=-1)
+        return ops.sum(ops.exp(log_prob) * (ops.min(values, axis=0) - temperature * log_prob), axis=-1)
+    action, log_prob = sample_action(repeat_rows(policy, samples), key, bounds)
+    values = clipped_double_q(critic([repeat_rows(observation, samples), action]))
+    return ops.mean(ops.reshape(values - temperature * log_prob, (-1, samples)), axis=-1)
+
+
+def repeat_rows(values: Any, times: int) -> Any:
+    """Repeat each row: ``[B, ...]`` to ``[B * times, ...]``, copies of a row side by side. A dict keeps its keys."""
+    if times == 1:
+        return values
+    if isinstance(values, Mapping):
+        return {name: repeat_rows(part, times) for name, part in values.items()}
+    return ops.repeat(values, times, axis=0)
