@@ -3,11 +3,15 @@ from backends import tensorflow_only
 
 from vinci_offline.agents.awac import AWAC
 from vinci_offline.agents.bc import BC
+from vinci_offline.agents.calql import CalQL
+from vinci_offline.agents.cql import CQL
 from vinci_offline.agents.crr import CRR
 from vinci_offline.agents.ddpg import DDPG
 from vinci_offline.agents.dqn import DQN
+from vinci_offline.agents.edac import EDAC
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.nfq import NFQ
+from vinci_offline.agents.onestep import OneStep
 from vinci_offline.agents.qrdqn import QRDQN
 from vinci_offline.agents.rebrac import ReBRAC
 from vinci_offline.agents.sac import SAC
@@ -52,6 +56,11 @@ SMALL = {"hidden": (8, 8)}
         pytest.param(AWAC(**SMALL), DISCRETE, id="awac-discrete"),
         pytest.param(CRR(**SMALL), BOX, id="crr"),
         pytest.param(CRR(**SMALL, binary=True), DISCRETE, id="crr-discrete"),
+        pytest.param(CQL(**SMALL, samples=3), BOX, id="cql"),
+        pytest.param(CQL(**SMALL), DISCRETE, id="cql-discrete"),
+        pytest.param(CalQL(**SMALL, samples=3), BOX, id="calql"),
+        pytest.param(EDAC(**SMALL, critics=5), BOX, id="edac"),
+        pytest.param(OneStep(**SMALL), BOX, id="onestep"),
         pytest.param(NFQ(**SMALL), DISCRETE, id="nfq"),
         pytest.param(SARSA(**SMALL), DISCRETE, id="sarsa"),
         pytest.param(QRDQN(**SMALL, quantiles=5), DISCRETE, id="qrdqn"),

@@ -57,7 +57,7 @@ def test_gaussian_draws_are_clipped_after_their_density():
     policy = {"mean": tensor([[0.9], [-5.0]]), "log_std": tensor([[0.0], [0.0]])}
     action, log_prob = map(array, functional.sample_action(policy, KEY))
     noise = array(random.normal(KEY, (2, 1)))
-    np.testing.assert_allclose(action, np.clip([[0.9], [-5.0]] + noise, -1, 1), rtol=1e-5)
+    np.testing.assert_allclose(action, np.clip(np.array([[0.9], [-5.0]]) + noise, -1, 1), rtol=1e-5)
     np.testing.assert_allclose(log_prob, (-0.5 * noise**2)[:, 0] - 0.5 * math.log(2 * math.pi), rtol=1e-5)
 
 

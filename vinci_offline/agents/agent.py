@@ -6,10 +6,10 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vinci_offline.agents.settings import check_limits, parse_settings, setting
-from vinci_offline.agents.update import Target, Update, adam
+from vinci_offline.agents.update import ActionKind, Target, Update, adam
 from vinci_offline.batches.names import TRANSITION, ColumnWish
 from vinci_offline.errors import UsageError
 from vinci_offline.networks.nets import Networks
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vinci_offline.types import Tensor
 
 __all__ = ["ActionKind", "Agent", "Networks", "Target", "Update", "adam", "setting"]
-
-ActionKind: TypeAlias = Literal["continuous", "discrete"]
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def _networks(agent: Agent) -> dict[str, str]:
 
 def _update(update: Update) -> dict[str, str]:
     runs = "every step" if update.every == 1 else f"every {update.every} steps"
+    if len(update.action_kinds) == 1:
+        runs += f", {update.action_kinds[0]} actions"
     return {
         "trains": ", ".join(update.networks),
         "role": update.role,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import keras
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vinci_offline.types import Metrics, Tensor
 
 TARGET_PREFIX = "target_"
+
+ActionKind: TypeAlias = Literal["continuous", "discrete"]
 
 Loss: TypeAlias = (
     "Callable[[Networks, Batch, Tensor], tuple[Tensor, Metrics]]"
@@ -80,6 +82,8 @@ class Update:
         validation_loss: loss of held-out rows, with the arguments of ``loss``; None takes ``loss`` itself. It decides
             patience and the best state, so its scale must not move while the run goes on. A weighted regression gives
             its likelihood or error without the weights, which follow the advantages.
+        action_kinds: kinds of action spaces for which the update exists, of an agent whose idea needs other networks
+            for each.
     """
 
     loss: Loss
@@ -90,6 +94,7 @@ class Update:
     every: int = 1
     reset_below: float | None = None
     validation_loss: Loss | None = None
+    action_kinds: tuple[ActionKind, ...] = ("continuous", "discrete")
 
     @property
     def networks(self) -> tuple[str, ...]:

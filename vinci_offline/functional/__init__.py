@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         huber_loss,
         imitation_loss,
         l2_penalty,
+        pairwise_likeness,
         quantile_huber_loss,
+        soft_maximum,
         squared_error,
         value_metrics,
     )
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
         policy_value,
         repeat_rows,
         sample_action,
+        sampled_values,
+        uniform_policy,
     )
     from vinci_offline.functional.squashing import log_squash_slope, squash
     from vinci_offline.functional.targets import (
@@ -72,15 +76,19 @@ _HOMES = {
     "l2_penalty": "losses",
     "log_squash_slope": "squashing",
     "negative_log_likelihood": "policies",
+    "pairwise_likeness": "losses",
     "policy_entropy": "policies",
     "policy_value": "policies",
     "quantile_huber_loss": "losses",
     "repeat_rows": "policies",
     "sample_action": "policies",
+    "sampled_values": "policies",
+    "soft_maximum": "losses",
     "squared_error": "losses",
     "squash": "squashing",
     "target_policy_smoothing": "targets",
     "td_target": "targets",
+    "uniform_policy": "policies",
     "value_metrics": "losses",
 }
 
@@ -106,16 +114,20 @@ __all__ = [
     "l2_penalty",
     "log_squash_slope",
     "negative_log_likelihood",
+    "pairwise_likeness",
     "policy_entropy",
     "policy_value",
     "quantile_huber_loss",
     "random",
     "repeat_rows",
     "sample_action",
+    "sampled_values",
+    "soft_maximum",
     "squared_error",
     "squash",
     "target_policy_smoothing",
     "td_target",
+    "uniform_policy",
     "value_metrics",
 ]
 

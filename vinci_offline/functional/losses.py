@@ -222,3 +222,32 @@ def _error(values: Tensor, target: Tensor) -> Tensor:
         target=target,
     )
     return values - target
+
+
+def soft_maximum(values: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return ``T * log sum exp(values / T)`` over the last axis: the maximum, for a small temperature T."""
+    return temperature * ops.logsumexp(values / temperature, axis=-1)
+
+
+def pairwise_likeness(slopes: Tensor) -> Tensor:
+    """Return how alike the directions of an ensemble's slopes are: ``sum_{i != j} <g_i, g_j> / (E - 1)``.
+
+    The vectors are divided by their lengths. An et al. (2021), https://arxiv.org/abs/2110.01548, eq. 4.
+
+    Args:
+        slopes: ``[E, B, A]``, such as `Networks.action_slopes` returns.
+
+    Returns:
+        ``[B]``: E where all point the same way.
+
+    Raises:
+        SpecError: the shape differs.
+    """
+    check_shapes("slopes E B A", slopes=slopes)
+    # The derivative of a length is not finite at zero, so that the small number stands below the root.
+    length = ops.sqrt(ops.sum(ops.square(slopes), axis=-1, keepdims=True) + 1e-20)
+    unit = slopes / length
+    total = ops.sum(ops.square(ops.sum(unit, axis=0)), axis=-1)
+    own = ops.sum(ops.square(unit), axis=(0, 2))
+    likeness: Tensor = (total - own) / (slopes.shape[0] - 1)
+    return likeness

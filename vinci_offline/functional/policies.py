@@ -8,12 +8,13 @@ A policy is the output of an actor:
 | `gaussian_actor` | ``{"mean", "log_std"}``, each ``[B, A]``: a Gaussian over scaled actions |
 | `squashed_gaussian_actor` | ``{"location", "log_std"}``, each ``[B, A]``: a Gaussian whose draws `squash` bounds |
 | `categorical_actor` | ``{"logits"}``, ``[B, n]`` |
+| `uniform_policy` | ``{"low", "high"}``, each ``[B, A]`` |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from keras import ops
 
@@ -26,7 +27,7 @@ from vinci_offline.functional.distributions import (
 from vinci_offline.functional.losses import imitation_loss
 from vinci_offline.functional.shapes import check_shapes
 from vinci_offline.functional.squashing import log_squash_slope, squash
-from vinci_offline.functional.targets import batched_index, clip_action, clipped_double_q
+from vinci_offline.functional.targets import batched_index, clip_action
 from vinci_offline.types import ActionBounds, Tensor
 
 Policy: TypeAlias = "Tensor | Mapping[str, Tensor]"
@@ -52,6 +53,9 @@ def sample_action(policy: Policy, key: Tensor, bounds: ActionBounds | None = Non
     """
     if not isinstance(policy, Mapping):
         return clip_action(policy, bounds), ops.zeros_like(policy[:, 0])
+    if "low" in policy:
+        low, width = policy["low"], policy["high"] - policy["low"]
+        return low + width * random.uniform(key, tuple(low.shape)), -ops.sum(ops.log(width), axis=-1)
     squashed = "location" in policy
     mean, log_std = policy["location" if squashed else "mean"], policy["log_std"]
     raw = mean + ops.exp(log_std) * random.normal(key, tuple(mean.shape))
@@ -146,9 +150,61 @@ def policy_value(
         check_shapes("values E B n, logits B n", values=values, logits=policy["logits"])
         log_prob = ops.log_softmax(policy["logits"], axis=-1)
         return ops.sum(ops.exp(log_prob) * (ops.min(values, axis=0) - temperature * log_prob), axis=-1)
+    drawn = sampled_values(critic, observation, policy, key, bounds, samples=samples)
+    return ops.mean(ops.min(drawn.values, axis=0) - temperature * drawn.log_prob, axis=-1)
+
+
+class SampledValues(NamedTuple):
+    """Values and log densities of K actions that a policy drew for each of B observations.
+
+    Attributes:
+        values: ``[E, B, K]``, by an ensemble.
+        log_prob: ``[B, K]``.
+    """
+
+    values: Tensor
+    log_prob: Tensor
+
+
+def sampled_values(
+    critic: Critic,
+    observation: Tensor,
+    policy: Policy,
+    key: Tensor,
+    bounds: ActionBounds | None = None,
+    *,
+    samples: int,
+) -> SampledValues:
+    """Draw continuous actions from a policy and return their values at some observations.
+
+    Args:
+        critic: an ensemble.
+        observation: ``[B, ...]``.
+        policy: output of an actor, at these observations or at others.
+        key: key of the draws.
+        bounds: as in `sample_action`.
+        samples: K, the number of draws for each row.
+    """
     action, log_prob = sample_action(repeat_rows(policy, samples), key, bounds)
-    values = clipped_double_q(critic([repeat_rows(observation, samples), action]))
-    return ops.mean(ops.reshape(values - temperature * log_prob, (-1, samples)), axis=-1)
+    values = critic([repeat_rows(observation, samples), action])
+    return SampledValues(
+        ops.reshape(values, (values.shape[0], -1, samples)), ops.reshape(log_prob, (-1, samples))
+    )
+
+
+def uniform_policy(action: Tensor, bounds: ActionBounds | None = None) -> dict[str, Tensor]:
+    """Return the uniform policy over scaled actions, as `sample_action` takes it.
+
+    It covers [-1, 1], or the part of it inside the bounds: scaled actions without near bounds are about that large.
+
+    Args:
+        action: ``[B, A]``; only its shape counts.
+        bounds: as in `sample_action`.
+    """
+    low, high = -ops.ones_like(action), ops.ones_like(action)
+    if bounds is not None:
+        low, high = ops.maximum(low, bounds.low), ops.minimum(high, bounds.high)
+    return {"low": low, "high": high}
 
 
 def repeat_rows(values: Any, times: int) -> Any:

@@ -8,6 +8,9 @@ from keras import ops
 from vinci_offline.networks.layers import LayerNorm, draw_weights, mlp
 from vinci_offline.types import Tensor
 
+_FIRST = "bi,eio->beo"
+"""Equation of the first layer of an ensemble that is one batched product."""
+
 MOST_TOWERS = 4
 """Greatest ensemble made of separate towers.
 
@@ -58,12 +61,29 @@ def stack(towers: list[Tensor]) -> Tensor:
     return ops.stack(named, axis=0)
 
 
+def split_ensemble(model: keras.Model) -> tuple[keras.Model, keras.Model, keras.Variable] | None:
+    """Split an ensemble that is one batched product after its first layer.
+
+    Returns:
+        A model from the inputs to that layer's output ``[B, E, H]``, a model from there to the values, and the layer's
+        kernel ``[E, I, H]``, whose last rows are the action's; None for separate towers.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.EinsumDense) and layer.equation == _FIRST:
+            return (
+                keras.Model(model.input, layer.output),
+                keras.Model(layer.output, model.output),
+                layer.kernel,
+            )
+    return None
+
+
 def _batched_dense(x: Tensor, count: int, units: int, name: str, last: bool = False) -> Tensor:
     """Apply a linear layer of each member: ``[B, I]`` to ``[B, E, units]``, or ``[E, B, I]`` to ``[E, B, units]``."""
     first = len(x.shape) == 2
     limit = float(x.shape[-1]) ** -0.5
     layer = keras.layers.EinsumDense(
-        "bi,eio->beo" if first else "ebi,eio->ebo",
+        _FIRST if first else "ebi,eio->ebo",
         output_shape=(count, units) if first else (None, units),
         bias_axes="eo",
         dtype="float32" if last else None,

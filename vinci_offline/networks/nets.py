@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from vinci_offline.errors import UsageError
@@ -64,6 +65,31 @@ class Networks(Mapping[str, "keras.Model"]):
             row = ensemble.output[index] if own is None else own.output
             self._members[name, index] = _checked(keras.Model(ensemble.input, row))
         return self._members[name, index]
+
+    def action_slopes(self, name: str, observation: Tensor, action: Tensor) -> Tensor:
+        """Return the gradient of each member's value with respect to the action, ``[E, B, A]``.
+
+        A loss can be differentiated through it. A large ensemble is one product whose first layer takes the same
+        actions for all members. One backward pass to the output of that layer gives every member its own gradient.
+
+        Args:
+            name: name of a network from `NetworkBuilder.critics`.
+            observation: ``[B, ...]``.
+            action: ``[B, A]``.
+        """
+        from keras import ops
+
+        from vinci_offline.functional import gradient
+        from vinci_offline.networks.ensembles import split_ensemble
+
+        model = self[name]
+        split = split_ensemble(model)
+        if split is None:
+            members = [self.member(name, index) for index in range(int(model.output.shape[0]))]
+            return ops.stack([gradient(partial(_value_of, each, observation), action) for each in members])
+        first, rest, kernel = split
+        slope = gradient(rest, first([observation, action]))  # [B, E, H]
+        return ops.einsum("beh,eah->eba", slope, kernel[:, -action.shape[-1] :])
 
     def __getattr__(self, name: str) -> keras.Model:
         if name.startswith("_"):  # copying and pickling ask for these before __init__
@@ -129,6 +155,11 @@ class Networks(Mapping[str, "keras.Model"]):
         trained = self.variables(name) if scalar else self[name].trainable_variables
         own = {id(variable) for _, variable in self.owned(name)}
         return [variable for variable in trained if id(variable) in own]
+
+
+def _value_of(critic: keras.Model, observation: Tensor, action: Tensor) -> Tensor:
+    value: Tensor = critic([observation, action])
+    return value
 
 
 def _is_scalar(network: Any) -> bool:

@@ -67,11 +67,12 @@ def builder(spec: EnvironmentSpec) -> NetworkBuilder:
 def bench(agent: Agent, spec: EnvironmentSpec, seed: int = 0) -> Bench:
     """Make an agent's networks as training does. The targets get 0.9 of the online weights, so that they differ."""
     learner = Learner(agent, build := builder(spec), seed)
-    for update in agent.updates():
+    updates = tuple(bound.update for bound in learner.updates)
+    for update in updates:
         for target in update.targets:
             net = learner.nets[target.name]
             net.set_weights([0.9 * w for w in learner.nets[target.network].get_weights()])
-    return Bench(agent, build, learner.nets, tuple(bound.update for bound in learner.updates))
+    return Bench(agent, build, learner.nets, updates)
 
 
 class Trainer:
@@ -87,6 +88,7 @@ class Trainer:
         self.learner = Learner(agent, builder(spec), seed)
         self._engine = make_engine(self.learner, columns(agent, spec), batch_size=4, seed=seed, jit="off")
         self._initial = self.learner.state()
+        self.updates = tuple(bound.update for bound in self.learner.updates)
         self.step = 0
 
     def restart(self) -> None:
@@ -196,14 +198,14 @@ class AgentContract:
 
     def test_updates_are_disjoint_and_name_networks(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """Train each network by one update at most; name only networks that exist."""
-        trained = [name for update in agent.updates() for name in update.networks]
+        made = bench(agent, spec)
+        trained = [name for update in made.updates for name in update.networks]
         _require(
             len(set(trained)) == len(trained), f"more than one update trains the same network: {trained}"
         )
-        online = bench(agent, spec).nets
-        for update in agent.updates():
+        for update in made.updates:
             for name in update.networks:
-                _require(name in online, f"there is no network {name!r}")
+                _require(name in made.nets, f"there is no network {name!r}")
             for target in update.targets:
                 _require(
                     target.network in update.networks,
@@ -316,7 +318,7 @@ class AgentContract:
         _require_equal(whole, trainer.run(_STEPS - 3), "resuming from a stored state changes the result")
         _require_equal(whole, Trainer(agent, spec, seed=5).run(_STEPS), "equal seeds give different networks")
         other = Trainer(agent, spec, seed=6).learner.state()
-        for update in agent.updates():
+        for update in trainer.updates:
             for name in update.networks:
                 part = f"networks/{name}/"
                 weights = [v for v in trainer.learner.nets.trainable(name) if v.shape]
@@ -329,10 +331,10 @@ class AgentContract:
     def test_phase_of_one_role_freezes_the_rest(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """Change only the networks, targets and optimizers of the role that a phase trains."""
         trainer = Trainer(agent, spec)
-        for role in sorted({update.role for update in agent.updates()}):
+        for role in sorted({update.role for update in trainer.updates}):
             trainer.restart()
             before, after = trainer.learner.state(), trainer.run(_STEPS, role=role)
-            chosen = [update for update in agent.updates() if update.role == role]
+            chosen = [update for update in trainer.updates if update.role == role]
             trained = {name for update in chosen for name in (update.name, *update.networks)}
             trained |= {target.name for update in chosen for target in update.targets}
             moved = {name.split("/")[1] for name in _changed(before, after)}

@@ -95,7 +95,8 @@ class Learner:
             with _named_failure(agent, "networks"):
                 online = Networks(agent.networks(build), build.bounded, build.bounds)
             with _named_failure(agent, "updates"):
-                updates = agent.updates()
+                kind = "discrete" if build.discrete else "continuous"
+                updates = tuple(update for update in agent.updates() if kind in update.action_kinds)
             _check_updates(agent, online, updates)
             targets = {
                 target.name: _copy(online[target.network]) for update in updates for target in update.targets
