@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from backends import tensorflow_only
 
 from vinci_offline.agents.awac import AWAC
 from vinci_offline.agents.bc import BC
+from vinci_offline.agents.bcq import BCQ
+from vinci_offline.agents.bear import BEAR
 from vinci_offline.agents.calql import CalQL
 from vinci_offline.agents.cql import CQL
 from vinci_offline.agents.crr import CRR
@@ -12,6 +16,7 @@ from vinci_offline.agents.edac import EDAC
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.nfq import NFQ
 from vinci_offline.agents.onestep import OneStep
+from vinci_offline.agents.plas import PLAS
 from vinci_offline.agents.qrdqn import QRDQN
 from vinci_offline.agents.rebrac import ReBRAC
 from vinci_offline.agents.sac import SAC
@@ -24,6 +29,7 @@ from vinci_offline.agents.xql import XQL
 from vinci_offline.testing.agent_contract import BOX, DISCRETE, AgentContract
 
 SMALL = {"hidden": (8, 8)}
+LATENT = {"latent_hidden": (8, 8)}
 
 
 @pytest.mark.parametrize(
@@ -56,9 +62,10 @@ SMALL = {"hidden": (8, 8)}
         pytest.param(AWAC(**SMALL), DISCRETE, id="awac-discrete"),
         pytest.param(CRR(**SMALL), BOX, id="crr"),
         pytest.param(CRR(**SMALL, binary=True), DISCRETE, id="crr-discrete"),
-        pytest.param(CQL(**SMALL, samples=3), BOX, id="cql"),
         pytest.param(CQL(**SMALL), DISCRETE, id="cql-discrete"),
-        pytest.param(CalQL(**SMALL, samples=3), BOX, id="calql"),
+        pytest.param(BCQ(**LATENT, **SMALL, acting_samples=5), BOX, id="bcq"),
+        pytest.param(PLAS(**LATENT, **SMALL), BOX, id="plas"),
+        pytest.param(BEAR(**LATENT, **SMALL, acting_samples=5, warm_up=2), BOX, id="bear"),
         pytest.param(EDAC(**SMALL, critics=5), BOX, id="edac"),
         pytest.param(OneStep(**SMALL), BOX, id="onestep"),
         pytest.param(NFQ(**SMALL), DISCRETE, id="nfq"),
@@ -68,6 +75,20 @@ SMALL = {"hidden": (8, 8)}
 )
 class TestShippedAgents(AgentContract):
     pass
+
+
+@pytest.mark.parametrize(
+    ("agent", "spec"),
+    [
+        pytest.param(CQL(**SMALL, samples=3), BOX, id="cql"),
+        pytest.param(CalQL(**SMALL, samples=3), BOX, id="calql"),
+    ],
+)
+class TestConservativeAgents(AgentContract):
+    """Agents whose penalty takes the policy's actions at the next state, terminal or not, as their papers do."""
+
+    def test_terminal_rows_ignore_the_next_observation(self, agent, spec):
+        super().test_terminal_rows_ignore_the_next_observation(replace(agent, conservatism=0.0), spec)
 
 
 @tensorflow_only

@@ -22,6 +22,7 @@ _KINDS = {
     "value": "observation → value",
     "stored_actor": "observation → action, loaded from a file, not trained",
     "noisy_actor": "observation, noise → action",
+    "vector": "observation → numbers",
     "encoder": "observation → features",
     "scalar": "learned scalar",
 }
@@ -31,6 +32,7 @@ class _Sketch:
     """Stand-in for a `NetworkBuilder`: it describes networks instead of building them."""
 
     bounded = bounds = None
+    action_dim = 1
 
     def __init__(self, discrete: bool) -> None:
         self.discrete = discrete

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
         gaussian_log_prob,
     )
     from vinci_offline.functional.gradients import gradient, invert_gradients
+    from vinci_offline.functional.latents import (
+        latent_distribution,
+        latent_divergence,
+        maximum_mean_discrepancy,
+    )
     from vinci_offline.functional.losses import (
         advantage_weight,
         ensemble_loss,
@@ -74,7 +79,10 @@ _HOMES = {
     "imitation_loss": "losses",
     "invert_gradients": "gradients",
     "l2_penalty": "losses",
+    "latent_distribution": "latents",
+    "latent_divergence": "latents",
     "log_squash_slope": "squashing",
+    "maximum_mean_discrepancy": "latents",
     "negative_log_likelihood": "policies",
     "pairwise_likeness": "losses",
     "policy_entropy": "policies",
@@ -112,7 +120,10 @@ __all__ = [
     "imitation_loss",
     "invert_gradients",
     "l2_penalty",
+    "latent_distribution",
+    "latent_divergence",
     "log_squash_slope",
+    "maximum_mean_discrepancy",
     "negative_log_likelihood",
     "pairwise_likeness",
     "policy_entropy",

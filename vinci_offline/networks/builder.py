@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 from keras import ops
@@ -67,6 +67,11 @@ class NetworkBuilder:
         return isinstance(self.spec.action_space, DiscreteSpace)
 
     @property
+    def action_dim(self) -> int:
+        """Number of dimensions of a continuous action."""
+        return self._scaling.space.dim
+
+    @property
     def bounded(self) -> Array | None:
         """``[A]`` mask of the action dimensions whose bounds are scaled to [-1, 1]; None for a Discrete space."""
         return None if self.discrete else self._scaling.bounded
@@ -98,7 +103,13 @@ class NetworkBuilder:
         return _model(name, sources, self._action(name, sources, hidden, squash))
 
     def noisy_actor(
-        self, name: str, hidden: Widths, noise: int, *, encoder: keras.Model | None = None
+        self,
+        name: str,
+        hidden: Widths,
+        noise: int,
+        squash: bool = True,
+        *,
+        encoder: keras.Model | None = None,
     ) -> keras.Model:
         """Make a network from ``[observation, noise]`` to a ``[B, A]`` scaled action; see `sampler`.
 
@@ -106,12 +117,13 @@ class NetworkBuilder:
             name: name of the network.
             hidden: widths of hidden layers.
             noise: width of the standard normal noise.
+            squash: see `deterministic_actor`.
             encoder: see the class.
         """
         sources = self._sources(name, (OBSERVATION,), encoder)
         raw = keras.Input(shape=(noise,), dtype="float32", name=NOISE)
         sources.append(Source(raw, {NOISE: raw}, raw))
-        return _model(name, sources, self._action(name, sources, hidden, squash=True))
+        return _model(name, sources, self._action(name, sources, hidden, squash))
 
     def gaussian_actor(
         self,
@@ -253,6 +265,19 @@ class NetworkBuilder:
         values = self._output(name, sources, hidden, 1, layer_norm)
         return _model(name, sources, ops.squeeze(values, axis=-1))
 
+    def vector(
+        self,
+        name: str,
+        hidden: Widths,
+        outputs: int,
+        *,
+        on: Sequence[str] = (OBSERVATION,),
+        encoder: keras.Model | None = None,
+    ) -> keras.Model:
+        """Make a network to ``[B, outputs]`` numbers, such as a latent action or a change of an action."""
+        sources = self._sources(name, on, encoder)
+        return _model(name, sources, self._output(name, sources, hidden, outputs))
+
     def encoder(
         self, name: str, hidden: Widths = (), *, image: str = "auto", on: Sequence[str] = (OBSERVATION,)
     ) -> keras.Model:
@@ -292,6 +317,34 @@ class NetworkBuilder:
         A noisy actor gets zero noise.
         """
         return export.policy(self.units, actor)
+
+    def policy_of(self, act: Callable[[Tensor], Tensor]) -> keras.Model:
+        """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action.
+
+        The function calls the agent's networks and ``keras.ops``.
+        """
+        return export.policy_of(self.units, act)
+
+    def best_of(
+        self,
+        draw: Callable[[Tensor, Tensor], Tensor],
+        critic: keras.Model,
+        noise: int,
+        samples: int,
+        *,
+        sampling: bool = False,
+    ) -> keras.Model:
+        """Return the policy that draws actions and takes the one of the greatest value, by the first critic.
+
+        Args:
+            draw: function of an observation and of ``[B, noise]`` standard normal noise to ``[B, A]`` scaled actions.
+            critic: an ensemble from `critics`.
+            noise: width of the noise.
+            samples: number of actions.
+            sampling: the caller draws the noise, ``[B, samples * noise]``: the model is a `sampler`. Otherwise the same
+                draws serve every observation, and the policy is deterministic.
+        """
+        return export.best_of(self.units, draw, critic, noise, samples, sampling=sampling)
 
     def greedy_policy(self, critic: keras.Model) -> keras.Model:
         """Return the policy that takes the action of the greatest value, averaged over the ensemble."""

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
+from vinci_offline.functional.policies import repeat_rows
 from vinci_offline.keras_setup import load_keras_model, wide_dtype
 from vinci_offline.networks.action_scaling import scale_tensor, squash_tensor, unscale_tensor
 from vinci_offline.networks.inputs import (
@@ -83,6 +84,50 @@ def sampler(units: Units, actor: keras.Model) -> keras.Model:
 def noise_width(actor: keras.Model) -> int | None:
     """Return the width of an actor's noise input; None if it has none."""
     return next((int(x.shape[-1]) for x in actor.inputs if x.name == NOISE), None)
+
+
+def policy_of(units: Units, act: Callable[[Any], Tensor]) -> keras.Model:
+    """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action."""
+    raw = _raw_input(units)
+    return keras.Model(raw, unscale_tensor(_scaling(units), act(_shifted(units, raw))), name="policy")
+
+
+def best_of(
+    units: Units,
+    draw: Callable[[Any, Tensor], Tensor],
+    critic: keras.Model,
+    width: int,
+    samples: int,
+    *,
+    sampling: bool,
+) -> keras.Model:
+    """Return the policy that draws ``samples`` actions and takes the one of the greatest value, by the first critic.
+
+    Args:
+        units: units of observations and actions.
+        draw: function of an observation and of ``[B, width]`` noise to ``[B, A]`` scaled actions.
+        critic: ``[observation, action]`` to ``[E, B]``.
+        width: width of the noise of one action.
+        samples: number of actions.
+        sampling: take the noise, ``[B, samples * width]``, as an input; otherwise the same draws serve all rows.
+    """
+    raw = _raw_input(units)
+    inputs, noise = raw, _no_noise(raw, samples * width)
+    if sampling:
+        noise = keras.Input(shape=(samples * width,), dtype="float32", name=NOISE)
+        inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
+    else:
+        fixed = np.random.default_rng(0).standard_normal((1, samples * width)).astype(np.float32)
+        noise = noise + fixed
+    observation = repeat_rows(_shifted(units, raw), samples)
+    actions = draw(observation, ops.reshape(noise, (-1, width)))
+    values = ops.reshape(critic([observation, actions])[0], (-1, samples))
+    _, best = ops.top_k(values, 1)
+    chosen = ops.one_hot(best[:, 0], samples, dtype="float32")[:, :, None]
+    dim = _scaling(units).space.dim
+    action = ops.sum(chosen * ops.reshape(actions, (-1, samples, dim)), axis=1)
+    name = "sampler" if sampling else "policy"
+    return keras.Model(inputs, unscale_tensor(_scaling(units), action), name=name)
 
 
 def greedy_policy(units: Units, critic: keras.Model) -> keras.Model:

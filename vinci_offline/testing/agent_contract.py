@@ -321,7 +321,7 @@ class AgentContract:
         for update in trainer.updates:
             for name in update.networks:
                 part = f"networks/{name}/"
-                weights = [v for v in trainer.learner.nets.trainable(name) if v.shape]
+                weights = [v for v in trainer.learner.nets.trainable(name) if len(v.shape)]
                 _require(
                     not weights or bool(_changed(before, other, part)),
                     f"{name!r} does not depend on the seed",
