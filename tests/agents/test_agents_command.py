@@ -50,4 +50,4 @@ def test_markup_in_descriptions_is_printed_as_text(app, tmp_path):
 def test_unknown_agent_is_refused(app):
     result = CliRunner().invoke(app, ["tdbc3"])
     assert isinstance(result.exception, UsageError)
-    assert "the agents are: bc, ddpg, dqn, iql, td3bc" in str(result.exception)
+    assert "the agents are: awac, bc, bcq, " in str(result.exception)

@@ -352,7 +352,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("collect Pendulum-v1 -o {folder} --steps 5 --overwrite", "is a folder"),
         ("collect Pendulum-v1 -o {data} --steps 5", "exists already"),
         ("train", "pendulum-mixed"),
-        ("train {data} -o {out} --agent nobody", "the agents are: bc, ddpg"),
+        ("train {data} -o {out} --agent nobody", "the agents are: awac, bc, "),
         ("train {data} -o {out} --agent dqn", "discrete actions"),
         ("train {data} -o {out} --set alhpa=1", "no hyperparameter 'alhpa'"),
         ("train {data} -o {out} --set hidden=wide", "whole numbers, as 256,256"),
@@ -375,7 +375,7 @@ def test_bad_datasets_are_refused_by_every_command(data, tmp_path, how):
         ("evaluate random --env Pendulum-v1 --episodes 0", "--episodes must be at least 1, not 0"),
         ("evaluate random --env Pendulum-v1 --workers 100000", "give at most"),
         ("info pendulum-mixd", "pendulum-mixed"),
-        ("agents nobody", "the agents are: bc, ddpg"),
+        ("agents nobody", "the agents are: awac, bc, "),
     ],
 )  # fmt: skip
 def test_bad_options_are_refused_in_one_line(data, lake, tmp_path, arguments, told):

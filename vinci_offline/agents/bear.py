@@ -123,7 +123,10 @@ class BEAR(LatentBehaviourAgent):
         theirs = ops.stop_gradient(nets.decoder([state, ops.clip(latent, -0.5, 0.5)]))
         shape = (rows, count, dim)
         return functional.maximum_mean_discrepancy(
-            ops.reshape(ours, shape), ops.reshape(theirs, shape), self.kernel_width, gaussian=self.gaussian_kernel
+            ops.reshape(ours, shape),
+            ops.reshape(theirs, shape),
+            self.kernel_width,
+            gaussian=self.gaussian_kernel,
         )
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:

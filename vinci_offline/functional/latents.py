@@ -40,9 +40,7 @@ def latent_divergence(mean: Tensor, log_std: Tensor) -> Tensor:
     return ops.mean(-0.5 * (1.0 + 2.0 * log_std - ops.square(mean) - ops.exp(2.0 * log_std)), axis=-1)
 
 
-def maximum_mean_discrepancy(
-    x: Tensor, y: Tensor, width: float, *, gaussian: bool = False
-) -> Tensor:
+def maximum_mean_discrepancy(x: Tensor, y: Tensor, width: float, *, gaussian: bool = False) -> Tensor:
     """Return the maximum mean discrepancy between two sets of actions, one pair of sets for each observation.
 
     ``sqrt(E k(x, x') - 2 E k(x, y) + E k(y, y') + 1e-6)``; Kumar et al. (2019), https://arxiv.org/abs/1906.00949,
