@@ -127,6 +127,12 @@ class Update:
         return _call(self.validation_loss or self.loss, nets, batch, key, step)
 
 
+def updates_of_kind(updates: tuple[Update, ...], *, discrete: bool) -> tuple[Update, ...]:
+    """Return the updates that exist for a kind of action space."""
+    kind: ActionKind = "discrete" if discrete else "continuous"
+    return tuple(update for update in updates if kind in update.action_kinds)
+
+
 def _call(loss: Loss, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
     """Call a loss, with the step if it has an argument ``step``."""
     function: Callable[..., tuple[Tensor, Metrics]] = loss

@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.agents.agent import Agent, Networks, Update
+from vinci_offline.agents.update import updates_of_kind
 from vinci_offline.batches.batch import Batch
 from vinci_offline.batches.names import FIRST_ROW, LAST_ROW
 from vinci_offline.batches.rows import Rows
@@ -198,14 +199,16 @@ class AgentContract:
 
     def test_updates_are_disjoint_and_name_networks(self, agent: Agent, spec: EnvironmentSpec) -> None:
         """Train each network by one update at most; name only networks that exist."""
-        made = bench(agent, spec)
-        trained = [name for update in made.updates for name in update.networks]
+        build = builder(spec)
+        online = agent.networks(build)
+        updates = updates_of_kind(agent.updates(), discrete=build.discrete)
+        trained = [name for update in updates for name in update.networks]
         _require(
             len(set(trained)) == len(trained), f"more than one update trains the same network: {trained}"
         )
-        for update in made.updates:
+        for update in updates:
             for name in update.networks:
-                _require(name in made.nets, f"there is no network {name!r}")
+                _require(name in online, f"there is no network {name!r}")
             for target in update.targets:
                 _require(
                     target.network in update.networks,

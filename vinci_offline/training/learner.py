@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from vinci_offline.agents.agent import Agent
-from vinci_offline.agents.update import Target, Update
+from vinci_offline.agents.update import Target, Update, updates_of_kind
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
@@ -95,8 +95,7 @@ class Learner:
             with _named_failure(agent, "networks"):
                 online = Networks(agent.networks(build), build.bounded, build.bounds)
             with _named_failure(agent, "updates"):
-                kind = "discrete" if build.discrete else "continuous"
-                updates = tuple(update for update in agent.updates() if kind in update.action_kinds)
+                updates = updates_of_kind(agent.updates(), discrete=build.discrete)
             _check_updates(agent, online, updates)
             targets = {
                 target.name: _copy(online[target.network]) for update in updates for target in update.targets
