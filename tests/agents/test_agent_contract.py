@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from backends import tensorflow_only
@@ -30,6 +31,8 @@ from vinci_offline.testing.agent_contract import BOX, DISCRETE, AgentContract
 
 SMALL = {"hidden": (8, 8)}
 LATENT = {"latent_hidden": (8, 8)}
+on_tensorflow = partial(pytest.param, marks=tensorflow_only)
+"""An agent whose losses are of the kinds that others show on every backend."""
 
 
 @pytest.mark.parametrize(
@@ -49,26 +52,26 @@ LATENT = {"latent_hidden": (8, 8)}
             DISCRETE,
             id="dqn-dueling",
         ),
-        pytest.param(TD3(**SMALL), BOX, id="td3"),
+        on_tensorflow(TD3(**SMALL), BOX, id="td3"),
         pytest.param(ReBRAC(**SMALL), BOX, id="rebrac"),
-        pytest.param(XQL(**SMALL), BOX, id="xql"),
-        pytest.param(SQL(**SMALL), BOX, id="sql"),
-        pytest.param(EQL(**SMALL), BOX, id="eql"),
-        pytest.param(IQL(**SMALL), DISCRETE, id="iql-discrete"),
+        on_tensorflow(XQL(**SMALL), BOX, id="xql"),
+        on_tensorflow(SQL(**SMALL), BOX, id="sql"),
+        on_tensorflow(EQL(**SMALL), BOX, id="eql"),
+        on_tensorflow(IQL(**SMALL), DISCRETE, id="iql-discrete"),
         pytest.param(SAC(**SMALL), BOX, id="sac"),
-        pytest.param(SAC(**SMALL), DISCRETE, id="sac-discrete"),
-        pytest.param(SACN(**SMALL, critics=5), BOX, id="sacn"),
+        on_tensorflow(SAC(**SMALL), DISCRETE, id="sac-discrete"),
+        on_tensorflow(SACN(**SMALL, critics=5), BOX, id="sacn"),
         pytest.param(AWAC(**SMALL), BOX, id="awac"),
-        pytest.param(AWAC(**SMALL), DISCRETE, id="awac-discrete"),
-        pytest.param(CRR(**SMALL), BOX, id="crr"),
+        on_tensorflow(AWAC(**SMALL), DISCRETE, id="awac-discrete"),
+        on_tensorflow(CRR(**SMALL), BOX, id="crr"),
         pytest.param(CRR(**SMALL, binary=True), DISCRETE, id="crr-discrete"),
-        pytest.param(CQL(**SMALL), DISCRETE, id="cql-discrete"),
-        pytest.param(BCQ(**LATENT, **SMALL, acting_samples=5), BOX, id="bcq"),
-        pytest.param(PLAS(**LATENT, **SMALL), BOX, id="plas"),
+        on_tensorflow(CQL(**SMALL), DISCRETE, id="cql-discrete"),
+        on_tensorflow(BCQ(**LATENT, **SMALL, acting_samples=5), BOX, id="bcq"),
+        on_tensorflow(PLAS(**LATENT, **SMALL), BOX, id="plas"),
         pytest.param(BEAR(**LATENT, **SMALL, acting_samples=5, warm_up=2), BOX, id="bear"),
         pytest.param(EDAC(**SMALL, critics=5), BOX, id="edac"),
-        pytest.param(OneStep(**SMALL), BOX, id="onestep"),
-        pytest.param(NFQ(**SMALL), DISCRETE, id="nfq"),
+        on_tensorflow(OneStep(**SMALL), BOX, id="onestep"),
+        on_tensorflow(NFQ(**SMALL), DISCRETE, id="nfq"),
         pytest.param(SARSA(**SMALL), DISCRETE, id="sarsa"),
         pytest.param(QRDQN(**SMALL, quantiles=5), DISCRETE, id="qrdqn"),
     ],
@@ -81,7 +84,7 @@ class TestShippedAgents(AgentContract):
     ("agent", "spec"),
     [
         pytest.param(CQL(**SMALL, samples=3), BOX, id="cql"),
-        pytest.param(CalQL(**SMALL, samples=3), BOX, id="calql"),
+        on_tensorflow(CalQL(**SMALL, samples=3), BOX, id="calql"),
     ],
 )
 class TestConservativeAgents(AgentContract):
