@@ -15,6 +15,18 @@ class VinciWarning(UserWarning):
     """Warning about something that needs a look; the work goes on."""
 
 
+class ResumableError(VinciError):
+    """Error that ends a run after its state was saved: ``--resume`` goes on.
+
+    Args:
+        reason: what is wrong and where; the message adds what to do.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: go on with --resume")
+        self.reason = reason
+
+
 class UsageError(VinciError):
     """Invalid request: an unknown name, a bad option, an output that exists."""
 

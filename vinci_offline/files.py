@@ -153,6 +153,15 @@ def drop_unfinished(folder: Path) -> None:
         _drop(path)
 
 
+def clear_folder(path: Path, *, keep: str) -> None:
+    """Remove everything in a folder but the file with the name ``keep``."""
+    for each in path.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        elif each.name != keep:
+            each.unlink()
+
+
 def drop_own() -> None:
     """Remove what this process is writing. It is about to end at once."""
     for path in list(_own):

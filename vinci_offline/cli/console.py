@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 from vinci_offline.cli import signals
-from vinci_offline.errors import VinciError, VinciWarning
+from vinci_offline.errors import ResumableError, VinciError, VinciWarning
 from vinci_offline.text import one_line
 
 
@@ -54,7 +54,7 @@ def _exit_code(error: BaseException) -> int | None:
         signals.tell()
         return 128 + signum
     if isinstance(error, VinciError):
-        tell(f"error: {error}")
+        tell(f"error: {_told(error)}")
         return error.exit_code
     if isinstance(error, MemoryError):
         tell("error: not enough memory: use fewer --lanes or --workers, or a smaller batch")
@@ -69,6 +69,12 @@ def _exit_code(error: BaseException) -> int | None:
         tell(f"error: {where}{what}: choose another place, or repair this one")
         return 1
     return None
+
+
+def _told(error: VinciError) -> str:
+    """Return an error's message; where the work goes on after it, with the whole command for that."""
+    again = signals.go_on() if isinstance(error, ResumableError) else None
+    return f"{error.reason}: {again}" if isinstance(error, ResumableError) and again else str(error)
 
 
 def _show_warning(

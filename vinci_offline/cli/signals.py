@@ -127,10 +127,21 @@ def tell() -> None:
 
 def line(arguments: Sequence[str]) -> str:
     """Return the line for an interrupted command."""
+    again = _again(arguments)
+    return f"interrupted: {again}" if again else "interrupted"
+
+
+def go_on() -> str | None:
+    """Say how to go on with the work of this command, which is on the disk; None where that is not known."""
+    resumable()
+    return _again(_State.arguments) if _State.arguments is not None else None
+
+
+def _again(arguments: Sequence[str]) -> str | None:
     words = list(arguments)
     command = next((word for word in words if not word.startswith("-")), "")
     if {"-h", "--help"} & {*words} or command not in (*_RESUMABLE, "demo"):
-        return "interrupted"
+        return None
     again = "go on"
     if command == "demo" or ("--overwrite" in words and _State.resumable):
         words = [word for word in words if word != "--overwrite"]
@@ -138,7 +149,7 @@ def line(arguments: Sequence[str]) -> str:
         again = "start again"
     elif command in _RESUMABLE and "--resume" not in words:
         words.insert(words.index("--") if "--" in words else len(words), "--resume")
-    return f"interrupted: {again} with: {shlex.join(['vinci-offline', *words])}"
+    return f"{again} with: {shlex.join(['vinci-offline', *words])}"
 
 
 def _receive(signum: int, frame: Any) -> None:

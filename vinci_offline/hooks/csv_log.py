@@ -33,7 +33,7 @@ class CsvLog(Hook):
     def start(self, run: RunInfo) -> None:
         """Open the tables; drop the rows of steps that will be taken again."""
         self._metrics = CsvTable(run.directory / "metrics.csv", run.start_step)
-        self._evaluations = CsvTable(run.directory / "evaluations.csv", run.start_step)
+        self._evaluations = CsvTable(run.directory / "evaluations.csv", run.start_step - run.evaluation_due)
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append a row to ``metrics.csv``."""

@@ -35,6 +35,7 @@ class RunInfo:
         observations: ``[M, ...]`` a sample of at most 4,096 observations of the dataset; by key for a Dict space.
         units: the units of observations and actions in ``nets``; None stands for those of the spaces alone.
         chosen: options and hyperparameters that differ from their defaults; None where that is not known.
+        evaluation_due: True if the run goes on with the evaluation of ``start_step``, perhaps for the second time.
     """
 
     directory: Path
@@ -49,6 +50,7 @@ class RunInfo:
     observations: Array | Mapping[str, Array]
     units: Units | None = None
     chosen: Mapping[str, Any] | None = None
+    evaluation_due: bool = False
 
 
 class Hook:

@@ -23,6 +23,7 @@ from vinci_offline.types import Array
 _META = "meta"
 _META_BYTES = 2**26
 _DIGEST = "sha256"
+_DUE = "evaluation_due"
 _KEPT = 2
 _NAME = re.compile(r"step-(\d{10,18})\.npz")
 _MOST = 2**53
@@ -38,12 +39,14 @@ class Checkpoint:
         trained: steps taken by each role so far, ``{"critic": …, "actor": …}``.
         state: every variable's value by name.
         standings: the best scores so far by the name of the score, as JSON values.
+        evaluation_due: True if the evaluation of this step is still to come.
     """
 
     step: int
     trained: Mapping[str, int]
     state: Mapping[str, Array]
     standings: Mapping[str, Any] = field(default_factory=dict)
+    evaluation_due: bool = False
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -122,6 +125,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> Path:
         "trained": dict(checkpoint.trained),
         "standings": dict(checkpoint.standings),
         "arrays": {name: _listed(values) for name, values in state.items()},
+        **({_DUE: True} if checkpoint.evaluation_due else {}),
     }
     meta[_DIGEST] = _digest_of_json(meta)
     with published(path) as temporary, recorded(RecordedFile(temporary)) as file:
@@ -145,7 +149,7 @@ def _read(path: Path, step: int, expected: Mapping[str, ArrayLayout] | None) -> 
     for name, values in state.items():
         if listed is not None and listed[name] != _listed(values):
             raise ValueError(f"the array {name} differs from its digest")
-    return Checkpoint(step, trained, state, standings)
+    return Checkpoint(step, trained, state, standings, evaluation_due=meta.get(_DUE) is True)
 
 
 def _read_meta(archive: Archive, layout: ArrayLayout) -> dict[str, Any]:

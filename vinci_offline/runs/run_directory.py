@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import drop_unfinished, is_unfinished, make_folder, publish_text, published
+from vinci_offline.files import (
+    clear_folder,
+    drop_unfinished,
+    is_unfinished,
+    make_folder,
+    publish_text,
+    published,
+)
 from vinci_offline.inputs import meant_path
+from vinci_offline.locks import LOCK
 from vinci_offline.runs.checkpoint import Checkpoint, replace_checkpoint
 from vinci_offline.runs.normalization import normalization_from_json
 from vinci_offline.spec import EnvironmentSpec
@@ -107,7 +114,7 @@ class RunDirectory:
         if self.exists() and resume:
             self._check_same(config, dataset)
         elif self.path.exists() and not self._begun():
-            shutil.rmtree(self.path)
+            clear_folder(self.path, keep=LOCK)
         make_folder(self.path)
         drop_unfinished(self.path)
         publish_text(self.path / _DATASET, json.dumps(dataset, indent=2))
@@ -223,7 +230,7 @@ class RunDirectory:
     def _begun(self) -> bool:
         """Return True for a folder that is empty, or that `claim` made and could not finish."""
         names = {path.name for path in self.path.iterdir() if not is_unfinished(path)}
-        return names <= {_DATASET}
+        return names <= {_DATASET, LOCK}
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         stored = self._read(_DATASET)

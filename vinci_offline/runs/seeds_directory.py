@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.files import make_folder, publish_text
+from vinci_offline.files import clear_folder, make_folder, publish_text
+from vinci_offline.locks import LOCK, refuse_used_folder
 from vinci_offline.runs.run_directory import RunDirectory
 
 
@@ -32,13 +32,14 @@ class SeedsDirectory:
         """Refuse what `claim` may not take. Change nothing.
 
         Raises:
-            UsageError: the directory is not empty and neither flag is set, or ``resume`` leaves out one of its seeds.
+            UsageError: the directory is not empty and neither flag is set, ``resume`` leaves out one of its seeds, or
+                another process trains one of them.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file, and a run is a folder: choose another with -o")
         if self.exists() and resume:
             self._check_holds(seeds)
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(path.name != LOCK for path in self.path.iterdir()):
             self._check_replaceable(overwrite=overwrite)
 
     def claim(self, seeds: Sequence[int], *, resume: bool, overwrite: bool) -> None:
@@ -49,7 +50,7 @@ class SeedsDirectory:
         """
         self.check_claim(seeds, resume=resume, overwrite=overwrite)
         if self.path.exists() and not (self.exists() and resume):
-            shutil.rmtree(self.path)
+            clear_folder(self.path, keep=LOCK)
         make_folder(self.path)
         if not (self.exists() and resume):
             self._write({"seeds": list(seeds)})
@@ -97,6 +98,8 @@ class SeedsDirectory:
             )
             kind = "a run of one seed, without --seeds" if a_run else "a run of several seeds"
             raise UsageError(f"{self.path} exists, {kind}: {advice}")
+        for lock in self.path.glob(f"seed-*/{LOCK}"):
+            refuse_used_folder(lock.parent)
 
     def _write(self, content: Mapping[str, Any]) -> None:
         marked = {"format": "vinci-offline-seeds", "version": 1, **content}

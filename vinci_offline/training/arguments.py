@@ -13,6 +13,7 @@ from vinci_offline.data.joining import joined_spec
 from vinci_offline.envs.making import kwargs_of, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.inputs import meant_path
+from vinci_offline.locks import refuse_used_folder
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
@@ -84,6 +85,7 @@ def check_arguments(
     check_action_kind(learned, spec)
     checked = Checked(datasets, learned, *evaluation_environment(config, spec, env, env_kwargs))
     path = Path(output or default_output(datasets, learned, config.seed if seeds is None else "seeds"))
+    refuse_used_folder(path)  # and again when the run takes it: what comes before that takes a while
     if seeds is not None:
         numbers = range(config.seed, config.seed + seeds)
         SeedsDirectory(path).check_claim(numbers, resume=resume, overwrite=overwrite)

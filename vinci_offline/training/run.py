@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vinci_offline.envs.evaluator import Evaluation, evaluate
-from vinci_offline.errors import VinciError
+from vinci_offline.errors import ResumableError, VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.interrupts import interrupt_flag
+from vinci_offline.loading import describe
 from vinci_offline.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.config import TrainingConfig
@@ -86,6 +87,9 @@ class Run:
         trained: earlier training steps of each role.
         held_out: losses on held-out transitions, or None.
         rows: the dataset row of each training row; None if they are equal.
+
+    Attributes:
+        evaluation_due: True if the evaluation of the present step is still to come.
     """
 
     def __init__(
@@ -108,6 +112,9 @@ class Run:
         self.config = config
         self.phases = config.plan()
         self.step = 0
+        self.evaluation_due = False
+        self._models_step: int | None = None
+        self._checkpoint_of: tuple[int, bool] | None = None
         self._env = env
         self._env_kwargs = env_kwargs
         self._hooks = hooks
@@ -131,6 +138,7 @@ class Run:
             self.learner.restore(checkpoint.state)
             self.step = checkpoint.step
             self._trained = dict(checkpoint.trained)
+            self.evaluation_due = checkpoint.evaluation_due and self.config.eval_every is not None
             for name, standing in self._standings.items():
                 standing.restore(checkpoint.standings.get(name))
 
@@ -162,6 +170,8 @@ class Run:
         for hook in self._hooks:
             hook.start(info)
         try:
+            if self.evaluation_due:
+                self._evaluate()
             for phase in self.phases:
                 if self.step < phase.stop and not interrupted.is_set() and not self._out_of_patience:
                     yield from self._stepping(phase, interrupted)
@@ -227,12 +237,13 @@ class Run:
         if self._out_of_patience:
             self._note_early_stop()
         if self.config.eval_every and (last or self.step % self.config.eval_every == 0):
-            evaluation = self._evaluate()
-            self._metrics["return/mean"] = evaluation.return_mean
-            for hook in self._hooks:
-                hook.evaluation(self.step, evaluation)
-            self._offer("return", evaluation.return_mean)
-        if self.step % self.config.checkpoint_every == 0 and not last:
+            # An environment is others' code: what it may break is saved first.
+            self.evaluation_due = True
+            self._save()
+            self._evaluate()
+            if not last:
+                self._save()  # with the score
+        elif self.step % self.config.checkpoint_every == 0 and not last:
             self._save()
 
     def _validate(self, updates: Sequence[BoundUpdate]) -> dict[str, float]:
@@ -260,24 +271,45 @@ class Run:
                 f"({standing.since} log rows)",
             )
 
-    def _evaluate(self) -> Evaluation:
-        return evaluate(
-            self.learner.policy,
-            self._env,
-            env_kwargs=self._env_kwargs,
-            episodes=self.config.eval_episodes,
-            seed=self.config.seed,
-            selection=True,
-        )
+    def _evaluate(self) -> None:
+        evaluation = self._evaluation()
+        self._metrics["return/mean"] = evaluation.return_mean
+        for hook in self._hooks:
+            hook.evaluation(self.step, evaluation)
+        self.evaluation_due = False
+        self._offer("return", evaluation.return_mean)
+
+    def _evaluation(self) -> Evaluation:
+        try:
+            return evaluate(
+                self.learner.policy,
+                self._env,
+                env_kwargs=self._env_kwargs,
+                episodes=self.config.eval_episodes,
+                seed=self.config.seed,
+                selection=True,
+            )
+        except Exception as error:
+            reason = str(error) if isinstance(error, VinciError) else describe(error)
+            raise ResumableError(
+                f"the evaluation of step {self.step:,} failed: {reason}. "
+                f"The run is saved in {self.directory.path}"
+            ) from error
 
     def _save(self) -> None:
-        # Networks first: a checkpoint promises that the networks of its step are on disk.
-        self.directory.save_models(self.learner.policies, self.learner.nets.models())
-        save_checkpoint(self.directory.checkpoints, self._checkpoint())
+        """Write the networks and a checkpoint, unless they are on disk."""
+        if self._models_step != self.step:
+            # Networks first: a checkpoint promises that the networks of its step are on disk.
+            self.directory.save_models(self.learner.policies, self.learner.nets.models())
+            self._models_step = self.step
+        if self._checkpoint_of != (self.step, self.evaluation_due):
+            save_checkpoint(self.directory.checkpoints, self._checkpoint())
+            self._checkpoint_of = (self.step, self.evaluation_due)
 
     def _checkpoint(self) -> Checkpoint:
         standings = {name: standing.to_json() for name, standing in self._standings.items()}
-        return Checkpoint(self.step, dict(self._trained), self.learner.state(), standings)
+        state = self.learner.state()
+        return Checkpoint(self.step, dict(self._trained), state, standings, self.evaluation_due)
 
     def _check_finite(self, updates: Sequence[BoundUpdate], count: int, metrics: Mapping[str, float]) -> None:
         found = self._guard.check(updates, self.step, count, metrics)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.deviation import finite, sample_deviation
-from vinci_offline.errors import VinciError
+from vinci_offline.errors import ResumableError, VinciError
 from vinci_offline.hooks.csv_log import last_values
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.interrupts import interrupt_flag
+from vinci_offline.locks import Locks
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
@@ -37,6 +38,7 @@ class Seeds:
         hooks: function from a seed, and True for the seed that may draw on the terminal, to its listeners.
         resume: go on with the runs in ``path``.
         overwrite: replace them.
+        locks: receives the locks of the folders.
 
     Raises:
         UsageError: ``count`` is below one.
@@ -52,6 +54,7 @@ class Seeds:
         hooks: Callable[[int, bool], Sequence[Hook]],
         resume: bool,
         overwrite: bool,
+        locks: Locks,
     ) -> None:
         check_count(count)
         self._task = task
@@ -60,6 +63,7 @@ class Seeds:
         self._hooks = hooks
         self._resume = resume
         self._overwrite = overwrite
+        self._locks = locks
         self._outcomes: dict[int, Outcome] = {}
         self._claimed = False
         self._steps, self._seconds = 0, 0.0
@@ -96,9 +100,11 @@ class Seeds:
     def _claim(self) -> None:
         if self._claimed:
             return
+        self._locks.take_folder(self._directory.path)
         seeds = [config.seed for config in self._configs]
         self._directory.claim(seeds, resume=self._resume, overwrite=self._overwrite)
         for config in self._configs:
+            self._locks.take_folder(self._directory.member(config.seed).path)
             self._task.claim(self._directory.member(config.seed), config, resume=True, overwrite=False)
         self._claimed = True
 
@@ -141,7 +147,10 @@ class Seeds:
         if failed:
             seed, error = next(iter(failed.items()))
             others = f"{len(failed)} of {len(self._configs)} seeds failed; " if len(failed) > 1 else ""
-            raise VinciError(f"{others}seed {seed}: {error} (the others are in {self._directory.path})")
+            where = f"(the others are in {self._directory.path})"
+            if isinstance(error, ResumableError):
+                raise ResumableError(f"{others}seed {seed}: {error.reason} {where}") from error
+            raise VinciError(f"{others}seed {seed}: {error} {where}")
         return result
 
 

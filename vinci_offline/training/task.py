@@ -197,6 +197,7 @@ class Task:
             observations=self.observations,
             units=self.units,
             chosen=_chosen(self.agent, run.config),
+            evaluation_due=run.evaluation_due,
         )
 
     def claim(

@@ -16,6 +16,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
 from vinci_offline.keras_setup import check_process
+from vinci_offline.locks import Locks
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.arguments import check_arguments, check_count, default_output
 from vinci_offline.training.config import TrainingConfig
@@ -96,29 +97,27 @@ def train(
         trajectories=learned.trajectories,
     )
     config = replace(config, memory=memory)
-    task = Task.of(datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs)
     path = (
         Path(output)
         if output
         else default_output(datasets, learned, config.seed if seeds is None else "seeds")
     )
+    task = Task.of(datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs)
 
     def listeners(seed: int, shown: bool = True) -> tuple[Hook, ...]:
         return (*_default_hooks(progress and shown), *(hooks(seed) if callable(hooks) else hooks))
 
-    if seeds is not None:
-        with closing(task.source):
-            return Seeds(
-                task, path, config, seeds, hooks=listeners, resume=resume, overwrite=overwrite
-            ).execute()
-    run, info = task.prepare(
-        directory := RunDirectory(path),
-        config,
-        claim=lambda: task.claim(directory, config, resume=resume, overwrite=overwrite),
-        hooks=listeners(config.seed),
-        resume=resume,
-    )
-    with closing(task.source):
+    with closing(task.source), Locks() as locks:
+        if seeds is not None:
+            kept: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "locks": locks}
+            return Seeds(task, path, config, seeds, hooks=listeners, **kept).execute()
+
+        def claim() -> None:
+            locks.take_folder(path)
+            task.claim(directory, config, resume=resume, overwrite=overwrite)
+
+        directory, heard = RunDirectory(path), listeners(config.seed)
+        run, info = task.prepare(directory, config, claim=claim, hooks=heard, resume=resume)
         return run.execute(info)
 
 

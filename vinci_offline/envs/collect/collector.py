@@ -23,6 +23,7 @@ from vinci_offline.envs.repeatable import check_repeats
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.files import disk_errors, drop_unfinished_of, settle
+from vinci_offline.locks import Locks
 from vinci_offline.spec import EnvironmentSpec, environment_spec
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def collect(
         The dataset.
 
     Raises:
-        UsageError: an option is not valid or does not fit the environment, or the output exists.
+        UsageError: an option is not valid or does not fit the environment, or the output exists or is being written.
         SpecError: a policy does not fit the environment.
         VinciError: a worker or the disk failed.
     """
@@ -124,7 +125,9 @@ def collect(
             options = _of_one_environment(options)
         job = Job.of_options(env, spec, options)
         check_repeats(made, spec)
-        _collect(job, output, made, options, show=progress)
+        with Locks() as locks:
+            locks.take_file(output)
+            _collect(job, output, made, options, show=progress)
     finally:
         if made is not env:
             made.close()
