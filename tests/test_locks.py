@@ -25,6 +25,16 @@ with Locks() as locks:
     print("held", flush=True)
     time.sleep(60)
 """
+FORK = """
+    import os
+    reading, writing = os.pipe()
+    if os.fork():
+        os.read(reading, 1)
+    else:
+        os.write(writing, b"x")
+        sys.stdin.read()
+    os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -75,18 +85,19 @@ def test_lock_may_be_taken_twice_by_its_holder_alone(tmp_path):
 
 
 def test_lock_ends_with_its_process_though_a_forked_child_lives(tmp_path):
-    reading, writing = os.pipe()
-    with Locks() as held:
-        held.take_folder(tmp_path)
-        child = os.fork()
-        if not child:
-            os.read(reading, 1)
-            os._exit(0)
-        (tmp_path / LOCK).rename(tmp_path / "kept")  # as a killed process leaves it
-    (tmp_path / "kept").rename(tmp_path / LOCK)
-    assert take(tmp_path) == [LOCK]
-    os.write(writing, b"x")
-    os.waitpid(child, 0)
+    """The child has let go of the lock when its parent ends, and lives until its standard input ends."""
+    script = HOLD.replace("time.sleep(60)", FORK)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert holder.wait(timeout=30) == 0
+        assert (tmp_path / LOCK).exists()
+        assert take(tmp_path) == [LOCK]
+        holder.stdin.close()
 
 
 @pytest.mark.parametrize(
