@@ -292,8 +292,7 @@ class Run:
         except Exception as error:
             reason = str(error) if isinstance(error, VinciError) else describe(error)
             raise ResumableError(
-                f"the evaluation of step {self.step:,} failed: {reason}. "
-                f"The run is saved in {self.directory.path}"
+                f"evaluation at step {self.step:,}: {reason}. The run is saved in {self.directory.path}"
             ) from error
 
     def _save(self) -> None:
