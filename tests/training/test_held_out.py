@@ -238,7 +238,9 @@ def test_best_state_survives_interruption(data, tmp_path, monkeypatch, by):
     with pytest.raises(KilledError):
         run(data, tmp_path / "cut", **options)
     monkeypatch.undo()
-    assert latest_checkpoint(tmp_path / "cut" / "checkpoints").step == 50
+    stopped = latest_checkpoint(tmp_path / "cut" / "checkpoints")
+    # An evaluation saves before and after it: this run has evaluated, and its last checkpoint does not know.
+    assert (stopped.step, stopped.evaluation_due) == ((30, True) if by == "return" else (50, False))
     resumed = run(data, tmp_path / "cut", resume=True, **options)
     assert resumed.best_step == best
     again = latest_checkpoint(tmp_path / "cut" / "best" / "checkpoints")
