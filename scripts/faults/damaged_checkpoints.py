@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from limited_process import LimitedProcess, limit_memory
 from mutate_files import mutated_bytes
+from progress_lines import without_progress
 
 from vinci_offline.runs.archive import ArrayLayout
 from vinci_offline.runs.checkpoint import Checkpoint, latest_checkpoint
@@ -111,12 +112,12 @@ def parse() -> argparse.Namespace:
 
 
 def train(run: Path, *words: str) -> tuple[int, str]:
-    """Train, and return the exit code and standard error."""
+    """Train, and return the exit code and what standard error says, without progress."""
     done = subprocess.run(
         [sys.executable, "-m", "vinci_offline", *TRAIN, "-o", str(run), *words],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return done.returncode, done.stderr
+    return done.returncode, without_progress(done.stderr)
 
 
 def resumed(run: Path, newest: Path, content: bytes, options: argparse.Namespace) -> list[str]:

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from progress_lines import without_progress
 
 from vinci_offline import Dataset
 
@@ -140,7 +141,8 @@ class Attack:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(AT_ONCE)
                 late = time.monotonic() - began
-        self._shown, self._said = self._finish(process)
+        self._shown, said = self._finish(process)
+        self._said = without_progress(said)
         if late >= AT_ONCE:
             self._fault(f"went on for {late:.1f} s after the second signal")
         self._check_end(process.returncode, sent)

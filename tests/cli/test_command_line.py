@@ -146,7 +146,9 @@ def test_train_as_json_has_the_documented_keys(data, tmp_path):
         "best_step",
     ]
     assert (content["run"], content["steps"]) == (str(tmp_path / "run"), 20)
-    assert result.stderr == ""  # no progress where standard error is not a terminal
+    lines = result.stderr.splitlines()  # progress where standard error is not a terminal
+    assert [line.split()[0] for line in lines] == ["compiling", "compiled", "step", "step"]
+    assert lines[-1].startswith("step 20 of 20, ")
 
 
 def test_train_passes_optimizer_options(data, tmp_path):
@@ -161,8 +163,7 @@ def test_train_passes_optimizer_options(data, tmp_path):
     result = call("train", data, *QUICK, "-o", tmp_path / "run", *options, "--precision", "bfloat16")
     assert result.exit_code == 0, result.stderr
     assert "TensorFlow graph, compiled in" in result.stdout
-    assert result.stderr.count("\n") == 1
-    assert "float32 is likely to be faster" in result.stderr
+    assert "float32 is likely to be faster" in result.stderr.splitlines()[0]
     training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
     assert {**given, "precision": "bfloat16"}.items() <= training.items()
 
@@ -426,7 +427,8 @@ def test_own_networks_serve_several_agents(data, tmp_path):
         result = call(
             "train", data, "--agent", agent, *FAST, "-o", output, "--networks", tmp_path / "nets.py"
         )
-        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.exit_code == 0, result.stderr
+        assert "warning" not in result.stderr
         with zipfile.ZipFile(output / "networks" / "actor.keras") as archive:
             assert '"units": 5' in archive.read("config.json").decode()
 
@@ -560,6 +562,6 @@ def test_signals_exit_with_128_and_their_number_and_name_resume(data, tmp_path):
     shown, told = interrupt(training, signal.SIGTERM, "run/checkpoints/step-*.npz")
     assert training.returncode == 143
     assert " steps at " in shown
+    (told,) = [line for line in told.splitlines() if not line.startswith(("compil", "step "))]
     assert told.startswith("interrupted: go on with: vinci-offline train ")
-    assert told.endswith(" --resume\n")
-    assert told.count("\n") == 1
+    assert told.endswith(" --resume")

@@ -25,6 +25,7 @@ from vinci_offline.cli.signals import listen
 from vinci_offline.cli.train import train
 from vinci_offline.cli.validate import validate
 from vinci_offline.inputs import refuse_irregular
+from vinci_offline.progress import never_silent
 
 app = typer.Typer(
     cls=Commands,
@@ -53,7 +54,7 @@ def _at_home(value: Any) -> Any:
 def _command(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
-        with errors_as_exit_codes():
+        with errors_as_exit_codes(), never_silent():
             given = {name: _at_home(value) for name, value in kwargs.items()}
             refuse_irregular([*args, *given.values()])
             function(*args, **given)

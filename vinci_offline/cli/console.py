@@ -16,6 +16,7 @@ import typer
 
 from vinci_offline.cli import signals
 from vinci_offline.errors import ResumableError, VinciError, VinciWarning
+from vinci_offline.progress import line
 from vinci_offline.text import one_line
 
 
@@ -26,7 +27,7 @@ def say(text: object = "") -> None:
 
 def tell(text: object) -> None:
     """Print one line of progress, or about an error, to standard error. It may hold a file's text."""
-    print(one_line(str(text)), file=sys.stderr)
+    line(str(text))
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from vinci_offline.envs.video import FILM_KWARGS, check_renders, check_video
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.files import disk_errors, published_folder
 from vinci_offline.policies.named import check_policy_name
+from vinci_offline.progress import doing, line_if_due, live_console, never_silent, shown_bar
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec, check_fits, environment_spec
 
@@ -117,7 +118,7 @@ def evaluate(
         env_kwargs: keyword arguments of the environment. They replace those that a run directory has for it.
         max_episode_steps: the time limit; None keeps the environment's own.
         video: a new folder for films of the first episodes; needs ``vinci-offline[video]``.
-        progress: show a progress bar where standard error is a terminal.
+        progress: show a bar where standard error is a terminal and in a notebook, elsewhere a line now and then.
 
     Raises:
         UsageError: no environment is known, an option is out of range, or a package for ``video`` is missing.
@@ -215,11 +216,17 @@ def _name(env: EnvironmentLike) -> str | None:
 
 @contextmanager
 def _progress_bar(episodes: int, wanted: bool) -> Iterator[Callable[[], None]]:
-    """Show a bar on standard error. Give a function to call at the end of each episode."""
-    if not (wanted and sys.stderr.isatty()):
+    """Show a bar, or lines now and then. Give a function to call at the end of each episode."""
+    if not wanted:
         yield lambda: None
         return
-    from rich.console import Console
+    console = live_console()
+    if console is None:
+        done = itertools.count(1)
+        with never_silent():
+            doing(f"evaluating over {episodes:,} episodes")
+            yield lambda: line_if_due(f"evaluated {next(done):,} of {episodes:,} episodes")
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -229,6 +236,6 @@ def _progress_bar(episodes: int, wanted: bool) -> Iterator[Callable[[], None]]:
         TextColumn("episodes"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with shown_bar(), Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("evaluate", total=episodes)
         yield lambda: bar.advance(task)

@@ -56,8 +56,8 @@ class RunInfo:
 class Hook:
     """Listener to a training run. Override the methods you need; by default every method does nothing.
 
-    The calls are ``start`` once, then ``metrics``, ``evaluation`` and ``note`` at steps that never decrease, then
-    ``finish`` once. An exception in a hook ends the run.
+    The calls are ``start`` once, then ``compiling``, ``metrics``, ``evaluation`` and ``note`` at steps that never
+    decrease, then ``finish`` once. An exception in a hook ends the run.
     """
 
     def start(self, run: RunInfo) -> None:
@@ -66,6 +66,9 @@ class Hook:
         A hook that appends to files in ``run.directory`` drops what it wrote there past ``run.start_step``:
         those steps will be taken and reported again.
         """
+
+    def compiling(self, step: int) -> None:
+        """Receive the word that the next updates are compiled now, at ``step``: no step is taken meanwhile."""
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Receive the scalars at ``step``: means since the last call.

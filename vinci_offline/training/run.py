@@ -207,6 +207,8 @@ class Run:
 
     def _stepping(self, phase: Phase, interrupted: threading.Event) -> Generator[Chunk, Taken, None]:
         updates = self.learner.select(phase.role)
+        for hook in self._hooks:
+            hook.compiling(self.step)
         # Compile first, so that the first chunk's rate counts steps alone.
         _, seconds = yield Chunk(updates, self.step, 0)
         self._compile_seconds += seconds

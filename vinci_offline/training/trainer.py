@@ -17,6 +17,7 @@ from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
 from vinci_offline.keras_setup import check_process
 from vinci_offline.locks import Locks
+from vinci_offline.progress import doing
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.arguments import check_arguments, check_count, default_output
 from vinci_offline.training.config import TrainingConfig
@@ -62,7 +63,8 @@ def train(
             ``output/seed-K``.
         resume: go on with the run in ``output`` from its last checkpoint; start one if there is none.
         overwrite: replace the run in ``output``.
-        progress: show a progress bar where standard error is a terminal.
+        progress: show a bar where standard error is a terminal and in a notebook, elsewhere a line every
+            ``log_every`` steps.
         **options: the fields of `TrainingConfig`.
 
     Returns:
@@ -102,6 +104,7 @@ def train(
         if output
         else default_output(datasets, learned, config.seed if seeds is None else "seeds")
     )
+    doing("reading the data")
     task = Task.of(datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs)
 
     def listeners(seed: int, shown: bool = True) -> tuple[Hook, ...]:

@@ -88,7 +88,7 @@ def collect(
             row before; ``auto`` is ``once`` for images. All read the same.
         resume: go on with an interrupted collection of the same configuration.
         overwrite: replace an existing file and an interrupted collection.
-        progress: show progress on standard error, if that is a terminal.
+        progress: show a bar where standard error is a terminal and in a notebook, elsewhere a line now and then.
 
     Returns:
         The dataset.

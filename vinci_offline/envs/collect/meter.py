@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from vinci_offline.envs.collect.job import Job
 from vinci_offline.envs.collect.shards import ShardFolder
+from vinci_offline.progress import doing, line_if_due, live_console, never_silent, shown_bar
 from vinci_offline.text import markup
 
 Report: TypeAlias = Callable[[int, int], None]
@@ -17,7 +18,7 @@ Report: TypeAlias = Callable[[int, int], None]
 
 @contextlib.contextmanager
 def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: bool) -> Iterator[Report]:
-    """Show steps, steps a second and the time left. Show nothing where standard error is not a terminal.
+    """Show steps, steps a second and the time left: a bar on a terminal and in a notebook, elsewhere lines.
 
     Args:
         job: the collection.
@@ -25,10 +26,14 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
         finished: the rows of each shard that an earlier run recorded.
         show: False shows nothing.
     """
-    if not (show and sys.stderr.isatty()):
+    if not show:
         yield lambda steps, episodes: None
         return
-    from rich.console import Console
+    console = live_console()
+    if console is None:
+        with never_silent():
+            yield _lines(job, sum(finished.values()))
+        return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -41,7 +46,7 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
     episodes = sum(len(folder.lengths(index)) for index in finished)
     by_steps = job.plan.steps is not None
     recorded = [0]
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with shown_bar(), Progress(*columns, console=console) as bars:
         task = bars.add_task(
             "",
             total=job.plan.steps if by_steps else job.plan.episodes,
@@ -62,3 +67,17 @@ def meter(job: Job, folder: ShardFolder, finished: Mapping[int, int], *, show: b
             bars.update(task, steps=shown, rate=rate)
 
         yield report
+
+
+def _lines(job: Job, finished: int) -> Report:
+    """Return a report that shows a line now and then."""
+    recorded, began = [0], time.monotonic()
+    of = "" if job.plan.steps is None else f" of {job.plan.steps:,}"
+    doing(f"recording {job.spec.id or ''}")
+
+    def report(new_steps: int, new_episodes: int) -> None:
+        recorded[0] += new_steps
+        rate = recorded[0] / max(time.monotonic() - began, 1e-9)
+        line_if_due(f"recorded {finished + recorded[0]:,}{of} steps, {rate:,.0f} a second")
+
+    return report
