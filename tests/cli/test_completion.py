@@ -21,7 +21,7 @@ def completed(words):
     [
         ("train pend", ["pendulum-mixed"]),
         ("info moun", ["mountaincar-mixed"]),
-        ("train pendulum-mixed --agent td", ["td3bc"]),
+        ("train pendulum-mixed --agent td", ["td3", "td3bc"]),
         ("train pendulum-mixed --only ", ["critic", "actor"]),
         ("train pendulum-mixed --agent iql --set exp", ["expectile=0.7"]),
         ("train pendulum-mixed --agent nobody --set a", []),

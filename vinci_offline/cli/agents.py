@@ -51,14 +51,15 @@ def agents(
 
 
 def _show_list(outlines: Mapping[str, dict[str, Any]]) -> None:
-    """Print one table: the agents of each kind of actions, each with the first sentence of its description."""
-    kinds = dict.fromkeys(kind for content in outlines.values() for kind in content["action_kinds"])
+    """Print one table: the agents by the actions that they learn, each with the first sentence of its description."""
+    groups: dict[str, list[str]] = {"continuous": [], "discrete": [], "both": []}
+    for name, content in outlines.items():
+        kinds = content["action_kinds"]
+        groups["both" if len(kinds) > 1 else kinds[0]].append(name)
     rows = [
-        (kind if place == 0 else "", name, _first_sentence(content["doc"]))
-        for kind in kinds
-        for place, (name, content) in enumerate(
-            (name, content) for name, content in outlines.items() if kind in content["action_kinds"]
-        )
+        (kind if place == 0 else "", name, _first_sentence(outlines[name]["doc"]))
+        for kind, names in groups.items()
+        for place, name in enumerate(names)
     ]
     show_table(rows, header=("actions", "agent", "what it is"))
     say(f"one agent whole: {command('agents', next(iter(outlines)))}")
