@@ -25,11 +25,13 @@ def blocks(page, language):
 )
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": f"docs_{page.stem}"}
-    for number, block in enumerate(blocks(page, "python"), start=1):
-        code = compile(block, f"{page.name}, Python block {number}", "exec")
-        exec(code, namespace)
-    assert len(namespace) > 2
+    times = 2 if page.name == "README.md" else 1  # a newcomer runs a script again
+    for _ in range(times):
+        namespace = {"__name__": f"docs_{page.stem}"}
+        for number, block in enumerate(blocks(page, "python"), start=1):
+            code = compile(block, f"{page.name}, Python block {number}", "exec")
+            exec(code, namespace)
+        assert len(namespace) > 2
 
 
 def commands(page):

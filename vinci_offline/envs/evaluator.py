@@ -46,6 +46,12 @@ class Evaluation:
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        spread = "" if self.episodes == 1 else f" ± {self.return_std:.4g}"
+        count = f"{self.episodes} episode{'s' if self.episodes > 1 else ''} of {self.length_mean:.4g} steps"
+        where = f" {self.env}" if self.env else ""
+        return f"<Evaluation{where}: return {self.return_mean:.6g}{spread} over {count}>"
+
     @property
     def return_mean(self) -> float:
         """The mean return."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from vinci_offline.errors import UsageError
 from vinci_offline.options import check_options, option
@@ -110,3 +111,30 @@ class TrainingConfig:
             raise UsageError(f"--validation must be a fraction between 0 and 1, not {self.validation}")
         if self.patience is not None and self.validation is None:
             raise UsageError("--patience needs a held-out loss: hold out episodes with --validation 0.1")
+
+
+class TrainingOptions(TypedDict, total=False):
+    """Keyword arguments of `train` that are fields of `TrainingConfig`, for editors and type checkers."""
+
+    steps: int
+    only: str | None
+    phases: str | None
+    batch_size: int
+    gamma: float
+    n_step: int
+    seed: int
+    eval_every: int | None
+    eval_episodes: int
+    checkpoint_every: int
+    log_every: int
+    validation: float | None
+    patience: int | None
+    jit: str
+    precision: str
+    schedule: str
+    warmup: int
+    clip_norm: float | None
+    weight_decay: float | None
+    policy_ema: float | None
+    memory: str
+    memory_budget: str | int

@@ -9,12 +9,13 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vinci_offline.envs.evaluator import Evaluation, evaluate
 from vinci_offline.errors import ResumableError, VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.interrupts import interrupt_flag
+from vinci_offline.keras_setup import load_keras_model
 from vinci_offline.loading import describe
 from vinci_offline.runs.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
@@ -26,6 +27,10 @@ from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.standing import Standing
 from vinci_offline.types import Array
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,45 @@ class TrainResult:
     best_step: int | None = None
     untrained: tuple[str, ...] = ()
     members: tuple[TrainResult, ...] = ()
+
+    def __repr__(self) -> str:
+        told = [f"{self.steps:,} steps"]
+        if math.isfinite(self.steps_per_second):
+            told[0] += f" at {self.steps_per_second:,.0f} a second"
+        told += [f"{len(self.members)} seeds"] if self.members else []
+        told += ["interrupted"] if self.interrupted else []
+        told += [
+            f"{name} {value:.4g}"
+            for name, value in self.final_metrics.items()
+            if name == "return/mean" or name.startswith("loss/")
+        ]
+        return f"<TrainResult {self.run}: {', '.join(told)}>"
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The run's metrics: a row for every ``log_every`` steps, a column for each metric, the step as the index.
+
+        Of several seeds, those of all, with the seed's folder as a first index.
+        """
+        import pandas as pd
+
+        if self.members:
+            return pd.concat({each.run.name: each.history for each in self.members}, names=["seed", "step"])
+        return pd.read_csv(self.run / "metrics.csv", index_col="step")
+
+    @property
+    def policy(self) -> keras.Model:
+        """The trained policy, from a raw observation to an environment action, loaded from ``run/policy.keras``.
+
+        Raises:
+            VinciError: training has stored no policy, or these are several seeds: take one of ``members``.
+        """
+        if self.members:
+            raise VinciError(
+                f"{self.run} holds {len(self.members)} policies: take one, such as result.members[0].policy"
+            )
+        model: keras.Model = load_keras_model(RunDirectory(self.run).policy_file())
+        return model
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
@@ -19,8 +20,9 @@ from vinci_offline.keras_setup import check_process
 from vinci_offline.locks import Locks
 from vinci_offline.progress import doing
 from vinci_offline.runs.run_directory import RunDirectory
+from vinci_offline.text import did_you_mean
 from vinci_offline.training.arguments import check_arguments, check_count, default_output
-from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.config import TrainingConfig, TrainingOptions
 from vinci_offline.training.run import TrainResult
 from vinci_offline.training.seeds import Seeds
 from vinci_offline.training.task import Task
@@ -41,7 +43,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-    **options: Any,
+    **options: Unpack[TrainingOptions],
 ) -> TrainResult:
     """Train an agent from stored transitions alone.
 
@@ -74,6 +76,7 @@ def train(
         VinciError: the data, the agent, the networks or the options do not fit each other.
     """
     check_process()
+    _check_names(options)
     config = TrainingConfig(**options)
     if seeds is not None:
         _check_seeds(seeds, hooks, networks)
@@ -122,6 +125,21 @@ def train(
         directory, heard = RunDirectory(path), listeners(config.seed)
         run, info = task.prepare(directory, config, claim=claim, hooks=heard, resume=resume)
         return run.execute(info)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Refuse a misspelt argument.
+
+    Raises:
+        UsageError: `train` has no such argument; the message names the nearest one.
+    """
+    known = [name for name in inspect.signature(train).parameters if name != "options"]
+    known += TrainingOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise UsageError(
+                f"train has no argument {name!r}: it takes {', '.join(known)}{did_you_mean(name, known)}"
+            )
 
 
 def _check_seeds(
