@@ -278,23 +278,23 @@ MUTANTS = (
     # The algorithms.
     Mutant(
         "iql-advantage-of-online-critic",
-        "agents/iql.py",
-        "nets.target_critic([batch.observation, batch.action])",
-        "nets.critic([batch.observation, batch.action])",
+        "agents/in_sample.py",
+        "functional.action_values(nets.target_critic, batch.observation, batch.action)",
+        "functional.action_values(nets.critic, batch.observation, batch.action)",
         (f"{BY_HAND}TestIQL::test_value_loss",),
     ),
     Mutant(
         "iql-decides-by-weighted-loss",
-        "agents/iql.py",
+        "agents/in_sample.py",
         ", validation_loss=self.actor_validation_loss",
         "",
         (f"{HELD_OUT}test_held_out_loss_of_weighted_regression_has_no_weights",),
     ),
     Mutant(
         "td3bc-target-of-online-actor",
-        "agents/td3bc.py",
-        "nets.target_actor(batch.next_observation), key",
-        "nets.actor(batch.next_observation), key",
+        "agents/td3.py",
+        "action = nets.target_actor(batch.next_observation)",
+        "action = nets.actor(batch.next_observation)",
         (f"{BY_HAND}TestTD3BC::test_critic_loss",),
     ),
     Mutant(
