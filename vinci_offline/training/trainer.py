@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -125,11 +124,7 @@ def train(
 
         directory, heard = RunDirectory(path), listeners(config.seed)
         run, info = task.prepare(directory, config, claim=claim, hooks=heard, resume=resume)
-        try:
-            return run.execute(info)
-        finally:
-            del run, info
-            gc.collect()  # learner and engine refer to each other: give their memory back before the next run
+        return run.execute(info)
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
