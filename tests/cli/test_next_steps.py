@@ -62,6 +62,17 @@ def test_run_of_a_critic_leads_to_its_actor_and_an_evaluation(folder):
     assert "100 episodes" in works(*evaluation)
 
 
+def test_run_of_a_behaviour_leads_to_all_that_is_untrained(folder):
+    """An actor whose critic is untrained cannot be trained alone."""
+    options = ["--agent", "plas", "--set", "latent_hidden=8", *FAST]
+    told = works("train", "pendulum-mixed", "--only", "behaviour", *options, "-o", folder / "run")
+    assert "its critic and actor are untrained" in told
+    (rest,) = printed(told)
+    assert "--only" not in rest
+    (evaluation,) = printed(works(*rest))
+    assert evaluation == ["evaluate", str(folder / "run-actor")]
+
+
 def test_table_leads_to_convert_and_a_run_without_an_environment(folder, columns):
     path = folder / "clinic.csv"
     flat = {f"observation_{i}": column for i, column in enumerate(columns["observations"].T)}

@@ -186,14 +186,18 @@ def _next_steps(
     """Say how to go on, in commands that work as they are printed."""
     first = result.members[0] if result.members else result
     if "actor" in first.untrained:
-        rest = replace(config, only="actor", phases=None, schedule=config.schedule.partition(":")[0])
+        # Only an actor whose critic is trained can be trained alone.
+        alone = first.untrained == ("actor",)
+        schedule = config.schedule.partition(":")[0]
+        rest = replace(config, only="actor" if alone else None, phases=None, schedule=schedule)
         words = [
             *words_of(replace(learner, init=first.run)),
             *words_of(rest),
             *words_of(machine),
             *words_of(replace(place, output=_free(first.run), resume=False, overwrite=False)),
         ]
-        yield f"its actor is untrained; train it with: {command('train', *files, *words)}"
+        roles = "actor is" if alone else f"{' and '.join(first.untrained)} are"
+        yield f"its {roles} untrained; train {'it' if alone else 'them'} with: {command('train', *files, *words)}"
         return
     environment = _environment_words(first.run, place)
     if environment is None:
