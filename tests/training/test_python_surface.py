@@ -57,3 +57,5 @@ def test_results_of_several_seeds_have_one_history(tmp_path):
     assert "2 seeds" in repr(together)
     with pytest.raises(VinciError, match=r"members\[0\]\.policy"):
         _ = together.policy
+    with pytest.raises(VinciError, match="before its first row of metrics"):
+        _ = TrainResult(tmp_path / "nothing", 0, 1.0, {}).history

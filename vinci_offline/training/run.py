@@ -82,12 +82,18 @@ class TrainResult:
         """The run's metrics: a row for every ``log_every`` steps, a column for each metric, the step as the index.
 
         Of several seeds, those of all, with the seed's folder as a first index.
+
+        Raises:
+            VinciError: nothing was logged.
         """
         import pandas as pd
 
         if self.members:
             return pd.concat({each.run.name: each.history for each in self.members}, names=["seed", "step"])
-        return pd.read_csv(self.run / "metrics.csv", index_col="step")
+        table = self.run / "metrics.csv"
+        if not table.is_file():
+            raise VinciError(f"{table} does not exist: the run ended before its first row of metrics")
+        return pd.read_csv(table, index_col="step")
 
     @property
     def policy(self) -> keras.Model:
