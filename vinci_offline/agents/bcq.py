@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Networks, Target, Update, adam, setting
-from vinci_offline.agents.latent_behaviour import LatentBehaviourAgent
+from vinci_offline.agents.agent import Networks, setting
+from vinci_offline.agents.latent_behaviour import LATENT_CLIP, LatentBehaviourAgent
 from vinci_offline.agents.registry import register
 from vinci_offline.batches.names import ACTION, OBSERVATION
 from vinci_offline.types import Metrics, Tensor
@@ -29,13 +29,13 @@ class BCQ(LatentBehaviourAgent):
     sampler takes new ones. Defaults are the authors' code's (https://github.com/sfujim/BCQ); it takes batches of 100.
     """
 
-    hidden: tuple[int, ...] = setting((400, 300), "widths of the hidden layers (appendix F)", low=1)
-    latent_clip: float = setting(0.5, "greatest latent that is decoded (the authors' code)", low=0)
-    perturbation: float = setting(0.05, "Phi, the greatest change of a drawn action (appendix F)", low=0)
-    samples: int = setting(10, "n, the draws in the critics' target (appendix F)", low=1)
+    hidden: tuple[int, ...] = setting((400, 300), "widths of the hidden layers (the authors' code)", low=1)
+    latent_clip: float = setting(LATENT_CLIP, "greatest latent that is decoded (the authors' code)", low=0)
+    perturbation: float = setting(
+        0.05, "Phi, the greatest change of a drawn action (the authors' code)", low=0
+    )
+    samples: int = setting(10, "n, the draws in the critics' target (the authors' code)", low=1)
     acting_samples: int = setting(100, "draws of the acting policy (the authors' code)", low=1)
-    actor_learning_rate: float = setting(1e-3, "Adam's (appendix F)", low=0)
-    critic_learning_rate: float = setting(1e-3, "Adam's (appendix F)", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """Make encoder and decoder, twin critics, and the actor that changes drawn actions."""
@@ -46,17 +46,8 @@ class BCQ(LatentBehaviourAgent):
             "actor": build.vector("actor", self.hidden, build.action_dim, on=on),
         }
 
-    def updates(self) -> tuple[Update, ...]:
-        """Train encoder and decoder, the critics, and the actor, at every step."""
-        critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
-        return (
-            self.behaviour_update(),
-            Update(self.critic_loss, "critic", critic, target=Target("critic", self.tau)),
-            Update(self.actor_loss, "actor", actor, role="actor", target=Target("actor", self.tau)),
-        )
-
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the loss to ``r + discount * max_i (lambda min Q' + (1 - lambda) max Q')`` of n draws (eq. 27)."""
+        """Return the loss to ``r + discount * max_i (lambda min Q' + (1 - lambda) max Q')`` of n draws."""
         from keras import ops
 
         state = functional.repeat_rows(batch.next_observation, self.samples)

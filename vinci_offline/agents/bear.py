@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Networks, Target, Update, adam, setting
-from vinci_offline.agents.latent_behaviour import LatentBehaviourAgent
+from vinci_offline.agents.agent import Networks, Update, adam, setting
+from vinci_offline.agents.latent_behaviour import LATENT_CLIP, LatentBehaviourAgent
 from vinci_offline.agents.registry import register
 from vinci_offline.types import Metrics, Tensor
 
@@ -57,14 +57,8 @@ class BEAR(LatentBehaviourAgent):
 
     def updates(self) -> tuple[Update, ...]:
         """Train encoder and decoder, the critics, the policy and the weight, at every step."""
-        critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
         weight = adam(self.weight_learning_rate)
-        return (
-            self.behaviour_update(),
-            Update(self.critic_loss, "critic", critic, target=Target("critic", self.tau)),
-            Update(self.actor_loss, "actor", actor, role="actor", target=Target("actor", self.tau)),
-            Update(self.weight_loss, "log_weight", weight, role="actor"),
-        )
+        return (*super().updates(), Update(self.weight_loss, "log_weight", weight, role="actor"))
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return the loss to ``r + discount * max_i (lambda min Q' + (1 - lambda) max Q')`` of the policy's draws."""
@@ -76,8 +70,13 @@ class BEAR(LatentBehaviourAgent):
         )
         return self.mixed_critic_loss(nets, batch, ops.max(self.mixed(drawn.values), axis=-1))
 
-    def actor_loss(self, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
-        """Return ``weight * (discrepancy - threshold) - min Q(s, a)``; without the value during the warm-up."""
+    def actor_loss(
+        self, nets: Networks, batch: Batch, key: Tensor, step: Tensor | None = None
+    ) -> tuple[Tensor, Metrics]:
+        """Return ``weight * (discrepancy - threshold) - min Q(s, a)``; without the value during the warm-up.
+
+        Without a ``step`` the warm-up is over.
+        """
         from keras import ops
 
         first, second = functional.random.fold(key, 0), functional.random.fold(key, 1)
@@ -91,7 +90,7 @@ class BEAR(LatentBehaviourAgent):
             samples=self.discrepancy_samples,
         )
         value = ops.mean(ops.min(drawn.values, axis=0))
-        counts = ops.cast(step > self.warm_up, "float32")
+        counts = 1.0 if step is None else ops.cast(step > self.warm_up, "float32")
         constraint = self.weight(nets) * (ops.mean(discrepancy) - self.threshold)
         return constraint - counts * value, {"actor/discrepancy": ops.mean(discrepancy)}
 
@@ -120,7 +119,7 @@ class BEAR(LatentBehaviourAgent):
         ours = policy["location"] + ops.exp(policy["log_std"]) * noise
         latent = functional.random.normal(functional.random.fold(key, 1), (rows * count, 2 * dim))
         state = functional.repeat_rows(batch.observation, count)
-        theirs = ops.stop_gradient(nets.decoder([state, ops.clip(latent, -0.5, 0.5)]))
+        theirs = ops.stop_gradient(nets.decoder([state, ops.clip(latent, -LATENT_CLIP, LATENT_CLIP)]))
         shape = (rows, count, dim)
         return functional.maximum_mean_discrepancy(
             ops.reshape(ours, shape),

@@ -25,21 +25,21 @@ class CQL(SAC):
 
     The critics' loss lowers the values of all actions and raises those of recorded ones, so that an action without
     data is not overestimated. Continuous actions: the policy and its losses are those of ``sac``, and the sum over all
-    actions is estimated from uniform actions and the policy's (appendix F). Choices: double Q-learning with the exact
+    actions is estimated from uniform actions and the policy's. Choices: double Q-learning with the exact
     sum, without an actor. Defaults are those of CORL's implementation for locomotion; for choices ``conservatism=1``.
     """
 
     hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the hidden layers (CORL)", low=1)
     conservatism: float = setting(
         10.0,
-        "alpha of eq. 4, the weight of the penalty (CORL; 5 for antmaze, 1 for choices in the paper)",
+        "alpha, the weight of the penalty (CORL; 5 for antmaze, 1 for choices in the paper)",
         low=0,
     )
-    samples: int = setting(10, "uniform actions, and policy actions at s and at s' (appendix F)", low=1)
+    samples: int = setting(10, "uniform actions, and policy actions at s and at s' (CORL)", low=1)
     lse_temperature: float = setting(1.0, "temperature of the log-sum-exp over actions (CORL)", low=1e-6)
     lagrange_threshold: float | None = setting(
         None,
-        "tau of eq. 30: learn the weight so that the penalty keeps this size; none: a fixed weight",
+        "learn the weight so that the penalty keeps this size; none: a fixed weight",
         low=0,
     )
     soft_target: bool = setting(False, "count the policy's entropy in the critics' target (CORL does not)")
@@ -68,7 +68,7 @@ class CQL(SAC):
         return weight, critic, *others
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the temporal-difference loss and ``alpha * (log sum_a exp Q(s, a) - Q(s, a_data))`` (eq. 4)."""
+        """Return the temporal-difference loss and ``alpha * (log sum_a exp Q(s, a) - Q(s, a_data))``."""
         from keras import ops
 
         target = functional.td_target(batch.reward, batch.discount, self.next_value(nets, batch, key))
@@ -82,7 +82,7 @@ class CQL(SAC):
         return loss, {**functional.value_metrics(values, target), "critic/gap": ops.mean(gap)}
 
     def conservatism_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the loss of the learned weight: it grows while the gap is above the threshold (eq. 30)."""
+        """Return the loss of the learned weight: it grows while the gap is above the threshold."""
         from keras import ops
 
         assert self.lagrange_threshold is not None
@@ -109,7 +109,7 @@ class CQL(SAC):
         return ops.max(ops.min(drawn.values, axis=0), axis=-1)
 
     def gap(self, nets: Networks, batch: Batch, key: Tensor) -> Tensor:
-        """Return ``[E, B]``: ``log sum_a exp Q(s, a) - Q(s, a_data)``, the sum by importance sampling (appendix F)."""
+        """Return ``[E, B]``: ``log sum_a exp Q(s, a) - Q(s, a_data)``, the sum by importance sampling."""
         from keras import ops
 
         state = batch.observation

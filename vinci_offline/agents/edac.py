@@ -29,12 +29,12 @@ class EDAC(SACN):
     )
     diversity: float = setting(
         1.0,
-        "eta, the weight of the slopes' likeness (eq. 4): 0 is sacn; 1 for locomotion, 5 for expert data",
+        "eta, the weight of the slopes' likeness: 0 is sacn; 1 for locomotion, 5 for expert data",
         low=0,
     )
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the loss of ``sac`` and ``eta`` times the mean likeness of two critics' slopes (eq. 4)."""
+        """Return the loss of ``sac`` and ``eta`` times the mean likeness of two critics' slopes."""
         from keras import ops
 
         loss, metrics = super().critic_loss(nets, batch, key)

@@ -39,7 +39,9 @@ class InSampleAgent(Agent):
     weight_clip: float = setting(
         100.0, "greatest weight of an action in the actor's loss (the authors' code)", low=0
     )
-    deterministic_actor: bool = setting(False, "train a tanh actor instead of a Gaussian (as CORL on hopper)")
+    deterministic_actor: bool = setting(
+        False, "continuous actions: train a tanh actor instead of a Gaussian (as CORL on hopper)"
+    )
     tau: float = setting(0.005, "Polyak rate of the target critics (IQL, appendix B)", low=0, high=1)
     value_learning_rate: float = setting(3e-4, "Adam's (IQL, appendix B)", low=0)
     actor_learning_rate: float = setting(3e-4, "Adam's (IQL, appendix B)", low=0)

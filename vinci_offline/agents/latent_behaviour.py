@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
+from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.batches.names import ACTION, OBSERVATION
 from vinci_offline.types import Metrics, Tensor
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
+
+LATENT_CLIP = 0.5
+"""Greatest standard normal draw that is decoded to an action like the recorded ones, from the authors' code of BCQ."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class LatentBehaviourAgent(Agent):
     )
     tau: float = setting(0.005, "Polyak rate of the targets (the papers)", low=0, high=1)
     behaviour_learning_rate: float = setting(1e-3, "Adam's, of encoder and decoder", low=0)
+    actor_learning_rate: float = setting(1e-3, "Adam's (the authors' code)", low=0)
+    critic_learning_rate: float = setting(1e-3, "Adam's (the authors' code)", low=0)
 
     def behaviour_networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """Make an encoder and a decoder with a latent of twice the action's dimensions."""
@@ -46,13 +52,26 @@ class LatentBehaviourAgent(Agent):
             "decoder": build.noisy_actor("decoder", self.latent_hidden, width, squash=False),
         }
 
-    def behaviour_update(self) -> Update:
-        """Return the update of encoder and decoder."""
-        optimizer = adam(self.behaviour_learning_rate)
-        return Update(self.behaviour_loss, ("decoder", "encoder"), optimizer, role="behaviour")
+    def updates(self) -> tuple[Update, ...]:
+        """Train encoder and decoder, the critics, and the actor, at every step."""
+        behaviour = adam(self.behaviour_learning_rate)
+        critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
+        return (
+            Update(self.behaviour_loss, ("decoder", "encoder"), behaviour, role="behaviour"),
+            Update(self.critic_loss, "critic", critic, target=Target("critic", self.tau)),
+            Update(self.actor_loss, "actor", actor, role="actor", target=Target("actor", self.tau)),
+        )
+
+    @abstractmethod
+    def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
+        """Return the loss of the critics."""
+
+    @abstractmethod
+    def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
+        """Return the loss of the actor."""
 
     def behaviour_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the squared error of decoded actions and the weighted divergence of the latent (BCQ, eq. 15)."""
+        """Return the squared error of decoded actions and the weighted divergence of the latent."""
         from keras import ops
 
         mean, log_std = functional.latent_distribution(nets.encoder([batch.observation, batch.action]))
@@ -64,7 +83,7 @@ class LatentBehaviourAgent(Agent):
         return error + self.divergence_weight * divergence, metrics
 
     def mixed(self, values: Tensor) -> Tensor:
-        """Return ``lambda * min Q + (1 - lambda) * max Q`` of an ensemble ``[E, ...]`` (BCQ, eq. 27)."""
+        """Return ``lambda * min Q + (1 - lambda) * max Q`` of an ensemble ``[E, ...]``."""
         from keras import ops
 
         return self.mixture * ops.min(values, axis=0) + (1.0 - self.mixture) * ops.max(values, axis=0)

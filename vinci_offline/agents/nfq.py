@@ -43,7 +43,7 @@ class NFQ(Agent):
         return (Update(self.critic_loss, "critic", adam(self.learning_rate)),)
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
-        """Return the loss of ``Q(s, a)`` to ``r + discount * max Q(s', .)`` (figure 1 of the paper)."""
+        """Return the loss of ``Q(s, a)`` to ``r + discount * max Q(s', .)``."""
         from keras import ops
 
         next_value = ops.max(nets.critic(batch.next_observation)[0], axis=-1)

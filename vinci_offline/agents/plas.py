@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vinci_offline import functional
-from vinci_offline.agents.agent import Networks, Target, Update, adam, setting
+from vinci_offline.agents.agent import Networks, setting
 from vinci_offline.agents.latent_behaviour import LatentBehaviourAgent
 from vinci_offline.agents.registry import register
 from vinci_offline.types import Metrics, Tensor
@@ -37,7 +37,6 @@ class PLAS(LatentBehaviourAgent):
     hidden: tuple[int, ...] = setting((400, 300), "widths of the hidden layers", low=1)
     latent_limit: float = setting(2.0, "greatest latent that the actor chooses", low=0)
     actor_learning_rate: float = setting(1e-4, "Adam's", low=0)
-    critic_learning_rate: float = setting(1e-3, "Adam's", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """Make encoder and decoder, twin critics, and the actor of latents."""
@@ -46,15 +45,6 @@ class PLAS(LatentBehaviourAgent):
             "critic": build.critics("critic", self.hidden, count=2),
             "actor": build.vector("actor", self.hidden, 2 * build.action_dim),
         }
-
-    def updates(self) -> tuple[Update, ...]:
-        """Train encoder and decoder, the critics, and the actor, at every step."""
-        critic, actor = adam(self.critic_learning_rate), adam(self.actor_learning_rate)
-        return (
-            self.behaviour_update(),
-            Update(self.critic_loss, "critic", critic, target=Target("critic", self.tau)),
-            Update(self.actor_loss, "actor", actor, role="actor", target=Target("actor", self.tau)),
-        )
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return the loss to ``r + discount * (lambda min Q' + (1 - lambda) max Q')`` at the target actor's action."""

@@ -32,14 +32,14 @@ class QRDQN(Agent):
     hidden: tuple[int, ...] = setting(
         (256, 256), "widths of the hidden layers (the paper has convolutions)", low=1
     )
-    quantiles: int = setting(200, "number of quantiles of each action's return (section 5.3)", low=1)
-    huber_delta: float = setting(1.0, "kappa, where the quantile loss turns linear (section 5.3)", low=1e-8)
+    quantiles: int = setting(200, "number of quantiles of each action's return (the paper)", low=1)
+    huber_delta: float = setting(1.0, "kappa, where the quantile loss turns linear (the paper)", low=1e-8)
     target_update: float = setting(
         0.005,
         "below 1: Polyak rate of the target; from 1 on: steps between hard copies (10,000 in the paper)",
         low=1e-8,
     )
-    learning_rate: float = setting(3e-4, "Adam's (5e-5 in the paper, section 5.3)", low=0)
+    learning_rate: float = setting(3e-4, "Adam's (5e-5 in the paper)", low=0)
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """Make a critic that returns quantiles of the return of each action."""

@@ -25,9 +25,8 @@ class ReBRAC(TD3):
     """Behaviour-regularised actor-critic, revisited (Tarasov et al., 2023, https://arxiv.org/abs/2305.09836).
 
     TD3 that is held near the data in the actor's and in the critics' loss: strong for continuous actions, once its two
-    penalties are tuned. Defaults are the paper's for MuJoCo (appendix B), with the penalties of hopper-medium; it takes
-    batches of 1024. Updates are those of ``td3``. A row whose next action was not recorded does not
-    count in the critics' loss.
+    penalties are tuned. Defaults are the authors' for MuJoCo, with the penalties of hopper-medium; they take batches of
+    1024. Updates are those of ``td3``. A row whose next action was not recorded does not count in the critics' loss.
     """
 
     columns = (*TRANSITION, NEXT_ACTION)
@@ -36,15 +35,17 @@ class ReBRAC(TD3):
         False,
         "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3); the paper does not",
     )
-    hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the hidden layers (appendix B)", low=1)
-    actor_learning_rate: float = setting(1e-3, "Adam's (appendix B)", low=0)
-    critic_learning_rate: float = setting(1e-3, "Adam's (appendix B)", low=0)
+    hidden: tuple[int, ...] = setting(
+        (256, 256, 256), "widths of the hidden layers (the authors' code)", low=1
+    )
+    actor_learning_rate: float = setting(1e-3, "Adam's (the authors' code)", low=0)
+    critic_learning_rate: float = setting(1e-3, "Adam's (the authors' code)", low=0)
     actor_penalty: float = setting(
-        0.01, "beta_1: weight of the actor's distance to recorded actions (appendix B)", low=0
+        0.01, "beta_1: weight of the actor's distance to recorded actions (the authors' code)", low=0
     )
     critic_penalty: float = setting(
         0.01,
-        "beta_2: weight of the next action's distance to the recorded one in the target (appendix B)",
+        "beta_2: weight of the next action's distance to the recorded one in the target (the authors' code)",
         low=0,
     )
     normalize_values: bool = setting(True, "divide the actor's values by their mean size, as TD3+BC does")

@@ -232,7 +232,7 @@ def soft_maximum(values: Tensor, temperature: float = 1.0) -> Tensor:
 def pairwise_likeness(slopes: Tensor) -> Tensor:
     """Return how alike the directions of an ensemble's slopes are: ``sum_{i != j} <g_i, g_j> / (E - 1)``.
 
-    The vectors are divided by their lengths. An et al. (2021), https://arxiv.org/abs/2110.01548, eq. 4.
+    The vectors are divided by their lengths. An et al. (2021), https://arxiv.org/abs/2110.01548.
 
     Args:
         slopes: ``[E, B, A]``, such as `Networks.action_slopes` returns.
