@@ -10,39 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from pathlib import Path
 
-import pandas as pd
 from peer import Outcome, report, run_ours, run_peer
+from record_mixture import record, summary
 
-from vinci_offline import Dataset, collect
+from vinci_offline import Dataset
 
 ENVIRONMENT = "Hopper-v4"
-
-
-def record(references: list[str], steps: int, folder: Path) -> Dataset:
-    """Record an equal share of ``steps`` rows with each policy to one file; the first shares take the remainder."""
-    path = folder / f"hopper-ladder-{steps}.h5"
-    if path.is_file():
-        return Dataset.open(path)
-    began = time.perf_counter()
-    parts = []
-    for index, reference in enumerate(references):
-        share = steps // len(references) + (index < steps % len(references))
-        part = folder / f"hopper-part-{index}.h5"
-        parts.append(collect(ENVIRONMENT, part, policy=reference, steps=share, seed=index, overwrite=True))
-        returns = whole_returns(parts[-1])
-        print(f"{reference}: {share} rows, {len(returns)} whole episodes, mean return {returns.mean():.1f}")
-    Dataset.concatenate(parts).save(path)
-    print(f"recorded in {time.perf_counter() - began:.0f} s")
-    return Dataset.open(path)
-
-
-def whole_returns(dataset: Dataset) -> pd.Series:
-    """Return the returns of complete episodes, without those cut at the end of a recording."""
-    episodes = dataset.episodes
-    return episodes.loc[episodes["terminated"] | (episodes["length"] == 1000), "return"]
 
 
 def main() -> None:
@@ -61,13 +36,11 @@ def main() -> None:
     if options.policies:
         os.environ["POLICY_FOLDER"] = str(options.policies.resolve())
     options.output.mkdir(parents=True, exist_ok=True)
-    dataset = record(options.references, options.rows, options.output)
-    returns = whole_returns(dataset)
-    print(
-        f"{len(dataset)} rows, {len(returns)} whole episodes: mean return {returns.mean():.1f}, "
-        f"from {returns.min():.1f} to {returns.max():.1f}",
-        flush=True,
-    )
+    path = options.output / f"hopper-ladder-{options.rows}.h5"
+    if not path.is_file():
+        record(ENVIRONMENT, options.references, options.rows, path)
+    dataset = Dataset.open(path)
+    print(f"{len(dataset)} rows, {summary(dataset)}", flush=True)
     common = {"steps": options.steps, "env": ENVIRONMENT, "episodes": options.episodes, "settings": {}}
     outcomes: list[Outcome] = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):

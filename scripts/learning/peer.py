@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import d3rlpy
 import numpy as np
 import structlog
-from d3rlpy.algos import (
-    BCConfig,
-    DDPGConfig,
-    DiscreteBCConfig,
-    DoubleDQNConfig,
-    DQNConfig,
-    IQLConfig,
-    TD3PlusBCConfig,
-)
-from d3rlpy.models.encoders import VectorEncoderFactory
+from counterparts import counterpart
 from d3rlpy.preprocessing import MinMaxActionScaler, StandardObservationScaler
 
 from vinci_offline import Dataset, evaluate, train
@@ -202,95 +193,20 @@ def to_mdp_dataset(dataset: Dataset) -> d3rlpy.dataset.MDPDataset:
     )
 
 
-def peer_config(agent: str, dataset: Dataset, settings: Mapping[str, Any]) -> Any:
+def peer_config(agent: str, dataset: Dataset, settings: Mapping[str, Any], batch_size: int = 256) -> Any:
     """Return d3rlpy's configuration with an agent's settings, defaults included.
 
     Raises:
-        ValueError: d3rlpy has no counterpart of a setting.
+        ValueError: d3rlpy has no counterpart of the agent or of a setting.
     """
-    ours: Any = agent_class(agent).from_settings(dict(settings))
+    ours = agent_class(agent).from_settings(dict(settings))
     space = dataset.spec.action_space
-    shared: dict[str, Any] = {
-        "batch_size": 256,
-        "gamma": 0.99,
-        "observation_scaler": StandardObservationScaler(),
-    }
+    shared: dict[str, Any] = {"batch_size": batch_size, "gamma": 0.99}
+    if ours.normalize_observations:
+        shared["observation_scaler"] = StandardObservationScaler()
     if isinstance(space, BoxSpace):
         shared["action_scaler"] = MinMaxActionScaler(minimum=space.low, maximum=space.high)
-    encoder = VectorEncoderFactory(list(ours.hidden))
-    if agent not in _CONFIGS:
-        raise ValueError(f"d3rlpy has no known counterpart of {agent}: choose from {', '.join(_CONFIGS)}")
-    return _CONFIGS[agent](ours, shared, encoder, isinstance(space, DiscreteSpace))
-
-
-def _bc(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
-    del shared["gamma"]
-    if discrete:  # beta is a penalty on the logits, which our BC lacks
-        return DiscreteBCConfig(learning_rate=ours.learning_rate, encoder_factory=encoder, beta=0.0, **shared)
-    kind = "stochastic" if ours.gaussian else "deterministic"
-    return BCConfig(learning_rate=ours.learning_rate, encoder_factory=encoder, policy_type=kind, **shared)
-
-
-def _dqn(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
-    if ours.target_update < 1 or ours.huber_delta != 1 or ours.dueling:
-        raise ValueError(
-            "d3rlpy has hard target updates and a Huber loss with delta 1 only: --set target_update=1000"
-        )
-    return (DoubleDQNConfig if ours.double else DQNConfig)(
-        learning_rate=ours.learning_rate,
-        encoder_factory=encoder,
-        target_update_interval=int(ours.target_update),
-        **shared,
-    )
-
-
-def _actor_critic(ours: Any, encoder: Any) -> dict[str, Any]:
-    return {
-        "actor_learning_rate": ours.actor_learning_rate,
-        "critic_learning_rate": ours.critic_learning_rate,
-        "actor_encoder_factory": encoder,
-        "critic_encoder_factory": encoder,
-    }
-
-
-def _ddpg(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
-    if ours.target_update >= 1:
-        raise ValueError("d3rlpy's DDPG has soft target updates only: --set target_update=0.005")
-    return DDPGConfig(tau=ours.target_update, n_critics=1, **_actor_critic(ours, encoder), **shared)
-
-
-def _iql(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
-    return IQLConfig(
-        tau=ours.tau,
-        expectile=ours.expectile,
-        weight_temp=ours.temperature,
-        max_weight=ours.weight_clip,
-        value_encoder_factory=encoder,
-        **_actor_critic(ours, encoder),
-        **shared,
-    )
-
-
-def _td3bc(ours: Any, shared: dict[str, Any], encoder: Any, discrete: bool) -> Any:
-    return TD3PlusBCConfig(
-        tau=ours.tau,
-        alpha=ours.alpha,
-        target_smoothing_sigma=ours.policy_noise,
-        target_smoothing_clip=ours.noise_clip,
-        update_actor_interval=ours.policy_delay,
-        n_critics=2,
-        **_actor_critic(ours, encoder),
-        **shared,
-    )
-
-
-_CONFIGS: dict[str, Callable[[Any, dict[str, Any], Any, bool], Any]] = {
-    "bc": _bc,
-    "dqn": _dqn,
-    "ddpg": _ddpg,
-    "iql": _iql,
-    "td3bc": _td3bc,
-}
+    return counterpart(agent, settings, discrete=isinstance(space, DiscreteSpace), **shared)
 
 
 def report(outcomes: Sequence[Outcome]) -> None:
