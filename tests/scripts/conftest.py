@@ -39,7 +39,7 @@ def parity(monkeypatch):
     import parity
 
     yield parity
-    for name in ("parity", "peer"):
+    for name in ("parity", "peer", "counterparts"):
         sys.modules.pop(name)
 
 
