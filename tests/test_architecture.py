@@ -38,7 +38,7 @@ LEVELS = (
     ("networks",),
     ("runs",),
     ("policies", "batches"),
-    ("agents",),
+    ("agents", "presets"),
     ("envs",),
     ("hooks",),
     ("training",),

@@ -47,6 +47,13 @@ def plotted(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
+def text_of(value: object) -> str:
+    """Return the value of a setting as ``--set KEY=VALUE`` takes it: a list with commas, None as ``none``."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
 def command(*words: object) -> str:
     """Return a command of this package as a shell takes it: words with spaces are quoted."""
     return shlex.join(["vinci-offline", *map(str, words)])

@@ -36,6 +36,9 @@ def completed(words):
         ("convert a b --from mi", ["minari"]),
         ("convert a b --set ", []),
         ("convert a b --ends t", ["terminal", "timeout"]),
+        ("train d.h5 --preset edac/hop", ["edac/hopper"]),
+        ("train d.h5 --agent sql --preset ", ["sql/mujoco", "sql/antmaze", "sql/kitchen"]),
+        ("train d.h5 --preset rebrac/hopper-medium --set actor_p", ["actor_penalty=0.01"]),
         ("agents iq", ["iql"]),
     ],
 )

@@ -11,7 +11,7 @@ import typer
 from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.tables import show_table
-from vinci_offline.text import command
+from vinci_offline.text import command, text_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,7 +36,7 @@ def agents(
     from vinci_offline.agents.registry import agents as registered
 
     classes = registered() if name is None else {name: agent_class(name)}
-    outlines = {key: outline(cls) for key, cls in classes.items()}
+    outlines = {key: {**outline(cls), "presets": _presets(key)} for key, cls in classes.items()}
     if as_json:
         print_json(outlines)
         return
@@ -86,13 +86,44 @@ def _table(name: str, content: dict[str, Any]) -> list[RenderableType]:
     settings = Table("--set", "default", "what it is", box=None, pad_edge=False, header_style="dim")
     for key, setting in content["hyperparameters"].items():
         # Text, not markup: a description may hold brackets.
-        settings.add_row(Text(key), Text(_shown(setting["default"])), Text(setting["doc"]))
+        settings.add_row(Text(key), Text(text_of(setting["default"])), Text(setting["doc"]))
     for table in (networks, updates, settings):
         parts += ["", table]
-    return parts
+    return [*parts, *_preset_parts(content["presets"])]
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    return "none" if value is None else str(value)
+def _presets(agent: str) -> dict[str, dict[str, Any]]:
+    """Return the presets of an agent as JSON values."""
+    from vinci_offline.presets.library import presets
+
+    return {
+        name: {"options": dict(each.options), "settings": dict(each.settings), "source": each.source}
+        for name, each in presets(agent).items()
+    }
+
+
+def _preset_parts(presets: Mapping[str, dict[str, Any]]) -> list[RenderableType]:
+    """Return a table of what sets each preset apart, and below it each source with what all of its presets share."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("--preset", "sets", box=None, pad_edge=False, header_style="dim")
+    sources: dict[str, dict[str, list[str]]] = {}
+    for name, each in presets.items():
+        sources.setdefault(each["source"], {})[name] = _words(each)
+    told: list[RenderableType] = []
+    for source, words in sources.items():
+        first, *others = words.values()
+        shared = [word for word in first if others and all(word in each for each in others)]
+        for name, own in words.items():
+            table.add_row(
+                Text(name), Text(" ".join(word for word in own if word not in shared) or "what all set")
+            )
+        told.append(Text(f"{source}{': all set ' if shared else ''}{' '.join(shared)}"))
+    return ["", table, *told] if presets else []
+
+
+def _words(preset: Mapping[str, Any]) -> list[str]:
+    """Return the words of the command line that a preset stands for, without ``--set``."""
+    options = [f"--{key.replace('_', '-')} {text_of(value)}" for key, value in preset["options"].items()]
+    return [*options, *(f"{key}={text_of(value)}" for key, value in preset["settings"].items())]

@@ -61,6 +61,14 @@ def policies(_: Mapping[str, Any]) -> Iterable[str]:
 
 
 @quiet
+def _presets(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Complete the presets, of the agent if one is named."""
+    from vinci_offline.presets.library import presets
+
+    return [(name, each.source) for name, each in presets(given.get("agent")).items()]
+
+
+@quiet
 def _roles(given: Mapping[str, Any]) -> Iterable[str]:
     return list(_agent(given).roles)
 
@@ -70,8 +78,10 @@ def _settings(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Complete the settings of the agent, each with its default."""
     from dataclasses import fields
 
+    from vinci_offline.text import text_of
+
     declared = [each for each in fields(_agent(given)) if "doc" in each.metadata]
-    return [(f"{each.name}={_text(each.default)}", each.metadata["doc"]) for each in declared]
+    return [(f"{each.name}={text_of(each.default)}", each.metadata["doc"]) for each in declared]
 
 
 @quiet
@@ -102,6 +112,7 @@ _COMPLETERS: Mapping[str, Completer] = {
     "only": _roles,
     "noise": choices(("none", "gaussian:0.1", "ou:0.15:0.2", "epsilon:0.1", "sample")),
     "policy": policies,
+    "preset": _presets,
     "schedule": _schedules,
     "to": _formats,
     "Learner.settings": _settings,
@@ -126,8 +137,5 @@ def _agent(given: Mapping[str, Any]) -> Any:
     from vinci_offline.agents.registry import agent_class
     from vinci_offline.training.config import DEFAULT_AGENT
 
-    return agent_class(given.get("agent") or DEFAULT_AGENT)
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    preset: str = given.get("preset") or ""
+    return agent_class(given.get("agent") or preset.partition("/")[0] or DEFAULT_AGENT)

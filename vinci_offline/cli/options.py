@@ -50,6 +50,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def given_options(ctx: typer.Context) -> set[str]:
+    """Return the names of the options that the command line gives, in Python."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+
+
 def options_from(config: Any) -> list[Parameter]:
     """Return a Typer parameter for each option of a config dataclass."""
     types, options = get_type_hints(config), options_of(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +11,12 @@ import typer
 
 from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say, tell
-from vinci_offline.cli.options import key_values, with_options, words_of
+from vinci_offline.cli.options import given_options, key_values, with_options, words_of
 from vinci_offline.cli.signals import resumable
 from vinci_offline.envs.options import json_object
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.options import option
-from vinci_offline.text import command
+from vinci_offline.text import command, text_of
 from vinci_offline.training.config import DEFAULT_AGENT, HOW, LEARNS, REPORTS, TrainingConfig
 
 if TYPE_CHECKING:
@@ -29,7 +29,17 @@ _WHERE = "Where it goes"
 class Learner:
     """Options that say what learns."""
 
-    agent: str = option(DEFAULT_AGENT, "An agent's name (see [b]agents[/b]), or FILE.py:Class.", panel=LEARNS)
+    agent: str | None = option(
+        None,
+        f"An agent's name (see [b]agents[/b]), or FILE.py:Class; else the preset's, or {DEFAULT_AGENT}.",
+        panel=LEARNS,
+    )
+    preset: str | None = option(
+        None,
+        "What was published for a task, as rebrac/hopper-medium; other options replace its values.",
+        panel=LEARNS,
+        metavar="AGENT/TASK",
+    )
     settings: dict[str, str] | None = option(
         None,
         "A hyperparameter of the agent. Repeat it for more.",
@@ -87,6 +97,7 @@ class Place:
 
 @with_options
 def train(
+    ctx: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -112,9 +123,11 @@ def train(
     from vinci_offline.training.arguments import check_arguments
 
     check_backend(machine.backend)
+    learner, config = _filled(learner, config, given_options(ctx))
+    agent = learner.agent or DEFAULT_AGENT
     datasets = check_arguments(
         files,
-        learner.agent,
+        agent,
         config,
         settings=learner.settings,
         networks=learner.networks,
@@ -140,12 +153,26 @@ def train(
     elif result.members:
         _print_seeds(result)
     else:
-        _print_summary(result, f"{learner.agent} on {', '.join(files)}")
+        _print_summary(result, f"{agent} on {', '.join(files)}")
     if not (json_ or result.interrupted):
         for line in _next_steps(files, learner, config, replace(machine, seeds=None), place, result):
             say(line)
     if result.interrupted:
         raise KeyboardInterrupt
+
+
+def _filled(
+    learner: Learner, config: TrainingConfig, given: Collection[str]
+) -> tuple[Learner, TrainingConfig]:
+    """Return the options with the values of the preset, where none were given."""
+    if learner.preset is None:
+        return learner, config
+    from vinci_offline.training.arguments import with_preset
+
+    named = {name: value for name, value in vars(config).items() if name in given}
+    agent, settings, options = with_preset(learner.preset, learner.agent, learner.settings or {}, named)
+    texts = {key: text_of(value) for key, value in settings.items()}
+    return replace(learner, agent=agent, settings=texts, preset=None), replace(config, **options)
 
 
 def _summary_json(result: TrainResult) -> dict[str, object]:

@@ -14,6 +14,7 @@ from vinci_offline.envs.making import kwargs_of, make_env
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.inputs import meant_path
 from vinci_offline.locks import refuse_used_folder
+from vinci_offline.presets.library import preset_named
 from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
@@ -94,6 +95,31 @@ def check_arguments(
     if resume:
         check_not_past(RunDirectory(path), config.plan()[-1].stop)
     return checked
+
+
+def with_preset(
+    name: str, agent: str | Agent | None, settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return an agent's name, its hyperparameters and the options of a run: those given, and else a preset's.
+
+    Args:
+        name: the preset.
+        agent: the agent that was given, or None.
+        settings: the hyperparameters that were given.
+        options: the options that were given, by their names in Python.
+
+    Raises:
+        UsageError: there is no such preset, or the agent that was given does not have its hyperparameters.
+    """
+    preset = preset_named(name)
+    if isinstance(agent, Agent):
+        raise UsageError(f"preset {name!r} sets hyperparameters: name the agent, and give yours as settings")
+    if agent is not None:
+        try:
+            agent_class(agent).from_settings(preset.settings)
+        except UsageError as error:
+            raise UsageError(f"--preset {name} sets what only {preset.agent} has: {error}") from error
+    return agent or preset.agent, {**preset.settings, **settings}, {**preset.options, **options}
 
 
 def check_count(seeds: int) -> None:

@@ -21,8 +21,8 @@ from vinci_offline.locks import Locks
 from vinci_offline.progress import doing
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.text import did_you_mean
-from vinci_offline.training.arguments import check_arguments, check_count, default_output
-from vinci_offline.training.config import TrainingConfig, TrainingOptions
+from vinci_offline.training.arguments import check_arguments, check_count, default_output, with_preset
+from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig, TrainingOptions
 from vinci_offline.training.run import TrainResult
 from vinci_offline.training.seeds import Seeds
 from vinci_offline.training.task import Task
@@ -30,8 +30,9 @@ from vinci_offline.training.task import Task
 
 def train(
     data: str | Path | Dataset | Sequence[str | Path | Dataset],
-    agent: str | Agent = "td3bc",
+    agent: str | Agent | None = None,
     *,
+    preset: str | None = None,
     output: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     networks: str | Path | Mapping[str, Any] | None = None,
@@ -49,7 +50,9 @@ def train(
 
     Args:
         data: a dataset, its file, a shipped dataset's name, or several of them with the same spaces.
-        agent: an agent's name, ``file.py:Class``, or an `Agent`.
+        agent: an agent's name, ``file.py:Class``, or an `Agent`. By default the preset's, and else ``td3bc``.
+        preset: ``AGENT/TASK``, the settings that were published for a task (`vinci-offline agents NAME` lists them).
+            Whatever else is given replaces the preset's value.
         output: the run directory. By default ``runs/DATASET-AGENT-SEED``, with several seeds
             ``runs/DATASET-AGENT-seeds``.
         settings: hyperparameters, if ``agent`` is a name.
@@ -77,7 +80,12 @@ def train(
     """
     check_process()
     _check_names(options)
-    config = TrainingConfig(**options)
+    if preset is not None:
+        agent, settings, filled = with_preset(preset, agent, settings or {}, options)
+        config = TrainingConfig(**filled)
+    else:
+        config = TrainingConfig(**options)
+    agent = DEFAULT_AGENT if agent is None else agent
     if seeds is not None:
         _check_seeds(seeds, hooks, networks)
     datasets, learned, env, env_kwargs = check_arguments(

@@ -1,0 +1,1 @@
+"""Published settings by task, as data: a TOML file for each agent, and the code that reads them."""
