@@ -67,6 +67,7 @@ on_tensorflow = partial(pytest.param, marks=tensorflow_only)
         pytest.param(CRR(**SMALL, binary=True), DISCRETE, id="crr-discrete"),
         on_tensorflow(CQL(**SMALL), DISCRETE, id="cql-discrete"),
         on_tensorflow(BCQ(**LATENT, **SMALL, acting_samples=5), BOX, id="bcq"),
+        on_tensorflow(BCQ(choice_hidden=(8, 8)), DISCRETE, id="bcq-discrete"),
         on_tensorflow(PLAS(**LATENT, **SMALL), BOX, id="plas"),
         pytest.param(BEAR(**LATENT, **SMALL, acting_samples=5, warm_up=2), BOX, id="bear"),
         pytest.param(EDAC(**SMALL, critics=5), BOX, id="edac"),

@@ -1,13 +1,17 @@
-"""Losses of NFQ, SARSA and QR-DQN by hand, on the linear networks of `linear_agents`."""
+"""Losses of BCQ, NFQ, SARSA and QR-DQN by hand, on the linear networks of `linear_agents`."""
+
+import math
 
 import numpy as np
 import pytest
 from keras import ops
-from linear_agents import CHOICE, CHOICES, CHOOSING, loss_of, networks, vector
+from linear_agents import CHOICE, CHOICES, CHOOSING, column, linear, loss_of, networks, vector
 
+from vinci_offline.agents.bcq import BCQ
 from vinci_offline.agents.nfq import NFQ
 from vinci_offline.agents.qrdqn import QRDQN
 from vinci_offline.agents.sarsa import SARSA
+from vinci_offline.networks.builder import NetworkBuilder
 
 
 def test_nfq_maximises_over_its_own_values():
@@ -56,3 +60,45 @@ def test_qrdqn_loss():
     assert float(loss) == pytest.approx(total / 2, rel=1e-5)
     assert float(metrics["q/mean"]) == pytest.approx((1.5 + 4) / 2)
     assert nets.critic(CHOICES.observation).shape == (2, 2, 3)
+
+
+class TestBCQ:
+    """Logits s * (0, 1, -1): at s' = 2 and 3 the second choice is the likeliest.
+
+    Relative to it the others have exp(-s') and exp(-2 s'): (0.135, 0.018) at 2 and (0.050, 0.002) at 3.
+    """
+
+    def nets(self, agent):
+        behaviour = {"behaviour": [[[0, 1, -1]]]}
+        return networks(agent, CHOICE, users={"behaviour": linear(3)}, **CHOOSING, **behaviour)
+
+    @pytest.mark.parametrize(
+        ("threshold", "next_value"),
+        [
+            (0.3, 1 * 2.0),  # only the second choice
+            (0.1, 3 * 2.0),  # the first two: Q(s') = s' * (1, -1) selects the first
+            (0.01, 2 * 2.0),  # all three: Q selects the third
+            (1.0, 1 * 2.0),  # an imitator
+        ],
+    )
+    def test_critic_loss_takes_likely_choices(self, threshold, next_value):
+        # Q(s, a) = (-1, 4); the errors are beyond 1, where the Huber loss is |e| - 1/2. Row 2 is terminal: y = 2.
+        agent = BCQ(threshold=threshold)
+        loss, _ = loss_of(agent, self.nets(agent), "critic", CHOICES)
+        target = 1 + 0.9 * next_value
+        assert float(loss) == pytest.approx((target + 1 - 0.5 + 1.5) / 2, rel=1e-5)
+
+    def test_behaviour_loss(self):
+        # Row 1: logits (0, 1, -1), choice 1. Row 2: logits (0, 2, -2), choice 2.
+        agent = BCQ(logit_penalty=0.5)
+        first = math.log(1 + math.e + math.exp(-1)) - 1
+        second = math.log(1 + math.exp(2) + math.exp(-2)) + 2
+        loss, metrics = loss_of(agent, self.nets(agent), "behaviour", CHOICES)
+        assert float(metrics["behaviour/error"]) == pytest.approx((first + second) / 2, rel=1e-5)
+        assert float(loss) == pytest.approx((first + second) / 2 + 0.5 * (2 + 8) / 6, rel=1e-5)
+
+    @pytest.mark.parametrize(("threshold", "choice"), [(0.3, 1), (0.1, 0), (0.01, 2)])
+    def test_policy_takes_the_best_likely_choice(self, threshold, choice):
+        agent = BCQ(threshold=threshold)
+        policy = agent.policy(self.nets(agent), NetworkBuilder(CHOICE))
+        assert ops.convert_to_numpy(policy(column([2.0]))).tolist() == [choice]

@@ -9,6 +9,7 @@ from keras import ops
 from keras.layers import Dense, concatenate
 
 from vinci_offline.agents.agent import Networks
+from vinci_offline.agents.update import updates_of_kind
 from vinci_offline.batches.batch import Batch
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
@@ -51,12 +52,12 @@ def critic(env):
     )
 
 
-def networks(agent, spec=BOX, actor_outputs=None, critic_outputs=3, **weights):
+def networks(agent, spec=BOX, actor_outputs=None, critic_outputs=3, users=None, **weights):
     """Make the agent's linear networks; each weight is a kernel, or a list of kernels, one for each member.
 
-    The weight of a learned scalar is its value.
+    The weight of a learned scalar is its value. ``users`` are makers of further networks.
     """
-    users = {"actor": linear(actor_outputs or spec.action_space.dim), "value": linear(1)}
+    users = {"actor": linear(actor_outputs or spec.action_space.dim), "value": linear(1), **(users or {})}
     users["critic"] = critic if spec is BOX else linear(critic_outputs)
     build = NetworkBuilder(spec, user_networks=users)
     made = agent.networks(build)
@@ -74,7 +75,8 @@ KEY = random.key(0, ops.convert_to_tensor(1), 0)
 
 
 def loss_of(agent, nets, trains, batch=BATCH):
-    (update,) = (update for update in agent.updates() if update.name == trains)
+    updates = updates_of_kind(agent.updates(), discrete=len(batch.action.shape) == 1)
+    (update,) = (update for update in updates if update.name == trains)
     return update.loss(nets, batch, KEY)
 
 

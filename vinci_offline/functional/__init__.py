@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         clip_action,
         clipped_double_q,
         double_q_learning,
+        masked,
         target_policy_smoothing,
         td_target,
     )
@@ -82,6 +83,7 @@ _HOMES = {
     "latent_distribution": "latents",
     "latent_divergence": "latents",
     "log_squash_slope": "squashing",
+    "masked": "targets",
     "maximum_mean_discrepancy": "latents",
     "negative_log_likelihood": "policies",
     "pairwise_likeness": "losses",
@@ -123,6 +125,7 @@ __all__ = [
     "latent_distribution",
     "latent_divergence",
     "log_squash_slope",
+    "masked",
     "maximum_mean_discrepancy",
     "negative_log_likelihood",
     "pairwise_likeness",

@@ -321,7 +321,8 @@ class NetworkBuilder:
     def policy_of(self, act: Callable[[Tensor], Tensor]) -> keras.Model:
         """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action.
 
-        The function calls the agent's networks and ``keras.ops``.
+        For Discrete actions the function returns ``[B, n]`` scores, and the policy takes the greatest. It calls the
+        agent's networks and ``keras.ops``.
         """
         return export.policy_of(self.units, act)
 

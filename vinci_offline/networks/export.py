@@ -87,9 +87,15 @@ def noise_width(actor: keras.Model) -> int | None:
 
 
 def policy_of(units: Units, act: Callable[[Any], Tensor]) -> keras.Model:
-    """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action."""
+    """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action.
+
+    For Discrete actions the function returns ``[B, n]`` scores, and the policy takes the greatest.
+    """
     raw = _raw_input(units)
-    return keras.Model(raw, unscale_tensor(_scaling(units), act(_shifted(units, raw))), name="policy")
+    output = act(_shifted(units, raw))
+    if isinstance(units.spec.action_space, DiscreteSpace):
+        return keras.Model(raw, _choice(units.spec, output, raw), name="policy")
+    return keras.Model(raw, unscale_tensor(_scaling(units), output), name="policy")
 
 
 def best_of(
