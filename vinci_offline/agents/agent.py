@@ -35,6 +35,7 @@ class Agent(ABC):
         action_kinds: kinds of action spaces that it supports.
         columns: names of the columns in its batches; see `vinci_offline.batches.names`.
         roles: parts that a phase can train alone, in the order of reports.
+        needs: the roles that must be trained before a role can be trained alone, because its losses use their networks.
         trajectories: True if `batch` reads other rows of the same trajectory (windows, goals). Streamed pools then
             keep trajectories whole.
     """
@@ -43,6 +44,7 @@ class Agent(ABC):
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous",)
     columns: ClassVar[tuple[ColumnWish, ...]] = TRANSITION
     roles: ClassVar[tuple[str, ...]] = ("critic", "actor")
+    needs: ClassVar[Mapping[str, tuple[str, ...]]] = {"actor": ("critic",)}
     trajectories: ClassVar[bool] = False
 
     normalize_observations: bool = setting(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
@@ -29,6 +30,10 @@ class LatentBehaviourAgent(Agent):
     """
 
     roles = ("behaviour", "critic", "actor")
+    needs: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "critic": ("behaviour",),
+        "actor": ("behaviour", "critic"),
+    }
 
     latent_hidden: tuple[int, ...] = setting(
         (750, 750), "widths of the hidden layers of encoder and decoder (the authors' code)", low=1

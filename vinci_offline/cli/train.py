@@ -212,19 +212,19 @@ def _next_steps(
 ) -> Iterator[str]:
     """Say how to go on, in commands that work as they are printed."""
     first = result.members[0] if result.members else result
-    if "actor" in first.untrained:
-        # Only an actor whose critic is trained can be trained alone.
-        alone = first.untrained == ("actor",)
+    if first.untrained:
+        # A role can be trained alone where the others are trained.
+        *others, last = first.untrained
         schedule = config.schedule.partition(":")[0]
-        rest = replace(config, only="actor" if alone else None, phases=None, schedule=schedule)
+        rest = replace(config, only=None if others else last, phases=None, schedule=schedule)
         words = [
             *words_of(replace(learner, init=first.run)),
             *words_of(rest),
             *words_of(machine),
-            *words_of(replace(place, output=_free(first.run), resume=False, overwrite=False)),
+            *words_of(replace(place, output=_free(first.run, last), resume=False, overwrite=False)),
         ]
-        roles = "actor is" if alone else f"{' and '.join(first.untrained)} are"
-        yield f"its {roles} untrained; train {'it' if alone else 'them'} with: {command('train', *files, *words)}"
+        roles = f"{' and '.join(first.untrained)} are" if others else f"{last} is"
+        yield f"its {roles} untrained; train {'them' if others else 'it'} with: {command('train', *files, *words)}"
         return
     environment = _environment_words(first.run, place)
     if environment is None:
@@ -238,9 +238,9 @@ def _next_steps(
         yield f"its best {measure} was at step {result.best_step:,}; compare that policy with: {best}"
 
 
-def _free(run: Path) -> Path:
-    """Return a name for the run that trains the actor of another."""
-    names = (run.with_name(f"{run.name}-actor{n or ''}") for n in range(100))
+def _free(run: Path, role: str) -> Path:
+    """Return a name for the run that trains a role of another."""
+    names = (run.with_name(f"{run.name}-{role}{n or ''}") for n in range(100))
     return next((name for name in names if not name.exists()), run)
 
 

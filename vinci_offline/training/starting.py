@@ -140,22 +140,23 @@ def initialise(learner: Learner, origin: RunDirectory | None) -> dict[str, int]:
 
 
 def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str, int]) -> None:
-    """Refuse a role that the agent lacks, and an actor phase with an untrained critic.
+    """Refuse a role that the agent lacks, and a phase of one role whose losses use untrained networks of another.
 
     Raises:
         UsageError: the plan does not fit the learner.
     """
-    critic_steps = trained.get("critic", 0)
-    has_critic = any(bound.update.role == "critic" for bound in learner.updates)
+    roles = {bound.update.role for bound in learner.updates}
+    done = {role for role, steps in trained.items() if steps}
     for phase in phases:
         learner.select(phase.role)
-        if phase.role == "actor" and has_critic and not critic_steps:
-            raise UsageError(
-                f"training only the actor of {learner.agent.name!r} needs a trained critic: "
-                "train one with --only critic and pass its run with --init RUN_DIR, or plan --phases critic:N,actor:M"
-            )
-        if phase.role in (None, "critic"):
-            critic_steps += phase.stop - phase.start
+        needed = learner.agent.needs.get(phase.role, ()) if phase.role else ()
+        for role in needed:
+            if role in roles - done:
+                raise UsageError(
+                    f"training only the {phase.role} of {learner.agent.name!r} needs a trained {role}: train one with "
+                    f"--only {role} and pass its run with --init RUN_DIR, or plan --phases {role}:N,{phase.role}:M"
+                )
+        done |= roles if phase.role is None else {phase.role}
 
 
 def choose_units(agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey) -> Units:
