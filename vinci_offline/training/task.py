@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import itertools
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,7 @@ class Task:
         env_kwargs: its keyword arguments.
         held_out: rows of held-out episodes, or None.
         rows: the dataset row of each training row; None if they are equal.
+        number: the task's number in this process.
     """
 
     agent: Agent
@@ -81,6 +84,7 @@ class Task:
     env_kwargs: Mapping[str, Any]
     held_out: Columns | None = None
     rows: Array | None = None
+    number: int = field(default_factory=itertools.count().__next__)
 
     @classmethod
     def of(
@@ -162,7 +166,12 @@ class Task:
         trained = initialise(learner, self.origin)
         check_phases(learner, config.plan(), trained)
         engine = make_engine(
-            learner, self.source, batch_size=config.batch_size, seed=config.seed, jit=config.jit
+            learner,
+            self.source,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            jit=config.jit,
+            like=self._like(config),
         )
         engine.check()
         claim()
@@ -181,6 +190,25 @@ class Task:
         if resume:
             run.resume()
         return run, self._info(run)
+
+    def _like(self, config: TrainingConfig) -> str:
+        """Return a text that is equal for runs whose compiled steps differ in nothing but variables and seed.
+
+        A user's agent or networks may change between two calls of `train`, so only the seeds of one call are alike.
+        """
+        own = self.networks is not None or not type(self.agent).__module__.startswith("vinci_offline.")
+        content = self._config_json(config)
+        for name in ("seed", "log_every", "checkpoint_every", "eval_every", "eval_episodes", "patience"):
+            del content["training"][name]
+        del content["steps"]
+        of_keras = (keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name)
+        return json.dumps([content, of_keras, str(self.number) if own else None], sort_keys=True)
+
+    def _config_json(self, config: TrainingConfig) -> dict[str, Any]:
+        init = self.origin.path if self.origin else None
+        return _config_json(
+            self.agent, config, self.spec, self.normalization, self.units, self.networks, init
+        )
 
     def _info(self, run: Run) -> RunInfo:
         """Return the information for the run's hooks."""
@@ -210,10 +238,7 @@ class Task:
         """
         if resume:
             check_not_past(directory, config.plan()[-1].stop)
-        init = self.origin.path if self.origin else None
-        content = _config_json(
-            self.agent, config, self.spec, self.normalization, self.units, self.networks, init
-        )
+        content = self._config_json(config)
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -132,7 +133,11 @@ def train(
 
         directory, heard = RunDirectory(path), listeners(config.seed)
         run, info = task.prepare(directory, config, claim=claim, hooks=heard, resume=resume)
-        return run.execute(info)
+        try:
+            return run.execute(info)
+        finally:
+            del run, info
+            gc.collect()  # learner and engine refer to each other: give their memory back before the next run
 
 
 def _check_names(options: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import keras
 
 from vinci_offline.errors import UsageError
@@ -9,8 +11,25 @@ from vinci_offline.training.engines.engine import Data, Engine
 from vinci_offline.training.learner import Learner
 
 
-def make_engine(learner: Learner, data: Data, *, batch_size: int, seed: int, jit: str = "auto") -> Engine:
+def make_engine(
+    learner: Learner,
+    data: Data,
+    *,
+    batch_size: int,
+    seed: int,
+    jit: str = "auto",
+    like: Hashable = None,
+) -> Engine:
     """Make the engine of the Keras backend in use.
+
+    Args:
+        learner: the learner, trained in place.
+        data: the rows to draw from.
+        batch_size: rows of a step.
+        seed: key of every draw.
+        jit: ``auto``, ``on`` or ``off``.
+        like: value that is equal for learners that differ in variables, initial weights and seed alone. On TensorFlow
+            they share compiled functions; on JAX those of one call of `train` run side by side.
 
     Raises:
         UsageError: no engine exists for the backend.
@@ -19,7 +38,9 @@ def make_engine(learner: Learner, data: Data, *, batch_size: int, seed: int, jit
     if backend == "tensorflow":
         from vinci_offline.training.engines.tensorflow import TensorFlowEngine
 
-        return TensorFlowEngine(learner, data, batch_size=batch_size, seed=seed, jit=choose_jit(jit))
+        return TensorFlowEngine(
+            learner, data, batch_size=batch_size, seed=seed, jit=choose_jit(jit), like=like
+        )
     if backend == "jax":
         from vinci_offline.training.engines.jax import JaxEngine
 

@@ -5,12 +5,13 @@ A subclass adds the parts that differ between backends: the gradient, the condit
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from keras import ops
 
@@ -36,8 +37,8 @@ Data: TypeAlias = Transitions | Mapping[str, Any] | Source
 Loop: TypeAlias = Callable[[int, int], list[Any]]
 """Function of (start, count): take the steps and return the sums of each update's metrics."""
 
-Look: TypeAlias = Callable[[Pool, Tensor, Tensor, Tensor], list[Tensor]]
-"""Function of (pool, rows, draw, step): return the losses. ``draw`` keys the random draws."""
+Look: TypeAlias = Callable[[Tensor, Pool, Tensor, Tensor, Tensor], list[Tensor]]
+"""Function of (seed, pool, rows, draw, step): return the losses. ``seed`` and ``draw`` key the random draws."""
 
 
 @dataclass(frozen=True)
@@ -212,14 +213,19 @@ class Engine(ABC):
         """
         kind = (validation, tuple(bound.stream for bound in updates))
         if kind not in self._looks:
-            self._looks[kind] = self._compile_pure(functools.partial(self._look, updates, validation))
+            self._looks[kind] = self._compile_pure(kind, functools.partial(self._look, updates, validation))
         look, at = self._looks[kind], ops.convert_to_tensor(step)
+        seed = random.words(self._seed) if isinstance(self._seed, int) else self._seed
         columns = dict(self._columns if pool is None else pool)
         each = [
             [
                 float(loss)
                 for loss in look(
-                    columns, ops.convert_to_tensor(index, dtype="int32"), ops.convert_to_tensor(place), at
+                    seed,
+                    columns,
+                    ops.convert_to_tensor(index, dtype="int32"),
+                    ops.convert_to_tensor(place),
+                    at,
                 )
             ]
             for place, index in enumerate(batches)
@@ -232,8 +238,8 @@ class Engine(ABC):
         """Compile the loop of `_step`. It sums the metrics; ``widths`` are their numbers, by update."""
 
     @abstractmethod
-    def _compile_pure(self, function: Look) -> Look:
-        """Compile a function that reads the learner's variables and assigns none of them."""
+    def _compile_pure(self, kind: Hashable, function: Look) -> Look:
+        """Compile a function that reads the learner's variables and assigns none; ``kind`` is its name."""
 
     @abstractmethod
     def _gradients(
@@ -257,19 +263,26 @@ class Engine(ABC):
     def _batch(self, rows: Rows, step: Tensor) -> Batch:
         return self._learner.agent.batch(rows, random.key(self._seed, step, _BATCH_STREAM))
 
+    def _keyed(self, seed: Tensor) -> Self:
+        """Return a copy of this engine whose seed is an input of the compiled function."""
+        one = copy.copy(self)
+        one._seed = seed
+        return one
+
     def _look(
         self,
         updates: Sequence[BoundUpdate],
         validation: bool,
+        seed: Tensor,
         pool: Pool,
         index: Tensor,
         draw: Tensor,
         step: Tensor,
     ) -> list[Tensor]:
-        batch = self._batch(Rows(pool, index), draw)
+        batch = self._keyed(seed)._batch(Rows(pool, index), draw)
         losses = []
         for bound in updates:
-            key = random.key(self._seed, draw, _LOOK_STREAM + bound.stream)
+            key = random.key(seed, draw, _LOOK_STREAM + bound.stream)
             call = bound.update.validate if validation else bound.update.call
             losses.append(call(self._learner.nets, batch, key, step)[0])
         return losses

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -87,10 +86,8 @@ class JaxEngine(Engine):
         def compiled(span: int) -> Callable[[int, int, Sequence[JaxEngine]], list[Tensor]]:
             def member(values: list[Tensor], initial: Any, seed: Tensor, *rest: Any) -> Any:
                 # A copy of this engine with the member's seed and initial weights; `values` hold all other state.
-                one = copy.copy(self)
-                one._seed = seed
                 bounds = [replace(b, initial=tuple(w)) for b, w in zip(updates, initial, strict=True)]
-                return one._loop(bounds, widths, span)(values, *rest)
+                return self._keyed(seed)._loop(bounds, widths, span)(values, *rest)
 
             def together(
                 values: list[list[Tensor]], initial: list[Any], seeds: list[Tensor], *rest: Any
@@ -167,7 +164,7 @@ class JaxEngine(Engine):
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
 
-    def _compile_pure(self, function: Look) -> Look:
+    def _compile_pure(self, kind: Hashable, function: Look) -> Look:
         compiled = jax.jit(lambda values, *given: self._pure(lambda: function(*given), values)[0])
         return lambda *given: compiled([v.value for v in self._variables], *given)
 
