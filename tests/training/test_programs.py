@@ -119,3 +119,17 @@ def test_least_recently_used_program_goes_first(monkeypatch):
     for key in ("a", "b", "a", "c", "a", "b"):
         kept.run(key, lambda x: [x + 1], False, [], [keras.ops.zeros(2)])
     assert kept.traces == 4
+
+
+def test_function_of_other_variables_is_not_shared():
+    def add(mine, hidden):
+        return lambda x: [x + mine.value + hidden.value]
+
+    kept, results = Programs(), []
+    for value in (1.0, 2.0):
+        mine, hidden = keras.Variable([value]), keras.Variable([10 * value])
+        for _ in range(2):
+            (result,) = kept.run("same", add(mine, hidden), False, [mine], [keras.ops.zeros(1)])
+            results.append(float(result[0]))
+    assert results == [11.0, 11.0, 22.0, 22.0]
+    assert kept.traces == 2

@@ -52,19 +52,30 @@ class Programs:
             variables: the learner's variables, in the same order for each like learner.
             args: nested tensors.
         """
-        full = (key, _layout(args))
+        shared: Hashable = (key, _layout(args))
+        own: Hashable = (shared, *map(id, _handles(variables)[:1]))
         with self._lock:
-            program = self._programs.get(full)
-            if program is None:
-                program = self._programs[full] = _Program(function, jit, variables, args)
+            name = shared if shared in self._programs else own
+            if name not in self._programs:
+                program = _Program(function, jit, variables, args)
+                name = own if program.owners else shared
+                self._programs[name] = program
                 self.traces += 1
-            self._programs.move_to_end(full)
+            program = self._programs[name]
+            self._programs.move_to_end(name)
             if len(self._programs) > _KEPT:
                 self._programs.popitem(last=False)
         return program(variables, args)
 
 
 class _Program:
+    """One compiled function.
+
+    Attributes:
+        owners: handles of the learner's variables, if the function reads others too. A later learner would read the
+            same others, so it must not take the function over. Empty if every like learner may.
+    """
+
     def __init__(
         self,
         function: Callable[..., list[Tensor]],
@@ -79,6 +90,8 @@ class _Program:
         places = {id(handle): place for place, handle in enumerate(_handles(variables))}
         # The place of a variable's handle, or the tensor itself where it is none.
         self._captured = [places.get(id(each), each) for each in self._function.captured_inputs]
+        foreign = any(not isinstance(each, int) and each.dtype.name == "resource" for each in self._captured)
+        self.owners = _handles(variables) if foreign else []
 
     def __call__(self, variables: Sequence[keras.Variable], args: Sequence[Any]) -> list[Tensor]:
         handles = _handles(variables)
