@@ -162,13 +162,20 @@ def test_spool_takes_the_dtype_that_holds_all_pieces(monkeypatch):
 
 @pytest.mark.parametrize(
     "rows",
-    [{"a": np.zeros((2, 3))}, {"a": np.zeros(2), "b": np.zeros(2)}, {"b": np.zeros(2)}],
-    ids=["shape", "new", "missing"],
+    [
+        {"a": np.zeros((2, 3))},
+        {"a": np.zeros(2), "b": np.zeros(2)},
+        {"b": np.zeros(2)},
+        {"a": np.zeros(2, "M8[s]")},
+    ],
+    ids=["shape", "new", "missing", "times"],
 )
 def test_spool_refuses_rows_that_are_not_alike(rows):
     found = spool.Spool("rows")
     found.append({"a": np.zeros(2)})
-    with pytest.raises(DatasetError, match=r"rows: . is not alike in all rows"):
+    with pytest.raises(
+        DatasetError, match=r"rows: . is (not alike in all rows|datetime64\[s\] in some rows)"
+    ):
         found.append(rows)
 
 

@@ -64,6 +64,19 @@ def test_the_episode_of_a_bad_row_is_left_out(tmp_path, kind, changes):
     assert found.dataset.columns["terminals"].sum() == EPISODES - 1
 
 
+@pytest.mark.parametrize("episode", [0, 2])
+def test_all_rows_of_a_block_are_bad(tmp_path, episode):
+    rows = range(episode * STEPS, (episode + 1) * STEPS)
+    columns = table(reward=dict.fromkeys(rows), action_0=dict.fromkeys(rows))
+    path = tmp_path / "table.parquet"
+    pd.DataFrame(columns).to_parquet(path, index=False, row_group_size=STEPS)
+    found = read(path, options=ImportOptions(skip_bad=True))
+    assert found.dropped == {"bad episodes, as --skip-bad says": 1}
+    kept = np.delete(np.arange(EPISODES * STEPS), rows)
+    np.testing.assert_array_equal(found.dataset.columns["rewards"], np.float32(kept / 4))
+    np.testing.assert_array_equal(found.dataset.columns["actions"][:, 0], np.float32(kept / 8))
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_texts_among_numbers(tmp_path, kind):
     path = written(tmp_path, kind, table(reward={5: "lost"}, terminal={9: "perhaps"}))

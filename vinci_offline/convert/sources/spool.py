@@ -74,12 +74,21 @@ class Spool:
             if len(rows[path]) != count:
                 raise DatasetError(f"{self.where}: {path} has {len(rows[path])} rows, not {count}")
             if rows[path].dtype != self._dtypes[path]:
-                self._dtypes[path] = np.result_type(self._dtypes[path], rows[path].dtype)
+                self._dtypes[path] = self._common(path, rows[path].dtype)
         self._waiting.append(rows)
         self._waiting_bytes += sum(values.nbytes for values in rows.values())
         self.rows += count
         if self._waiting_bytes >= PIECE_BYTES:
             self._settle()
+
+    def _common(self, path: str, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+        """Return a dtype that holds a column's rows so far and those of another dtype."""
+        try:
+            return np.result_type(self._dtypes[path], dtype)
+        except TypeError:
+            raise DatasetError(
+                f"{self.where}: {path} is {dtype} in some rows and {self._dtypes[path]} in others: write all alike"
+            ) from None
 
     def drop(self, path: str) -> None:
         """Forget a column; rows appended later must not have it."""

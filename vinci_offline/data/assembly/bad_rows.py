@@ -65,10 +65,11 @@ class BadRows:
                 except DatasetError as error:
                     bad[place] = str(error)
             good = np.setdiff1d(np.arange(count), list(bad))
-            if not bad or not len(good):
+            if not bad:
                 raise
         converter.filled = filled
-        values = np.asarray(convert(good))
+        # Where no row tells the kind of number, zeros are flags: every kind of number holds them.
+        values = np.asarray(convert(good)) if len(good) else np.zeros(0, np.bool_)
         result = np.zeros((count, *values.shape[1:]), values.dtype)
         result[good] = values
         for place, reason in bad.items():
