@@ -51,6 +51,15 @@ class Undecided(TD3BC):
 
 
 @dataclass(frozen=True)
+class Unseeded(TD3BC):
+    def networks(self, build):
+        nets = super().networks(build)
+        bias = nets["actor"].trainable_variables[-1]
+        bias.assign(np.random.default_rng().normal(size=bias.shape))
+        return nets
+
+
+@dataclass(frozen=True)
 class Restless(TD3BC):
     def critic_loss(self, nets, batch, key):
         bias = nets.actor.trainable_variables[-1]
@@ -75,7 +84,8 @@ class Twice(TD3BC):
             "no critic bootstraps",
         ),
         (LeakyTarget(**SMALL), CONTRACT.test_gradient_does_not_reach_targets, "has a gradient to 'target_"),
-        (Undecided(**SMALL), CONTRACT.test_training_is_deterministic, "equal seeds give different networks"),
+        (Undecided(**SMALL), CONTRACT.test_losses_are_deterministic, "equal seeds give different losses"),
+        (Unseeded(**SMALL), CONTRACT.test_training_is_deterministic, "equal seeds give different networks"),
         (
             Restless(**SMALL),
             CONTRACT.test_phase_of_one_role_freezes_the_rest,
