@@ -23,7 +23,8 @@ class IQL(InSampleAgent):
     The critics are evaluated at recorded actions only. An expectile of their values replaces the maximum, and
     the policy is learned by advantage-weighted regression. Three things are not the paper's: observations are
     normalised, the actor's learning rate is constant, and rewards are taken as they are, where the paper divides them
-    by the range of the returns and multiplies by 1000 (locomotion) or subtracts 1 (antmaze).
+    by the range of the returns and multiplies by 1000 (locomotion: ``--reward normalize``) or subtracts 1 (antmaze:
+    ``--reward shift:-1``). The presets have them as in the paper.
     """
 
     normalize_observations: bool = setting(

@@ -62,7 +62,7 @@ class ColumnReader:
         n_step: rewards summed before bootstrapping.
         trajectories: True where the agent looks at other rows of a run.
         known: what `batches.first_read.first_read` found; None finds the runs where they are needed.
-        units: the units of observations and actions; None takes those that the spaces alone give.
+        units: the units of observations, actions and rewards; None takes those that the spaces alone give.
 
     Raises:
         DatasetError: the dataset lacks a column.
@@ -150,7 +150,11 @@ class ColumnReader:
         count = stop - start
         continues = self._continues(columns, start)
         reward, discount, last = n_step_returns(
-            columns[REWARDS], columns[TERMINALS], continues, gamma=self._gamma, n_step=self._n_step
+            self._units.rewarded(columns[REWARDS]),
+            columns[TERMINALS],
+            continues,
+            gamma=self._gamma,
+            n_step=self._n_step,
         )
         last = last[:count]
         action = self._units.scaled(columns[ACTIONS])
@@ -179,7 +183,7 @@ class ColumnReader:
     def _returns_to_go(self) -> FloatArray:
         wish = self._wishes[RETURN_TO_GO]
         assert isinstance(wish, ReturnToGo)
-        return returns_to_go(self._dataset.columns, self.runs, wish, self._gamma)
+        return returns_to_go(self._dataset.columns, self.runs, wish, self._gamma, self._units.rewarded)
 
     def _continues(self, columns: Mapping[str, Array], start: int) -> Array:
         """Return ``[M]``: whether the next row continues each row; all False where nobody needs to know."""
@@ -207,7 +211,7 @@ def load_columns(
         n_step: rewards summed before bootstrapping.
         trajectories: add the first and the last row of each row's run.
         known: what `batches.first_read.first_read` found.
-        units: the units of observations and actions; None takes those that the spaces alone give.
+        units: the units of observations, actions and rewards; None takes those that the spaces alone give.
 
     Returns:
         NumPy arrays with leading axis N, by name.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vinci_offline.batches.names import ReturnToGo
@@ -45,7 +47,13 @@ def n_step_returns(
     return total.astype(np.float32), (factor * ~terminals[last]).astype(np.float32), last
 
 
-def returns_to_go(columns: LazyColumns, runs: Runs, wish: ReturnToGo, gamma: float) -> FloatArray:
+def returns_to_go(
+    columns: LazyColumns,
+    runs: Runs,
+    wish: ReturnToGo,
+    gamma: float,
+    rewarded: Callable[[Array], Array] = np.asarray,
+) -> FloatArray:
     """Return ``[N]`` float32: the discounted sum of rewards from each row to the end of its run.
 
     Args:
@@ -53,6 +61,7 @@ def returns_to_go(columns: LazyColumns, runs: Runs, wish: ReturnToGo, gamma: flo
         runs: their runs.
         wish: the discount, and the rule for runs that are cut.
         gamma: the discount factor where ``wish`` names none.
+        rewarded: gives rewards in the units of the run; by default as they are.
 
     Raises:
         DatasetError: runs are cut, and the rule is to refuse them.
@@ -74,7 +83,7 @@ def returns_to_go(columns: LazyColumns, runs: Runs, wish: ReturnToGo, gamma: flo
     # The blocks are the same for whoever reads, so that the sums are the same bits.
     for start in reversed(range(0, len(result), _BLOCK_ROWS)):
         rows = slice(start, min(start + _BLOCK_ROWS, len(result)))
-        rewards = columns.read(REWARDS, rows).astype(np.float64)
+        rewards = rewarded(columns.read(REWARDS, rows)).astype(np.float64)
         factor = np.full(len(rewards), discount)
         factor[_within(last, rows)] = 0.0
         if wish.unfinished == "extend":

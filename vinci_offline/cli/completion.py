@@ -112,6 +112,7 @@ _COMPLETERS: Mapping[str, Completer] = {
     "only": _roles,
     "noise": choices(("none", "gaussian:0.1", "ou:0.15:0.2", "epsilon:0.1", "sample")),
     "policy": policies,
+    "reward": choices(("normalize", "scale:0.1", "shift:-1")),
     "preset": _presets,
     "schedule": _schedules,
     "to": _formats,

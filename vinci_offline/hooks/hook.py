@@ -33,7 +33,7 @@ class RunInfo:
         nets: the agent's online and target networks by name.
         policy: raw observation to environment action, sharing weights with ``nets``.
         observations: ``[M, ...]`` a sample of at most 4,096 observations of the dataset; by key for a Dict space.
-        units: the units of observations and actions in ``nets``; None stands for those of the spaces alone.
+        units: the units of observations and actions in ``nets``, and of rewards; None stands for those of the spaces.
         chosen: options and hyperparameters that differ from their defaults; None where that is not known.
         evaluation_due: True if the run goes on with the evaluation of ``start_step``, perhaps for the second time.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from vinci_offline.errors import VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
 
@@ -35,6 +37,8 @@ class ValueAlarm(Hook):
         self._bounds: tuple[float, float] | None = None
         self._beyond = 0.0
         if low is not None and high is not None and gamma < 1.0:
+            if run.units is not None and run.units.rewards is not None:
+                low, high = sorted(run.units.rewards(np.asarray([low, high])).tolist())
             self._bounds = min(low, 0.0) / (1.0 - gamma), max(high, 0.0) / (1.0 - gamma)
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Units of the numbers that networks see: offsets of observations, and the scaling of actions.
+"""Units of the numbers that networks see: offsets of observations, the scaling of actions, and that of rewards.
 
 Training rows, held-out rows and the exported policy share them, so what is learned from is what is acted on.
 
@@ -9,7 +9,7 @@ float32. Such an entry is shifted by its mean in float64 before it becomes float
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -26,19 +26,33 @@ _INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
+class RewardScaling:
+    """Change of every reward: ``factor * reward + shift``."""
+
+    factor: float
+    shift: float
+
+    def __call__(self, rewards: Array) -> Array:
+        """Return changed rewards, float64."""
+        return np.asarray(rewards.astype(np.float64) * self.factor + self.shift)
+
+
+@dataclass(frozen=True)
 class Units:
-    """Units of observations and actions.
+    """Units of observations, actions and rewards.
 
     Attributes:
         spec: the environment.
         actions: the scaling of Box actions; None for others.
         offsets: float64 numbers to subtract from observations, of their shape, zero where an entry needs none; by key
             of a Dict, and under an empty key for other observations. A part that needs no offset has no entry.
+        rewards: the change of rewards before anything sums them; None takes them as they are.
     """
 
     spec: EnvironmentSpec
     actions: BoxScaling | None
     offsets: Mapping[str, FloatArray] = field(default_factory=dict)
+    rewards: RewardScaling | None = None
 
     @classmethod
     def of(cls, spec: EnvironmentSpec) -> Self:
@@ -51,6 +65,10 @@ class Units:
     def scaled(self, actions: Array) -> Array:
         """Return environment actions as `scale_actions` does, in these units."""
         return scale_actions(self.spec.action_space, actions, self.actions)
+
+    def rewarded(self, rewards: Array) -> Array:
+        """Return rewards in these units."""
+        return rewards if self.rewards is None else self.rewards(rewards)
 
     def observed(self, key: str, values: Array) -> Array:
         """Return observations as networks take them: float32, images as they are, Discrete ones int32.
@@ -77,10 +95,12 @@ class Units:
         return space.spaces[key] if isinstance(space, DictSpace) else space
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return what the data decided, as JSON values; None where they decided nothing."""
+        """Return what the data and the run's options decided, as JSON values; None where they decided nothing."""
         actions = None if self.actions is None else self.actions.to_json()
         offsets = {key: values.tolist() for key, values in self.offsets.items()}
-        return {"actions": actions, "observation_offsets": offsets} if actions or offsets else None
+        rewards = {} if self.rewards is None else {"rewards": asdict(self.rewards)}
+        decided = actions or offsets or rewards
+        return {"actions": actions, "observation_offsets": offsets, **rewards} if decided else None
 
     @classmethod
     def from_json(cls, spec: EnvironmentSpec, stored: Mapping[str, Any] | None) -> Self:
@@ -101,7 +121,11 @@ class Units:
         for key, values in offsets.items():
             if values.shape != getattr(plain.part(key), "shape", None):
                 raise ValueError(f"an offset of shape {values.shape} for observations {key}")
-        return cls(spec, actions, offsets)
+        rewards = stored.get("rewards")
+        scaling = (
+            None if rewards is None else RewardScaling(float(rewards["factor"]), float(rewards["shift"]))
+        )
+        return cls(spec, actions, offsets, scaling)
 
 
 def check_choices(space: DiscreteSpace) -> None:

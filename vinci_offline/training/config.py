@@ -9,6 +9,7 @@ from vinci_offline.errors import UsageError
 from vinci_offline.options import check_options, option
 from vinci_offline.training.optimization import Optimization
 from vinci_offline.training.phases import Phase, plan_phases
+from vinci_offline.training.rewards import parse_rewards
 from vinci_offline.training.sizes import parse_bytes
 
 _LARGEST_BATCH = 2**20
@@ -41,6 +42,12 @@ class TrainingConfig:
     batch_size: int = option(256, "Transitions in each step.", panel=HOW, low=1, high=_LARGEST_BATCH)
     gamma: float = option(0.99, "Discount factor.", panel=HOW, low=0, high=1)
     n_step: int = option(1, "Rewards summed before bootstrapping.", panel=HOW, low=1)
+    reward: str | None = option(
+        None,
+        "Change rewards as they are read: scale:X, shift:X, normalize (returns then differ by 1000), or several.",
+        panel=HOW,
+        metavar="scale:X,shift:X",
+    )
     seed: int = option(0, "Seed of the initial weights and of every draw.", panel=HOW, low=0)
     eval_every: int | None = option(
         None, "Steps between evaluations in the environment; none without it.", panel=REPORTS, low=1
@@ -89,6 +96,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_options(self)
         self._check_validation()
+        parse_rewards(self.reward)  # checks it
         self.optimization()  # checks the schedule and its values
         self.budget()  # checks the size
 
@@ -122,6 +130,7 @@ class TrainingOptions(TypedDict, total=False):
     batch_size: int
     gamma: float
     n_step: int
+    reward: str | None
     seed: int
     eval_every: int | None
     eval_episodes: int

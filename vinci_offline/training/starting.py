@@ -12,7 +12,7 @@ import keras
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.update import TARGET_PREFIX
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.layout import ACTIONS
+from vinci_offline.data.layout import ACTIONS, REWARDS
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.loading import load_module
 from vinci_offline.networks.builder import NetworkBuilder
@@ -23,13 +23,14 @@ from vinci_offline.runs.checkpoint import latest_checkpoint
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import DictSpace, EnvironmentSpec, describe_space
 from vinci_offline.spec.action_scaling import BoxScaling
-from vinci_offline.spec.units import Units
+from vinci_offline.spec.units import RewardScaling, Units
 from vinci_offline.text import nearest
 from vinci_offline.training.arguments import check_networks_file
 from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.learner import Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.precision import precision
+from vinci_offline.training.rewards import reward_scaling
 from vinci_offline.types import Array, Normalization
 
 
@@ -159,11 +160,27 @@ def check_phases(learner: Learner, phases: Sequence[Phase], trained: Mapping[str
         done |= roles if phase.role is None else {phase.role}
 
 
-def choose_units(agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey) -> Units:
-    """Return the units of observations and actions; networks of an earlier run keep those of that run."""
+def choose_units(
+    agent: Agent, dataset: Dataset, origin: RunDirectory | None, known: Survey, reward: str | None = None
+) -> Units:
+    """Return the units of a run; networks of an earlier run keep those of that run.
+
+    Args:
+        agent: the algorithm.
+        dataset: the training rows.
+        origin: the earlier run, or None.
+        known: the survey of the rows.
+        reward: the change of rewards; if it is that of the earlier run, its numbers are kept too.
+
+    Raises:
+        UsageError: the rewards cannot be changed so.
+    """
     if origin is not None:
-        return origin.units(dataset.spec)
-    plain = Units.of(dataset.spec)
+        earlier = origin.units(dataset.spec)
+        if reward == origin.config().get("training", {}).get("reward"):
+            return earlier
+        return replace(earlier, rewards=_reward_units(reward, dataset, known))
+    plain = replace(Units.of(dataset.spec), rewards=_reward_units(reward, dataset, known))
     actions = plain.actions
     if actions is not None:
         found = known.moments[ACTIONS]
@@ -171,6 +188,11 @@ def choose_units(agent: Agent, dataset: Dataset, origin: RunDirectory | None, kn
     # Without normalisation networks take observations as they are.
     offsets = observation_offsets(dataset, known) if agent.normalize_observations else {}
     return replace(plain, actions=actions, offsets=offsets)
+
+
+def _reward_units(reward: str | None, dataset: Dataset, known: Survey) -> RewardScaling | None:
+    moments = known.moments[REWARDS]
+    return reward_scaling(reward, dataset, float(moments.low), float(moments.high))
 
 
 def choose_normalization(

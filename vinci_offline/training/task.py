@@ -61,7 +61,7 @@ class Task:
         source: the training rows.
         observations: ``[M, ...]`` sample of observations for hooks; by key for a Dict space.
         normalization: mean and deviation of observations, used inside the networks.
-        units: the units of observations and actions.
+        units: the units of observations, actions and rewards.
         networks: the user's networks, as in `train`.
         origin: the run whose networks to start from, or None.
         env: the environment of evaluations, or None.
@@ -113,7 +113,7 @@ class Task:
         split = split_episodes(dataset, config.validation)
         wanted: dict[str, Any] = {"memory": config.memory, "trajectories": agent.trajectories}
         known = first_read(split.training, agent.columns, **wanted)
-        units = choose_units(agent, split.training, origin, known)
+        units = choose_units(agent, split.training, origin, known, config.reward)
         normalization = choose_normalization(agent, split.training, origin, known, units)
         source = open_source(
             split.training,
