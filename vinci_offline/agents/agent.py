@@ -36,6 +36,9 @@ class Agent(ABC):
         columns: names of the columns in its batches; see `vinci_offline.batches.names`.
         roles: parts that a phase can train alone, in the order of reports.
         needs: the roles that must be trained before a role can be trained alone, because its losses use their networks.
+        actor_later: True if no critic's loss uses the actor, so that an actor can be taken from finished critics. Else
+            critics that are trained alone evaluate the actor as it stands.
+        choose_when: when to choose the agent, a few words for `vinci-offline agents`.
         trajectories: True if `batch` reads other rows of the same trajectory (windows, goals). Streamed pools then
             keep trajectories whole.
     """
@@ -45,6 +48,8 @@ class Agent(ABC):
     columns: ClassVar[tuple[ColumnWish, ...]] = TRANSITION
     roles: ClassVar[tuple[str, ...]] = ("critic", "actor")
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = {"actor": ("critic",)}
+    actor_later: ClassVar[bool] = False
+    choose_when: ClassVar[str] = ""
     trajectories: ClassVar[bool] = False
 
     normalize_observations: bool = setting(

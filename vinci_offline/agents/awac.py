@@ -27,6 +27,7 @@ class AWAC(Agent):
     implementation for locomotion (https://github.com/tinkoff-ai/CORL). Choices are taken in expectation.
     """
 
+    choose_when = "learning will go on online"
     action_kinds = ("continuous", "discrete")
 
     hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the hidden layers (CORL)", low=1)

@@ -27,6 +27,7 @@ class BC(Agent):
     (https://github.com/tinkoff-ai/CORL).
     """
 
+    choose_when = "the data are good, or you need a baseline"
     action_kinds = ("continuous", "discrete")
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)

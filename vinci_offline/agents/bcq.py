@@ -33,6 +33,7 @@ class BCQ(LatentBehaviourAgent):
     ``choice_``, and the authors' code takes batches of 64.
     """
 
+    choose_when = "the data are narrow, from few policies"
     action_kinds = ("continuous", "discrete")
 
     hidden: tuple[int, ...] = setting((400, 300), "widths of the hidden layers (the authors' code)", low=1)

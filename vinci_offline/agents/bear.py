@@ -31,6 +31,8 @@ class BEAR(LatentBehaviourAgent):
     learned. At first the policy only fits the constraint. Defaults are the authors' code's.
     """
 
+    choose_when = "the data have rare good actions"
+
     behaviour_learning_rate: float = setting(3e-4, "Adam's, of encoder and decoder", low=0)
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
     threshold: float = setting(0.05, "epsilon, the discrepancy that is allowed", low=0)

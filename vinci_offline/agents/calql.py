@@ -26,6 +26,8 @@ class CalQL(CQL):
     after, as in the authors' code for sparse rewards.
     """
 
+    choose_when = "learning will go on online"
+
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous",)
     columns = (*TRANSITION, ReturnToGo(unfinished="extend"))
 

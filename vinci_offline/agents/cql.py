@@ -29,6 +29,8 @@ class CQL(SAC):
     sum, without an actor. Defaults are those of CORL's implementation for locomotion; for choices ``conservatism=1``.
     """
 
+    choose_when = "the data mix policies of different quality"
+
     hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the hidden layers (CORL)", low=1)
     conservatism: float = setting(
         10.0,

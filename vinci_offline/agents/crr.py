@@ -25,6 +25,8 @@ class CRR(AWAC):
     according to the values; here networks and the acting policy are those of ``awac``.
     """
 
+    choose_when = "the data mix good and bad actions"
+
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (d3rlpy's)", low=1)
     temperature: float = setting(1.0, "beta of the exponential weight (the paper's)", low=1e-6)
     weight_clip: float = setting(20.0, "greatest weight of an action (the paper's)", low=0)

@@ -28,6 +28,8 @@ class DDPG(Agent):
     setting names the paper's.
     """
 
+    choose_when = "the data cover the actions well"
+
     normalize_observations: bool = setting(
         True,
         "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3); the paper normalises "

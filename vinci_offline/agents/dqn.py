@@ -27,6 +27,7 @@ class DQN(Agent):
     pixels; of the defaults only the Huber loss is its own.
     """
 
+    choose_when = "the data cover the actions well"
     action_kinds = ("discrete",)
 
     normalize_observations: bool = setting(

@@ -24,6 +24,8 @@ class EDAC(SACN):
     action without data as hundreds do. Strong on mixed data for locomotion, and slow: 3,000,000 steps in the paper.
     """
 
+    choose_when = "the data are broad, and time is cheap"
+
     critics: int = setting(
         10, "number of critics: 10 for halfcheetah and walker2d, 50 for hopper in the paper", low=2
     )

@@ -32,6 +32,7 @@ class InSampleAgent(Agent):
     """
 
     action_kinds = ("continuous", "discrete")
+    actor_later = True
     layer_norm: ClassVar[LayerNorm] = False
     critic_huber_delta: ClassVar[float | None] = None
 

@@ -27,6 +27,8 @@ class IQL(InSampleAgent):
     ``--reward shift:-1``). The presets have them as in the paper.
     """
 
+    choose_when = "the data are narrow, or you want a stochastic policy"
+
     normalize_observations: bool = setting(
         True,
         "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3); the paper does not",

@@ -26,6 +26,7 @@ class NFQ(Agent):
     network to the end between two computations of the targets; here, as in d3rlpy, each step computes them anew.
     """
 
+    choose_when = "the problem is small"
     action_kinds = ("discrete",)
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (5, 5 in the paper)", low=1)

@@ -28,6 +28,7 @@ class OneStep(InSampleAgent):
     the defaults here are those of ``iql``. A row whose next action was not recorded does not count for the critics.
     """
 
+    choose_when = "many improvements diverge"
     columns = (*TRANSITION, NEXT_ACTION)
 
     temperature: float = setting(

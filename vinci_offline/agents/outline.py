@@ -49,7 +49,8 @@ def outline(cls: type[Agent]) -> dict[str, Any]:
     """Describe an agent with its default settings, as JSON values.
 
     Returns:
-        ``doc``, ``action_kinds``, ``networks`` (descriptions by name), ``updates`` and ``hyperparameters``.
+        ``doc``, ``choose_when``, ``action_kinds``, ``networks`` (descriptions by name), ``updates``, ``roles`` (what
+        each trains), ``actor_later`` (None of an agent without a critic or without an actor) and ``hyperparameters``.
 
     Raises:
         UsageError: a hyperparameter has no default.
@@ -61,9 +62,12 @@ def outline(cls: type[Agent]) -> dict[str, Any]:
     paragraphs = (inspect.getdoc(cls) or "").split("\n\n")
     return {
         "doc": "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        "choose_when": cls.choose_when,
         "action_kinds": list(cls.action_kinds),
         "networks": _networks(agent),
         "updates": [_update(update) for update in agent.updates()],
+        "roles": (roles := _roles(agent)),
+        "actor_later": cls.actor_later if {"critic", "actor"} <= roles.keys() else None,
         "hyperparameters": {
             field.name: {
                 "default": getattr(agent, field.name),
@@ -86,6 +90,14 @@ def _networks(agent: Agent) -> dict[str, str]:
         for name, text in asked.items():
             networks[name] = str(text) if name not in networks else f"{networks[name]}, or {text}"
     return networks
+
+
+def _roles(agent: Agent) -> dict[str, list[str]]:
+    """Return the networks that each role trains, each once, in the order of the agent's roles."""
+    found: dict[str, dict[str, None]] = {role: {} for role in agent.roles}
+    for update in agent.updates():
+        found.setdefault(update.role, {}).update(dict.fromkeys(update.networks))
+    return {role: list(networks) for role, networks in found.items() if networks}
 
 
 def _update(update: Update) -> dict[str, str]:

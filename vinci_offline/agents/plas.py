@@ -29,6 +29,8 @@ class PLAS(LatentBehaviourAgent):
     of their decoded actions is not offered.
     """
 
+    choose_when = "no action outside the data may ever be taken"
+
     latent_hidden: tuple[int, ...] = setting(
         (750, 750), "widths of the hidden layers of encoder and decoder (128, 128 on replay data)", low=1
     )

@@ -27,6 +27,7 @@ class QRDQN(Agent):
     batches of 32; the number of quantiles and the Huber loss are its own.
     """
 
+    choose_when = "the data are the replay of many policies"
     action_kinds = ("discrete",)
 
     hidden: tuple[int, ...] = setting(

@@ -29,6 +29,7 @@ class ReBRAC(TD3):
     1024. Updates are those of ``td3``. A row whose next action was not recorded does not count in the critics' loss.
     """
 
+    choose_when = "you can tune two penalties"
     columns = (*TRANSITION, NEXT_ACTION)
 
     normalize_observations: bool = setting(

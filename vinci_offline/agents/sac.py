@@ -29,6 +29,8 @@ class SAC(Agent):
     ``sacn``). Defaults are the paper's (table 1).
     """
 
+    choose_when = "the data cover the actions well"
+
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous", "discrete")
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (table 1)", low=1)

@@ -30,6 +30,8 @@ class SACN(SAC):
     here.
     """
 
+    choose_when = "the data are broad, and time is cheap"
+
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous",)
 
     hidden: tuple[int, ...] = setting(

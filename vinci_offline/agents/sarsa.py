@@ -29,6 +29,7 @@ class SARSA(Agent):
     not count. No paper sets the defaults; they are those of ``dqn``.
     """
 
+    choose_when = "you want to know the behaviour's value, or improve on it once"
     action_kinds = ("discrete",)
     columns = (*TRANSITION, NEXT_ACTION)
 

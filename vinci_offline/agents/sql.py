@@ -26,6 +26,8 @@ class SQL(InSampleAgent):
     Observations are normalised here, and not there.
     """
 
+    choose_when = "most of the data are bad"
+
     layer_norm = "after"
 
     alpha: float = setting(
@@ -56,6 +58,8 @@ class EQL(InSampleAgent):
     As ``sql``, with the reverse KL divergence as its penalty: the state value is a soft maximum over recorded
     actions, as in ``xql``. Defaults are those of the authors' code; observations are normalised here.
     """
+
+    choose_when = "most of the data are bad"
 
     layer_norm = "after"
 

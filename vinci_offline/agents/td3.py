@@ -27,6 +27,8 @@ class TD3(Agent):
     keeps; the paper has layers of 400 and 300, a learning rate of 1e-3 and batches of 100.
     """
 
+    choose_when = "the data cover the actions well"
+
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (TD3+BC, table 3)", low=1)
     policy_noise: float = setting(
         0.2, "deviation of the noise on target actions (TD3, arXiv 1802.09477, eq. 14)", low=0

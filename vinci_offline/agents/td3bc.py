@@ -25,6 +25,8 @@ class TD3BC(TD3):
     benchmarks are. Networks, updates and the critics' loss are those of ``td3``.
     """
 
+    choose_when = "you have no reason for another"
+
     alpha: float = setting(2.5, "weight of the values against imitation; 0 imitates only (eq. 5)", low=0)
 
     def actor_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:

@@ -26,6 +26,8 @@ class XQL(InSampleAgent):
     loss of the critics beyond 20, clipped exponents. Observations are normalised here, and not there.
     """
 
+    choose_when = "iql is too careful"
+
     layer_norm = "after"
     critic_huber_delta = 20.0
 

@@ -50,19 +50,35 @@ def agents(
         out.print(part)
 
 
+_GROUPS = {"continuous": "continuous actions", "discrete": "Discrete actions", "both": "both kinds of action"}
+
+
 def _show_list(outlines: Mapping[str, dict[str, Any]]) -> None:
-    """Print one table: the agents by the actions that they learn, each with the first sentence of its description."""
-    groups: dict[str, list[str]] = {"continuous": [], "discrete": [], "both": []}
+    """Print a table for each kind of action: what the agents train, and when to choose which."""
+    groups: dict[str, list[str]] = {kind: [] for kind in _GROUPS}
     for name, content in outlines.items():
         kinds = content["action_kinds"]
         groups["both" if len(kinds) > 1 else kinds[0]].append(name)
-    rows = [
-        (kind if place == 0 else "", name, _first_sentence(outlines[name]["doc"]))
-        for kind, names in groups.items()
-        for place, name in enumerate(names)
-    ]
-    show_table(rows, header=("actions", "agent", "what it is"))
+    for kind, names in groups.items():
+        rows = [(name, *_cells(outlines[name])) for name in names]
+        if rows:
+            say(f"{_GROUPS[kind]}:")
+            show_table(rows, header=("agent", "trains", "actor later", "choose it when"))
+            say()
+    say("trains: the roles of --only and --phases, and the networks of each.")
+    say("actor later: the critics never ask the actor, so it can be trained after them:")
+    say("--only critic, then --init RUN --only actor.")
     say(f"one agent whole: {command('agents', next(iter(outlines)))}")
+
+
+def _cells(content: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what an agent trains, whether its actor can be trained later, and when to choose it."""
+    trains = "; ".join(
+        role if networks == [role] else f"{role}: {', '.join(networks)}"
+        for role, networks in content["roles"].items()
+    )
+    later = {True: "yes", False: "no", None: "-"}[content["actor_later"]]
+    return trains, later, content["choose_when"] or _first_sentence(content["doc"])
 
 
 def _first_sentence(doc: str) -> str:
