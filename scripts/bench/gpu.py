@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contenders.race import LABELS, Result, race
-from contenders.task import Task
+from contenders.task import LOOPED, Task
 from tables import keep, made_by, table
-from training import AGENTS, words
+from training import words
 
 CONTENDERS = ("jax", "jax-seeds", "pytorch", "pytorch-compiled", "pytorch-captured", "d3rlpy")
 HEADER = ("", "steps a second", "range", "times eager", "times compiled", "times captured", "times d3rlpy")
@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--agents", type=words(AGENTS), default=["td3bc", "iql"], metavar=",".join(AGENTS))
+    parser.add_argument("--agents", type=words(LOOPED), default=["td3bc", "iql"], metavar=",".join(LOOPED))
     parser.add_argument(
         "--contenders", type=words(CONTENDERS), default=list(CONTENDERS), metavar=",".join(CONTENDERS)
     )

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from contenders.race import ENGINES, LABELS, PRODUCTS, product_rates, race, step_flop
-from contenders.task import Task
+from contenders.task import LOOPED, Task
 from tables import keep, made_by, table
-from training import AGENTS, words
+from training import words
 
 AXES = {
     "rows": (100_000, 1_000_000, 10_000_000),
@@ -40,7 +40,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--axes", type=words(tuple(AXES)), default=list(AXES), metavar=",".join(AXES))
-    parser.add_argument("--agent", choices=AGENTS, default="td3bc")
+    parser.add_argument("--agent", choices=LOOPED, default="td3bc")
     parser.add_argument(
         "--engines", type=words(ENGINES), default=["tensorflow", "jax"], metavar=",".join(ENGINES)
     )

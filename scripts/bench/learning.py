@@ -51,6 +51,8 @@ class Setting:
 
 
 CONTINUOUS = ("rebrac", "td3bc", "iql", "cql", "awac", "bc")
+WIDTHS = {"hidden": "256,256"}
+"""The same for all agents and both tools; some have three layers by default."""
 # d3rlpy copies its targets of choices; 200 steps move as far as our default of 0.005 a step.
 COPIES = {name: {"target_update": 200} for name in ("dqn", "qrdqn")}
 TASKS = {
@@ -87,7 +89,7 @@ class Cell:
         command = [sys.executable, str(LEARNING / "cell.py"), str(folder / f"{self.task}.h5"), self.agent]
         command += [self.side, str(self.result(folder)), "--seed", str(self.seed)]
         command += ["--steps", str(options.steps), "--episodes", str(options.episodes)]
-        command += ["--settings", json.dumps(TASKS[self.task].settings.get(self.agent, {}))]
+        command += ["--settings", json.dumps({**WIDTHS, **TASKS[self.task].settings.get(self.agent, {})})]
         variables = {**os.environ, "PYTHONPATH": f"{LEARNING.parents[1]}"}
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
@@ -114,6 +116,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="folder of the data and the results")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--agents", nargs="+", help="only these agents")
+    parser.add_argument(
+        "--sides", nargs="+", choices=list(SIDES), default=list(SIDES), help="only these tools"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--episodes", type=int, default=20)
@@ -127,7 +132,12 @@ def parse() -> argparse.Namespace:
 
 
 def cells(options: argparse.Namespace) -> Iterator[Cell]:
-    """Yield the cells by value: ours with all seeds, d3rlpy's with one seed, then with the others."""
+    """Yield the cells that are wished, by value."""
+    return (cell for cell in by_value(options) if cell.side in options.sides)
+
+
+def by_value(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield all cells: ours with all seeds, d3rlpy's with one seed, then with the others."""
     for task in options.tasks:
         agents = chosen(task, options)
         both = [agent for agent in agents if agent not in TASKS[task].alone]

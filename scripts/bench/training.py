@@ -24,23 +24,30 @@ from contenders.race import (
     race,
     step_flop,
 )
-from contenders.task import Task
+from contenders.task import AGENTS, LOOPED, Task
 from tables import keep, made_by, table
 
-AGENTS = ("td3bc", "iql", "bc", "ddpg")
+BRIEF = ("agent", "GFLOP a step", "steps a second", "of the product", "d3rlpy", "ratio", "range of the ratio")
 HEADER = ("", "steps a second", "range", "first / this", "GFLOP/s", "of the product", "peak memory")
 
 
 def main() -> None:
     options = parse()
-    names = [*options.engines, *options.peers, *PRODUCTS]
     sections: list[str] = []
+    lines: list[tuple[str, ...]] = []
     for agent in options.agents:
+        peers = [name for name in options.peers if name == "d3rlpy" or agent in LOOPED]
+        names = [*options.engines, *peers, *PRODUCTS]
         task = Task(agent, options.rows, options.batch_size, options.width)
         flop = step_flop(task)
         results = race(names, task, rounds=options.rounds, seconds=options.seconds)
-        sections.append(section(task, flop, results))
-        print(sections[-1], end="\n\n", flush=True)
+        if options.brief:
+            lines.append(brief(task, flop, results))
+            sections = [f"Batch {task.batch_size}, 2 x {task.width}:\n\n{table(BRIEF, lines)}"]
+            print(*lines[-1], sep=" | ", flush=True)
+        else:
+            sections.append(section(task, flop, results))
+            print(sections[-1], end="\n\n", flush=True)
         if options.markdown:
             # Write after every agent: a run that is cut short keeps its tables.
             keep(options.markdown, options.name, "\n\n".join([made_by(), *sections]))
@@ -50,7 +57,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--agents", type=words(AGENTS), default=list(AGENTS), metavar=",".join(AGENTS))
+    parser.add_argument("--agents", type=words(AGENTS), default=list(LOOPED), metavar=",".join(AGENTS))
     parser.add_argument(
         "--engines", type=words(ENGINES), default=["tensorflow", "jax"], metavar=",".join(ENGINES)
     )
@@ -66,6 +73,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each contender in each round")
+    parser.add_argument(
+        "--brief", action="store_true", help="one line an agent: the first engine beside d3rlpy"
+    )
     parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
     parser.add_argument("--name", default="training", help="name of the comments around the tables")
     return parser.parse_args()
@@ -104,6 +114,23 @@ def section(task: Task, flop: float, results: Mapping[str, Result]) -> str:
     return (
         f"**{task}**: {flop / 1e9:.4f} GFLOP a step; the machine's float32 product gave "
         f"{statistics.median(product.rates) / 1e9:.0f} GFLOP/s ({low:.0f} to {high:.0f}).\n\n{table(HEADER, rows)}"
+    )
+
+
+def brief(task: Task, flop: float, results: Mapping[str, Result]) -> tuple[str, ...]:
+    """Return one agent's line: the first engine, its share of the float32 product, and d3rlpy's rate."""
+    first = next(iter(results.values()))
+    peer = results.get("d3rlpy")
+    ours = (f"{flop / 1e9:.3f}", f"{first.rate:,.0f}", f"{flop * first.over(product_rates(results)):.2f}")
+    if peer is None:
+        return (task.agent, *ours, "", "", "")
+    ratios = [a / b for a, b in zip(first.rates, peer.rates, strict=True)]
+    return (
+        task.agent,
+        *ours,
+        f"{peer.rate:,.0f}",
+        f"{first.over(peer):.1f}",
+        f"{min(ratios):.1f} to {max(ratios):.1f}",
     )
 
 

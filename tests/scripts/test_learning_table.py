@@ -15,7 +15,9 @@ def learning(bench):
 
 def options(folder, **changed):
     values = {"folder": folder, "tasks": ["hopper-mixture"], "agents": ["bc"], "seeds": 3, "steps": 10_000}
-    return Namespace(**{**values, "episodes": 2, "learners": 1, "markdown": None, **changed})
+    return Namespace(
+        **{**values, "episodes": 2, "learners": 1, "markdown": None, "sides": ["ours", "peer"], **changed}
+    )
 
 
 def write(learning, folder, side, returns, seconds):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from contenders.task import ACTIONS, GAMMA, OBSERVATIONS, Steps, Task
+from contenders.task import ACTIONS, CHOICES, GAMMA, OBSERVATIONS, Steps, Task
 from vinci_offline import EnvironmentSpec, Transitions
 from vinci_offline.agents.registry import agent_class
+from vinci_offline.batches.names import (
+    HAS_NEXT_ACTION,
+    NEXT_ACTION,
+    RETURN_TO_GO,
+    TRANSITION,
+    complete_wishes,
+)
 from vinci_offline.batches.source import Resident
 from vinci_offline.networks.builder import NetworkBuilder
-from vinci_offline.spec import BoxSpace
+from vinci_offline.spec import BoxSpace, DiscreteSpace
 from vinci_offline.training.engines import make_engine
 from vinci_offline.training.learner import Learner
 
@@ -25,7 +34,7 @@ def build(task: Task, variant: str) -> Steps:
     jit = "off" if variant == "graph" else "on"
     seeds = range(task.seeds if variant == "seeds" else 1)
     learners = [make_learner(task, columns["observations"], seed) for seed in seeds]
-    source = Resident(transitions_of(task))
+    source = Resident(columns_of(task, learners[0]))
     engines = [
         make_engine(learner, source, batch_size=task.batch_size, seed=seed, jit=jit)
         for seed, learner in zip(seeds, learners, strict=True)
@@ -43,6 +52,19 @@ def build(task: Task, variant: str) -> Steps:
     return steps
 
 
+def columns_of(task: Task, learner: Learner) -> dict[str, Any]:
+    """Return the columns that the agent asks for; next actions and returns are other rows' actions and rewards."""
+    columns = task.columns()
+    known: dict[str, Any] = {
+        **dict(zip(TRANSITION, transitions_of(task), strict=True)),
+        NEXT_ACTION: np.roll(columns["actions"], -1, axis=0),
+        HAS_NEXT_ACTION: np.ones_like(columns["rewards"]),
+        RETURN_TO_GO: columns["rewards"],
+    }
+    names = complete_wishes(learner.agent.columns)
+    return {name: known[name] for name in (*names, *([HAS_NEXT_ACTION] if NEXT_ACTION in names else ()))}
+
+
 def transitions_of(task: Task) -> Transitions:
     """Return the task's rows as one-step transitions."""
     columns = task.columns()
@@ -57,8 +79,9 @@ def transitions_of(task: Task) -> Transitions:
 
 def make_learner(task: Task, observations: np.ndarray, seed: int = 0) -> Learner:
     """Make a learner of the agent's defaults and the task's widths; its networks normalise observations."""
-    spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), box(ACTIONS, 1))
-    agent = agent_class(task.agent).from_settings({"hidden": task.hidden})
+    actions = DiscreteSpace(CHOICES) if task.discrete else box(ACTIONS, 1)
+    spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), actions)
+    agent = agent_class(task.name).from_settings(task.settings)
     return Learner(agent, NetworkBuilder(spec, (observations.mean(0), observations.std(0))), seed=seed)
 
 

@@ -124,7 +124,7 @@ class Contender:
 def environment(name: str, task: Task) -> dict[str, str]:
     """Return a worker's environment variables: this package's sources, the Keras backend, and no unwanted GPU."""
     here = Path(__file__).resolve().parents[1]
-    paths = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(here), str(here.parent / "learning"), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
     variables = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-OBSERVATIONS, ACTIONS = 17, 6
+OBSERVATIONS, ACTIONS, CHOICES = 17, 6, 6
 EPISODE = 1_000
 GAMMA = 0.99
 LEARNING_RATE = 3e-4
 TAU = 0.005
+
+LOOPED = ("td3bc", "iql", "bc", "ddpg")
+"""Agents that every contender has; d3rlpy has the others too."""
+CONTINUOUS = ("td3", "rebrac", "sac", "cql", "calql", "awac", "crr", "bcq", "bear", "plas")
+ON_CHOICES = ("bc-choices", "dqn", "nfq", "qrdqn", "cql-choices", "sac-choices")
+AGENTS = (*LOOPED, *CONTINUOUS, *ON_CHOICES)
+"""Agents with a counterpart in d3rlpy; `-choices` marks one that also takes continuous actions."""
 
 Steps = Callable[[int], None]
 """Function that takes a number of gradient steps and returns when they are done."""
@@ -22,7 +30,7 @@ class Task:
     """Setting of the benchmark.
 
     Attributes:
-        agent: ``td3bc``, ``iql``, ``bc`` or ``ddpg``.
+        agent: one of `AGENTS`.
         rows: number of transitions.
         batch_size: transitions of a step.
         width: units of each of the two hidden layers.
@@ -42,6 +50,20 @@ class Task:
         return self.width, self.width
 
     @property
+    def discrete(self) -> bool:
+        return self.agent in ON_CHOICES
+
+    @property
+    def name(self) -> str:
+        """Return the agent's own name."""
+        return self.agent.removesuffix("-choices")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the agent's settings, which d3rlpy's counterpart has too."""
+        return {"hidden": self.hidden} | ({"acting_samples": 10} if self.agent == "bcq" else {})
+
+    @property
     def torch_device(self) -> str:
         return "cuda:0" if self.device == "gpu" else "cpu"
 
@@ -56,14 +78,18 @@ class Task:
 
         return {
             "observations": normal(self.rows, OBSERVATIONS),
-            "actions": 2 * generator.random((self.rows, ACTIONS), dtype=np.float32) - 1,
+            "actions": generator.integers(CHOICES, size=self.rows, dtype=np.int64)
+            if self.discrete
+            else 2 * generator.random((self.rows, ACTIONS), dtype=np.float32) - 1,
             "rewards": normal(self.rows),
             "next_observations": normal(self.rows, OBSERVATIONS),
             "terminals": terminals,
         }
 
     def __str__(self) -> str:
-        return (
-            f"{self.agent}, {OBSERVATIONS} + {ACTIONS} dimensions, 2 x {self.width}, batch {self.batch_size}, "
-            f"{self.rows:,} rows"
-        )
+        return f"{self.agent}, {self._sizes()}, 2 x {self.width}, batch {self.batch_size}, {self.rows:,} rows"
+
+    def _sizes(self) -> str:
+        if self.discrete:
+            return f"{OBSERVATIONS} dimensions, {CHOICES} choices"
+        return f"{OBSERVATIONS} + {ACTIONS} dimensions"

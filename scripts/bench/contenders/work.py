@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from contenders.ours import make_learner
-from contenders.task import ACTIONS, OBSERVATIONS, Task
+from contenders.ours import columns_of, make_learner
+from contenders.task import EPISODE, OBSERVATIONS, Task
 from vinci_offline.batches.batch import Batch
-from vinci_offline.batches.names import TRANSITION
 from vinci_offline.functional import random
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.types import Tensor
@@ -28,14 +28,17 @@ def step_flop(task: Task) -> float:
     the targets' values of the recorded actions, 11% of its step at 2 x 256.
     """
     learner = make_learner(task, np.zeros((2, OBSERVATIONS), np.float32))
-    return sum(update_flop(learner, bound, task.batch_size) / bound.update.every for bound in learner.updates)
+    rows = columns_of(replace(task, rows=EPISODE), learner)
+    every = [bound.update.every for bound in learner.updates]
+    flop = [update_flop(learner, bound, rows, task.batch_size) for bound in learner.updates]
+    return sum(each / steps for each, steps in zip(flop, every, strict=True))
 
 
-def update_flop(learner: Learner, bound: BoundUpdate, batch_size: int) -> float:
-    """Return the multiplications and additions of one update's gradient."""
+def update_flop(learner: Learner, bound: BoundUpdate, rows: Mapping[str, Any], batch_size: int) -> float:
+    """Return the multiplications and additions of one update's gradient, for batches of such rows."""
 
     def gradients(*columns: Tensor) -> list[Tensor]:
-        batch, step = Batch(dict(zip(TRANSITION, columns, strict=True))), tf.constant(1)
+        batch, step = Batch(dict(zip(rows, columns, strict=True))), tf.constant(1)
         values = [variable.value for variable in bound.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for value in values:
@@ -43,8 +46,7 @@ def update_flop(learner: Learner, bound: BoundUpdate, batch_size: int) -> float:
             loss, _ = bound.update.call(learner.nets, batch, random.key(0, step, 0), step)
         return [gradient for gradient in tape.gradient(loss, values) if gradient is not None]
 
-    widths = {"observation": (OBSERVATIONS,), "action": (ACTIONS,), "next_observation": (OBSERVATIONS,)}
-    specs = [tf.TensorSpec((batch_size, *widths.get(name, ())), tf.float32) for name in TRANSITION]
+    specs = [tf.TensorSpec((batch_size, *column.shape[1:]), column.dtype) for column in rows.values()]
     function: Any = tf.function(gradients, autograph=False)
     graph = function.get_concrete_function(*specs).graph
     return sum(product_flop(op) for op in needed(graph.outputs) if op.type in PRODUCTS)
