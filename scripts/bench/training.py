@@ -38,7 +38,14 @@ def main() -> None:
     for agent in options.agents:
         peers = [name for name in options.peers if name == "d3rlpy" or agent in LOOPED]
         names = [*options.engines, *peers, *PRODUCTS]
-        task = Task(agent, options.rows, options.batch_size, options.width)
+        task = Task(
+            agent,
+            options.rows,
+            options.batch_size,
+            options.width,
+            threads=options.threads,
+            cpu_time=options.cpu_time,
+        )
         flop = step_flop(task)
         results = race(names, task, rounds=options.rounds, seconds=options.seconds)
         if options.brief:
@@ -71,6 +78,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--width", type=int, default=256, help="units of both hidden layers")
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--threads", type=int, default=0, help="threads of each contender; 0: the libraries'")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="steps a second of processor time, for a busy machine; give --threads 1 too",
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each contender in each round")
     parser.add_argument(

@@ -32,6 +32,35 @@ def test_flop_of_a_step_by_hand(bench, agent):
     assert step_flop(Task(agent, rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the graph that is counted is TensorFlow's"
+)
+def test_flop_of_a_step_on_choices_by_hand(bench):
+    from contenders.task import CHOICES, OBSERVATIONS, Task
+    from contenders.work import step_flop
+
+    width, batch = 8, 4
+    first, rest = OBSERVATIONS * width, width * width + width * CHOICES
+    # The online and the target network on the next state forward; the online one on the state forward, to the inputs
+    # of its last two layers, and to its weights.
+    cost = 2 * (first + rest) + (first + rest) + rest + (first + rest)
+    assert step_flop(Task("dqn", rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
+
+
+def test_brief_line_has_ratio_of_each_round(bench):
+    from contenders.race import PRODUCT_FLOP, Result
+    from contenders.task import Task
+    from training import brief
+
+    results = {
+        "tensorflow": Result((100.0, 120.0, 90.0), 0),
+        "d3rlpy": Result((50.0, 40.0, 30.0), 0),
+        "product-tensorflow": Result((1.0, 1.0, 1.0), 0),
+    }
+    line = brief(Task("cql"), PRODUCT_FLOP / 200, results)
+    assert line == ("cql", "0.011", "100", "0.50", "40", "3.0", "2.0 to 3.0")
+
+
 def test_keep_replaces_the_table_in_its_page(bench, tmp_path):
     from tables import keep, table
 

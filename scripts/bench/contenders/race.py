@@ -131,6 +131,9 @@ def environment(name: str, task: Task) -> dict[str, str]:
         "KERAS_BACKEND": "jax" if name.startswith("jax") else "tensorflow",
     }
     variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if task.threads:
+        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        variables |= dict.fromkeys(names, str(task.threads))
     if task.device == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     else:

@@ -36,6 +36,8 @@ class Task:
         width: units of each of the two hidden layers.
         device: ``cpu`` or ``gpu``.
         seeds: runs that the contender of many seeds trains at once; its step is one step of each run.
+        threads: threads of each contender; 0 leaves it to the libraries.
+        cpu_time: measure the processor time of the process, which other work on the machine hardly changes.
     """
 
     agent: str = "td3bc"
@@ -44,6 +46,8 @@ class Task:
     width: int = 256
     device: str = "cpu"
     seeds: int = 1
+    threads: int = 0
+    cpu_time: bool = False
 
     @property
     def hidden(self) -> tuple[int, int]:

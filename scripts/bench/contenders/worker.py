@@ -14,6 +14,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from contenders.task import Steps, Task
@@ -57,8 +58,9 @@ def main() -> None:
         reply(failed=f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}")
         raise
     reply(ready=True)
+    clock = time.process_time if task.cpu_time else time.perf_counter
     for line in sys.stdin:
-        taken, seconds = take(steps, chunk, float(line.split()[1]))
+        taken, seconds = take(steps, chunk, float(line.split()[1]), clock)
         reply(steps=taken, seconds=seconds, peak_bytes=peak_bytes())
 
 
@@ -75,10 +77,10 @@ def warm_up(steps: Steps) -> int:
     return chunk
 
 
-def take(steps: Steps, chunk: int, seconds: float) -> tuple[int, float]:
-    """Take steps for at least some seconds; return their number and the seconds they took."""
-    taken, began = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < seconds:
+def take(steps: Steps, chunk: int, seconds: float, clock: Callable[[], float]) -> tuple[int, float]:
+    """Take steps for at least some seconds of a clock; return their number and the seconds they took."""
+    taken, began = 0, clock()
+    while (elapsed := clock() - began) < seconds:
         steps(chunk)
         taken += chunk
     return taken, elapsed
