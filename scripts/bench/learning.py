@@ -63,7 +63,7 @@ TASKS = {
     "lander-mixture": Setting(
         -197.0,
         200.0,
-        ("dqn", "cql", "iql", "awac", "crr", "sac", "qrdqn", "nfq", "bc"),
+        ("dqn", "cql", "bcq", "iql", "awac", "crr", "sac", "qrdqn", "nfq", "bc"),
         ("iql", "awac", "crr"),
         COPIES,
     ),

@@ -241,6 +241,18 @@ def choice_cql(ours: Any) -> Made:
     return algos.DiscreteCQLConfig, values(ours, **own)
 
 
+def choice_bcq(ours: Any) -> Made:
+    """Return BCQ of choices, with a network of its own for the behaviour."""
+    return algos.DiscreteBCQConfig, {
+        "learning_rate": ours.choice_learning_rate,
+        "encoder_factory": VectorEncoderFactory(list(ours.choice_hidden)),
+        "action_flexibility": ours.threshold,
+        "beta": ours.logit_penalty,
+        "share_encoder": False,
+        "target_update_interval": interval(ours),
+    }
+
+
 def choice_sac(ours: Any) -> Made:
     return algos.DiscreteSACConfig, {
         "n_critics": ours.critics,
@@ -273,5 +285,6 @@ CHOICES: dict[str, Callable[[Any], Made]] = {
     "nfq": nfq,
     "qrdqn": qrdqn,
     "cql": choice_cql,
+    "bcq": choice_bcq,
     "sac": choice_sac,
 }

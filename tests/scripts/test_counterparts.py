@@ -15,7 +15,9 @@ def counterparts(monkeypatch, parity):
 def test_settings_reach_the_configuration(counterparts):
     for discrete, table in ((False, counterparts.CONTINUOUS), (True, counterparts.CHOICES)):
         for agent in table:
-            settings = {"hidden": "7,5"} | ({"acting_samples": 10} if agent == "bcq" else {})
+            settings = {"hidden": "7,5"}
+            if agent == "bcq":
+                settings |= {"acting_samples": 10, "choice_hidden": "7,5"}
             config = counterparts.counterpart(agent, settings, discrete=discrete, batch_size=3, gamma=0.9)
             critic = getattr(config, "critic_encoder_factory", None) or config.encoder_factory
             assert (critic.hidden_units, config.batch_size) == ([7, 5], 3), agent

@@ -17,7 +17,7 @@ TAU = 0.005
 LOOPED = ("td3bc", "iql", "bc", "ddpg")
 """Agents that every contender has; d3rlpy has the others too."""
 CONTINUOUS = ("td3", "rebrac", "sac", "cql", "calql", "awac", "crr", "bcq", "bear", "plas")
-ON_CHOICES = ("bc-choices", "dqn", "nfq", "qrdqn", "cql-choices", "sac-choices")
+ON_CHOICES = ("bc-choices", "dqn", "nfq", "qrdqn", "cql-choices", "bcq-choices", "sac-choices")
 AGENTS = (*LOOPED, *CONTINUOUS, *ON_CHOICES)
 """Agents with a counterpart in d3rlpy; `-choices` marks one that also takes continuous actions."""
 
@@ -65,7 +65,8 @@ class Task:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the agent's settings, which d3rlpy's counterpart has too."""
-        return {"hidden": self.hidden} | ({"acting_samples": 10} if self.agent == "bcq" else {})
+        own = {"bcq": {"acting_samples": 10}, "bcq-choices": {"choice_hidden": self.hidden}}
+        return {"hidden": self.hidden, **own.get(self.agent, {})}
 
     @property
     def torch_device(self) -> str:
