@@ -65,7 +65,10 @@ class Task:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the agent's settings, which d3rlpy's counterpart has too."""
-        own = {"bcq": {"acting_samples": 10}, "bcq-choices": {"choice_hidden": self.hidden}}
+        own: dict[str, dict[str, Any]] = {
+            "bcq": {"acting_samples": 10},
+            "bcq-choices": {"choice_hidden": self.hidden},
+        }
         return {"hidden": self.hidden, **own.get(self.agent, {})}
 
     @property
