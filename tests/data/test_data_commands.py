@@ -54,6 +54,8 @@ def test_info_json_keys(run, path):
     assert result.exit_code == 0
     content = json.loads(result.stdout)
     assert set(SCRIPTS_RELY_ON) <= set(content)
+    assert {"agent": "td3", "fits": True, "because": "continuous actions"} in content["fitting"]
+    assert "fit (continuous actions): awac, bc, " in run("info", path).stdout
     dataset = Dataset.open(path)
     assert content["rows"] == len(dataset.to_pandas()) == 7
     assert content["return_mean"] == pytest.approx(dataset.episodes["return"].mean())

@@ -18,7 +18,7 @@ from vinci_offline.text import did_you_mean
 GROUP = "vinci_offline.agents"
 
 _AGENTS: dict[str, type[Agent]] = {}
-_FRAME = {"agent", "in_sample", "latent_behaviour", "outline", "registry", "settings", "update"}
+_FRAME = {"agent", "fit", "in_sample", "latent_behaviour", "outline", "registry", "settings", "update"}
 
 AgentType = TypeVar("AgentType", bound=type[Agent])
 

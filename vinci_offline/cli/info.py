@@ -39,6 +39,7 @@ def info(
     json_: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Show the quality of a dataset: returns, actions, coverage, behaviour, and the agents that suit it."""
+    from vinci_offline.agents.fit import fitting_agents
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.files import refuse_existing
     from vinci_offline.quality.assessment import quality
@@ -49,8 +50,9 @@ def info(
     summary = quality(dataset, gamma)
     if plot is not None:
         _draw(dataset, summary, plot)
+    fits = [each.to_json() for each in fitting_agents(dataset.spec, summary)]
     if json_:
-        print_json(summary)
+        print_json({**summary, "fitting": fits})
         return
     show_table([("file", str(dataset.path)), *_lines(summary)])
     for name, spread in (("return", summary["returns"]), ("length", summary["lengths"])):
@@ -60,6 +62,8 @@ def info(
     say()
     show_table(_dimensions(summary), header=("", "mean", "std", "min", "max"), numbers_from=1)
     say()
+    for line in _fitting(fits):
+        say(line)
     if summary["no_verdict"] is not None:
         say(summary["no_verdict"])
         return
@@ -68,6 +72,17 @@ def info(
     verdicts = [each["verdict"] for each in summary["agents"]]
     if "well" not in verdicts and verdicts.count("perhaps") > 1:
         say("the data do not tell which is best: train several with --eval-every, and compare their returns")
+
+
+def _fitting(fits: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line for each reason why agents can learn from the dataset, and for each why agents cannot."""
+    for can in (True, False):
+        reasons: dict[str, list[str]] = {}
+        for each in fits:
+            if each["fits"] == can:
+                reasons.setdefault(each["because"], []).append(each["agent"])
+        for because, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+            yield f"{'fit' if can else 'do not fit'} ({because}): {', '.join(names)}"
 
 
 def _draw(dataset: Dataset, summary: dict[str, Any], path: Path) -> None:
