@@ -14,6 +14,7 @@ from vinci_offline.agents.crr import CRR
 from vinci_offline.agents.ddpg import DDPG
 from vinci_offline.agents.dqn import DQN
 from vinci_offline.agents.edac import EDAC
+from vinci_offline.agents.fqe import FQE
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.nfq import NFQ
 from vinci_offline.agents.onestep import OneStep
@@ -75,6 +76,7 @@ on_tensorflow = partial(pytest.param, marks=tensorflow_only)
         on_tensorflow(NFQ(**SMALL), DISCRETE, id="nfq"),
         pytest.param(SARSA(**SMALL), DISCRETE, id="sarsa"),
         pytest.param(QRDQN(**SMALL, quantiles=5), DISCRETE, id="qrdqn"),
+        pytest.param(FQE(**SMALL, critics=2, target_update=2.0), BOX, id="fqe"),
     ],
 )
 class TestShippedAgents(AgentContract):
@@ -106,6 +108,7 @@ class TestConservativeAgents(AgentContract):
             IQL(**SMALL, deterministic_actor=True, actor_cosine_steps=100), BOX, id="iql-deterministic"
         ),
         pytest.param(DQN(**SMALL), DISCRETE, id="dqn"),
+        pytest.param(FQE(**SMALL, quantiles=5), DISCRETE, id="fqe-quantiles"),
     ],
 )
 class TestVariants(AgentContract):

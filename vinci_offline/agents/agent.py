@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from vinci_offline.batches.batch import Batch
     from vinci_offline.batches.rows import Rows
+    from vinci_offline.functional import PolicyValues
     from vinci_offline.networks.builder import NetworkBuilder
     from vinci_offline.types import Tensor
 
@@ -91,6 +92,21 @@ class Agent(ABC):
 
         Returns:
             The model; None for other policies.
+        """
+        return None
+
+    def values(self, nets: Networks, observation: Any, key: Tensor) -> PolicyValues | None:
+        """Return the values of the policy's actions at some observations, of an agent that evaluates a policy.
+
+        Training reports their mean over the first observations of whole episodes, ``value/initial``.
+
+        Args:
+            nets: the agent's networks.
+            observation: ``[B, ...]``, or a dict by key.
+            key: key of random draws, as in a loss.
+
+        Returns:
+            None for other agents.
         """
         return None
 

@@ -21,6 +21,8 @@ _KINDS = {
     "quantile_critic": "observation → quantiles of the actions' returns",
     "value": "observation → value",
     "stored_actor": "observation → action, loaded from a file, not trained",
+    "stored_policy": "observation → distribution or action, loaded from a file, not trained",
+    "random_policy": "observation → uniform distribution, not trained",
     "noisy_actor": "observation, noise → action",
     "vector": "observation → numbers",
     "encoder": "observation → features",

@@ -197,9 +197,22 @@ def _print_summary(result: TrainResult, what: str) -> None:
         told += f" ({result.compiler}, compiled in {result.compile_seconds:.1f} s)"
     if "return/mean" in metrics:
         told += f", mean return {metrics['return/mean']:.2f}"
+    if "value/initial" in metrics:
+        told += f", {_value_words(metrics)}"
     if result.stopped_early:
         told += ", stopped early on the held-out loss"
     say(f"{result.run}: {told}")
+
+
+def _value_words(metrics: Mapping[str, float]) -> str:
+    """Say what the evaluated policy is worth."""
+    states = int(metrics["value/states"])
+    told = (
+        f"value of the policy {metrics['value/initial']:.4g} over {states:,} first state{'s' * (states > 1)}"
+    )
+    if "value/cvar_10" in metrics:
+        told += f", {metrics['value/cvar_10']:.4g} over its worst tenth"
+    return told
 
 
 def _next_steps(
@@ -276,8 +289,8 @@ def _print_seeds(result: TrainResult) -> None:
     content = _seeds_json(result)
     names = [
         name
-        for name in ("return/mean", *sorted(result.final_metrics))
-        if name in result.final_metrics and name.startswith(("return/", "loss/"))
+        for name in ("return/mean", "value/initial", *sorted(result.final_metrics))
+        if name in result.final_metrics and (name == "value/initial" or name.startswith(("return/", "loss/")))
     ]
     names = list(dict.fromkeys(names))
     rows = [

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         value_metrics,
     )
     from vinci_offline.functional.policies import (
+        PolicyValues,
         action_values,
         negative_log_likelihood,
         policy_entropy,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
         sample_action,
         sampled_values,
         uniform_policy,
+        values_under_actor,
+        values_under_policy,
     )
     from vinci_offline.functional.squashing import log_squash_slope, squash
     from vinci_offline.functional.targets import (
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "PolicyValues": "policies",
     "action_values": "policies",
     "advantage_weight": "losses",
     "batched_index": "targets",
@@ -100,9 +104,12 @@ _HOMES = {
     "td_target": "targets",
     "uniform_policy": "policies",
     "value_metrics": "losses",
+    "values_under_actor": "policies",
+    "values_under_policy": "policies",
 }
 
 __all__ = [
+    "PolicyValues",
     "action_values",
     "advantage_weight",
     "batched_index",
@@ -143,6 +150,8 @@ __all__ = [
     "td_target",
     "uniform_policy",
     "value_metrics",
+    "values_under_actor",
+    "values_under_policy",
 ]
 
 

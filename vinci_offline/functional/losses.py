@@ -77,7 +77,9 @@ def ensemble_loss(
     return ops.sum(ops.sum(weight * errors, axis=-1) / total)
 
 
-def quantile_huber_loss(quantiles: Tensor, target: Tensor, delta: float) -> Tensor:
+def quantile_huber_loss(
+    quantiles: Tensor, target: Tensor, delta: float, *, weight: Tensor | None = None
+) -> Tensor:
     """Return the loss of quantile regression of every quantile to every target quantile.
 
     ``|tau_i - 1(u < 0)| * huber(u) / delta`` with ``u = target_j - quantile_i`` and ``tau_i = (i + 1/2) / N``, summed
@@ -87,6 +89,7 @@ def quantile_huber_loss(quantiles: Tensor, target: Tensor, delta: float) -> Tens
         quantiles: ``[N, B]``, of rising probability.
         target: ``[M, B]``.
         delta: kappa, where the loss turns linear.
+        weight: ``[M, B]``, the probability of each target quantile; None counts all alike.
 
     Returns:
         ``[B]``.
@@ -100,8 +103,11 @@ def quantile_huber_loss(quantiles: Tensor, target: Tensor, delta: float) -> Tens
     error = target[None] - quantiles[:, None]  # [N, M, B]
     inner = ops.minimum(ops.abs(error), delta)
     huber = 0.5 * ops.square(inner) + delta * (ops.abs(error) - inner)
-    weight = ops.where(error < 0, 1.0 - probability, probability)
-    return ops.sum(ops.mean(weight * huber / delta, axis=1), axis=0)
+    loss = ops.where(error < 0, 1.0 - probability, probability) * huber / delta
+    if weight is None:
+        return ops.sum(ops.mean(loss, axis=1), axis=0)
+    check_shapes("weight M B, target M B", weight=weight, target=target)
+    return ops.sum(weight * ops.sum(loss, axis=0), axis=0)
 
 
 def gumbel_loss(exponent: Tensor, clip: float) -> Tensor:

@@ -192,6 +192,90 @@ def sampled_values(
     )
 
 
+class PolicyValues(NamedTuple):
+    """Values of K actions of a policy for each of B observations, and how much each action counts.
+
+    Attributes:
+        values: ``[E, B, K]``, by an ensemble; or E quantiles of the return of each action.
+        weight: ``[B, K]``: their probabilities, which sum to 1 for each observation.
+        quantiles: True if ``values`` are quantiles.
+    """
+
+    values: Tensor
+    weight: Tensor
+    quantiles: bool = False
+
+    def expectations(self) -> list[Tensor]:
+        """Return ``[B]`` for each member: its expectation over the policy's actions."""
+        means = ops.sum(self.values * self.weight[None], axis=-1)
+        return [means[member] for member in range(means.shape[0])]
+
+    def mixture(self) -> tuple[Tensor, Tensor]:
+        """Return ``[E * K, B]`` atoms of the return under the policy and their probabilities, of E quantiles."""
+        members, _, actions = self.values.shape
+        atoms = ops.reshape(ops.transpose(self.values, (0, 2, 1)), (members * actions, -1))
+        return atoms, ops.tile(ops.transpose(self.weight), (members, 1)) / members
+
+
+def values_under_policy(
+    critic: Critic,
+    observation: Tensor,
+    policy: Policy,
+    key: Tensor,
+    bounds: ActionBounds | None = None,
+    *,
+    samples: int,
+) -> PolicyValues:
+    """Return the values of a policy's actions: of all choices, or of drawn continuous actions.
+
+    Args:
+        critic: an ensemble, or quantiles.
+        observation: ``[B, ...]``.
+        policy: output of an actor at these observations.
+        key: key of the draws.
+        bounds: as in `sample_action`.
+        samples: number of draws for each row; a deterministic policy needs one.
+    """
+    if isinstance(policy, Mapping) and "logits" in policy:
+        values = critic(observation)
+        check_shapes("values E B n, logits B n", values=values, logits=policy["logits"])
+        return PolicyValues(values, ops.softmax(policy["logits"], axis=-1))
+    samples = samples if isinstance(policy, Mapping) else 1
+    drawn = sampled_values(critic, observation, policy, key, bounds, samples=samples)
+    return PolicyValues(drawn.values, ops.ones_like(drawn.log_prob) / samples)
+
+
+def values_under_actor(
+    critic: Critic,
+    observation: Any,
+    actor: Any,
+    key: Tensor,
+    bounds: ActionBounds | None = None,
+    *,
+    samples: int,
+) -> PolicyValues:
+    """Return the values of an actor's actions as `values_under_policy` does, also of one that takes noise.
+
+    Args:
+        critic: an ensemble, or quantiles.
+        observation: ``[B, ...]``, or a dict by key.
+        actor: a model of an observation; a model of ``[observation, noise]`` is asked with ``samples`` draws.
+        key: key of the draws.
+        bounds: as in `sample_action`.
+        samples: number of draws for each row.
+    """
+    noise = [each for each in actor.inputs if each.name == "noise"]
+    if not noise:
+        return values_under_policy(critic, observation, actor(observation), key, bounds, samples=samples)
+    parts = observation.values() if isinstance(observation, Mapping) else [observation]
+    rows = next(iter(parts)).shape[0]
+    repeated = repeat_rows(observation, samples)
+    drawn = random.normal(key, (rows * samples, int(noise[0].shape[-1])))
+    found = values_under_policy(critic, repeated, actor([repeated, drawn]), key, bounds, samples=1)
+    values = ops.reshape(found.values, (found.values.shape[0], rows, -1))
+    return PolicyValues(values, ops.reshape(found.weight, (rows, -1)) / samples)
+
+
 def uniform_policy(action: Tensor, bounds: ActionBounds | None = None) -> dict[str, Tensor]:
     """Return the uniform policy over scaled actions, as `sample_action` takes it.
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from vinci_offline.errors import SpecError
-from vinci_offline.networks import export, user
+from vinci_offline.networks import export, stored, user
 from vinci_offline.networks.action_scaling import squash_tensor
 from vinci_offline.networks.ensembles import ensemble, stack
 from vinci_offline.networks.inputs import ACTION, NOISE, OBSERVATION, Inputs, Source
@@ -238,15 +238,19 @@ class NetworkBuilder:
         hidden: Widths,
         quantiles: int,
         *,
-        on: Sequence[str] = (OBSERVATION,),
+        on: Sequence[str] | None = None,
         encoder: keras.Model | None = None,
     ) -> keras.Model:
         """Make a network from an observation to ``[N, B, n]``, N quantiles of the return of each of n actions.
 
-        All quantiles are outputs of one network: Dabney et al. (2018), https://arxiv.org/abs/1710.10044, section 5.3.
-        A user network of this name gives ``N n`` numbers, the quantiles of the first action first.
+        For continuous actions it takes ``[observation, scaled action]`` to ``[N, B]``. All quantiles are outputs of one
+        network: Dabney et al. (2018), https://arxiv.org/abs/1710.10044, section 5.3. A user network of this name gives
+        ``N n`` numbers, the quantiles of the first action first; for continuous actions ``N``.
         """
-        sources = self._sources(name, on, encoder)
+        if not self.discrete:
+            sources = self._sources(name, on or (OBSERVATION, ACTION), encoder)
+            return _model(name, sources, ops.transpose(self._output(name, sources, hidden, quantiles)))
+        sources = self._sources(name, on or (OBSERVATION,), encoder)
         flat = self._output(name, sources, hidden, quantiles * self._choices)
         values = ops.reshape(flat, (-1, self._choices, quantiles))
         return _model(name, sources, ops.transpose(values, (2, 0, 1)))
@@ -309,7 +313,28 @@ class NetworkBuilder:
         Raises:
             SpecError: the file is not a model, or does not fit this environment.
         """
-        return export.stored_actor(self.units, name, path)
+        return stored.stored_actor(self.units, name, path)
+
+    def stored_policy(self, name: str, path: str, *, stochastic: bool = True) -> keras.Model:
+        """Load a stored policy of any kind as a frozen network, with the output of the actor that it stands for.
+
+        Args:
+            name: name of the network.
+            path: a ``.keras`` file that acts, such as a run's ``stochastic_policy.keras``.
+            stochastic: keep the distribution of a file that has one; otherwise its mean or its most likely choice.
+
+        Raises:
+            SpecError: the file is not a model, or does not fit this environment.
+        """
+        return stored.stored_policy(self.units, name, path, stochastic=stochastic)
+
+    def random_policy(self, name: str) -> keras.Model:
+        """Make the uniform policy over choices, or over bounded actions, as a network without weights.
+
+        Raises:
+            SpecError: the actions have no bounds, or are whole numbers.
+        """
+        return stored.random_policy(self.units, name)
 
     def policy(self, actor: keras.Model) -> keras.Model:
         """Return the deterministic policy of an actor, from a raw observation to an environment action.

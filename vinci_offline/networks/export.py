@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,8 +12,8 @@ from keras import ops
 
 from vinci_offline.errors import SpecError
 from vinci_offline.functional.policies import repeat_rows
-from vinci_offline.keras_setup import load_keras_model, wide_dtype
-from vinci_offline.networks.action_scaling import scale_tensor, squash_tensor, unscale_tensor
+from vinci_offline.keras_setup import wide_dtype
+from vinci_offline.networks.action_scaling import squash_tensor, unscale_tensor
 from vinci_offline.networks.inputs import (
     DESIRED_GOAL,
     GOAL,
@@ -31,11 +30,12 @@ from vinci_offline.types import FloatArray, Tensor
 ACTION_MASK = "action_mask"
 """Key of a Dict observation with the mask of allowed actions."""
 
-_LOWEST = float(np.finfo(np.float32).min)
+LOWEST_SCORE = float(np.finfo(np.float32).min)
+"""Score of a choice that is not taken. It is finite, so that no NaN comes of it."""
 
 
 def policy(units: Units, actor: keras.Model) -> keras.Model:
-    """Return the deterministic policy of an actor: its action, the mean of its Gaussian, or its most likely action.
+    """Return the deterministic policy of an actor: its action, its mean, or its most likely action.
 
     A noisy actor gets zero noise. The policy shares the actor's weights, so training changes it too.
 
@@ -46,13 +46,15 @@ def policy(units: Units, actor: keras.Model) -> keras.Model:
     """
     raw = _raw_input(units)
     width = noise_width(actor)
-    output = _apply(actor, _shifted(units, raw), None if width is None else _no_noise(raw, width))
+    output = _apply(actor, _shifted(units, raw), None if width is None else zero_noise(raw, width))
     if isinstance(output, dict) and "logits" in output:
         return keras.Model(raw, _choice(units.spec, output["logits"], raw), name="policy")
-    if isinstance(output, dict):
+    if isinstance(output, dict) and "low" in output:
+        output = 0.5 * (output["low"] + output["high"])
+    elif isinstance(output, dict):
         squashed = "location" in output
-        output = squash_tensor(_scaling(units), output["location"]) if squashed else output["mean"]
-    return keras.Model(raw, unscale_tensor(_scaling(units), output), name="policy")
+        output = squash_tensor(box_scaling(units), output["location"]) if squashed else output["mean"]
+    return keras.Model(raw, unscale_tensor(box_scaling(units), output), name="policy")
 
 
 def sampler(units: Units, actor: keras.Model) -> keras.Model:
@@ -66,7 +68,7 @@ def sampler(units: Units, actor: keras.Model) -> keras.Model:
         SpecError: the actor takes no noise, and is not a squashed Gaussian.
     """
     squashed = isinstance(actor.output, dict) and "location" in actor.output
-    width = _scaling(units).space.dim if squashed else noise_width(actor)
+    width = box_scaling(units).space.dim if squashed else noise_width(actor)
     if width is None:
         raise SpecError(
             f"network {actor.name!r} has no noise input: make it with build.noisy_actor or "
@@ -77,8 +79,8 @@ def sampler(units: Units, actor: keras.Model) -> keras.Model:
     inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
     scaled = _apply(actor, _shifted(units, raw), noise)
     if squashed:
-        scaled = squash_tensor(_scaling(units), scaled["location"] + ops.exp(scaled["log_std"]) * noise)
-    return keras.Model(inputs, unscale_tensor(_scaling(units), scaled), name="sampler")
+        scaled = squash_tensor(box_scaling(units), scaled["location"] + ops.exp(scaled["log_std"]) * noise)
+    return keras.Model(inputs, unscale_tensor(box_scaling(units), scaled), name="sampler")
 
 
 def noise_width(actor: keras.Model) -> int | None:
@@ -95,7 +97,7 @@ def policy_of(units: Units, act: Callable[[Any], Tensor]) -> keras.Model:
     output = act(_shifted(units, raw))
     if isinstance(units.spec.action_space, DiscreteSpace):
         return keras.Model(raw, _choice(units.spec, output, raw), name="policy")
-    return keras.Model(raw, unscale_tensor(_scaling(units), output), name="policy")
+    return keras.Model(raw, unscale_tensor(box_scaling(units), output), name="policy")
 
 
 def best_of(
@@ -118,7 +120,7 @@ def best_of(
         sampling: take the noise, ``[B, samples * width]``, as an input; otherwise the same draws serve all rows.
     """
     raw = _raw_input(units)
-    inputs, noise = raw, _no_noise(raw, samples * width)
+    inputs, noise = raw, zero_noise(raw, samples * width)
     if sampling:
         noise = keras.Input(shape=(samples * width,), dtype="float32", name=NOISE)
         inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
@@ -130,10 +132,10 @@ def best_of(
     values = ops.reshape(critic([observation, actions])[0], (-1, samples))
     _, best = ops.top_k(values, 1)
     chosen = ops.one_hot(best[:, 0], samples, dtype="float32")[:, :, None]
-    dim = _scaling(units).space.dim
+    dim = box_scaling(units).space.dim
     action = ops.sum(chosen * ops.reshape(actions, (-1, samples, dim)), axis=1)
     name = "sampler" if sampling else "policy"
-    return keras.Model(inputs, unscale_tensor(_scaling(units), action), name=name)
+    return keras.Model(inputs, unscale_tensor(box_scaling(units), action), name=name)
 
 
 def greedy_policy(units: Units, critic: keras.Model) -> keras.Model:
@@ -148,19 +150,21 @@ def stochastic_policy(units: Units, actor: keras.Model) -> keras.Model | None:
 
     Returns:
         A model from a raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in environment units, or to
-        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor, and for a
-        squashed Gaussian, which has a `sampler`. In the logits, actions that the observation's ``action_mask`` excludes
-        have the lowest float32.
+        ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor, for a
+        uniform one, and for those that have a `sampler`. In the logits, actions that the observation's ``action_mask``
+        excludes have the lowest float32.
     """
+    if noise_width(actor) is not None:
+        return None
     raw = _raw_input(units)
     output = _apply(actor, _shifted(units, raw))
-    if not isinstance(output, dict) or "location" in output:
+    if not isinstance(output, dict) or "location" in output or "low" in output:
         return None
     if "logits" in output:
         return keras.Model(
-            raw, {"logits": _masked(units.spec, output["logits"], raw)}, name="stochastic_policy"
+            raw, {"logits": masked_scores(units.spec, output["logits"], raw)}, name="stochastic_policy"
         )
-    scaling = _scaling(units)
+    scaling = box_scaling(units)
     shape = (-1, *scaling.space.shape)
     # The scale applies to the deviation, the offset does not.
     if scaling.wide:
@@ -174,30 +178,6 @@ def stochastic_policy(units: Units, actor: keras.Model) -> keras.Model | None:
     return keras.Model(raw, outputs, name="stochastic_policy")
 
 
-def stored_actor(units: Units, name: str, path: str) -> keras.Model:
-    """Load a stored policy as a frozen network from a raw observation to a ``[B, A]`` scaled action.
-
-    Raises:
-        VinciError: the file is missing or damaged, or Keras' safe mode refuses it.
-        SpecError: the policy does not fit the environment.
-    """
-    stored = load_keras_model(Path(path), use=name)
-    scaling = _scaling(units)
-    raw = observation_input(units.spec.observation_space)
-    try:
-        action = stored(_unshifted(units, raw))
-    except (ValueError, TypeError) as error:
-        raise SpecError(f"{path} does not take observations of shape {tuple(raw.shape[1:])}") from error
-    shape = getattr(action, "shape", (None,))
-    if tuple(shape[1:]) != scaling.space.shape:
-        raise SpecError(
-            f"{path} returns actions of shape {tuple(shape)}, but the environment needs {scaling.space.shape}"
-        )
-    model = keras.Model(raw, scale_tensor(scaling, action), name=name)
-    model.trainable = False
-    return model
-
-
 def _raw_input(units: Units) -> Any:
     """Return the Keras input for raw observations: float64 where offsets are subtracted, so that no digit is lost."""
     return observation_input(units.spec.observation_space, wide=units.offsets)
@@ -205,27 +185,23 @@ def _raw_input(units: Units) -> Any:
 
 def _shifted(units: Units, raw: Any) -> Any:
     """Return raw observations as the network takes them: of the right shape, in float32, their offsets subtracted."""
-    return _moved(
+    return moved_observations(
         units,
         shape_kept(raw),
         lambda values, offset: ops.cast(values - offset.astype(wide_dtype()), "float32"),
     )
 
 
-def _unshifted(units: Units, observation: Any) -> Any:
-    """Return the raw observations of what a network takes."""
-    wide = wide_dtype()
-    return _moved(units, observation, lambda values, offset: ops.cast(values, wide) + offset.astype(wide))
-
-
-def _moved(units: Units, observation: Any, move: Callable[[Tensor, FloatArray], Tensor]) -> Any:
+def moved_observations(units: Units, observation: Any, move: Callable[[Tensor, FloatArray], Tensor]) -> Any:
+    """Return observations of which ``move`` has moved each part that has an offset."""
     if isinstance(observation, dict):
         moved = {key: move(observation[key], offset) for key, offset in units.offsets.items()}
         return {**observation, **moved}
     return move(observation, units.offsets[""]) if units.offsets else observation
 
 
-def _scaling(units: Units) -> BoxScaling:
+def box_scaling(units: Units) -> BoxScaling:
+    """Return the scaling of continuous actions; refuse others."""
     box_of(units.spec.action_space)  # refuses others
     assert units.actions is not None
     return units.actions
@@ -270,11 +246,11 @@ def _choice(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
     """Return the action of the greatest score. An ``action_mask`` in the observation excludes actions."""
     assert isinstance(spec.action_space, DiscreteSpace)
     # The first of the best, as argmax. Keras writes argmax with operations on bits, which TFLite does not have.
-    _, best = ops.top_k(_masked(spec, scores, raw), 1)
+    _, best = ops.top_k(masked_scores(spec, scores, raw), 1)
     return best[:, 0] + spec.action_space.start
 
 
-def _masked(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
+def masked_scores(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
     """Return scores with the lowest number for the choices that the observation's ``action_mask`` forbids.
 
     The number is finite, so that a mask that forbids everything makes no NaN.
@@ -283,10 +259,14 @@ def _masked(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
     if not isinstance(raw, dict) or ACTION_MASK not in raw:
         return scores
     mask = raw[ACTION_MASK]
-    return ops.where(mask > 0, scores, _LOWEST) if tuple(mask.shape[1:]) == (spec.action_space.n,) else scores
+    return (
+        ops.where(mask > 0, scores, LOWEST_SCORE)
+        if tuple(mask.shape[1:]) == (spec.action_space.n,)
+        else scores
+    )
 
 
-def _no_noise(raw: Any, width: int) -> Tensor:
+def zero_noise(raw: Any, width: int) -> Tensor:
     """Return ``[B, width]`` zeros for a batch of raw observations."""
     first = next(iter(raw.values())) if isinstance(raw, dict) else raw
     one = ops.reshape(ops.zeros_like(first), (-1, max(1, math.prod(first.shape[1:]))))[:, :1]

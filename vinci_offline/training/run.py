@@ -23,6 +23,7 @@ from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.guards import FiniteGuard
 from vinci_offline.training.held_out import HeldOut, deciding_loss
+from vinci_offline.training.initial_value import initial_value
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.standing import Standing
@@ -73,7 +74,7 @@ class TrainResult:
         told += [
             f"{name} {value:.4g}"
             for name, value in self.final_metrics.items()
-            if name == "return/mean" or name.startswith("loss/")
+            if name in ("return/mean", "value/initial") or name.startswith("loss/")
         ]
         return f"<TrainResult {self.run}: {', '.join(told)}>"
 
@@ -137,6 +138,8 @@ class Run:
         trained: earlier training steps of each role.
         held_out: losses on held-out transitions, or None.
         rows: the dataset row of each training row; None if they are equal.
+        first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
+        factor: the factor of the rewards.
 
     Attributes:
         evaluation_due: True if the evaluation of the present step is still to come.
@@ -155,6 +158,8 @@ class Run:
         trained: Mapping[str, int],
         held_out: HeldOut | None = None,
         rows: Array | None = None,
+        first: Array | Mapping[str, Array] | None = None,
+        factor: float = 1.0,
     ) -> None:
         self.directory = directory
         self.learner = learner
@@ -171,6 +176,8 @@ class Run:
         self._trained = dict(trained)
         self._held_out = held_out
         self._rows = rows
+        self._first = first
+        self._factor = factor
         self._standings = {"return": Standing(), "validation": Standing()}
         self._metrics: dict[str, float] = {}
         self._seconds = 0.0
@@ -226,6 +233,8 @@ class Run:
                 if self.step < phase.stop and not interrupted.is_set() and not self._out_of_patience:
                     yield from self._stepping(phase, interrupted)
             self._save()
+            if "value/initial" not in self._metrics:  # no step was left to take
+                self._metrics |= self._value()
         finally:
             for hook in self._hooks:
                 hook.finish(self.step)
@@ -273,7 +282,7 @@ class Run:
             for role in {bound.update.role for bound in updates}:
                 self._trained[role] = self._trained.get(role, 0) + count
             told = {**metrics, **compiled, "steps_per_second": count / elapsed}
-            self._tell({**told, **self._validate(updates)})
+            self._tell({**told, **self._validate(updates), **self._value()})
             compiled = {}
 
     def _next_stop(self, phase: Phase) -> int:
@@ -308,6 +317,15 @@ class Run:
         if self.step > self.phases[-1].start:
             self._offer("validation", -deciding_loss(updates, losses))
         return losses
+
+    def _value(self) -> dict[str, float]:
+        """Return the policy's value if it is due, of an agent that evaluates one; otherwise an empty dict."""
+        due = self.step % self.config.log_every == 0 or self.step == self.phases[-1].stop
+        if self._first is None or not due:
+            return {}
+        agent, nets, seed = self.learner.agent, self.learner.nets, self.config.seed
+        found = initial_value(agent, nets, self._first, seed, factor=self._factor)
+        return {} if found is None else found.metrics()
 
     def _offer(self, name: str, score: float) -> None:
         standing = self._standings[name]

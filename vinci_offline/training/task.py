@@ -35,6 +35,7 @@ from vinci_offline.training.arguments import check_action_kind, check_not_past
 from vinci_offline.training.config import REPORTS, TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
+from vinci_offline.training.initial_value import first_observations
 from vinci_offline.training.phases import check_roles
 from vinci_offline.training.run import Run
 from vinci_offline.training.starting import (
@@ -68,6 +69,7 @@ class Task:
         env_kwargs: its keyword arguments.
         held_out: rows of held-out episodes, or None.
         rows: the dataset row of each training row; None if they are equal.
+        first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
         number: the task's number in this process.
     """
 
@@ -84,6 +86,7 @@ class Task:
     env_kwargs: Mapping[str, Any]
     held_out: Columns | None = None
     rows: Array | None = None
+    first: Array | Mapping[str, Array] | None = None
     number: int = field(default_factory=itertools.count().__next__)
 
     @classmethod
@@ -146,6 +149,7 @@ class Task:
             dict(env_kwargs or {}),
             held_out,
             split.rows,
+            _first_observations(agent, dataset, units),
         )
 
     def prepare(
@@ -186,6 +190,8 @@ class Task:
             trained=trained,
             held_out=HeldOut(engine, self.held_out) if self.held_out else None,
             rows=self.rows,
+            first=self.first,
+            factor=1.0 if self.units.rewards is None else self.units.rewards.factor,
         )
         if resume:
             run.resume()
@@ -240,6 +246,27 @@ class Task:
             check_not_past(directory, config.plan()[-1].stop)
         content = self._config_json(config)
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
+
+
+def _first_observations(agent: Agent, dataset: Dataset, units: Units) -> Array | Mapping[str, Array] | None:
+    """Return the first observations of whole episodes where the agent needs them. Warn if there are none."""
+    if type(agent).values is Agent.values:
+        return None
+    found = first_observations(dataset, units)
+    if units.rewards is not None and units.rewards.shift:
+        warnings.warn(
+            "--reward shifts the rewards, so the value of the policy counts the shift of every step: leave it out",
+            VinciWarning,
+            stacklevel=3,
+        )
+    if found is None:
+        warnings.warn(
+            "no episode of the data is whole, so nothing tells where episodes begin: the run reports no value of the "
+            "policy",
+            VinciWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def _tell_doubts(dataset: Dataset, agent: Agent, known: Survey, units: Units) -> None:
