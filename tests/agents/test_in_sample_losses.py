@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 from keras import ops
-from linear_agents import CHOICE, CHOICES, VALUED, loss_of, networks, vector
+from linear_agents import BOX, CHOICE, CHOICES, VALUED, loss_of, networks, vector
 
 from vinci_offline.agents.iql import IQL
 from vinci_offline.agents.sql import EQL, SQL
 from vinci_offline.agents.xql import XQL
+from vinci_offline.networks.builder import NetworkBuilder
 
 ADVANTAGE, VALUE = np.array([0.2, -0.1]), np.array([0.3, 0.6])
 
@@ -101,3 +102,15 @@ class TestIQLWithChoices:
         by_hand = -(math.exp(0.7) * math.log(1 / 2) + math.exp(3.4) * math.log(1 / 6)) / 2
         loss, _ = loss_of(self.agent, self.nets(), "actor", CHOICES)
         assert float(loss) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("agent", [XQL(hidden=(4,)), SQL(hidden=(4,)), EQL(hidden=(4,)), IQL(hidden=(4,))])
+def test_the_state_value_alone_has_layer_normalisation_before_each_relu(agent):
+    made = agent.networks(NetworkBuilder(BOX))
+    kinds = {name: [type(layer).__name__ for layer in made[name].layers] for name in ("value", "critic")}
+    assert "LayerNormalization" not in kinds["critic"]
+    if isinstance(agent, IQL):
+        assert "LayerNormalization" not in kinds["value"]
+    else:
+        start = kinds["value"].index("LayerNormalization")
+        assert kinds["value"][start - 1 : start + 2] == ["Dense", "LayerNormalization", "ReLU"]

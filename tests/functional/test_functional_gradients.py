@@ -1,3 +1,5 @@
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -47,3 +49,29 @@ def test_invert_gradients_inside_the_compiled_loop(jit):
         return tf.while_loop(lambda step, _: step < 2, body, [0, tf.zeros_like(ACTION)])[1]
 
     np.testing.assert_allclose(two_steps(), 2 * INVERTED, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("log_weight", "excess", "loss", "slope"),
+    [
+        (math.log(2.0), 3.0, -6.0, -6.0),
+        (math.log(2.0), -3.0, 6.0, 6.0),
+        # The greatest weight is 4: it stays there, or comes back.
+        (math.log(5.0), 3.0, -12.0, 0.0),
+        (math.log(5.0), -3.0, 12.0, 12.0),
+        # The least weight is 1/2.
+        (math.log(0.4), 3.0, -1.5, -1.5),
+        (math.log(0.4), -3.0, 1.5, 0.0),
+    ],
+)
+def test_learned_weight_returns_from_its_bounds(log_weight, excess, loss, slope):
+    learned = keras.Variable(log_weight, dtype="float32")
+
+    def of_weight():
+        return functional.multiplier_loss(
+            learned * 1.0, excess * keras.ops.ones(()), -math.log(2.0), math.log(4.0)
+        )
+
+    assert float(of_weight()) == pytest.approx(loss, rel=1e-5)
+    (found,) = gradient(of_weight, [learned])
+    assert float(found) == pytest.approx(slope, rel=1e-5)

@@ -186,3 +186,15 @@ def test_losses_cannot_call_networks_on_other_widths():
     ):
         with pytest.raises(ValueError, match=r"expected shape=\(None, 3\), found shape=\(4, 1\)"):
             network(given)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_layer_normalisation_brings_small_activations_to_unit_deviation(count):
+    critics = NetworkBuilder(BOX).critics("critic", HIDDEN, count, layer_norm="after")
+    small = 0.01 * keras.ops.convert_to_tensor([[[1.0, -1.0, 1.0, -1.0]]])
+    norms = [layer for layer in critics.layers if isinstance(layer, keras.layers.LayerNormalization)]
+    assert norms
+    for layer in norms:
+        fresh = keras.layers.LayerNormalization.from_config(layer.get_config())
+        # 0.01 / sqrt(0.01^2 + 1e-6) = 0.995; with Keras' own constant it would be 0.302.
+        assert float(keras.ops.max(fresh(small))) == pytest.approx(0.995, abs=0.001)

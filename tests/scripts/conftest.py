@@ -39,7 +39,9 @@ def parity(monkeypatch):
     import parity
 
     yield parity
-    for name in ("parity", "peer", "counterparts"):
+    for name in [
+        name for name in sys.modules if name.split(".")[0] in ("parity", "pairing", "peer", "counterparts")
+    ]:
         sys.modules.pop(name)
 
 

@@ -100,9 +100,9 @@ class BEAR(LatentBehaviourAgent):
         """Return the loss of the weight: it grows while the discrepancy is above the threshold."""
         from keras import ops
 
-        excess = ops.stop_gradient(ops.mean(self.discrepancy(nets, batch, key)) - self.threshold)
-        weight = self.weight(nets)
-        return -weight * excess, {"actor/constraint_weight": weight}
+        excess = ops.mean(self.discrepancy(nets, batch, key)) - self.threshold
+        loss = functional.multiplier_loss(nets.scalar("log_weight"), excess, *LOG_WEIGHT_RANGE)
+        return loss, {"actor/constraint_weight": self.weight(nets)}
 
     @staticmethod
     def weight(nets: Networks) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
 
+LOG_WEIGHT_RANGE = (-math.inf, math.log(1e6))
+"""Bounds of the learned weight's logarithm, from the authors' code."""
+
 
 @register("cql")
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class CQL(SAC):
 
     The critics' loss lowers the values of all actions and raises those of recorded ones, so that an action without
     data is not overestimated. Continuous actions: the policy and its losses are those of ``sac``, and the sum over all
-    actions is estimated from uniform actions and the policy's. Choices: double Q-learning with the exact
-    sum, without an actor. Defaults are those of CORL's implementation for locomotion; for choices ``conservatism=1``.
+    actions is estimated from uniform actions and the policy's. Choices: double Q-learning with the exact sum and, as in
+    the authors' code, a Huber loss, without an actor. Defaults are those of CORL's implementation for locomotion; for
+    choices ``conservatism=1``.
     """
 
     choose_when = "the data mix policies of different quality"
@@ -78,9 +83,11 @@ class CQL(SAC):
         gap = ops.mean(self.gap(nets, batch, key), axis=-1)
         weight: Tensor = ops.ones(()) * self.conservatism
         if self.lagrange_threshold is not None:
-            weight = weight * ops.minimum(ops.exp(nets.scalar("log_conservatism")), 1e6)
+            weight = weight * self.learned_weight(nets)
             gap = gap - self.lagrange_threshold
-        loss = functional.ensemble_loss(values, target) + ops.sum(weight * gap)
+        # Half the squared error of choices, the whole of others: the penalty's weight refers to that (authors' code).
+        huber_delta = 1.0 if len(batch.action.shape) == 1 else None
+        loss = functional.ensemble_loss(values, target, huber_delta) + ops.sum(weight * gap)
         return loss, {**functional.value_metrics(values, target), "critic/gap": ops.mean(gap)}
 
     def conservatism_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
@@ -88,9 +95,16 @@ class CQL(SAC):
         from keras import ops
 
         assert self.lagrange_threshold is not None
-        gap = ops.mean(self.gap(nets, batch, key), axis=-1) - self.lagrange_threshold
-        weight = ops.minimum(ops.exp(nets.scalar("log_conservatism")), 1e6)
-        return -weight * self.conservatism * ops.mean(ops.stop_gradient(gap)), {"critic/conservatism": weight}
+        excess = self.conservatism * (ops.mean(self.gap(nets, batch, key)) - self.lagrange_threshold)
+        loss = functional.multiplier_loss(nets.scalar("log_conservatism"), excess, *LOG_WEIGHT_RANGE)
+        return loss, {"critic/conservatism": self.learned_weight(nets)}
+
+    @staticmethod
+    def learned_weight(nets: Networks) -> Tensor:
+        """Return the learned factor of the penalty's weight."""
+        from keras import ops
+
+        return ops.exp(ops.clip(nets.scalar("log_conservatism"), *LOG_WEIGHT_RANGE))
 
     def next_value(self, nets: Networks, batch: Batch, key: Tensor) -> Tensor:
         """Return ``[B]``: the value of the next state, by the policy or, for choices, by double Q-learning."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from vinci_offline.batches.batch import Batch
     from vinci_offline.networks.builder import NetworkBuilder
-    from vinci_offline.networks.layers import LayerNorm
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,13 @@ class InSampleAgent(Agent):
     `value_loss` and `weight`.
 
     Attributes:
-        layer_norm: layer normalisation of critics and value.
+        value_layer_norm: layer normalisation of the state value, before each ReLU.
         critic_huber_delta: Huber loss of the critics beyond this error; None for the squared error.
     """
 
     action_kinds = ("continuous", "discrete")
     actor_later = True
-    layer_norm: ClassVar[LayerNorm] = False
+    value_layer_norm: ClassVar[bool] = False
     critic_huber_delta: ClassVar[float | None] = None
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (IQL, appendix B)", low=1)
@@ -55,7 +54,7 @@ class InSampleAgent(Agent):
 
     def networks(self, build: NetworkBuilder) -> dict[str, keras.Model]:
         """Make a state value, twin critics, and an actor: of choices, tanh, or Gaussian of one deviation."""
-        value = build.value("value", self.hidden, self.layer_norm)
+        value = build.value("value", self.hidden, self.value_layer_norm)
         if build.discrete:
             actor = build.categorical_actor("actor", self.hidden)
             return {
@@ -67,7 +66,7 @@ class InSampleAgent(Agent):
         return {
             "value": value,
             "actor": make_actor("actor", self.hidden),
-            "critic": build.critics("critic", self.hidden, count=2, layer_norm=self.layer_norm),
+            "critic": build.critics("critic", self.hidden, count=2),
         }
 
     def updates(self) -> tuple[Update, ...]:

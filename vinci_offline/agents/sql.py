@@ -22,13 +22,14 @@ class SQL(InSampleAgent):
 
     The state value comes from a penalty on the distance to the behaviour, the chi-squared divergence. Actions with
     ``Q <= V - 2 alpha`` do not count at all, so bad data does less harm than in ``iql``. The actor's weights are those
-    of the authors' code, ``Q - V`` where positive, where the paper has ``1 + (Q - V) / (2 alpha)``.
-    Observations are normalised here, and not there.
+    of the authors' code (https://github.com/ryanxhr/IVR), ``Q - V`` where positive, where the paper has
+    ``1 + (Q - V) / (2 alpha)``; layer normalisation of the state value is theirs too. Observations are normalised here,
+    and not there.
     """
 
     choose_when = "most of the data are bad"
 
-    layer_norm = "after"
+    value_layer_norm = True
 
     alpha: float = setting(
         1.0, "weight of the penalty: 0.1 for antmaze, 0.5 for kitchen in the authors' code", low=1e-6
@@ -61,7 +62,7 @@ class EQL(InSampleAgent):
 
     choose_when = "most of the data are bad"
 
-    layer_norm = "after"
+    value_layer_norm = True
 
     alpha: float = setting(
         2.0, "weight of the penalty: 0.5 for antmaze, 2 for kitchen in the authors' code", low=1e-6

@@ -22,13 +22,14 @@ class XQL(InSampleAgent):
 
     The state value is the soft maximum ``beta * log E[exp(Q / beta)]`` over recorded actions, by Gumbel regression,
     where ``iql`` takes an expectile. A small ``beta`` follows the best actions and can diverge; a large one evaluates
-    the behaviour. Defaults are the authors' for MuJoCo (https://github.com/Div99/XQL): layer normalisation, a Huber
-    loss of the critics beyond 20, clipped exponents. Observations are normalised here, and not there.
+    the behaviour. Defaults are the authors' for MuJoCo (https://github.com/Div99/XQL): layer normalisation of the
+    state value, a Huber loss of the critics beyond 20, clipped exponents. Observations are normalised here, and not
+    there.
     """
 
     choose_when = "iql is too careful"
 
-    layer_norm = "after"
+    value_layer_norm = True
     critic_huber_delta = 20.0
 
     beta: float = setting(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         gaussian_entropy,
         gaussian_log_prob,
     )
-    from vinci_offline.functional.gradients import gradient, invert_gradients
+    from vinci_offline.functional.gradients import gradient, invert_gradients, multiplier_loss
     from vinci_offline.functional.latents import (
         latent_distribution,
         latent_divergence,
@@ -89,6 +89,7 @@ _HOMES = {
     "log_squash_slope": "squashing",
     "masked": "targets",
     "maximum_mean_discrepancy": "latents",
+    "multiplier_loss": "gradients",
     "negative_log_likelihood": "policies",
     "pairwise_likeness": "losses",
     "policy_entropy": "policies",
@@ -134,6 +135,7 @@ __all__ = [
     "log_squash_slope",
     "masked",
     "maximum_mean_discrepancy",
+    "multiplier_loss",
     "negative_log_likelihood",
     "pairwise_likeness",
     "policy_entropy",

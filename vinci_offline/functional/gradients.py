@@ -1,4 +1,4 @@
-"""Gradients inside losses: the gradient of a function, and inverting gradients."""
+"""Gradients inside losses: the gradient of a function, inverting gradients, and learned weights inside bounds."""
 
 from __future__ import annotations
 
@@ -99,3 +99,27 @@ def invert_gradients(action: Tensor, bounds: ActionBounds | Array | None = None)
         return action * 1.0, gradient
 
     return inverted(action)
+
+
+def multiplier_loss(log_weight: Tensor, excess: Tensor, low: float, high: float) -> Tensor:
+    """Return the loss of a constraint's learned weight: ``-weight * excess`` with ``weight = exp(log_weight)``.
+
+    Descent raises the weight while the excess is positive and lowers it while it is negative. Bounds hold the weight,
+    and the gradient stops only where it leads out of them. That of a clip is zero everywhere outside: a weight that
+    had once left would never return.
+
+    Args:
+        log_weight: a learned scalar.
+        excess: how far the constraint is violated, a scalar. No gradient flows through it.
+        low: least logarithm of the weight.
+        high: greatest logarithm of the weight.
+
+    Returns:
+        A scalar.
+    """
+    outwards = ops.logical_or(
+        ops.logical_and(log_weight >= high, excess > 0), ops.logical_and(log_weight <= low, excess < 0)
+    )
+    loss = ops.stop_gradient(-ops.exp(ops.clip(log_weight, low, high)) * excess)
+    slope = ops.where(outwards, 0.0, loss)
+    return loss + slope * (log_weight - ops.stop_gradient(log_weight))

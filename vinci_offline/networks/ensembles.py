@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from vinci_offline.networks.layers import LayerNorm, draw_weights, mlp
+from vinci_offline.networks.layers import NORM_EPSILON, LayerNorm, draw_weights, mlp
 from vinci_offline.types import Tensor
 
 _FIRST = "bi,eio->beo"
@@ -96,7 +96,7 @@ def _batched_dense(x: Tensor, count: int, units: int, name: str, last: bool = Fa
 
 def _batched_norm(x: Tensor, name: str) -> Tensor:
     """Normalise ``[E, B, H]`` over H. Each member has its own scale and offset."""
-    x = keras.layers.LayerNormalization(center=False, scale=False, name=name)(x)
+    x = keras.layers.LayerNormalization(center=False, scale=False, epsilon=NORM_EPSILON, name=name)(x)
     return keras.layers.EinsumDense(
         "ebh,eh->ebh",
         output_shape=(None, x.shape[-1]),

@@ -14,6 +14,13 @@ LayerNorm: TypeAlias = bool | Literal["after"]
 """Layer normalisation of hidden layers: none, before each ReLU (True), or after each."""
 
 
+NORM_EPSILON = 1e-6
+"""Constant below the root of layer normalisation, from the ReBRAC authors' code (Flax's default).
+
+Keras has 1e-3, as much as some percent of the variance of small activations: a new network would be normalised less.
+"""
+
+
 def dense(x: Tensor, units: int, name: str, dtype: str | None = None) -> Tensor:
     """Apply a linear layer. Its weights and biases are drawn uniformly within ``1 / sqrt(fan_in)``.
 
@@ -64,8 +71,8 @@ def mlp(x: Tensor, hidden: tuple[int, ...], outputs: int, name: str, layer_norm:
     for depth, units in enumerate(hidden, start=1):
         x = dense(x, units, f"{name}_dense_{depth}")
         if layer_norm is True:
-            x = keras.layers.LayerNormalization(name=f"{name}_norm_{depth}")(x)
+            x = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm_{depth}")(x)
         x = keras.layers.ReLU(name=f"{name}_relu_{depth}")(x)
         if layer_norm == "after":
-            x = keras.layers.LayerNormalization(name=f"{name}_norm_{depth}")(x)
+            x = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"{name}_norm_{depth}")(x)
     return dense(x, outputs, f"{name}_output", dtype="float32")

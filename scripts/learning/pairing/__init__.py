@@ -1,0 +1,1 @@
+"""Parts of `parity.py`: the data, shared draws, pairs of weights, and the cases."""
