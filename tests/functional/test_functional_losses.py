@@ -157,3 +157,23 @@ def test_weighted_ensemble_loss_is_a_weighted_mean():
     values, target = ops.convert_to_tensor([[1.0, 2.0, 3.0]]), ops.convert_to_tensor([0.0, 0.0, 0.0])
     loss = functional.ensemble_loss(values, target, weight=ops.convert_to_tensor([1.0, 0.0, 3.0]))
     assert float(loss) == pytest.approx((1 + 27) / 4)
+
+
+@pytest.mark.parametrize(
+    ("weight", "slopes"),
+    [
+        # Two quantiles, 0 and 2, of probabilities 1/4 and 3/4; targets 1 and -3. The errors are (1, -3) and (-1, -5),
+        # clipped to (1, -1) and (-1, -1), with weights (1/4, 3/4) and (1/4, 1/4).
+        (None, [-(0.25 - 0.75) / 2, (0.25 + 0.25) / 2]),
+        ([[0.9], [0.1]], [-(0.9 * 0.25 - 0.1 * 0.75), 0.25]),
+    ],
+)
+def test_slopes_of_quantile_loss_by_hand(weight, slopes):
+    quantiles = keras.Variable(np.array([[0.0], [2.0]], "float32"))
+    target = np.array([[1.0], [-3.0]], "float32")
+    weight = None if weight is None else np.array(weight, "float32")
+    (found,) = gradient(
+        lambda: keras.ops.sum(functional.quantile_huber_loss(quantiles * 1.0, target, 1.0, weight=weight)),
+        [quantiles],
+    )
+    np.testing.assert_allclose(np.ravel(found), slopes, atol=1e-6)

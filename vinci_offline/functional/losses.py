@@ -92,7 +92,7 @@ def quantile_huber_loss(
         weight: ``[M, B]``, the probability of each target quantile; None counts all alike.
 
     Returns:
-        ``[B]``.
+        ``[B]``. Its gradient flows to ``quantiles`` alone.
 
     Raises:
         SpecError: a shape differs from these.
@@ -100,14 +100,19 @@ def quantile_huber_loss(
     check_shapes("quantiles N B, target M B", quantiles=quantiles, target=target)
     count = quantiles.shape[0]
     probability = (np.arange(count, dtype=np.float32) + 0.5)[:, None, None] / count
-    error = target[None] - quantiles[:, None]  # [N, M, B]
-    inner = ops.minimum(ops.abs(error), delta)
-    huber = 0.5 * ops.square(inner) + delta * (ops.abs(error) - inner)
-    loss = ops.where(error < 0, 1.0 - probability, probability) * huber / delta
+    # The pairs are by far the largest arrays. So the slopes are written out, and no gradient runs back through pairs:
+    # without XLA, which fuses them, each operation on pairs reads and writes them all.
+    error = ops.stop_gradient(target[None] - quantiles[:, None])  # [N, M, B]
+    clipped = ops.clip(error, -delta, delta)
+    slope = ops.where(error < 0, 1.0 - probability, probability) / delta * clipped
+    loss = slope * (error - 0.5 * clipped)
     if weight is None:
-        return ops.sum(ops.mean(loss, axis=1), axis=0)
-    check_shapes("weight M B, target M B", weight=weight, target=target)
-    return ops.sum(weight * ops.sum(loss, axis=0), axis=0)
+        loss, slope = ops.mean(loss, axis=1), ops.mean(slope, axis=1)
+    else:
+        check_shapes("weight M B, target M B", weight=weight, target=target)
+        weight = ops.stop_gradient(weight)[None]
+        loss, slope = ops.sum(weight * loss, axis=1), ops.sum(weight * slope, axis=1)
+    return ops.sum(loss - slope * (quantiles - ops.stop_gradient(quantiles)), axis=0)
 
 
 def gumbel_loss(exponent: Tensor, clip: float) -> Tensor:
