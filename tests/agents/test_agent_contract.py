@@ -20,6 +20,7 @@ from vinci_offline.agents.nfq import NFQ
 from vinci_offline.agents.onestep import OneStep
 from vinci_offline.agents.plas import PLAS
 from vinci_offline.agents.qrdqn import QRDQN
+from vinci_offline.agents.qtopt import QTOpt
 from vinci_offline.agents.rebrac import ReBRAC
 from vinci_offline.agents.sac import SAC
 from vinci_offline.agents.sacn import SACN
@@ -76,6 +77,7 @@ on_tensorflow = partial(pytest.param, marks=tensorflow_only)
         on_tensorflow(NFQ(**SMALL), DISCRETE, id="nfq"),
         pytest.param(SARSA(**SMALL), DISCRETE, id="sarsa"),
         pytest.param(QRDQN(**SMALL, quantiles=5), DISCRETE, id="qrdqn"),
+        pytest.param(QTOpt(**SMALL, samples=8, elites=3), BOX, id="qtopt"),
         pytest.param(FQE(**SMALL, critics=2, target_update=2.0), BOX, id="fqe"),
     ],
 )

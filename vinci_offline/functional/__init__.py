@@ -12,6 +12,7 @@ from vinci_offline.keras_setup import import_keras
 
 if TYPE_CHECKING:
     from vinci_offline.functional import random
+    from vinci_offline.functional.cross_entropy import cross_entropy_method
     from vinci_offline.functional.distributions import (
         categorical_entropy,
         categorical_log_prob,
@@ -72,6 +73,7 @@ _HOMES = {
     "categorical_log_prob": "distributions",
     "clip_action": "targets",
     "clipped_double_q": "targets",
+    "cross_entropy_method": "cross_entropy",
     "double_q_learning": "targets",
     "ensemble_loss": "losses",
     "expectile_loss": "losses",
@@ -118,6 +120,7 @@ __all__ = [
     "categorical_log_prob",
     "clip_action",
     "clipped_double_q",
+    "cross_entropy_method",
     "double_q_learning",
     "ensemble_loss",
     "expectile_loss",

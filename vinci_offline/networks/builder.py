@@ -351,6 +351,13 @@ class NetworkBuilder:
         """
         return export.policy_of(self.units, act)
 
+    def policy_of_draws(self, act: Callable[[Tensor, Tensor], Tensor], noise: int) -> keras.Model:
+        """Return the deterministic policy of a function of an observation and of ``[B, noise]`` draws.
+
+        The function returns a ``[B, A]`` scaled action. The same standard normal draws serve every observation.
+        """
+        return export.policy_of_draws(self.units, act, noise, sampling=False)
+
     def best_of(
         self,
         draw: Callable[[Tensor, Tensor], Tensor],

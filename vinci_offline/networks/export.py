@@ -100,6 +100,29 @@ def policy_of(units: Units, act: Callable[[Any], Tensor]) -> keras.Model:
     return keras.Model(raw, unscale_tensor(box_scaling(units), output), name="policy")
 
 
+def policy_of_draws(
+    units: Units, act: Callable[[Any, Tensor], Tensor], width: int, *, sampling: bool
+) -> keras.Model:
+    """Return the policy of a function from an observation and standard normal noise to a ``[B, A]`` scaled action.
+
+    Args:
+        units: units of observations and actions.
+        act: the function.
+        width: width of the noise.
+        sampling: take the noise, ``[B, width]``, as an input; otherwise the same draws serve all rows.
+    """
+    raw = _raw_input(units)
+    inputs, noise = raw, zero_noise(raw, width)
+    if sampling:
+        noise = keras.Input(shape=(width,), dtype="float32", name=NOISE)
+        inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
+    else:
+        noise = noise + np.random.default_rng(0).standard_normal((1, width)).astype(np.float32)
+    action = act(_shifted(units, raw), noise)
+    name = "sampler" if sampling else "policy"
+    return keras.Model(inputs, unscale_tensor(box_scaling(units), action), name=name)
+
+
 def best_of(
     units: Units,
     draw: Callable[[Any, Tensor], Tensor],
@@ -119,23 +142,18 @@ def best_of(
         samples: number of actions.
         sampling: take the noise, ``[B, samples * width]``, as an input; otherwise the same draws serve all rows.
     """
-    raw = _raw_input(units)
-    inputs, noise = raw, zero_noise(raw, samples * width)
-    if sampling:
-        noise = keras.Input(shape=(samples * width,), dtype="float32", name=NOISE)
-        inputs = {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), NOISE: noise}
-    else:
-        fixed = np.random.default_rng(0).standard_normal((1, samples * width)).astype(np.float32)
-        noise = noise + fixed
-    observation = repeat_rows(_shifted(units, raw), samples)
-    actions = draw(observation, ops.reshape(noise, (-1, width)))
-    values = ops.reshape(critic([observation, actions])[0], (-1, samples))
-    _, best = ops.top_k(values, 1)
-    chosen = ops.one_hot(best[:, 0], samples, dtype="float32")[:, :, None]
     dim = box_scaling(units).space.dim
-    action = ops.sum(chosen * ops.reshape(actions, (-1, samples, dim)), axis=1)
-    name = "sampler" if sampling else "policy"
-    return keras.Model(inputs, unscale_tensor(box_scaling(units), action), name=name)
+
+    def act(seen: Any, noise: Tensor) -> Tensor:
+        observation = repeat_rows(seen, samples)
+        actions = draw(observation, ops.reshape(noise, (-1, width)))
+        values = ops.reshape(critic([observation, actions])[0], (-1, samples))
+        _, best = ops.top_k(values, 1)
+        chosen = ops.one_hot(best[:, 0], samples, dtype="float32")[:, :, None]
+        action: Tensor = ops.sum(chosen * ops.reshape(actions, (-1, samples, dim)), axis=1)
+        return action
+
+    return policy_of_draws(units, act, samples * width, sampling=sampling)
 
 
 def greedy_policy(units: Units, critic: keras.Model) -> keras.Model:
