@@ -156,6 +156,14 @@ def test_a_stream_that_holds_all_rows_trains_like_memory(record, trained, tmp_pa
     assert_equal(state(trained("bc")), state(streamed))
 
 
+def test_shifted_images_are_alike_in_memory_and_streamed(record, trained, tmp_path):
+    shifted = run(record(), tmp_path / "memory", "bc", random_shift=2)
+    streamed = run(record(), tmp_path / "stream", "bc", random_shift=2, memory="stream")
+    assert_equal(state(shifted), state(streamed))
+    plain = state(trained("bc"))
+    assert any((plain[name] != value).any() for name, value in state(shifted).items() if "networks/" in name)
+
+
 def test_resumed_runs_end_with_the_same_networks(record, trained, tmp_path):
     run(record(), tmp_path / "run", "bc", steps=3)
     assert_equal(state(trained("bc")), state(run(record(), tmp_path / "run", "bc", resume=True)))

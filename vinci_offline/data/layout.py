@@ -119,6 +119,10 @@ def stored_dtype(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
     return dtype.newbyteorder("=")
 
 
+_MOST_CHANNELS = 16
+"""A last axis that is longer is a side of the image, if the first one is not."""
+
+
 def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[np.generic], chunk_bytes: int = CHUNK_BYTES) -> int:
     """Return how many rows of ``shape`` make about ``chunk_bytes``; at least one."""
     return max(1, chunk_bytes // max(1, math.prod(shape) * dtype.itemsize))
@@ -127,6 +131,11 @@ def chunk_rows(shape: tuple[int, ...], dtype: np.dtype[np.generic], chunk_bytes:
 def is_image(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bool:
     """Return whether rows are images: bytes with two axes or more."""
     return dtype == np.uint8 and len(shape) >= 2
+
+
+def frames_first(shape: tuple[int, ...]) -> bool:
+    """Return whether an image of this shape has its frames or channels first: ``[4, 84, 84]``."""
+    return len(shape) == 3 and shape[-1] > _MOST_CHANNELS and shape[0] <= _MOST_CHANNELS
 
 
 def column_order(path: str) -> tuple[int, str]:

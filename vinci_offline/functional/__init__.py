@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         gaussian_log_prob,
     )
     from vinci_offline.functional.gradients import gradient, invert_gradients, multiplier_loss
+    from vinci_offline.functional.images import random_shift
     from vinci_offline.functional.latents import (
         latent_distribution,
         latent_divergence,
@@ -97,6 +98,7 @@ _HOMES = {
     "policy_entropy": "policies",
     "policy_value": "policies",
     "quantile_huber_loss": "losses",
+    "random_shift": "images",
     "repeat_rows": "policies",
     "sample_action": "policies",
     "sampled_values": "policies",
@@ -145,6 +147,7 @@ __all__ = [
     "policy_value",
     "quantile_huber_loss",
     "random",
+    "random_shift",
     "repeat_rows",
     "sample_action",
     "sampled_values",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from vinci_offline.data.layout import frames_first
 from vinci_offline.types import Tensor
 
-_MOST_CHANNELS = 16
 _SMALLEST_NATURE, _SMALLEST_IMPALA = 36, 8
 
 
@@ -49,7 +49,7 @@ def _channels_last(pixels: Tensor) -> Tensor:
     shape = pixels.shape[1:]
     if len(shape) == 2:
         return ops.expand_dims(pixels, -1)
-    if shape[-1] > _MOST_CHANNELS and shape[0] <= _MOST_CHANNELS:
+    if frames_first(shape):
         return ops.transpose(pixels, (0, 2, 3, 1))
     return pixels
 

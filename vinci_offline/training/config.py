@@ -48,6 +48,13 @@ class TrainingConfig:
         panel=HOW,
         metavar="scale:X,shift:X",
     )
+    random_shift: int | None = option(
+        None,
+        "Move images at random by up to this many pixels in each batch; DrQ takes 4.",
+        panel=HOW,
+        metavar="PIXELS",
+        low=1,
+    )
     seed: int = option(0, "Seed of the initial weights and of every draw.", panel=HOW, low=0)
     eval_every: int | None = option(
         None, "Steps between evaluations in the environment; none without it.", panel=REPORTS, low=1
@@ -131,6 +138,7 @@ class TrainingOptions(TypedDict, total=False):
     gamma: float
     n_step: int
     reward: str | None
+    random_shift: int | None
     seed: int
     eval_every: int | None
     eval_episodes: int

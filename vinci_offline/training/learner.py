@@ -12,6 +12,7 @@ import numpy as np
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.update import Target, Update, updates_of_kind
+from vinci_offline.batches.augmentation import ImageShift
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
@@ -76,6 +77,7 @@ class Learner:
         build: makes its networks.
         seed: seeds the networks' initial weights.
         optimization: the run's changes to the agent's optimizers; none by default.
+        image_shift: moves the images of each batch that is learned from; None leaves them as they are.
 
     Attributes:
         nets: online and target networks by name.
@@ -87,9 +89,15 @@ class Learner:
     """
 
     def __init__(
-        self, agent: Agent, build: NetworkBuilder, seed: int, optimization: Optimization | None = None
+        self,
+        agent: Agent,
+        build: NetworkBuilder,
+        seed: int,
+        optimization: Optimization | None = None,
+        image_shift: ImageShift | None = None,
     ) -> None:
         self.agent = agent
+        self.image_shift = image_shift
         self.optimization = optimization or Optimization()
         with _seeded(seed):
             with _named_failure(agent, "networks"):

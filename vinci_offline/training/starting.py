@@ -11,6 +11,7 @@ import keras
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.agents.update import TARGET_PREFIX
+from vinci_offline.batches.augmentation import ImageShift
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.layout import ACTIONS, REWARDS
 from vinci_offline.errors import SpecError, UsageError
@@ -57,8 +58,9 @@ def make_learner(
     """
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
     build = NetworkBuilder(spec, normalization, functions, units)
+    shift = ImageShift.of(spec.observation_space, config.random_shift) if config.random_shift else None
     with precision(config.precision):
-        learner = Learner(agent, build, config.seed, config.optimization())
+        learner = Learner(agent, build, config.seed, config.optimization(), shift)
     _check_user_networks(learner, functions, build.unused)
     return learner
 

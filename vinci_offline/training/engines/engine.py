@@ -30,6 +30,7 @@ from vinci_offline.types import Array, Metrics, Tensor, Transitions
 _ROWS_STREAM = 1 << 16  # the rows of a step
 _LOOK_STREAM = 1 << 17  # draws of `losses`
 _BATCH_STREAM = 1 << 18  # draws of an agent's `batch`
+_IMAGE_STREAM = 1 << 19  # moves of the images in a batch
 
 Data: TypeAlias = Transitions | Mapping[str, Any] | Source
 """Data of an engine: transitions or a pool's columns, with leading axis N, or a source of pools."""
@@ -254,6 +255,8 @@ class Engine(ABC):
     def _step(self, updates: Sequence[BoundUpdate], widths: Sequence[int], columns: Pool, now: Moment) -> Any:
         """Take one global step; return each update's metrics as a vector."""
         batch = self._batch(self._draw(columns, now.step), now.step)
+        if self._learner.image_shift is not None:
+            batch = self._learner.image_shift(batch, random.key(self._seed, now.step, _IMAGE_STREAM))
         return [self._apply(bound, batch, now, width) for bound, width in zip(updates, widths, strict=True)]
 
     def _draw(self, columns: Pool, step: Tensor) -> Rows:
