@@ -42,7 +42,7 @@ LEVELS = (
     ("envs",),
     ("hooks",),
     ("training",),
-    ("report",),
+    ("report", "evaluation"),
     ("testing",),
     ("cli",),
     ("__main__",),

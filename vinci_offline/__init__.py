@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vinci_offline.envs.evaluator import Evaluation, evaluate
     from vinci_offline.envs.wrapper import EnvWrapper
     from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError, VinciWarning
+    from vinci_offline.evaluation.estimates import Estimates, estimate
     from vinci_offline.hooks.hook import Hook, RunInfo
     from vinci_offline.spec import EnvironmentSpec
     from vinci_offline.training.config import TrainingConfig
@@ -34,6 +35,7 @@ _HOMES = {
     "DatasetError": "errors",
     "EnvWrapper": "envs.wrapper",
     "EnvironmentSpec": "spec",
+    "Estimates": "evaluation.estimates",
     "Evaluation": "envs.evaluator",
     "Hook": "hooks.hook",
     "RunInfo": "hooks.hook",
@@ -46,6 +48,7 @@ _HOMES = {
     "VinciError": "errors",
     "VinciWarning": "errors",
     "collect": "envs.collect.collector",
+    "estimate": "evaluation.estimates",
     "evaluate": "envs.evaluator",
     "read_pandas": "data.dataset",
     "register": "agents.registry",
@@ -59,6 +62,7 @@ __all__ = [
     "DatasetError",
     "EnvWrapper",
     "EnvironmentSpec",
+    "Estimates",
     "Evaluation",
     "Hook",
     "RunInfo",
@@ -71,6 +75,7 @@ __all__ = [
     "VinciError",
     "VinciWarning",
     "collect",
+    "estimate",
     "evaluate",
     "read_pandas",
     "register",

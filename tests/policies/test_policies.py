@@ -1,5 +1,6 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -203,3 +204,34 @@ def test_run_directory_gives_policy_and_distribution(pendulum, tmp_path, pendulu
         load_policy(tmp_path, pendulum, stochastic=True)
     model.save(tmp_path / "stochastic_policy.keras")
     assert not load_policy(tmp_path, pendulum, stochastic=True).deterministic
+
+
+@pytest.mark.parametrize("stochastic", [True, False])
+def test_densities_of_given_choices_are_those_of_drawn_ones(stochastic):
+    spec = EnvironmentSpec(box([0], [1]).observation_space, DiscreteSpace(3, start=1))
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, {"logits": keras.layers.Dense(3)(inputs)})
+    policy = KerasPolicy(model, spec, stochastic=stochastic)
+    drawn = policy.act(OBSERVATIONS, generators())
+    np.testing.assert_allclose(policy.log_probs_of(OBSERVATIONS, drawn.actions), drawn.log_probs, rtol=1e-12)
+    total = sum(np.exp(policy.log_probs_of(OBSERVATIONS, np.full(4, choice))) for choice in (1, 2, 3))
+    np.testing.assert_allclose(total, 1)
+
+
+def test_densities_of_given_continuous_actions_are_those_of_drawn_ones():
+    spec = box([-1, 0], [1, 0.5])
+    inputs = keras.Input((3,))
+    outputs = {"mean": keras.layers.Dense(2)(inputs), "log_std": keras.layers.Dense(2)(inputs)}
+    model = keras.Model(inputs, outputs)
+    policy = KerasPolicy(model, spec, stochastic=True)
+    drawn = policy.act(OBSERVATIONS, generators())
+    np.testing.assert_allclose(policy.log_probs_of(OBSERVATIONS, drawn.actions), drawn.log_probs, rtol=1e-12)
+    certain = KerasPolicy(model, spec)
+    assert certain.log_probs_of(OBSERVATIONS, drawn.actions) is None
+
+
+def test_densities_of_random_actions():
+    policy = RandomPolicy(box([-1, 0], [3, 0.5]))
+    actions = np.array([[0, 0.25], [-1, 0.25]], np.float32)  # a clipped action has a mass at its bound
+    np.testing.assert_allclose(policy.log_probs_of(OBSERVATIONS[:2], actions), [-math.log(2), -math.inf])
+    assert RandomPolicy(box([-1], [np.inf])).log_probs_of(OBSERVATIONS, np.zeros((4, 1))) is None

@@ -17,6 +17,7 @@ from vinci_offline.cli.console import errors_as_exit_codes, say
 from vinci_offline.cli.convert import convert
 from vinci_offline.cli.datasets import datasets
 from vinci_offline.cli.demo import demo
+from vinci_offline.cli.estimate import estimate
 from vinci_offline.cli.evaluate import evaluate
 from vinci_offline.cli.info import info
 from vinci_offline.cli.mistakes import Commands
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "The main job": (collect, train, evaluate, demo),
+    "The main job": (collect, train, evaluate, estimate, demo),
     "Datasets": (info, validate, select, convert, datasets),
     "Agents": (agents,),
 }

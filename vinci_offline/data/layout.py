@@ -27,6 +27,8 @@ EPISODES = "metadata/episodes"
 FRAMES = "metadata/frames"
 """The group of frames that two columns share, by the path of their column."""
 ACTION_LOG_PROBS = "infos/action_log_probs"
+PROPENSITY = "infos/propensity"
+"""Probabilities of choices, as logs of bandits call them."""
 
 COLUMN_ROOTS = (OBSERVATIONS, ACTIONS, REWARDS, NEXT_OBSERVATIONS, TERMINALS, TIMEOUTS, INFOS)
 """Root-level names that hold columns, in the order in which a dataset lists them."""

@@ -11,6 +11,7 @@ import numpy as np
 from vinci_offline.errors import SpecError, UsageError
 from vinci_offline.keras_setup import check_process
 from vinci_offline.policies.actions import to_actions, to_choices
+from vinci_offline.policies.densities import clipped_gaussian_log_prob, log_softmax
 from vinci_offline.policies.keras_inputs import KerasInputs
 from vinci_offline.policies.numpy_network import NumpyNetwork, numpy_network
 from vinci_offline.policies.policy import Decision, Observations, Policy
@@ -22,7 +23,7 @@ from vinci_offline.spec import (
     describe_space,
     is_countable,
 )
-from vinci_offline.types import FloatArray
+from vinci_offline.types import Array, FloatArray
 
 if TYPE_CHECKING:
     import keras
@@ -81,6 +82,27 @@ class KerasPolicy(Policy):
             return self._act_box(self._space, output, rngs)
         assert isinstance(self._space, DiscreteSpace)
         return self._act_discrete(self._space, output, rngs)
+
+    def log_probs_of(self, observations: Observations, actions: Array) -> FloatArray | None:
+        """Return the log density of given actions; None for samplers, and for continuous actions without one."""
+        space, count = self._space, len(actions)
+        if self._inputs.sampler or (
+            isinstance(space, BoxSpace) and not (self._samples or is_countable(space))
+        ):
+            return None
+        if not self._samples:
+            unused = [np.random.default_rng(0)] * count  # a deterministic policy draws nothing
+            same = self.act(observations, unused).actions == actions
+            certain: FloatArray = np.where(same.reshape(count, -1).all(axis=1), 0.0, -np.inf)
+            return certain
+        output = _only(self._function(self._inputs.feed(observations, ())))
+        if isinstance(space, DiscreteSpace):
+            chosen: FloatArray = log_softmax(output["logits"])[np.arange(count), actions - space.start]
+            return chosen
+        assert isinstance(space, BoxSpace)
+        shape = (count, *space.shape)
+        mean, log_std = (np.asarray(output[name], np.float64).reshape(shape) for name in ("mean", "log_std"))
+        return clipped_gaussian_log_prob(actions, mean, np.exp(log_std), space.low, space.high)
 
     def _act_box(self, space: BoxSpace, output: Any, rngs: Sequence[np.random.Generator]) -> Decision:
         if self._samples:

@@ -49,6 +49,15 @@ class Policy(ABC):
                 episodes will depend on their neighbours.
         """
 
+    def log_probs_of(self, observations: Observations, actions: Array) -> FloatArray | None:
+        """Return ``[L]`` the log density (or log mass) of given actions; None where it is unknown, as by default.
+
+        Args:
+            observations: one observation a lane.
+            actions: ``[L, ...]`` environment actions.
+        """
+        return None
+
     def fresh(self) -> Policy:
         """Return this policy as new, for a shard that may not know what an earlier shard did."""
         return self

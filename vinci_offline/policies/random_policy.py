@@ -51,6 +51,21 @@ class RandomPolicy(Policy):
             actions, np.concatenate([block.log_probs for block in blocks if block.log_probs is not None])
         )
 
+    def log_probs_of(self, observations: Observations, actions: Array) -> FloatArray | None:
+        """Return the log density of given actions; None if a dimension has no bounds.
+
+        An action on a bound has none: where another policy's actions are clipped to it, they have a mass there.
+        """
+        space, result = self._space, np.full(len(actions), self.log_prob)
+        if isinstance(space, BoxSpace):
+            if not self._all_bounded:
+                return None
+            if self._dtype.kind == "f":
+                wide = self._width > 0
+                on_bound = ((actions <= space.low) | (actions >= space.high)) & wide
+                result[on_bound.reshape(len(actions), -1).any(axis=1)] = -np.inf
+        return result
+
     def block(self, rng: np.random.Generator, count: int) -> Decision:
         """Draw ``count`` actions at once for one lane. Random actions need no observations."""
         space = self._space

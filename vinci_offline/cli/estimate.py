@@ -1,0 +1,127 @@
+"""``vinci-offline estimate``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vinci_offline.cli import completion
+from vinci_offline.cli.console import print_json, say
+from vinci_offline.cli.tables import show_table
+from vinci_offline.errors import UsageError
+
+if TYPE_CHECKING:
+    from vinci_offline.evaluation.estimates import Estimates
+
+
+def estimate(
+    policy: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_DIR|policy.keras|random",
+            help="The policy to judge: a run directory, a .keras policy, or any that evaluate takes.",
+            show_default=False,
+        ),
+    ],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.h5",
+            help="Recorded episodes that say how probable their actions were.",
+            show_default=False,
+            autocompletion=completion.datasets,
+        ),
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="is, pdis, wis, wpdis; ipw, snipw for episodes of one step. By default all that suit.",
+        ),
+    ] = None,
+    gamma: Annotated[float, typer.Option(help="Discount factor.")] = 0.99,
+    interval: Annotated[
+        str,
+        typer.Option(metavar="bootstrap|t|bernstein", help="The kind of interval; bernstein needs --bounds."),
+    ] = "bootstrap",
+    level: Annotated[float, typer.Option(help="Share of such intervals that hold the true value.")] = 0.95,
+    bounds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="The smallest and the greatest weighted return that an episode can have, known beforehand.",
+        ),
+    ] = None,
+    stochastic: Annotated[
+        bool, typer.Option("--stochastic", help="Judge the policy that samples from its own distribution.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Estimate how good a policy is from recorded episodes alone, with intervals; say when they cannot tell."""
+    from vinci_offline.evaluation.estimates import check_estimate
+    from vinci_offline.evaluation.estimates import estimate as run_estimate
+
+    names = [name.strip() for name in method.split(",") if name.strip()] if method else None
+    ends = _bounds(bounds)
+    check_estimate(names, gamma, interval, level, ends)
+    result = run_estimate(
+        policy,
+        file,
+        methods=names,
+        gamma=gamma,
+        interval=interval,
+        level=level,
+        bounds=ends,
+        stochastic=stochastic,
+        seed=seed,
+    )
+    if json_:
+        print_json(result.to_json())
+    else:
+        _show(policy, file, result)
+    if not result.estimates:
+        raise typer.Exit(1)
+
+
+def _bounds(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        raise UsageError(f"--bounds {text}: write two numbers as LOW:HIGH, such as 0:500") from None
+    return low, high
+
+
+def _show(policy: str, file: str, result: Estimates) -> None:
+    count = f"{result.episodes:,} episode{'s' if result.episodes > 1 else ''}"
+    say(f"{policy} judged by {count} of {file}")
+    say()
+    header = ("method", "return", f"{result.level:.0%} from", "to", "effective episodes", "largest weight")
+    show_table(_rows(result), header=header, numbers_from=1)
+    say()
+    for name, why in result.refusals.items():
+        say(f"{name} refused: {why}")
+    for name, found in result.estimates.items():
+        if found.warning:
+            say(f"{name} warning: {found.warning}")
+    for note in result.notes:
+        say(f"note: {note}")
+    say(f"verdict: {result.verdict}")
+
+
+def _rows(result: Estimates) -> Iterator[tuple[str, ...]]:
+    for name, found in (("logged policy", result.logged), *result.estimates.items()):
+        low, high = ("" if math.isnan(end) else f"{end:.5g}" for end in (found.low, found.high))
+        yield (
+            name,
+            f"{found.value:.5g}",
+            low,
+            high,
+            f"{found.effective_sample_size:,.1f}",
+            f"{found.largest_weight:.1%}",
+        )

@@ -1,0 +1,1 @@
+"""Judgement of policies: estimates of a policy's value from stored data, and their intervals."""

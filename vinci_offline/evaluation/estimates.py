@@ -1,0 +1,355 @@
+"""Off-policy estimates: how good a policy is, from stored data alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.deviation import finite
+from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.evaluation.importance import (
+    LoggedEpisodes,
+    Weighted,
+    importance_sampling,
+    logged,
+    per_decision,
+    weighted_importance_sampling,
+    weighted_per_decision,
+)
+from vinci_offline.evaluation.intervals import Interval, bernstein_interval, bootstrap_interval, t_interval
+from vinci_offline.evaluation.ratios import Counted, counted_episodes, with_ratios, without_ratios
+from vinci_offline.policies.named import load_policy
+from vinci_offline.text import did_you_mean
+
+METHODS: Mapping[str, Callable[[LoggedEpisodes], Weighted]] = {
+    "is": importance_sampling,
+    "pdis": per_decision,
+    "wis": weighted_importance_sampling,
+    "wpdis": weighted_per_decision,
+    "ipw": importance_sampling,
+    "snipw": weighted_importance_sampling,
+}
+"""Estimators by name, the one to trust most last. ``ipw`` and ``snipw`` are their names for data of one step."""
+ONE_STEP = ("ipw", "snipw")
+SEVERAL_STEPS = ("is", "pdis", "wis", "wpdis")
+INTERVALS = ("bootstrap", "bernstein", "t")
+LOGGED = "logged"
+"""Name of the mean return of the data themselves."""
+
+FEW = 30
+"""Intervals cover less than they say where fewer effective episodes carry the estimate."""
+_FEWEST = 2.0
+_DEVIATIONS = 4.0
+"""Standard errors by which a mean weight may differ from 1."""
+_ROUNDING = 1e-9
+_LARGEST_LOG = 600.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One method's estimate.
+
+    Attributes:
+        value: the estimated mean discounted return.
+        low: the interval's lower end; NaN for a single episode.
+        high: its upper end.
+        effective_sample_size: how many episodes with equal weights would tell as much.
+        largest_weight: the share of one episode in all weights, at most.
+        mean_weight: the mean weight of an episode; 1 is expected.
+        covered: False if the mean weight is not 1 but for chance: the data lack what the policy does.
+    """
+
+    value: float
+    low: float
+    high: float
+    effective_sample_size: float
+    largest_weight: float
+    mean_weight: float
+    covered: bool
+
+    @property
+    def few(self) -> bool:
+        """True where so few episodes carry the estimate that its interval covers less than it says."""
+        return self.effective_sample_size < FEW
+
+    @property
+    def warning(self) -> str | None:
+        """Why the interval may hold the true value less often than it says; None if nothing speaks against it."""
+        if not self.covered:
+            return f"the weights have a mean of {self.mean_weight:.3g}, not 1: the data lack what the policy does"
+        if self.few:
+            return f"only {self.effective_sample_size:.3g} effective episodes: the interval may be too narrow"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of the method."""
+        numbers = {name: finite(value) for name, value in vars(self).items() if name != "covered"}
+        return {**numbers, "warning": self.warning}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A method that cannot tell.
+
+    Attributes:
+        why: the reason, and what would help.
+    """
+
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of the method."""
+        return {"refused": self.why}
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The estimates of a policy by several methods.
+
+    Attributes:
+        logged: the value of the policy that was logged: the mean discounted return of the episodes.
+        methods: an estimate or a refusal by the method's name.
+        gain: by how much the policy is better than the logged one, with its interval; None if no method tells.
+        by: the method that told ``gain``.
+        episodes: how many episodes count.
+        notes: what was left out, and what is not known, a line each.
+        level: the share of such intervals that hold the true value, where the method's conditions hold.
+    """
+
+    logged: Estimate
+    methods: Mapping[str, Estimate | Refused]
+    gain: Estimate | None
+    by: str | None
+    episodes: int
+    notes: tuple[str, ...]
+    level: float
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The methods that tell something."""
+        return {name: found for name, found in self.methods.items() if isinstance(found, Estimate)}
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Why the others do not; methods with the same reason share one entry."""
+        names: dict[str, list[str]] = {}
+        for name, found in self.methods.items():
+            if isinstance(found, Refused):
+                names.setdefault(found.why, []).append(name)
+        return {", ".join(each): why for why, each in names.items()}
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: better or worse than what was logged, or not to be told."""
+        gain, slack = self.gain, _ROUNDING * abs(self.logged.value)
+        if gain is None or math.isnan(gain.low):
+            return "these data cannot tell how good the policy is"
+        if not gain.covered:
+            return f"these data cannot tell how good the policy is: {gain.warning}"
+        if max(abs(gain.low), abs(gain.high)) <= slack:
+            return "the same as the policy that was logged: it takes its actions with the same probabilities"
+        ends = f"{gain.low:+.4g} to {gain.high:+.4g}"
+        told = f"{gain.value:+.4g} a return, {self.level:.0%} interval {ends}, by {self.by}"
+        if gain.low > 0:
+            said = f"better than the policy that was logged ({told})"
+        elif gain.high < 0:
+            said = f"worse than the policy that was logged ({told})"
+        else:
+            said = f"these data cannot tell it from the policy that was logged ({told})"
+        return f"{said}; {gain.warning}" if gain.warning else said
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that ``vinci-offline estimate --json`` prints."""
+        return {
+            LOGGED: self.logged.to_json(),
+            **{name: found.to_json() for name, found in self.methods.items()},
+        }
+
+
+def estimate(
+    policy: Any,
+    data: str | Path | Dataset,
+    *,
+    methods: Sequence[str] | None = None,
+    gamma: float = 0.99,
+    interval: str = "bootstrap",
+    level: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+    stochastic: bool = False,
+    seed: int = 0,
+) -> Estimates:
+    """Estimate a policy's mean discounted return from stored episodes, without the environment.
+
+    Whole episodes count that terminated, or that lasted as long as the longest one.
+
+    Args:
+        policy: a policy as `evaluate` takes it.
+        data: a dataset, its file, or a shipped dataset's name. It says how probable its actions were, in
+            ``infos/action_log_probs`` or, for choices, as probabilities in ``infos/propensity``.
+        methods: of `METHODS`; by default all that suit the data: for episodes of one step ``ipw`` and ``snipw``,
+            otherwise ``is``, ``wis``, ``pdis`` and ``wpdis``.
+        gamma: the discount a step, between 0 and 1.
+        interval: ``bootstrap`` (percentiles, over episodes), ``t`` (Student's), or ``bernstein`` (empirical Bernstein;
+            for means of bounded terms: ``is``, ``pdis`` and ``ipw``).
+        level: the share of such intervals that should hold the true value.
+        bounds: for ``bernstein``, the smallest and the greatest weighted return that an episode can have.
+        stochastic: judge the policy that samples from its own distribution.
+        seed: seed of the bootstrap.
+
+    Raises:
+        UsageError: an argument is not valid, or a method does not suit the data.
+        DatasetError: the file is no dataset, or has no whole episode.
+        SpecError: the policy does not fit the data.
+
+    Example:
+        ::
+
+            found = estimate("runs/cartpole", "episodes.h5", stochastic=True)
+            print(found.verdict)
+    """
+    check_estimate(methods, gamma, interval, level, bounds)
+    dataset = data if isinstance(data, Dataset) else Dataset.open(data)
+    counted = counted_episodes(dataset, gamma)
+    one_step = bool((counted.lengths == 1).all())
+    names = tuple(methods or (ONE_STEP if one_step else SEVERAL_STEPS))
+    if not one_step and (wrong := [name for name in names if name in ONE_STEP]):
+        raise UsageError(
+            f"{wrong[0]} is for data of one step, and these episodes have up to {counted.lengths.max():,}: "
+            f"choose among {', '.join(SEVERAL_STEPS)}"
+        )
+    judge = load_policy(policy, dataset.spec, stochastic=stochastic)
+
+    past = logged(without_ratios(dataset, counted, gamma))
+    found: dict[str, Estimate | Refused] = {}
+    gain: Estimate | None = None
+    by: str | None = None
+    try:
+        episodes = with_ratios(dataset, judge, counted, gamma)
+        _check_weights(episodes)
+    except (DatasetError, SpecError) as error:
+        found = dict.fromkeys(names, Refused(str(error)))
+    else:
+        made = {name: METHODS[name](episodes) for name in names}
+        found = {name: judged(each, interval, level, bounds, seed) for name, each in made.items()}
+        if good := [name for name in METHODS if isinstance(found.get(name), Estimate)]:
+            by, best = good[-1], made[good[-1]]
+            difference = best.value - past.value
+            gain = _estimate(best, difference, t_interval(difference, best.influence - past.influence, level))
+    first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
+    return Estimates(first, found, gain, by, len(counted.lengths), tuple(_notes(counted, one_step)), level)
+
+
+def check_estimate(
+    methods: Sequence[str] | None,
+    gamma: float,
+    interval: str,
+    level: float,
+    bounds: tuple[float, float] | None,
+) -> None:
+    """Refuse arguments of `estimate` that are not valid.
+
+    Raises:
+        UsageError: one is not valid.
+    """
+    for name in methods or ():
+        if name not in METHODS:
+            raise UsageError(
+                f"unknown method {name!r}: choose among {', '.join(METHODS)}{did_you_mean(name, METHODS)}"
+            )
+    if not 0 <= gamma <= 1:
+        raise UsageError(f"gamma {gamma:g}: give a discount between 0 and 1")
+    if not 0 < level < 1:
+        raise UsageError(f"level {level:g}: give a share between 0 and 1, such as 0.95")
+    if interval not in INTERVALS:
+        raise UsageError(f"unknown interval {interval!r}: choose among {', '.join(INTERVALS)}")
+    if interval == "bernstein" and bounds is None:
+        raise UsageError(
+            "the interval bernstein needs the smallest and the greatest weighted return that an episode can have: "
+            "give bounds LOW:HIGH, known beforehand, or choose bootstrap or t"
+        )
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise UsageError(f"bounds {bounds[0]:g} and {bounds[1]:g}: give the lower one first")
+
+
+def _check_weights(episodes: LoggedEpisodes) -> None:
+    largest = float(episodes.log_weights.max())
+    if np.isneginf(largest) or not (episodes.last_weights > 0).any():
+        raise DatasetError(
+            "no overlap: in each episode is an action that the policy never takes; judge a policy that takes the "
+            "logged actions too (--stochastic), or record data nearer to it"
+        )
+    if largest > _LARGEST_LOG:
+        raise DatasetError(
+            f"horizon too long: a weight is a product of {episodes.lengths.max():,} ratios and exceeds any number; "
+            "record with a policy that is nearer to this one, or shorter episodes"
+        )
+
+
+def judged(
+    found: Weighted, interval: str, level: float, bounds: tuple[float, float] | None, seed: int
+) -> Estimate | Refused:
+    """Return a method's estimate, or why its numbers would mean nothing."""
+    if found.effective < _FEWEST:
+        return Refused(
+            f"one episode has {found.largest:.0%} of all weight: the horizon is too long, or the policy too far from "
+            "the logged one, for importance weights; record data nearer to it"
+        )
+    if found.terms is not None and not _covered(found):
+        return Refused(
+            f"the weights have a mean of {found.mean_weight[0]:.3g}, not 1: the data lack episodes that the policy "
+            "would have, or their propensities are wrong"
+        )
+    try:
+        ends = _interval(found, interval, level, bounds, seed)
+    except UsageError as error:
+        return Refused(str(error))
+    return _estimate(found, found.value, ends)
+
+
+def _estimate(found: Weighted, value: float, ends: Interval) -> Estimate:
+    """Return a value and its interval with what the weights tell about them."""
+    return Estimate(
+        value, *ends, found.effective, found.largest, found.mean_weight[0], covered=_covered(found)
+    )
+
+
+def _covered(found: Weighted) -> bool:
+    """Return True if the mean weight is 1 but for chance."""
+    mean, error = found.mean_weight
+    return abs(mean - 1) <= _DEVIATIONS * error + _ROUNDING
+
+
+def _interval(
+    found: Weighted, name: str, level: float, bounds: tuple[float, float] | None, seed: int
+) -> Interval:
+    if name == "t":
+        return t_interval(found.value, found.influence, level)
+    if name == "bootstrap":
+        return bootstrap_interval(found.resampled, len(found.influence), level, seed=seed)
+    if found.terms is None or bounds is None:
+        raise UsageError(
+            "no mean of independent bounded terms, so no bernstein interval: choose bootstrap or t"
+        )
+    return bernstein_interval(found.terms, bounds, level)
+
+
+def _notes(counted: Counted, one_step: bool) -> list[str]:
+    notes = []
+    if counted.fragments:
+        notes.append(f"{counted.fragments:,} fragments of episodes are left out: their returns are not known")
+    if counted.cut:
+        notes.append(
+            f"{counted.cut:,} episodes are left out that were cut off before the longest one's end: their returns are "
+            "not known"
+        )
+    if counted.unseen > 0.01 and not one_step:
+        notes.append(
+            "episodes end at a time limit, and later rewards are not known: the returns are those up to the limit"
+        )
+    return notes

@@ -1,0 +1,106 @@
+"""Confidence intervals of a mean over episodes, and of functions of such means. All are two-sided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from vinci_offline.errors import UsageError
+from vinci_offline.types import FloatArray
+
+RESAMPLES = 2000
+"""Resamples of a bootstrap."""
+
+
+class Interval(NamedTuple):
+    """The ends of an interval."""
+
+    low: float
+    high: float
+
+
+def t_interval(value: float, influence: FloatArray, level: float = 0.95) -> Interval:
+    """Return Student's interval, with n - 1 degrees of freedom.
+
+    Args:
+        value: the estimate.
+        influence: ``[E]`` by how much each episode moves the estimate, times E; for a mean the terms less their mean.
+        level: the share of such intervals that hold the true value.
+    """
+    from scipy.stats import t
+
+    count = len(influence)
+    if count < 2:
+        return Interval(math.nan, math.nan)
+    half = float(t.ppf(0.5 + level / 2, count - 1)) * float(influence.std(ddof=1)) / math.sqrt(count)
+    return Interval(value - half, value + half)
+
+
+def bootstrap_interval(
+    estimate: Callable[[FloatArray], float],
+    count: int,
+    level: float = 0.95,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the percentile bootstrap's interval over episodes (Efron, 1979).
+
+    Args:
+        estimate: returns the estimate if episode i is in the data ``counts[i]`` times.
+        count: E, the number of episodes.
+        level: the share of such intervals that hold the true value.
+        seed: the same seed draws the same resamples.
+        resamples: the number of resamples.
+    """
+    if count < 2:
+        return Interval(math.nan, math.nan)
+    rng = np.random.default_rng(seed)
+    drawn = [
+        estimate(np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64))
+        for _ in range(resamples)
+    ]
+    tail = (1 - level) / 2
+    low, high = np.quantile([each for each in drawn if math.isfinite(each)] or [math.nan], [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def bernstein_interval(terms: FloatArray, bounds: tuple[float, float], level: float = 0.95) -> Interval:
+    """Return the interval of the empirical Bernstein inequality, which holds for any number of bounded terms.
+
+    Maurer and Pontil (2009), https://arxiv.org/abs/0907.3740, theorem 4. Each side has half of the remaining
+    probability.
+
+    Args:
+        terms: ``[E]`` independent terms.
+        bounds: the smallest and the greatest value that a term can have. They must be known beforehand: those of
+            the data are not bounds.
+        level: the share of such intervals that hold the true mean, or more.
+
+    Raises:
+        UsageError: a term is outside the bounds.
+    """
+    low, high = bounds
+    if terms.min() < low or terms.max() > high:
+        raise UsageError(
+            f"a weighted return is {terms.min():g} or {terms.max():g}, outside the bounds {low:g} and {high:g}: "
+            "give bounds that none can leave"
+        )
+    count = len(terms)
+    if count < 2:
+        return Interval(math.nan, math.nan)
+    log = math.log(2 / ((1 - level) / 2))
+    half = math.sqrt(2 * float(terms.var(ddof=1)) * log / count) + 7 * (high - low) * log / (3 * (count - 1))
+    return Interval(float(terms.mean()) - half, float(terms.mean()) + half)
+
+
+def effective_sample_size(weights: FloatArray) -> float:
+    """Return ``(sum w)^2 / sum w^2``: how many equal weights have the variance of these; 0 if all are 0.
+
+    Kong (1992). It is between 1 and the number of weights.
+    """
+    squares = float(np.square(weights).sum())
+    return float(weights.sum()) ** 2 / squares if squares else 0.0

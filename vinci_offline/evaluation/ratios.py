@@ -1,0 +1,156 @@
+"""From a dataset and a policy to episodes with importance ratios."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vinci_offline.data import layout
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import LENGTH, START, TERMINATED
+from vinci_offline.data.episodes import whole
+from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.evaluation.importance import LoggedEpisodes
+from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
+from vinci_offline.spec import DictSpace, DiscreteSpace
+from vinci_offline.types import Array, Columns, FloatArray
+
+_MASS_SLACK = 1e-6
+_BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The episodes that an estimate counts.
+
+    Attributes:
+        starts: ``[E]`` first rows in the dataset.
+        lengths: ``[E]`` numbers of rows.
+        fragments: how many fragments of episodes are left out.
+        cut: how many episodes are left out that were cut off before the longest one's end.
+        unseen: the mean factor by which a reward right after an episode's recorded end would be discounted; 0 if all
+            terminated.
+    """
+
+    starts: Array
+    lengths: Array
+    fragments: int
+    cut: int
+    unseen: float
+
+
+def counted_episodes(dataset: Dataset, gamma: float) -> Counted:
+    """Choose the episodes whose returns are known: whole ones that terminated, or lasted as long as the longest.
+
+    Rewards after the end of an episode that was cut are missing, not zero. If all episodes have one time limit, the
+    returns are those up to the limit.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    table = dataset.episode_columns
+    complete = whole(table)
+    lengths, terminated = table[LENGTH].astype(np.int64), table[TERMINATED].astype(np.bool_)
+    if not complete.any():
+        raise DatasetError(
+            f"{dataset.path or 'the dataset'} has no whole episode, so no return is known: record whole episodes"
+        )
+    kept = complete & (terminated | (lengths == lengths[complete].max()))
+    unseen = np.power(gamma, lengths, dtype=np.float64) * ~terminated
+    return Counted(
+        table[START][kept].astype(np.int64),
+        lengths[kept],
+        int((~complete).sum()),
+        int((complete & ~kept).sum()),
+        float(unseen[kept].mean()),
+    )
+
+
+def rows_of(counted: Counted) -> Array:
+    """Return ``[N]`` the dataset's rows of the counted episodes."""
+    first = np.cumsum(counted.lengths) - counted.lengths
+    return np.asarray(np.arange(counted.lengths.sum()) + np.repeat(counted.starts - first, counted.lengths))
+
+
+def with_ratios(dataset: Dataset, policy: Policy, counted: Counted, gamma: float) -> LoggedEpisodes:
+    """Return the counted episodes with the ratio of each step.
+
+    The policy's densities are rounded as the stored ones are, so that the policy that was logged has ratios of 1.
+
+    Raises:
+        DatasetError: the data do not tell the probability of an action, or tell one that is none.
+        SpecError: the policy's density is not known.
+    """
+    rows, stored = rows_of(counted), _stored(dataset)
+    behaviour = _checked(dataset, stored)[rows]
+    target = _target(dataset, policy)[rows]
+    dtype = dataset.columns.dtype(stored)
+    rounded = _log(np.exp(target).astype(dtype)) if stored == layout.PROPENSITY else target.astype(dtype)
+    rewards = dataset.columns[layout.REWARDS][rows].astype(np.float64)
+    return LoggedEpisodes(rewards, rounded.astype(np.float64) - behaviour, counted.lengths, gamma)
+
+
+def without_ratios(dataset: Dataset, counted: Counted, gamma: float) -> LoggedEpisodes:
+    """Return the counted episodes as the policy that was logged sees them: every ratio is 1."""
+    rewards = dataset.columns[layout.REWARDS][rows_of(counted)].astype(np.float64)
+    return LoggedEpisodes(rewards, np.zeros(len(rewards)), counted.lengths, gamma)
+
+
+def _stored(dataset: Dataset) -> str:
+    """Return the column that tells how probable the logged actions were under the policy that took them."""
+    for path in (layout.ACTION_LOG_PROBS, layout.PROPENSITY):
+        if path in dataset.columns:
+            return path
+    raise DatasetError(
+        f"no propensities: {dataset.path or 'the dataset'} does not say how probable its actions were; collect "
+        f"records that in {layout.ACTION_LOG_PROBS}, and the probabilities of a log may come in as {layout.PROPENSITY}"
+    )
+
+
+def _checked(dataset: Dataset, path: str) -> FloatArray:
+    """Return ``[N]`` the log density of each logged action under the policy that took it."""
+    where, raw = dataset.path or "the dataset", dataset.columns[path]
+    if raw.shape != (len(dataset),):
+        raise DatasetError(f"{where}: {path} has shape {raw.shape}: give one number a row")
+    logs = _log(raw) if path == layout.PROPENSITY else raw.astype(np.float64)
+    bad = ~np.isfinite(logs)
+    if path == layout.PROPENSITY or isinstance(dataset.spec.action_space, DiscreteSpace):
+        bad |= logs > _MASS_SLACK
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DatasetError(
+            f"{where}: row {row} of {path} is {raw[row]:g}, no probability of an action that was taken "
+            f"({int(bad.sum()):,} such rows): leave out their episodes with select"
+        )
+    return logs
+
+
+def _log(values: Array) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: FloatArray = np.log(values.astype(np.float64))
+    return logs
+
+
+def _target(dataset: Dataset, policy: Policy) -> FloatArray:
+    """Return ``[N]`` the log density of each logged action under the target policy."""
+    if isinstance(policy, HistoryPolicy):
+        raise SpecError("a policy with a history has no density of an action given the observation alone")
+    paths = [path for path in dataset.columns if path.split("/")[0] == layout.OBSERVATIONS]
+    parts = []
+    for _, block in dataset.columns.together([*paths, layout.ACTIONS], _BLOCK_BYTES):
+        found = policy.log_probs_of(_observations(dataset, block), block[layout.ACTIONS])
+        if found is None:
+            raise SpecError(
+                "no density: the policy's actions are continuous and it does not say how probable they are; a "
+                "stochastic policy does (--stochastic, for agents that have one)"
+            )
+        parts.append(found)
+    return np.concatenate(parts)
+
+
+def _observations(dataset: Dataset, block: Columns) -> Observations:
+    if not isinstance(dataset.spec.observation_space, DictSpace):
+        return block[layout.OBSERVATIONS]
+    prefix = f"{layout.OBSERVATIONS}/"
+    return {path.removeprefix(prefix): values for path, values in block.items() if path.startswith(prefix)}
