@@ -13,6 +13,7 @@ import typer
 from vinci_offline import __version__
 from vinci_offline.cli.agents import agents
 from vinci_offline.cli.collect import collect
+from vinci_offline.cli.compare import compare
 from vinci_offline.cli.console import errors_as_exit_codes, say
 from vinci_offline.cli.convert import convert
 from vinci_offline.cli.datasets import datasets
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "The main job": (collect, train, evaluate, estimate, demo),
+    "The main job": (collect, train, evaluate, estimate, compare, demo),
     "Datasets": (info, validate, select, convert, datasets),
     "Agents": (agents,),
 }

@@ -88,6 +88,12 @@ class CsvTable:
         publish_text(self._path, _lines(self._columns, [header, *rows]))
 
 
+def last_row(path: Path) -> dict[str, float]:
+    """Return the last row of a `CsvTable`, without its empty cells; nothing without a table."""
+    rows = _read(path)[1] if path.exists() else []
+    return {name: float(text) for name, text in rows[-1].items() if text} if rows else {}
+
+
 def last_values(path: Path) -> dict[str, float]:
     """Return the last value of each column of a `CsvTable` but ``step``; nothing without a table."""
     if not path.exists():

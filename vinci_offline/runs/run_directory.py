@@ -155,6 +155,14 @@ class RunDirectory:
             raise VinciError(f"{self.path} is not a run directory: it has no config.json")
         return self._read("config.json")
 
+    def dataset(self) -> dict[str, Any]:
+        """Read ``dataset.json``: what the run trains from.
+
+        Raises:
+            VinciError: the file is missing or damaged.
+        """
+        return self._read("dataset.json")
+
     def environment(self) -> EnvironmentSpec:
         """Return the environment of the run's dataset.
 
@@ -162,7 +170,7 @@ class RunDirectory:
             VinciError: this is not a run directory, or its ``config.json`` is damaged.
         """
         config = self.config()
-        with self._explained("config.json"):
+        with self.explained("config.json"):
             return EnvironmentSpec.from_json(json.dumps(config["environment"]))
 
     def agent(self) -> str:
@@ -172,7 +180,7 @@ class RunDirectory:
             VinciError: this is not a run directory, or its ``config.json`` is damaged.
         """
         config = self.config()
-        with self._explained("config.json"):
+        with self.explained("config.json"):
             if not isinstance(config["agent"], str):
                 raise TypeError("its agent is no name")
             return config["agent"]
@@ -180,7 +188,7 @@ class RunDirectory:
     def normalization(self) -> Normalization:
         """Return the mean and deviation inside the run's networks; None where they take raw observations."""
         config = self.config()
-        with self._explained("config.json"):
+        with self.explained("config.json"):
             return normalization_from_json(config["normalization"])
 
     def units(self, spec: EnvironmentSpec) -> Units:
@@ -190,7 +198,7 @@ class RunDirectory:
             spec: the environment.
         """
         config = self.config()
-        with self._explained("config.json"):
+        with self.explained("config.json"):
             return Units.from_json(spec, config.get("units"))
 
     def save_models(self, policies: Mapping[str, keras.Model], networks: Mapping[str, keras.Model]) -> None:
@@ -234,7 +242,7 @@ class RunDirectory:
 
     def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
         stored = self._read(_DATASET)
-        with self._explained(_DATASET):
+        with self.explained(_DATASET):
             known, files = str(stored["hash"]), _shown(", ".join(map(str, stored.get("files", ()))))
         if known != dataset["hash"]:
             raise UsageError(
@@ -242,7 +250,7 @@ class RunDirectory:
                 f"{dataset['hash'][:12]}): resume with {files or 'that one'}, or choose another -o"
             )
         earlier = self.config()
-        with self._explained("config.json"):
+        with self.explained("config.json"):
             before, after = _flat(earlier), _flat(json.loads(json.dumps(config)))
         told = [
             f"{_shown(key)} was {_short(before.get(key))}, is {_short(after.get(key))}"
@@ -257,7 +265,7 @@ class RunDirectory:
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
-        with self._explained(name):
+        with self.explained(name):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise ValueError("it is not a regular file")  # opening a pipe would wait for its writer
             if path.stat().st_size > _MOST_BYTES:
@@ -268,7 +276,7 @@ class RunDirectory:
             return content
 
     @contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
+    def explained(self, name: str) -> Iterator[None]:
         """Turn any error of reading a file of the run into one line: damage raises errors of any kind."""
         try:
             yield
