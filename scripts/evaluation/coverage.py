@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,14 +111,16 @@ def _log(values: FloatArray) -> FloatArray:
     return logs
 
 
-def measure(problem: Problem, episodes: int, repetitions: int) -> Iterator[tuple[str, ...]]:
+def measure(
+    problem: Problem, episodes: int, repetitions: int, intervals: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
     """Yield a row of the table for each method and interval."""
     drawn = [problem.draw(np.random.default_rng([7, each]), episodes) for each in range(repetitions)]
     for name in problem.methods:
         weighted = [METHODS[name](each) for each in drawn]
         bias = float(np.mean([each.value for each in weighted])) - problem.truth
         error = float(np.std([each.value for each in weighted], ddof=1)) / math.sqrt(repetitions)
-        for interval in INTERVALS:
+        for interval in intervals:
             told = [judged(each, interval, 0.95, None, 0) for each in weighted]
             good = [each for each in told if isinstance(each, Estimate)]
             sure = [each for each in good if each.warning is None]
@@ -140,6 +142,7 @@ def main() -> None:
     )
     parser.add_argument("--repetitions", type=int, default=400)
     parser.add_argument("--episodes", type=int, nargs="+", default=[20, 500])
+    parser.add_argument("--intervals", nargs="+", choices=INTERVALS, default=list(INTERVALS))
     options = parser.parse_args()
     header = (
         "problem",
@@ -155,7 +158,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for problem in (*bandits(rng), *processes(rng)):
         for episodes in options.episodes:
-            for row in measure(problem, episodes, options.repetitions):
+            for row in measure(problem, episodes, options.repetitions, options.intervals):
                 print("| " + " | ".join(row) + " |", flush=True)
 
 

@@ -119,10 +119,9 @@ class Duel:
         """One sentence: which is better, or that the seeds are too few to tell."""
         count = min(len(self.better.scores), len(self.other.scores))
         apart = self.better.interval.low > self.other.interval.high
-        told = (
-            f"{self.better.name} above {self.other.name} in {self.probability:.0%} of pairs of seeds "
-            f"(95% interval {self.interval.low:.0%} to {self.interval.high:.0%})"
-        )
+        told = f"{self.better.name} above {self.other.name} in {self.probability:.0%} of pairs of seeds"
+        if count > 1:
+            told += f" (95% interval {self.interval.low:.0%} to {self.interval.high:.0%})"
         if apart or (count >= ENOUGH and self.interval.low > 0.5):
             return f"{self.better.name} is better than {self.other.name}: {told}"
         few = f"; {count} seed{'s are' if count > 1 else ' is'} too few to tell" if count < ENOUGH else ""
