@@ -168,6 +168,7 @@ CASES: dict[str, Case] = {
     "bcq of choices": Case(
         "bcq", {"tau": 1.0, "choice_hidden": "64,64", "logit_penalty": 0.0}, reward=3.0, **CHOICES
     ),
+    "cql, CORL": Case("cql", {"hidden": "256,256,256"}, corl=True),
     "awac, CORL": Case("awac", THREE, corl=True),
     "sacn, CORL": Case("sacn", THREE, corl=True),
     "edac, CORL": Case("edac", THREE, corl=True),

@@ -113,4 +113,42 @@ def awac(ours: Any, observations: int, actions: int) -> Made:
     return Made({"actor": actor, "critic": critics, "target_critic": targets}, moving, agent.update)
 
 
-MAKERS: dict[str, Callable[[Any, int, int], Made]] = {"sacn": ensemble, "edac": ensemble, "awac": awac}
+def cql(ours: Any, observations: int, actions: int) -> Made:
+    """Make CQL without its learned scale and offset of the log deviation, which ours lacks. Its widths are fixed."""
+    code = script("cql")
+    actor = code.TanhGaussianPolicy(observations, actions, 1.0, log_std_offset=0.0)
+    critics = torch.nn.ModuleList(
+        code.FullyConnectedQFunction(observations, actions, n_hidden_layers=3) for _ in range(2)
+    )
+    moving = [Adam(actor.base_network.parameters(), ours.actor_learning_rate)]
+    moving += [Adam(critic.parameters(), ours.critic_learning_rate) for critic in critics]
+    agent = code.ContinuousCQL(
+        critics[0],
+        moving[1],
+        critics[1],
+        moving[2],
+        actor,
+        moving[0],
+        target_entropy=-float(actions),
+        policy_lr=ours.temperature_learning_rate,
+        soft_target_update_rate=ours.tau,
+        bc_steps=0,
+        cql_n_actions=ours.samples,
+        cql_temp=ours.lse_temperature,
+        cql_alpha=ours.conservatism,
+    )
+    networks = {
+        "actor": actor.base_network,
+        "critic": critics,
+        "target_critic": torch.nn.ModuleList([agent.target_critic_1, agent.target_critic_2]),
+        "log_temperature": agent.log_alpha.constant,
+    }
+    return Made(networks, (*moving, agent.alpha_optimizer), agent.train)
+
+
+MAKERS: dict[str, Callable[[Any, int, int], Made]] = {
+    "sacn": ensemble,
+    "edac": ensemble,
+    "awac": awac,
+    "cql": cql,
+}
