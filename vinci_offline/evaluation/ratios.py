@@ -104,7 +104,7 @@ def _stored(dataset: Dataset) -> str:
             return path
     raise DatasetError(
         f"no propensities: {dataset.path or 'the dataset'} does not say how probable its actions were; collect "
-        f"records that in {layout.ACTION_LOG_PROBS}, and the probabilities of a log may come in as {layout.PROPENSITY}; "
+        f"records that in {layout.ACTION_LOG_PROBS}, the probabilities of a log may come in as {layout.PROPENSITY}; "
         "without them train a model of values, with the agent fqe"
     )
 
