@@ -72,6 +72,41 @@ def test_infos_of_some_steps_are_left_out(folder):
     assert any("infos height, speed were left out" in decision for decision in imported.decisions)
 
 
+def masked(dataset, masks):
+    """Return the dataset with the masks of six observations of each episode, one more than its steps at most."""
+    spans = [(0, 5), (5, 8), (8, 12)]
+    own, after = (
+        np.concatenate([masks[e, first : first + stop - start] for e, (start, stop) in enumerate(spans)])
+        for first in (0, 1)
+    )
+    columns = {name: dataset.columns[name] for name in dataset.columns}
+    return Dataset.from_columns({**columns, "infos/action_mask": own, "infos/next_action_mask": after}, SPEC)
+
+
+def test_masks_of_actions_belong_to_the_observations_before_and_after(dataset, tmp_path):
+    """Minari's info of a step has the mask of the observation that follows; the reset has the first."""
+    masks = np.random.default_rng(0).random((3, 6, 4)) < 0.5
+    given = masked(dataset, masks)
+    write(given, tmp_path / "masks-v0", kind="minari")
+
+    def look(file):
+        np.testing.assert_array_equal(file["episode_1/infos/action_mask"], masks[1, :4])
+        assert "next_action_mask" not in file["episode_1/infos"]
+
+    found = read(edit(tmp_path / "masks-v0", look)).dataset
+    for path in ("infos/action_mask", "infos/next_action_mask"):
+        np.testing.assert_array_equal(found.columns[path], given.columns[path])
+
+    def without_reset(file):
+        replace_array(file, "episode_2/infos/action_mask", masks[2, 1:5])
+
+    found = read(edit(tmp_path / "masks-v0", without_reset)).dataset
+    assert "infos/action_mask" not in found.columns
+    np.testing.assert_array_equal(
+        found.columns["infos/next_action_mask"], given.columns["infos/next_action_mask"]
+    )
+
+
 def test_unknown_end_needs_ends_option(folder):
     edit(folder, lambda file: replace_array(file, "episode_1/truncations", np.zeros(3, bool)))
     with pytest.raises(UsageError, match=r"episode_1\) does not say.*--ends"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import ACTION_MASK, MASKS, NEXT_ACTION_MASK, TRANSITION
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class AWAC(Agent):
 
     choose_when = "learning will go on online"
     action_kinds = ("continuous", "discrete")
+    columns = (*TRANSITION, *MASKS)
 
     hidden: tuple[int, ...] = setting((256, 256, 256), "widths of the hidden layers (CORL)", low=1)
     temperature: float = setting(
@@ -61,6 +63,7 @@ class AWAC(Agent):
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return ``(Q(s, a) - (r + discount * min Q'(s', a')))^2`` with ``a'`` of the policy."""
         next_policy = self.evaluated(nets)(batch.next_observation)
+        next_policy = functional.masked(next_policy, batch.get(NEXT_ACTION_MASK))
         next_value = functional.policy_value(
             nets.target_critic, batch.next_observation, next_policy, key, nets.bounds
         )
@@ -80,14 +83,15 @@ class AWAC(Agent):
         """Return ``-weight(A) * log pi(a | s)`` with ``A = min Q(s, a) - E[min Q(s, pi(s))]`` (eq. 13)."""
         from keras import ops
 
-        policy = nets.actor(batch.observation)
+        policy, mask = nets.actor(batch.observation), batch.get(ACTION_MASK)
         values = functional.action_values(nets.critic, batch.observation, batch.action)
+        allowed = functional.masked(policy, mask)
         baseline = functional.policy_value(
-            nets.critic, batch.observation, policy, key, nets.bounds, samples=self.samples
+            nets.critic, batch.observation, allowed, key, nets.bounds, samples=self.samples
         )
         advantage = functional.clipped_double_q(values) - baseline
         weight = self.weight(advantage)
-        loss = ops.mean(weight * functional.negative_log_likelihood(policy, batch.action))
+        loss = ops.mean(weight * functional.negative_log_likelihood(policy, batch.action, mask))
         return loss, {"actor/weight": ops.mean(weight), "advantage/mean": ops.mean(advantage)}
 
     def actor_validation_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
@@ -95,7 +99,8 @@ class AWAC(Agent):
         from keras import ops
 
         policy = nets.actor(batch.observation)
-        return ops.mean(functional.negative_log_likelihood(policy, batch.action)), {}
+        likelihood = functional.negative_log_likelihood(policy, batch.action, batch.get(ACTION_MASK))
+        return ops.mean(likelihood), {}
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
         """Return the policy's mean or most likely choice."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import ACTION_MASK, TRANSITION, IfRecorded
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class BC(Agent):
 
     choose_when = "the data are good, or you need a baseline"
     action_kinds = ("continuous", "discrete")
+    columns = (*TRANSITION, IfRecorded(ACTION_MASK))
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers", low=1)
     gaussian: bool = setting(
@@ -56,7 +58,9 @@ class BC(Agent):
         """Return the negative log likelihood of the recorded actions, or their mean squared error."""
         from keras import ops
 
-        policy = nets.actor(batch.observation)
+        policy = functional.masked(
+            nets.actor(batch.observation), batch.get(ACTION_MASK), recorded=batch.action
+        )
         if not isinstance(policy, dict):
             return ops.mean(functional.imitation_loss(policy, batch.action)), {}
         if "logits" in policy:

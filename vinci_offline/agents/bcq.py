@@ -9,7 +9,14 @@ from vinci_offline import functional
 from vinci_offline.agents.agent import Networks, Target, Update, adam, setting
 from vinci_offline.agents.latent_behaviour import LATENT_CLIP, LatentBehaviourAgent
 from vinci_offline.agents.registry import register
-from vinci_offline.batches.names import ACTION, OBSERVATION
+from vinci_offline.batches.names import (
+    ACTION,
+    ACTION_MASK,
+    MASKS,
+    NEXT_ACTION_MASK,
+    OBSERVATION,
+    TRANSITION,
+)
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ class BCQ(LatentBehaviourAgent):
 
     choose_when = "the data are narrow, from few policies"
     action_kinds = ("continuous", "discrete")
+    columns = (*TRANSITION, *MASKS)
 
     hidden: tuple[int, ...] = setting((400, 300), "widths of the hidden layers (the authors' code)", low=1)
     latent_clip: float = setting(LATENT_CLIP, "greatest latent that is decoded (the authors' code)", low=0)
@@ -104,9 +112,8 @@ class BCQ(LatentBehaviourAgent):
     def choice_critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return the Huber loss to ``r + discount * Q'(s', argmax Q(s', .))`` over the likely choices."""
         state = batch.next_observation
-        next_value = functional.double_q_learning(
-            self.likely_values(nets, state), nets.target_critic(state)[0]
-        )
+        likely = self.likely_values(nets, state, batch.get(NEXT_ACTION_MASK))
+        next_value = functional.double_q_learning(likely, nets.target_critic(state)[0])
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = functional.action_values(nets.critic, batch.observation, batch.action)
         return functional.ensemble_loss(values, target, 1.0), functional.value_metrics(values, target)
@@ -116,16 +123,17 @@ class BCQ(LatentBehaviourAgent):
         from keras import ops
 
         policy = nets.behaviour(batch.observation)
-        error = ops.mean(functional.negative_log_likelihood(policy, batch.action))
+        error = ops.mean(functional.negative_log_likelihood(policy, batch.action, batch.get(ACTION_MASK)))
         return error + self.logit_penalty * ops.mean(ops.square(policy["logits"])), {"behaviour/error": error}
 
-    def likely_values(self, nets: Networks, observation: Tensor) -> Tensor:
-        """Return ``[B, n]``: the values of choices, those below the threshold excluded."""
+    def likely_values(self, nets: Networks, observation: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return ``[B, n]``: the values of choices; those below the threshold or outside a mask are excluded."""
         from keras import ops
 
-        likelihood = ops.softmax(nets.behaviour(observation)["logits"], axis=-1)
+        likelihood = ops.softmax(functional.masked(nets.behaviour(observation)["logits"], mask), axis=-1)
         likely = likelihood >= self.threshold * ops.max(likelihood, axis=-1, keepdims=True)
-        return functional.masked(nets.critic(observation)[0], likely)
+        values: Tensor = functional.masked(functional.masked(nets.critic(observation)[0], likely), mask)
+        return values
 
     def drawn(self, nets: Networks, actor: keras.Model, observation: Tensor, noise: Tensor) -> Tensor:
         """Return ``[B, A]``: the actions that are decoded from clipped noise, changed by an actor."""

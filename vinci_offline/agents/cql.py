@@ -10,6 +10,7 @@ from vinci_offline import functional
 from vinci_offline.agents.agent import Networks, Update, adam, setting
 from vinci_offline.agents.registry import register
 from vinci_offline.agents.sac import SAC
+from vinci_offline.batches.names import ACTION_MASK, NEXT_ACTION_MASK
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class CQL(SAC):
             selecting, evaluating = (
                 ops.min(critic(state), axis=0) for critic in (nets.critic, nets.target_critic)
             )
-            return functional.double_q_learning(selecting, evaluating)
+            allowed = functional.masked(selecting, batch.get(NEXT_ACTION_MASK))
+            return functional.double_q_learning(allowed, evaluating)
         if self.soft_target and not self.max_target:
             return self.soft_value(nets, nets.target_critic, state, key)
         samples = self.samples if self.max_target else 1
@@ -131,7 +133,8 @@ class CQL(SAC):
         state = batch.observation
         recorded = functional.action_values(nets.critic, state, batch.action)
         if len(batch.action.shape) == 1:
-            return functional.soft_maximum(nets.critic(state), self.lse_temperature) - recorded
+            allowed = functional.masked(nets.critic(state), batch.get(ACTION_MASK), recorded=batch.action)
+            return functional.soft_maximum(allowed, self.lse_temperature) - recorded
         uniform = functional.uniform_policy(batch.action, nets.bounds)
         policies: list[Any] = [uniform, nets.actor(state), nets.actor(batch.next_observation)]
         parts = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import NEXT_ACTION_MASK, TRANSITION, IfRecorded
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class DQN(Agent):
 
     choose_when = "the data cover the actions well"
     action_kinds = ("discrete",)
+    columns = (*TRANSITION, IfRecorded(NEXT_ACTION_MASK))
 
     normalize_observations: bool = setting(
         True,
@@ -68,7 +70,8 @@ class DQN(Agent):
         """Return the loss of ``Q(s, a)`` to ``r + discount * Q'(s', argmax Q(s', .))``, or to ``max Q'(s', .)``."""
         evaluating = nets.target_critic(batch.next_observation)[0]
         selecting = nets.critic(batch.next_observation)[0] if self.double else evaluating
-        next_value = functional.double_q_learning(selecting, evaluating)
+        allowed = functional.masked(selecting, batch.get(NEXT_ACTION_MASK))
+        next_value = functional.double_q_learning(allowed, evaluating)
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = functional.batched_index(nets.critic(batch.observation), batch.action)
         loss = functional.ensemble_loss(values, target, self.huber_delta)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
+from vinci_offline.batches.names import ACTION_MASK, TRANSITION, ColumnWish, IfRecorded
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class InSampleAgent(Agent):
     """
 
     action_kinds = ("continuous", "discrete")
+    columns: ClassVar[tuple[ColumnWish, ...]] = (*TRANSITION, IfRecorded(ACTION_MASK))
     actor_later = True
     value_layer_norm: ClassVar[bool] = False
     critic_huber_delta: ClassVar[float | None] = None
@@ -92,8 +94,7 @@ class InSampleAgent(Agent):
         from keras import ops
 
         weight = self.weight(self.advantage(nets, batch))
-        imitation = functional.negative_log_likelihood(nets.actor(batch.observation), batch.action)
-        return ops.mean(weight * imitation), {"actor/weight": ops.mean(weight)}
+        return ops.mean(weight * self.imitation(nets, batch)), {"actor/weight": ops.mean(weight)}
 
     def actor_validation_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return ``-log pi(a | s)``, or the squared error of a tanh actor: the actor's loss without its weights.
@@ -102,8 +103,12 @@ class InSampleAgent(Agent):
         """
         from keras import ops
 
+        return ops.mean(self.imitation(nets, batch)), {}
+
+    def imitation(self, nets: Networks, batch: Batch) -> Tensor:
+        """Return ``[B]``: ``-log pi(a | s)`` of the recorded actions, or the squared error of a tanh actor."""
         policy = nets.actor(batch.observation)
-        return ops.mean(functional.negative_log_likelihood(policy, batch.action)), {}
+        return functional.negative_log_likelihood(policy, batch.action, batch.get(ACTION_MASK))
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return ``(Q(s, a) - (r + discount * V(s')))^2`` (IQL, eq. 6)."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import NEXT_ACTION_MASK, TRANSITION, IfRecorded
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class NFQ(Agent):
 
     choose_when = "the problem is small"
     action_kinds = ("discrete",)
+    columns = (*TRANSITION, IfRecorded(NEXT_ACTION_MASK))
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (5, 5 in the paper)", low=1)
     huber_delta: float | None = setting(
@@ -47,7 +49,8 @@ class NFQ(Agent):
         """Return the loss of ``Q(s, a)`` to ``r + discount * max Q(s', .)``."""
         from keras import ops
 
-        next_value = ops.max(nets.critic(batch.next_observation)[0], axis=-1)
+        following = functional.masked(nets.critic(batch.next_observation)[0], batch.get(NEXT_ACTION_MASK))
+        next_value = ops.max(following, axis=-1)
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = functional.action_values(nets.critic, batch.observation, batch.action)
         loss = functional.ensemble_loss(values, target, self.huber_delta)

@@ -9,7 +9,7 @@ from vinci_offline import functional
 from vinci_offline.agents.agent import Networks, setting
 from vinci_offline.agents.in_sample import InSampleAgent
 from vinci_offline.agents.registry import register
-from vinci_offline.batches.names import NEXT_ACTION, TRANSITION
+from vinci_offline.batches.names import NEXT_ACTION
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class OneStep(InSampleAgent):
     """
 
     choose_when = "many improvements diverge"
-    columns = (*TRANSITION, NEXT_ACTION)
+    columns = (*InSampleAgent.columns, NEXT_ACTION)
 
     temperature: float = setting(
         3.0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import NEXT_ACTION_MASK, TRANSITION, IfRecorded
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class QRDQN(Agent):
 
     choose_when = "the data are the replay of many policies"
     action_kinds = ("discrete",)
+    columns = (*TRANSITION, IfRecorded(NEXT_ACTION_MASK))
 
     hidden: tuple[int, ...] = setting(
         (256, 256), "widths of the hidden layers (the paper has convolutions)", low=1
@@ -56,7 +58,8 @@ class QRDQN(Agent):
         from keras import ops
 
         following = nets.target_critic(batch.next_observation)  # [N, B, n]
-        best = ops.argmax(ops.mean(following, axis=0), axis=-1)
+        mean = functional.masked(ops.mean(following, axis=0), batch.get(NEXT_ACTION_MASK))
+        best = ops.argmax(mean, axis=-1)
         target = ops.stop_gradient(batch.reward + batch.discount * functional.batched_index(following, best))
         values = functional.action_values(nets.critic, batch.observation, batch.action)
         loss = functional.quantile_huber_loss(values, target, self.huber_delta)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vinci_offline import functional
 from vinci_offline.agents.agent import ActionKind, Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import ACTION_MASK, MASKS, NEXT_ACTION_MASK, TRANSITION, ColumnWish
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class SAC(Agent):
     choose_when = "the data cover the actions well"
 
     action_kinds: ClassVar[tuple[ActionKind, ...]] = ("continuous", "discrete")
+    columns: ClassVar[tuple[ColumnWish, ...]] = (*TRANSITION, *MASKS)
 
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers (table 1)", low=1)
     critics: int = setting(2, "number of critics; their least value counts (section 5)", low=1)
@@ -68,7 +70,8 @@ class SAC(Agent):
 
     def critic_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return ``(Q(s, a) - (r + discount * V(s')))^2`` with the soft value ``E[min Q' - alpha log pi]`` (eq. 5)."""
-        next_value = self.soft_value(nets, nets.target_critic, batch.next_observation, key)
+        mask = batch.get(NEXT_ACTION_MASK)
+        next_value = self.soft_value(nets, nets.target_critic, batch.next_observation, key, mask)
         target = functional.td_target(batch.reward, batch.discount, next_value)
         values = functional.action_values(nets.critic, batch.observation, batch.action)
         return functional.ensemble_loss(values, target), functional.value_metrics(values, target)
@@ -77,24 +80,33 @@ class SAC(Agent):
         """Return ``E[alpha log pi(a | s) - min Q(s, a)]`` over the policy's actions (eq. 7)."""
         from keras import ops
 
-        return -ops.mean(self.soft_value(nets, nets.critic, batch.observation, key)), {}
+        mask = batch.get(ACTION_MASK)
+        return -ops.mean(self.soft_value(nets, nets.critic, batch.observation, key, mask)), {}
 
     def temperature_loss(self, nets: Networks, batch: Batch, key: Tensor) -> tuple[Tensor, Metrics]:
         """Return ``alpha * (entropy - target)``: alpha grows while the entropy is too small (eq. 18)."""
         from keras import ops
 
-        policy: Any = nets.actor(batch.observation)
+        mask = batch.get(ACTION_MASK)
+        policy: Any = functional.masked(nets.actor(batch.observation), mask)
         entropy = ops.mean(functional.policy_entropy(policy, key, nets.bounds))
         temperature = ops.exp(nets.scalar("log_temperature"))
-        loss = temperature * ops.stop_gradient(entropy - self._target_entropy(policy))
+        loss = temperature * ops.stop_gradient(entropy - self._target_entropy(policy, mask))
         return loss, {"actor/entropy": entropy, "actor/temperature": temperature}
 
-    def soft_value(self, nets: Networks, critic: keras.Model, observation: Tensor, key: Tensor) -> Tensor:
+    def soft_value(
+        self,
+        nets: Networks,
+        critic: keras.Model,
+        observation: Tensor,
+        key: Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Return ``[B]``: the least value of the policy's action, less ``alpha log pi`` (eq. 3)."""
         from keras import ops
 
         temperature = ops.exp(nets.scalar("log_temperature"))
-        policy = nets.actor(observation)
+        policy = functional.masked(nets.actor(observation), mask)
         return functional.policy_value(critic, observation, policy, key, nets.bounds, temperature=temperature)
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
@@ -109,9 +121,15 @@ class SAC(Agent):
         """Return the sampling policy of continuous actions; None for choices."""
         return None if build.discrete else build.sampler(nets.actor)
 
-    def _target_entropy(self, policy: Any) -> float:
+    def _target_entropy(self, policy: Any, mask: Tensor | None) -> Any:
+        """Return the entropy to keep. With masks n is the number of choices that each allows."""
+        from keras import ops
+
         if self.target_entropy is not None:
             return self.target_entropy
+        if mask is not None:
+            allowed = ops.sum(ops.cast(ops.greater(mask, 0), "float32"), axis=-1)
+            return 0.98 * ops.mean(ops.log(allowed))
         if "logits" in policy:
             return 0.98 * math.log(policy["logits"].shape[-1])
         return -float(policy["location"].shape[-1])

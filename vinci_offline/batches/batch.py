@@ -51,6 +51,13 @@ class Batch:
             return cast("Tensor", parts)  # a dict: indexed by key, as a tensor is by number
         raise self._missing(name)
 
+    def get(self, name: str) -> Tensor | None:
+        """Return the column that `batch[name]` finds; None where there is none."""
+        try:
+            return self[name]
+        except MissingColumnError:
+            return None
+
     def __contains__(self, name: object) -> bool:
         """Return True where `batch[name]` finds a column."""
         return name in self.columns or (isinstance(name, str) and bool(self._parts(name)))

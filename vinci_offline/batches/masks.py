@@ -6,15 +6,36 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from vinci_offline.batches.names import ACTION_MASK, NEXT_ACTION_MASK
+from vinci_offline.batches.names import ACTION_MASK, NEXT_ACTION_MASK, ColumnWish, IfRecorded
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.layout import INFOS, NEXT_OBSERVATIONS, OBSERVATIONS
+from vinci_offline.data.layout import ACTION_MASKS, NEXT_ACTION_MASKS, NEXT_OBSERVATIONS, OBSERVATIONS
 from vinci_offline.errors import DatasetError
-from vinci_offline.spec import DictSpace, DiscreteSpace
+from vinci_offline.spec import DictSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
 _OBSERVED, _NEXT_OBSERVED = f"{OBSERVATIONS}/{ACTION_MASK}", f"{NEXT_OBSERVATIONS}/{ACTION_MASK}"
-_RECORDED, _NEXT_RECORDED = f"{INFOS}/{ACTION_MASK}", f"{INFOS}/{NEXT_ACTION_MASK}"
+
+
+def recorded_wishes(dataset: Dataset, wishes: Mapping[str, ColumnWish]) -> dict[str, ColumnWish]:
+    """Return the wishes without the masks that are wished if they are recorded, and are not."""
+    recorded = observes_masks(dataset.spec) or records_masks(dataset)
+    return {name: wish for name, wish in wishes.items() if recorded or not isinstance(wish, IfRecorded)}
+
+
+def observes_masks(spec: EnvironmentSpec) -> bool:
+    """Return True where observations hold a mask of Discrete actions."""
+    space, actions = spec.observation_space, spec.action_space
+    mask = space.spaces.get(ACTION_MASK) if isinstance(space, DictSpace) else None
+    return isinstance(actions, DiscreteSpace) and getattr(mask, "shape", None) == (actions.n,)
+
+
+def records_masks(dataset: Dataset) -> bool:
+    """Return True where infos hold the masks of Discrete actions, and observations do not.
+
+    A policy that obeys them takes the mask beside the observation.
+    """
+    discrete = isinstance(dataset.spec.action_space, DiscreteSpace)
+    return discrete and ACTION_MASKS in dataset.columns and not observes_masks(dataset.spec)
 
 
 class ActionMasks:
@@ -44,13 +65,13 @@ class ActionMasks:
         if not self._wished:
             return
         space = dataset.spec.observation_space
-        if isinstance(space, DictSpace) and ACTION_MASK in space.spaces:
+        if isinstance(space, DictSpace) and ACTION_MASK in space.spaces and not records_masks(dataset):
             self._path, self._next_path = _OBSERVED, _NEXT_OBSERVED
         else:
-            self._path = self._next_path = _RECORDED
-            if _NEXT_RECORDED in dataset.columns:
-                self._next_path = _NEXT_RECORDED
-        self.looks_ahead = NEXT_ACTION_MASK in self._wished and self._next_path == _RECORDED
+            self._path = self._next_path = ACTION_MASKS
+            if NEXT_ACTION_MASKS in dataset.columns:
+                self._next_path = NEXT_ACTION_MASKS
+        self.looks_ahead = NEXT_ACTION_MASK in self._wished and self._next_path == ACTION_MASKS
         used = {ACTION_MASK: self._path, NEXT_ACTION_MASK: self._next_path}
         self.paths = tuple(dict.fromkeys(used[name] for name in self._wished))
         for path in self.paths:
@@ -91,7 +112,7 @@ def _check_column(dataset: Dataset, path: str, wish: str) -> None:
     if path not in dataset.columns:
         raise DatasetError(
             f"the agent asks for {wish!r}, and the dataset has neither {_OBSERVED} nor {path}: "
-            f"record the mask as the observation key {ACTION_MASK!r} or as {_RECORDED}"
+            f"record the mask as the observation key {ACTION_MASK!r} or as {ACTION_MASKS}"
         )
     if (shape := dataset.columns.shape(path)[1:]) != (space.n,):
         raise DatasetError(f"{path} has rows of shape {shape}, and the {space.n} actions need ({space.n},)")

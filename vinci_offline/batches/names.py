@@ -5,7 +5,7 @@
 | `observation`, `action`, `reward`, `discount`, `next_observation` | the transition; every batch has it |
 | `next_action` | the action recorded after the transition; `has_next_action` comes with it |
 | `return_to_go` | the discounted sum of rewards to the end of the run; see `ReturnToGo` |
-| `action_mask`, `next_action_mask` | the actions allowed at the two observations |
+| `action_mask`, `next_action_mask` | the actions allowed at the two observations; see `IfRecorded` |
 | `infos/…` | a column of the dataset as it is |
 
 `batches/reader.py` says how each is made. This file imports neither Keras nor NumPy.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from vinci_offline.errors import UsageError
 
@@ -31,8 +31,8 @@ NEXT_ACTION = "next_action"
 HAS_NEXT_ACTION = "has_next_action"
 """float32: 1 where `next_action` is recorded or not needed, 0 where the run is cut. It comes with `next_action`."""
 RETURN_TO_GO = "return_to_go"
-ACTION_MASK = "action_mask"
-NEXT_ACTION_MASK = "next_action_mask"
+ACTION_MASK: Final = "action_mask"
+NEXT_ACTION_MASK: Final = "next_action_mask"
 INFOS = "infos/"
 """Beginning of the names of columns that are taken from the dataset as they are."""
 
@@ -73,12 +73,33 @@ class ReturnToGo:
             )
 
 
-ColumnWish: TypeAlias = str | ReturnToGo
+@dataclass(frozen=True)
+class IfRecorded:
+    """A column that a batch has where the dataset holds it: `action_mask` or `next_action_mask`.
+
+    A loss reads it by `Batch.get`. Continuous actions have no masks.
+    """
+
+    name: Literal["action_mask", "next_action_mask"]
+
+    def __post_init__(self) -> None:
+        if self.name not in (ACTION_MASK, NEXT_ACTION_MASK):
+            raise UsageError(
+                f"only masks are taken if they are recorded, not {self.name!r}: list its name alone"
+            )
+
+
+MASKS = (IfRecorded(ACTION_MASK), IfRecorded(NEXT_ACTION_MASK))
+"""Both masks, for an agent of Discrete actions."""
+
+ColumnWish: TypeAlias = str | ReturnToGo | IfRecorded
 """Entry of an agent's ``columns``."""
 
 
 def column_name(wish: ColumnWish) -> str:
     """Return the name that the wished column has in a batch."""
+    if isinstance(wish, IfRecorded):
+        return wish.name
     return RETURN_TO_GO if isinstance(wish, ReturnToGo) else wish
 
 
@@ -86,7 +107,7 @@ def complete_wishes(wishes: Sequence[ColumnWish]) -> dict[str, ColumnWish]:
     """Return every wished column by name: the transition first, then the others in the order given.
 
     Raises:
-        UsageError: a name is unknown, or `return_to_go` is wished in two ways.
+        UsageError: a name is unknown, or a column is wished in two ways.
     """
     known = (*TRANSITION, NEXT_ACTION, HAS_NEXT_ACTION, RETURN_TO_GO, ACTION_MASK, NEXT_ACTION_MASK)
     complete: dict[str, ColumnWish] = {name: name for name in TRANSITION}
@@ -99,7 +120,7 @@ def complete_wishes(wishes: Sequence[ColumnWish]) -> dict[str, ColumnWish]:
             )
         wanted = ReturnToGo() if wish == RETURN_TO_GO else wish
         if complete.setdefault(name, wanted) != wanted:
-            raise UsageError("the agent asks for return_to_go in two ways: list it once")
+            raise UsageError(f"the agent asks for {name} in two ways: list it once")
     if HAS_NEXT_ACTION in complete:
         complete.setdefault(NEXT_ACTION, NEXT_ACTION)
     return complete

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from vinci_offline.batches.masks import ActionMasks
+from vinci_offline.batches.masks import ActionMasks, recorded_wishes
 from vinci_offline.batches.names import (
     ACTION,
     DISCOUNT,
@@ -87,7 +87,7 @@ class ColumnReader:
         self._dataset = dataset
         self._known = known
         self._units = units or Units.of(dataset.spec)
-        self._wishes = complete_wishes(wishes)
+        self._wishes = recorded_wishes(dataset, complete_wishes(wishes))
         self._gamma = gamma
         self._n_step = n_step
         self.trajectories = trajectories

@@ -29,6 +29,8 @@ FRAMES = "metadata/frames"
 ACTION_LOG_PROBS = "infos/action_log_probs"
 PROPENSITY = "infos/propensity"
 """Probabilities of choices, as logs of bandits call them."""
+ACTION_MASKS, NEXT_ACTION_MASKS = f"{INFOS}/action_mask", f"{INFOS}/next_action_mask"
+"""The masks of allowed actions of a row's observation, and of its next observation."""
 
 COLUMN_ROOTS = (OBSERVATIONS, ACTIONS, REWARDS, NEXT_OBSERVATIONS, TERMINALS, TIMEOUTS, INFOS)
 """Root-level names that hold columns, in the order in which a dataset lists them."""

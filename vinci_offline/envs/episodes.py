@@ -63,7 +63,7 @@ class _Sum:
     def __init__(self, spec: EnvironmentSpec) -> None:
         self._check = ObservationCheck(spec.observation_space)
 
-    def begin(self, observation: Any) -> None:
+    def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
         self._check(observation)
         self.length, self._total = 0, 0.0
 

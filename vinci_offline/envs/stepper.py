@@ -16,9 +16,9 @@ from vinci_offline.envs.seeding import EpisodeSeeds
 from vinci_offline.errors import SpecError, UsageError, VinciWarning
 from vinci_offline.policies.actions import ActionError, to_environment
 from vinci_offline.policies.noise import LaneNoise
-from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
+from vinci_offline.policies.policy import ACTION_MASK, OBSERVATION, HistoryPolicy, Observations, Policy
 from vinci_offline.policies.random_policy import RandomPolicy
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
 from vinci_offline.spec.elements import check_flags
 from vinci_offline.types import Array
 
@@ -38,8 +38,8 @@ class Record(Protocol[T_co]):
 
     length: int
 
-    def begin(self, observation: Any) -> None:
-        """Start an episode at its first observation."""
+    def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
+        """Start an episode at its first observation and info."""
 
     def add(
         self, action: Any, log_prob: float | None, observation: Any, reward: Any, info: Mapping[str, Any]
@@ -102,6 +102,7 @@ class Stepper(Generic[T]):
         space = spec.observation_space
         self._spec, self._space = spec, spec.action_space
         self._observations = _batch(space, len(envs))
+        self._masks = _masks(spec, len(envs)) if policy.takes_masks else None
         self._places = space.places if isinstance(space, DictSpace) else {}
         # A batched call draws for all lanes, so a lane without an episode needs a generator too.
         self._rngs = [np.random.default_rng(lane) for lane in range(len(envs))]
@@ -121,7 +122,7 @@ class Stepper(Generic[T]):
     def advance(self, limit: int | None = None) -> int:
         """Take one step in every lane that has an episode. Return the number of these lanes."""
         try:
-            decision = self._policy.act(self._observations, self._rngs)
+            decision = self._policy.act(self._seen(), self._rngs)
             if self._noise is not None:
                 decision = self._noise.apply(decision, self._rngs, self._policy.deterministic)
         except ActionError as error:
@@ -140,6 +141,8 @@ class Stepper(Generic[T]):
                 length = record.add(actions[lane], densities[lane], observation, reward, info)
                 if terminated or truncated:
                     check_flags(terminated, truncated)
+                else:
+                    self._observe(lane, observation, info)
             except (SpecError, UsageError) as error:
                 self._locate(error, lane)
             rewards.append(reward)
@@ -150,8 +153,6 @@ class Stepper(Generic[T]):
                 self.finished[episode] = record.finish(bool(terminated), bool(truncated))
                 self._start(lane)
                 started.append(lane)
-            else:
-                self._observe(lane, observation)
         if self._history is not None:
             self._history.observe(lanes, actions[lanes], np.reshape(rewards, len(lanes)).astype(np.float64))
             if started:
@@ -175,12 +176,12 @@ class Stepper(Generic[T]):
         self._rngs[lane] = self._seeds.rng(episode)
         if self._noise is not None:
             self._noise.begin(lane, self._progress(episode))
-        observation, _ = env.reset(seed=self._seeds.start(episode))
+        observation, info = env.reset(seed=self._seeds.start(episode))
         try:
-            self._records[lane].begin(observation)
-        except SpecError as error:
+            self._records[lane].begin(observation, info)
+            self._observe(lane, observation, info)
+        except (SpecError, UsageError) as error:
             _locate(error, episode, 0)
-        self._observe(lane, observation)
 
     def _locate(self, error: SpecError | UsageError, lane: int | None) -> NoReturn:
         """Raise an error again with the episode and step of its lane; without them where the lane runs none."""
@@ -199,7 +200,16 @@ class Stepper(Generic[T]):
         for values in batch.values() if isinstance(batch, dict) else [batch]:
             values[idle] = values[first]
 
-    def _observe(self, lane: int, observation: Any) -> None:
+    def _seen(self) -> Observations:
+        """Return what the policy sees: the observations, and the masks if it takes them."""
+        seen = self._observations
+        if self._masks is None:
+            return seen
+        return {**(seen if isinstance(seen, dict) else {OBSERVATION: seen}), ACTION_MASK: self._masks}
+
+    def _observe(self, lane: int, observation: Any, info: Mapping[str, Any]) -> None:
+        if self._masks is not None:
+            self._masks[lane] = _mask_of(info, self._masks[lane])
         if isinstance(self._observations, dict):
             for key, values in self._observations.items():
                 values[lane] = observation[self._places[key]]
@@ -236,10 +246,10 @@ class RandomStepper(Generic[T]):
         """Run the next episode to its end, or to ``limit`` rows. Return its length."""
         episode = next(self._queue)
         rng, record = self._seeds.rng(episode), self._record
-        observation, _ = self._env.reset(seed=self._seeds.start(episode))
+        observation, info = self._env.reset(seed=self._seeds.start(episode))
         try:
-            record.begin(observation)
-        except SpecError as error:
+            record.begin(observation, info)
+        except (SpecError, UsageError) as error:
             _locate(error, episode, 0)
         while True:
             length, over = self._block(episode, rng, limit)
@@ -289,6 +299,29 @@ def _locate(error: SpecError | UsageError, episode: int, step: int) -> NoReturn:
     """Raise an error again with the episode and step in which it arose; step 0 is the reset."""
     where = f"step {step}" if step else "its reset"
     raise type(error)(f"{error} (in episode {episode}, at {where})") from error
+
+
+def _masks(spec: EnvironmentSpec, lanes: int) -> Array:
+    """Make room for a mask of actions a lane. A lane without an episode may choose anything."""
+    assert isinstance(spec.action_space, DiscreteSpace)
+    return np.ones((lanes, spec.action_space.n), np.float32)
+
+
+def _mask_of(info: Mapping[str, Any], like: Array) -> Array:
+    """Return the mask of allowed actions in an info.
+
+    Raises:
+        UsageError: there is none, or it has not one number for each action.
+    """
+    if ACTION_MASK not in info:
+        raise UsageError(
+            f"the policy takes the mask of allowed actions, and the environment's info has no {ACTION_MASK!r}; "
+            f"it has: {', '.join(info) or 'nothing'}"
+        )
+    mask = np.asarray(info[ACTION_MASK])
+    if mask.shape != like.shape or mask.dtype.kind not in "biuf":
+        raise UsageError(f"info {ACTION_MASK!r} has not {len(like)} numbers, one for each action")
+    return mask
 
 
 def _batch(space: Space, lanes: int) -> Observations:

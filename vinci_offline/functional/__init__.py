@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         squared_error,
         value_metrics,
     )
+    from vinci_offline.functional.masks import masked
     from vinci_offline.functional.policies import (
         PolicyValues,
         action_values,
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
         clip_action,
         clipped_double_q,
         double_q_learning,
-        masked,
         target_policy_smoothing,
         td_target,
     )
@@ -90,7 +90,7 @@ _HOMES = {
     "latent_distribution": "latents",
     "latent_divergence": "latents",
     "log_squash_slope": "squashing",
-    "masked": "targets",
+    "masked": "masks",
     "maximum_mean_discrepancy": "latents",
     "multiplier_loss": "gradients",
     "negative_log_likelihood": "policies",

@@ -25,6 +25,7 @@ from vinci_offline.functional.distributions import (
     gaussian_log_prob,
 )
 from vinci_offline.functional.losses import imitation_loss
+from vinci_offline.functional.masks import masked
 from vinci_offline.functional.shapes import check_shapes
 from vinci_offline.functional.squashing import log_squash_slope, squash
 from vinci_offline.functional.targets import batched_index, clip_action
@@ -65,12 +66,13 @@ def sample_action(policy: Policy, key: Tensor, bounds: ActionBounds | None = Non
     return squash(raw, bounds), log_prob - ops.sum(log_squash_slope(raw, bounds), axis=-1)
 
 
-def negative_log_likelihood(policy: Policy, action: Tensor) -> Tensor:
+def negative_log_likelihood(policy: Policy, action: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Return how badly a policy imitates recorded actions: ``-log pi(a | s)``.
 
     Args:
         policy: output of an actor; for a deterministic one the result is the squared distance to its actions.
         action: ``[B, A]`` scaled actions, or ``[B]`` choices.
+        allowed: mask of choices, as in `masked`; a recorded choice counts whatever its mask says.
 
     Returns:
         ``[B]``.
@@ -81,7 +83,7 @@ def negative_log_likelihood(policy: Policy, action: Tensor) -> Tensor:
     if not isinstance(policy, Mapping):
         return ops.sum(imitation_loss(policy, action), axis=-1)
     if "logits" in policy:
-        return -categorical_log_prob(policy["logits"], action)
+        return -categorical_log_prob(masked(policy["logits"], allowed, recorded=action), action)
     return -gaussian_log_prob(action, policy["mean"], policy["log_std"])
 
 

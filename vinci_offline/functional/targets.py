@@ -150,29 +150,3 @@ def double_q_learning(selecting: Tensor, evaluating: Tensor) -> Tensor:
     """
     check_shapes("selecting B n, evaluating B n", selecting=selecting, evaluating=evaluating)
     return batched_index(evaluating, ops.argmax(selecting, axis=-1))
-
-
-EXCLUDED = -1e30
-"""Value and logit of a choice that is excluded: below all others, and finite even after a multiplication."""
-
-
-def masked(values: Tensor, allowed: Tensor | None) -> Tensor:
-    """Return values or logits of choices in which excluded choices have `EXCLUDED`.
-
-    They never are a maximum, and their probabilities are zero.
-
-    Args:
-        values: ``[B, n]``, or ``[E, B, n]`` for an ensemble.
-        allowed: ``[B, n]``, true or not zero where a choice is allowed; None allows all, and returns ``values``.
-
-    Raises:
-        SpecError: a shape differs from these.
-    """
-    if allowed is None:
-        return values
-    check_shapes(
-        "values B n, allowed B n" if len(values.shape) == 2 else "values E B n, allowed B n",
-        values=values,
-        allowed=allowed,
-    )
-    return ops.where(ops.cast(allowed, "bool"), values, EXCLUDED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vinci_offline.batches.names import ACTION_MASK, OBSERVATION
 from vinci_offline.errors import SpecError
 from vinci_offline.files import make_folder, published
 from vinci_offline.hooks.hook import Hook, RunInfo
@@ -143,11 +144,19 @@ def phase_plane(run: RunInfo) -> PhasePlane:
     dtype: type[np.floating[Any]] = np.float64 if units.offsets else np.float32
     x, y = (np.linspace(low[i] - margin[i], high[i] + margin[i], RESOLUTION).astype(dtype) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    actions = _numpy(run.policy(grid))
+    actions = _numpy(run.policy(_observed(run, grid)))
     first = actions.reshape(len(grid), -1)[:, 0]
     value = _value(run, units.observed("", grid), None if units.actions is None else units.scaled(actions))
     shape = (RESOLUTION, RESOLUTION)
     return PhasePlane(x, y, first.reshape(shape), None if value is None else value.reshape(shape))
+
+
+def _observed(run: RunInfo, grid: Array) -> Array | dict[str, Array]:
+    """Return the policy's inputs at the grid. A policy that takes masks may choose anything there."""
+    space = run.spec.action_space
+    if not isinstance(space, DiscreteSpace) or not isinstance(run.policy.input, Mapping):
+        return grid
+    return {OBSERVATION: grid, ACTION_MASK: np.ones((len(grid), space.n), np.float32)}
 
 
 def _value(run: RunInfo, grid: FloatArray, scaled: Array | None) -> FloatArray | None:

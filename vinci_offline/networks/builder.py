@@ -44,6 +44,7 @@ class NetworkBuilder:
         normalization: mean and deviation of observations, by key for a Dict; None does not normalise.
         user_networks: Keras models, or functions ``name(env)`` that return one, by network name.
         units: units of the rows that networks are trained on; None takes those of the spaces alone.
+        masked: policies of Discrete actions take an input ``action_mask`` beside the observation, and obey it.
     """
 
     def __init__(
@@ -52,8 +53,11 @@ class NetworkBuilder:
         normalization: Normalization = None,
         user_networks: Mapping[str, user.UserNetwork] | None = None,
         units: Units | None = None,
+        *,
+        masked: bool = False,
     ) -> None:
         self.spec = spec
+        self._masked = masked
         self.units = units or Units.of(spec)
         self.placeholders = Placeholders(spec)
         self._inputs = Inputs(spec, normalization, self.units)
@@ -341,7 +345,7 @@ class NetworkBuilder:
 
         A noisy actor gets zero noise.
         """
-        return export.policy(self.units, actor)
+        return export.policy(self.units, actor, masked=self._masked)
 
     def policy_of(self, act: Callable[[Tensor], Tensor]) -> keras.Model:
         """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action.
@@ -349,7 +353,7 @@ class NetworkBuilder:
         For Discrete actions the function returns ``[B, n]`` scores, and the policy takes the greatest. It calls the
         agent's networks and ``keras.ops``.
         """
-        return export.policy_of(self.units, act)
+        return export.policy_of(self.units, act, masked=self._masked)
 
     def policy_of_draws(self, act: Callable[[Tensor, Tensor], Tensor], noise: int) -> keras.Model:
         """Return the deterministic policy of a function of an observation and of ``[B, noise]`` draws.
@@ -381,14 +385,14 @@ class NetworkBuilder:
 
     def greedy_policy(self, critic: keras.Model) -> keras.Model:
         """Return the policy that takes the action of the greatest value, averaged over the ensemble."""
-        return export.greedy_policy(self.units, critic)
+        return export.greedy_policy(self.units, critic, masked=self._masked)
 
     def stochastic_policy(self, actor: keras.Model) -> keras.Model | None:
         """Return the distribution of an actor: ``{"mean", "log_std"}`` in environment units, or ``{"logits"}``.
 
         Return None for a deterministic actor.
         """
-        return export.stochastic_policy(self.units, actor)
+        return export.stochastic_policy(self.units, actor, masked=self._masked)
 
     def sampler(self, actor: keras.Model) -> keras.Model:
         """Return the sampling policy of a `noisy_actor` or a `squashed_gaussian_actor`.

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
+from vinci_offline.functional.masks import masked as masked_choices
 from vinci_offline.functional.policies import repeat_rows
 from vinci_offline.keras_setup import wide_dtype
 from vinci_offline.networks.action_scaling import squash_tensor, unscale_tensor
@@ -28,16 +29,20 @@ from vinci_offline.spec.units import Units
 from vinci_offline.types import FloatArray, Tensor
 
 ACTION_MASK = "action_mask"
-"""Key of a Dict observation with the mask of allowed actions."""
-
-LOWEST_SCORE = float(np.finfo(np.float32).min)
-"""Score of a choice that is not taken. It is finite, so that no NaN comes of it."""
+"""Input, or key of a Dict observation, with the mask of allowed actions."""
 
 
-def policy(units: Units, actor: keras.Model) -> keras.Model:
+def policy(units: Units, actor: keras.Model, *, masked: bool = False) -> keras.Model:
     """Return the deterministic policy of an actor: its action, its mean, or its most likely action.
 
     A noisy actor gets zero noise. The policy shares the actor's weights, so training changes it too.
+
+    Args:
+        units: units of observations and actions.
+        actor: a network.
+        masked: Discrete actions: the policy takes the mask of allowed actions, ``[B, n]``, besides: its inputs are
+            ``{"observation", "action_mask"}``. Where observations are a Dict their keys stand beside ``action_mask``.
+            A mask that the observation itself holds is always obeyed.
 
     Returns:
         A model from a raw observation (a dict by key for a Dict space) to ``[B, *shape]`` actions within the bounds,
@@ -48,7 +53,8 @@ def policy(units: Units, actor: keras.Model) -> keras.Model:
     width = noise_width(actor)
     output = _apply(actor, _shifted(units, raw), None if width is None else zero_noise(raw, width))
     if isinstance(output, dict) and "logits" in output:
-        return keras.Model(raw, _choice(units.spec, output["logits"], raw), name="policy")
+        inputs, mask = _with_mask(units, raw, masked)
+        return keras.Model(inputs, _choice(units.spec, output["logits"], mask), name="policy")
     if isinstance(output, dict) and "low" in output:
         output = 0.5 * (output["low"] + output["high"])
     elif isinstance(output, dict):
@@ -88,15 +94,17 @@ def noise_width(actor: keras.Model) -> int | None:
     return next((int(x.shape[-1]) for x in actor.inputs if x.name == NOISE), None)
 
 
-def policy_of(units: Units, act: Callable[[Any], Tensor]) -> keras.Model:
+def policy_of(units: Units, act: Callable[[Any], Tensor], *, masked: bool = False) -> keras.Model:
     """Return the deterministic policy of a function from an observation to a ``[B, A]`` scaled action.
 
-    For Discrete actions the function returns ``[B, n]`` scores, and the policy takes the greatest.
+    For Discrete actions the function returns ``[B, n]`` scores, and the policy takes the greatest; see `policy` for
+    ``masked``.
     """
     raw = _raw_input(units)
     output = act(_shifted(units, raw))
     if isinstance(units.spec.action_space, DiscreteSpace):
-        return keras.Model(raw, _choice(units.spec, output, raw), name="policy")
+        inputs, mask = _with_mask(units, raw, masked)
+        return keras.Model(inputs, _choice(units.spec, output, mask), name="policy")
     return keras.Model(raw, unscale_tensor(box_scaling(units), output), name="policy")
 
 
@@ -156,21 +164,25 @@ def best_of(
     return policy_of_draws(units, act, samples * width, sampling=sampling)
 
 
-def greedy_policy(units: Units, critic: keras.Model) -> keras.Model:
-    """Return the policy that takes the action of the greatest mean value of a ``[E, B, n]`` critic."""
+def greedy_policy(units: Units, critic: keras.Model, *, masked: bool = False) -> keras.Model:
+    """Return the policy that takes the action of the greatest mean value of a ``[E, B, n]`` critic.
+
+    See `policy` for ``masked``.
+    """
     raw = _raw_input(units)
     values = ops.mean(_apply(critic, _shifted(units, raw)), axis=0)
-    return keras.Model(raw, _choice(units.spec, values, raw), name="policy")
+    inputs, mask = _with_mask(units, raw, masked)
+    return keras.Model(inputs, _choice(units.spec, values, mask), name="policy")
 
 
-def stochastic_policy(units: Units, actor: keras.Model) -> keras.Model | None:
+def stochastic_policy(units: Units, actor: keras.Model, *, masked: bool = False) -> keras.Model | None:
     """Return the distribution of an actor over environment actions.
 
     Returns:
         A model from a raw observation to ``{"mean", "log_std"}``, each ``[B, *shape]`` in environment units, or to
         ``{"logits": [B, n]}``. The mean is not clipped: clip the sample. None for a deterministic actor, for a
-        uniform one, and for those that have a `sampler`. In the logits, actions that the observation's ``action_mask``
-        excludes have the lowest float32.
+        uniform one, and for those that have a `sampler`. In the logits, actions that a mask excludes have
+        `functional.masks.EXCLUDED`; see `policy` for ``masked``.
     """
     if noise_width(actor) is not None:
         return None
@@ -179,9 +191,8 @@ def stochastic_policy(units: Units, actor: keras.Model) -> keras.Model | None:
     if not isinstance(output, dict) or "location" in output or "low" in output:
         return None
     if "logits" in output:
-        return keras.Model(
-            raw, {"logits": masked_scores(units.spec, output["logits"], raw)}, name="stochastic_policy"
-        )
+        inputs, mask = _with_mask(units, raw, masked)
+        return keras.Model(inputs, masked_choices(output, mask), name="stochastic_policy")
     scaling = box_scaling(units)
     shape = (-1, *scaling.space.shape)
     # The scale applies to the deviation, the offset does not.
@@ -260,28 +271,30 @@ def _argument(network: str, wanted: Any, raw: Any, noise: Tensor | None) -> Any:
     )
 
 
-def _choice(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
-    """Return the action of the greatest score. An ``action_mask`` in the observation excludes actions."""
+def _choice(spec: EnvironmentSpec, scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the allowed action of the greatest score."""
     assert isinstance(spec.action_space, DiscreteSpace)
     # The first of the best, as argmax. Keras writes argmax with operations on bits, which TFLite does not have.
-    _, best = ops.top_k(masked_scores(spec, scores, raw), 1)
+    _, best = ops.top_k(masked_choices(scores, mask), 1)
     return best[:, 0] + spec.action_space.start
 
 
-def masked_scores(spec: EnvironmentSpec, scores: Tensor, raw: Any) -> Tensor:
-    """Return scores with the lowest number for the choices that the observation's ``action_mask`` forbids.
+def observed_mask(units: Units, raw: Any) -> Tensor | None:
+    """Return the mask of Discrete actions that a raw observation holds; None without one."""
+    mask = raw.get(ACTION_MASK) if isinstance(raw, dict) else None
+    space = units.spec.action_space
+    fits = isinstance(space, DiscreteSpace) and mask is not None and tuple(mask.shape[1:]) == (space.n,)
+    return mask if fits else None
 
-    The number is finite, so that a mask that forbids everything makes no NaN.
-    """
-    assert isinstance(spec.action_space, DiscreteSpace)
-    if not isinstance(raw, dict) or ACTION_MASK not in raw:
-        return scores
-    mask = raw[ACTION_MASK]
-    return (
-        ops.where(mask > 0, scores, LOWEST_SCORE)
-        if tuple(mask.shape[1:]) == (spec.action_space.n,)
-        else scores
-    )
+
+def _with_mask(units: Units, raw: Any, masked: bool) -> tuple[Any, Tensor | None]:
+    """Return a model's inputs and the mask among them, if any: of the observation, or an input of its own."""
+    space = units.spec.action_space
+    assert isinstance(space, DiscreteSpace)
+    if not masked:
+        return raw, observed_mask(units, raw)
+    mask = keras.Input(shape=(space.n,), dtype="float32", name=ACTION_MASK)
+    return {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), ACTION_MASK: mask}, shape_kept(mask)
 
 
 def zero_noise(raw: Any, width: int) -> Tensor:

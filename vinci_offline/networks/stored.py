@@ -11,13 +11,13 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.errors import SpecError
+from vinci_offline.functional.masks import EXCLUDED, masked
 from vinci_offline.keras_setup import load_keras_model, wide_dtype
 from vinci_offline.networks.action_scaling import scale_tensor
 from vinci_offline.networks.export import (
-    LOWEST_SCORE,
     box_scaling,
-    masked_scores,
     moved_observations,
+    observed_mask,
     zero_noise,
 )
 from vinci_offline.networks.inputs import NOISE, observation_input
@@ -86,7 +86,7 @@ def random_policy(units: Units, name: str) -> keras.Model:
     """
     raw, space = observation_input(units.spec.observation_space), units.spec.action_space
     if isinstance(space, DiscreteSpace):
-        logits = masked_scores(units.spec, zero_noise(raw, space.n), raw)
+        logits = masked(zero_noise(raw, space.n), observed_mask(units, raw))
         return keras.Model(raw, {"logits": logits}, name=name)
     scaling = box_scaling(units)
     low, high = scaling.bounds
@@ -158,7 +158,7 @@ def _choices(units: Units, output: Any, path: str, stochastic: bool) -> Any:
         raise SpecError(
             f"{path} returns {shape or 'something else'}, but the environment needs {describe_space(space)}"
         )
-    return {"logits": ops.where(ops.one_hot(chosen, space.n) > 0, 0.0, LOWEST_SCORE)}
+    return {"logits": ops.where(ops.one_hot(chosen, space.n) > 0, 0.0, EXCLUDED)}
 
 
 def _unshifted(units: Units, observation: Any) -> Any:

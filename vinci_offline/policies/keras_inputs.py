@@ -1,4 +1,4 @@
-"""The inputs of a Keras policy: one observation or one input a key, and noise where the model samples."""
+"""The inputs of a Keras policy: one observation or one input a key, noise where it samples, and a mask of actions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vinci_offline.errors import SpecError, VinciWarning
-from vinci_offline.policies.policy import Observations
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space, describe_space
+from vinci_offline.policies.policy import ACTION_MASK, OBSERVATION, Observations
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space, describe_space
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class KerasInputs:
     """Maps observations, and noise from the lanes' generators, to a model's inputs.
 
     A model with an input named ``noise`` is a sampler: a function of the observation and of standard normal noise.
+    One with an input named ``action_mask``, which is no key of the observations, takes the mask of allowed actions.
     Dict observations go to the inputs named after their keys, and a key without an input is left out. Other
     observations go to the only other input. A subclassed model does not know its inputs: it gets the observations
     as they are.
@@ -34,6 +35,7 @@ class KerasInputs:
 
     Attributes:
         sampler: True where the model takes noise.
+        masked: True where the model takes a mask of actions.
 
     Raises:
         SpecError: the model's inputs do not fit the observations.
@@ -49,19 +51,31 @@ class KerasInputs:
         self._noise_shape = tuple(size for size in noise if size is not None)
         if len(self._noise_shape) < len(noise):
             raise SpecError(f"the model {model.name!r} takes noise of shape {noise}: give it a fixed shape")
+        self.masked = ACTION_MASK in shapes and ACTION_MASK not in parts
+        if self.masked:
+            _check_mask(model, shapes.pop(ACTION_MASK), spec)
         self._names = list(shapes)
-        self._by_name = self.sampler or isinstance(getattr(model, "input", None), Mapping)
+        self._by_name = self.sampler or self.masked or isinstance(getattr(model, "input", None), Mapping)
         if shapes:
             _check(model, shapes, parts or dict.fromkeys(self._names[:1], self._space), spec)
 
     def feed(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Any:
-        """Return the model's inputs for a step of all lanes."""
+        """Return the model's inputs for a step of all lanes.
+
+        Raises:
+            SpecError: the model takes a mask, and there is none beside the observations.
+        """
+        mask: Array | None = None
+        if self.masked:
+            observations, mask = _split(observations, dictionary=isinstance(self._space, DictSpace))
         if isinstance(observations, dict):
             named = {key: observations[key] for key in self._names or observations}
         elif self._by_name:
             named = dict.fromkeys(self._names, observations)
         else:
             return observations
+        if mask is not None:
+            named[ACTION_MASK] = mask
         if self.sampler:
             noise = [rng.standard_normal(self._noise_shape, dtype=np.float32) for rng in rngs]
             named[NOISE] = np.stack(noise)
@@ -72,6 +86,25 @@ class KerasInputs:
         if isinstance(self._space, DictSpace):
             return {key: _zeros_of(part) for key, part in self._space.spaces.items()}
         return _zeros_of(self._space)
+
+
+def _split(observations: Observations, *, dictionary: bool) -> tuple[Observations, Array]:
+    """Return the observations and the mask beside them."""
+    if not isinstance(observations, dict) or ACTION_MASK not in observations:
+        raise SpecError(
+            f"the policy takes the mask of allowed actions: give it a dict with {ACTION_MASK!r} beside the observation"
+        )
+    rest = {key: values for key, values in observations.items() if key != ACTION_MASK}
+    return rest if dictionary else rest[OBSERVATION], observations[ACTION_MASK]
+
+
+def _check_mask(model: keras.Model, shape: tuple[int | None, ...], spec: EnvironmentSpec) -> None:
+    space = spec.action_space
+    if not isinstance(space, DiscreteSpace) or shape != (space.n,):
+        raise SpecError(
+            f"the model {model.name!r} takes a mask of shape {shape}, but {spec.id or 'the environment'} has actions "
+            f"{describe_space(space)}: use a policy made for this environment"
+        )
 
 
 def _input_shapes(model: keras.Model) -> dict[str, tuple[int | None, ...]]:

@@ -42,6 +42,9 @@ class KerasPolicy(Policy):
     Without ``stochastic`` the policy takes a distribution's mean or its most likely choice. A Discrete choice then
     has log probability 0; a continuous action has no density.
 
+    A model with a further input ``action_mask``, ``[B, n]`` for Discrete, obeys a mask of allowed actions, which an
+    environment gives as ``info["action_mask"]``.
+
     A model with a further input ``noise`` is a sampler: each lane's generator draws that input, so a lane's actions
     repeat. It always samples, and its actions have no known density.
 
@@ -59,6 +62,7 @@ class KerasPolicy(Policy):
         check_process()
         self._space = spec.action_space
         self._inputs = KerasInputs(model, spec)
+        self.takes_masks = self._inputs.masked
         self._distribution = _check_output(_output(model, self._inputs), spec)
         self._samples = stochastic and self._distribution
         self.deterministic = not (stochastic or self._inputs.sampler)

@@ -17,6 +17,10 @@ Observations: TypeAlias = "Array | dict[str, Array]"
 """``[L, ...]`` observations in the environment's own dtype, or one such array a key of a Dict space."""
 
 
+OBSERVATION, ACTION_MASK = "observation", "action_mask"
+"""Names of what a policy with masks gets."""
+
+
 class Decision(NamedTuple):
     """The actions of all lanes.
 
@@ -35,9 +39,12 @@ class Policy(ABC):
     Attributes:
         deterministic: True where actions depend on the observations alone. Only then does noise added to the
             actions have a known density.
+        takes_masks: True where the policy takes the mask of allowed actions beside the observation: it gets a dict with
+            `ACTION_MASK`, and the observation under `OBSERVATION` or, of a Dict space, under its keys.
     """
 
     deterministic: bool = False
+    takes_masks: bool = False
 
     @abstractmethod
     def act(self, observations: Observations, rngs: Sequence[np.random.Generator]) -> Decision:

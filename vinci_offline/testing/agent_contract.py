@@ -22,7 +22,14 @@ from keras import ops
 from vinci_offline.agents.agent import Agent, Networks, Update
 from vinci_offline.agents.update import updates_of_kind
 from vinci_offline.batches.batch import Batch
-from vinci_offline.batches.names import FIRST_ROW, LAST_ROW
+from vinci_offline.batches.names import (
+    ACTION_MASK,
+    FIRST_ROW,
+    LAST_ROW,
+    NEXT_ACTION_MASK,
+    IfRecorded,
+    column_name,
+)
 from vinci_offline.batches.rows import Rows
 from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
@@ -135,12 +142,11 @@ def columns(agent: Agent | None, spec: EnvironmentSpec, seed: int = 0, **replace
         "next_action": actions(),
         "has_next_action": np.ones(BATCH, np.float32),
         "return_to_go": rng.normal(size=BATCH).astype(np.float32),
-        "action_mask": np.ones((BATCH, count), np.bool_),
-        "next_action_mask": np.ones((BATCH, count), np.bool_),
+        **_masks(agent, count),
         FIRST_ROW: np.repeat([0, 4], 4).astype(np.int32),
         LAST_ROW: np.repeat([3, 7], 4).astype(np.int32),
     }
-    wished = {name if isinstance(name, str) else "return_to_go" for name in (agent.columns if agent else ())}
+    wished = {column_name(wish) for wish in (agent.columns if agent else ())}
     made |= {name: rng.normal(size=BATCH).astype(np.float32) for name in wished if name.startswith("infos/")}
     return {**made, **replaced}
 
@@ -159,6 +165,15 @@ def transitions(spec: EnvironmentSpec, *, agent: Agent | None = None, **replaced
         ops.arange(BATCH, dtype="int32"),
     )
     return agent.batch(rows, random.key(0, ops.convert_to_tensor(1), 0)) if agent else rows.at(rows.index)
+
+
+def _masks(agent: Agent | None, count: int) -> dict[str, Array]:
+    """Make masks that allow every choice; none that the agent takes only if they are recorded."""
+    optional = {
+        column_name(wish) for wish in (agent.columns if agent else ()) if isinstance(wish, IfRecorded)
+    }
+    wanted = {ACTION_MASK, NEXT_ACTION_MASK} - optional
+    return {name: np.ones((BATCH, count), np.bool_) for name in sorted(wanted)}
 
 
 def _observations(name: str, space: Space, rng: np.random.Generator) -> dict[str, Array]:

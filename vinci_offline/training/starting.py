@@ -42,6 +42,8 @@ def make_learner(
     networks: str | Path | Mapping[str, Any] | None,
     config: TrainingConfig,
     units: Units | None = None,
+    *,
+    masked: bool = False,
 ) -> Learner:
     """Make the agent's learner on the dataset's spaces.
 
@@ -52,12 +54,13 @@ def make_learner(
         networks: the user's networks, as in `train`.
         config: the options of the run.
         units: the units of the training rows; None takes those that the spaces alone give.
+        masked: policies take the mask of allowed actions beside the observation.
 
     Raises:
         VinciError: a network of the user fails, or none has the name of one of the agent's networks.
     """
     functions = networks if isinstance(networks, Mapping) else _network_functions(networks)
-    build = NetworkBuilder(spec, normalization, functions, units)
+    build = NetworkBuilder(spec, normalization, functions, units, masked=masked)
     shift = ImageShift.of(spec.observation_space, config.random_shift) if config.random_shift else None
     with precision(config.precision):
         learner = Learner(agent, build, config.seed, config.optimization(), shift)

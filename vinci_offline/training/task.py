@@ -16,6 +16,7 @@ import keras
 
 from vinci_offline.agents.agent import Agent
 from vinci_offline.batches.first_read import first_read, sampled_observations
+from vinci_offline.batches.masks import records_masks
 from vinci_offline.batches.names import INFOS, column_name
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
@@ -71,6 +72,7 @@ class Task:
         rows: the dataset row of each training row; None if they are equal.
         first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
         number: the task's number in this process.
+        masked: True where infos hold masks of actions, which the policies then take.
     """
 
     agent: Agent
@@ -88,6 +90,7 @@ class Task:
     rows: Array | None = None
     first: Array | Mapping[str, Array] | None = None
     number: int = field(default_factory=itertools.count().__next__)
+    masked: bool = False
 
     @classmethod
     def of(
@@ -150,6 +153,7 @@ class Task:
             held_out,
             split.rows,
             _first_observations(agent, dataset, units),
+            masked=records_masks(dataset),
         )
 
     def prepare(
@@ -166,7 +170,9 @@ class Task:
         Raises:
             VinciError: the networks, the plan or the directory do not fit.
         """
-        learner = make_learner(self.agent, self.spec, self.normalization, self.networks, config, self.units)
+        learner = make_learner(
+            self.agent, self.spec, self.normalization, self.networks, config, self.units, masked=self.masked
+        )
         trained = initialise(learner, self.origin)
         check_phases(learner, config.plan(), trained)
         engine = make_engine(

@@ -24,6 +24,8 @@ from vinci_offline.types import Array, Columns
 EMPTY = "episodes without a step"
 """Reason for dropping an episode."""
 
+_MASK_KEY = layout.ACTION_MASKS.removeprefix(f"{layout.INFOS}/")
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -73,6 +75,7 @@ class MinariRows:
         self._seeds: list[int | None] = []
         self._both = self._going_on = self._empty = 0
         self._has_reset_infos = False
+        self._own_masks = True
 
     def append(self, episode: Episode) -> None:
         """Add an episode; one without a step is counted and left out.
@@ -144,10 +147,21 @@ class MinariRows:
             if key not in fitting or fitting[key].shape[1:] != shape:
                 del self._infos[key]
                 self._spool.drop(f"{layout.INFOS}/{key}")
+                if key == _MASK_KEY:
+                    self._spool.drop(layout.NEXT_ACTION_MASKS)
                 self._others.add(key)
         self._others |= set(episode.infos) - set(self._infos)
-        self._has_reset_infos |= any(len(fitting[key]) > count for key in self._infos)
-        return {f"{layout.INFOS}/{key}": fitting[key][-count:] for key in self._infos}
+        self._has_reset_infos |= any(len(fitting[key]) > count for key in self._infos if key != _MASK_KEY)
+        rows = {f"{layout.INFOS}/{key}": fitting[key][-count:] for key in self._infos}
+        if layout.ACTION_MASKS in rows:
+            # The mask in a step's info is that of its next observation; the row before has that of its own.
+            rows[layout.NEXT_ACTION_MASKS] = rows.pop(layout.ACTION_MASKS)
+            self._own_masks &= len(fitting[_MASK_KEY]) > count
+            if self._own_masks:
+                rows[layout.ACTION_MASKS] = fitting[_MASK_KEY][:count]
+            else:
+                self._spool.drop(layout.ACTION_MASKS)
+        return rows
 
     def _ends(self, lengths: Array) -> Array:
         """Return whether each episode terminated; the user says it of those that do not."""
@@ -188,7 +202,8 @@ def _check(episode: Episode, slots: Mapping[str, layout.Slot]) -> None:
 def stored(trajectory: Trajectory, spec: EnvironmentSpec) -> dict[str, Array]:
     """Return a trajectory under Minari's names, observations and actions of the spaces' own dtypes.
 
-    Infos have a row more than there are steps, as Minari's: of zeros, where it keeps what reset returned.
+    Infos have a row more than there are steps, as Minari's: of zeros, where it keeps what reset returned. Only masks of
+    actions are known at the reset.
     """
     slots = layout.spec_slots(spec)
     found: dict[str, Array] = {}
@@ -196,6 +211,11 @@ def stored(trajectory: Trajectory, spec: EnvironmentSpec) -> dict[str, Array]:
         space = slots[path].space if path in slots else None
         if isinstance(space, BoxSpace):
             found[path] = values.astype(space.dtype, copy=False)
+        elif path == layout.ACTION_MASKS:
+            after = trajectory.steps.get(layout.NEXT_ACTION_MASKS, np.ones_like(values))
+            found[path] = np.concatenate([values, after[-1:]])
+        elif path == layout.NEXT_ACTION_MASKS and layout.ACTION_MASKS in trajectory.steps:
+            continue
         elif path.startswith(f"{layout.INFOS}/"):
             found[path] = np.concatenate([np.zeros_like(values[:1]), values])
         else:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.batches.names import ACTION_MASK
 from vinci_offline.data import layout
 from vinci_offline.data.casting import cast
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.spec import BoxSpace, DictSpace, EnvironmentSpec, Space
+from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
 from vinci_offline.spec.elements import ObservationCheck, check_reward
 from vinci_offline.types import Array, Columns
 
@@ -22,7 +23,9 @@ class EpisodeBuffer:
 
     Args:
         spec: the environment.
-        record_infos: keys of the step's info to record: numbers or arrays of numbers.
+        record_infos: keys of the step's info to record: numbers or arrays of numbers. With ``action_mask`` of Discrete
+            actions row t has the mask of its own observation, from the step before or the reset; ``next_action_mask``
+            is that of its next observation.
         float64: keep float64 values. Otherwise they become float32.
     """
 
@@ -30,6 +33,7 @@ class EpisodeBuffer:
         self, spec: EnvironmentSpec, record_infos: Sequence[str] = (), *, float64: bool = False
     ) -> None:
         self._infos = tuple(record_infos)
+        self._masked = ACTION_MASK in self._infos and isinstance(spec.action_space, DiscreteSpace)
         self._float = np.dtype(np.float64 if float64 else np.float32)
         capacity = min(spec.max_episode_steps or 1024, 1024) + 1
         space = spec.observation_space
@@ -46,11 +50,13 @@ class EpisodeBuffer:
         self.length = 0
         self._clear()
 
-    def begin(self, observation: Any) -> None:
-        """Start an episode at its first observation."""
+    def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
+        """Start an episode at its first observation and info."""
         self._clear()
         self._check(observation)
         self._store(0, observation)
+        if self._masked:
+            self._add_info(ACTION_MASK, info)
 
     def add(
         self,
@@ -105,6 +111,9 @@ class EpisodeBuffer:
         columns[layout.ACTION_LOG_PROBS] = np.asarray(self._log_probs, self._float)
         for key, rows in self._info_rows.items():
             columns[f"{layout.INFOS}/{key}"] = self._info_column(key, rows)
+        if self._masked:
+            masks = columns[layout.ACTION_MASKS] != 0
+            columns[layout.ACTION_MASKS], columns[layout.NEXT_ACTION_MASKS] = masks[:-1], masks[1:]
         return columns
 
     def _clear(self) -> None:
@@ -127,13 +136,15 @@ class EpisodeBuffer:
         self._observation = next(iter(self._observations.values()))
 
     def _add_infos(self, info: Mapping[str, Any]) -> None:
-        for key, rows in self._info_rows.items():
-            if key not in info:
-                raise UsageError(
-                    f"the environment's info has no {key!r}; it has: {', '.join(info) or 'nothing'}"
-                )
-            # A copy, because an environment may write its next value into the same array.
-            rows.append(_info_of(key, info[key], rows))
+        for key in self._info_rows:
+            self._add_info(key, info)
+
+    def _add_info(self, key: str, info: Mapping[str, Any]) -> None:
+        if key not in info:
+            raise UsageError(f"the environment's info has no {key!r}; it has: {', '.join(info) or 'nothing'}")
+        rows = self._info_rows[key]
+        # A copy, because an environment may write its next value into the same array.
+        rows.append(_info_of(key, info[key], rows))
 
     def _info_column(self, key: str, rows: list[Any]) -> Array:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vinci_offline.batches.names import ACTION_MASK, NEXT_ACTION_MASK
 from vinci_offline.data import layout
 from vinci_offline.envs.collect.references import RANDOM_STATE, describe_reference, is_exploration
 from vinci_offline.envs.collect.shards import Plan
@@ -149,5 +150,7 @@ def _check_infos(keys: Sequence[str]) -> None:
             raise UsageError(f"--record-infos: {key!r} cannot name a column")
         if f"{layout.INFOS}/{key}" == layout.ACTION_LOG_PROBS:
             raise UsageError(f"--record-infos: {key!r} is recorded by itself")
+    if {ACTION_MASK, NEXT_ACTION_MASK} <= set(keys):
+        raise UsageError(f"--record-infos: {NEXT_ACTION_MASK!r} is recorded with {ACTION_MASK!r}")
     if len(set(keys)) != len(keys):
         raise UsageError("--record-infos: a key is named twice")

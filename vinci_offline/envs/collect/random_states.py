@@ -91,7 +91,7 @@ class StateSampler:
             assert log_probs is not None
             drawn = zip(actions, to_environment(actions, self._space), log_probs, strict=True)
             for action, given, log_prob in list(drawn)[: rows - first]:
-                self._buffer.begin(self._set_state(rng))
+                self._buffer.begin(self._set_state(rng), {})
                 observation, reward, terminated, _, info = step(given)
                 self._buffer.add(action, log_prob, observation, reward, info)
                 parts.append(self._buffer.finish(bool(terminated), truncated=not terminated))
