@@ -23,7 +23,6 @@ TINY = {
     "samples": 2,
     "acting_samples": 2,
     "discrepancy_samples": 2,
-    "quantiles": 3,
 }
 FAST = ("iql-continuous", "bcq-discrete")
 CASES = [(name, kind) for name, cls in agents().items() for kind in cls.action_kinds]
