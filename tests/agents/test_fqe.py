@@ -247,6 +247,12 @@ def test_run_directory_gives_its_distribution_where_it_has_one(tmp_path):
         assert isinstance(agent.networks(NetworkBuilder(BOX))[agent.policy_network].output, kind)
 
 
+def test_policy_is_short_for_evaluation_policy():
+    assert FQE.from_settings({"policy": "random"}) == FQE()
+    with pytest.raises(UsageError, match="no hyperparameter 'policy'"):
+        FQE.from_settings({"policy": "random", "evaluation_policy": "random"})
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
-from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.inputs import meant_path
-from vinci_offline.runs.run_directory import RunDirectory
+from vinci_offline.errors import UsageError
+from vinci_offline.policies.stored_file import file_hash, policy_file
 from vinci_offline.types import Metrics, Tensor
 
 if TYPE_CHECKING:
@@ -38,7 +36,8 @@ class FQE(Agent):
     choose_when = "you have a policy and no simulator"
 
     evaluation_policy: str = setting(
-        RANDOM, "policy to evaluate: a run directory, a .keras file, or random, the uniform one"
+        RANDOM,
+        "policy to evaluate: a run directory, a .keras file, or random, the uniform one; short: policy",
     )
     policy_hash: str | None = setting(
         None, "SHA-256 of the policy's file, another one is refused; none: that of the file now"
@@ -69,6 +68,13 @@ class FQE(Agent):
             )
         if self.evaluation_policy != RANDOM:
             object.__setattr__(self, "policy_hash", self._checked_hash())
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make the agent from settings; ``policy`` is short for ``evaluation_policy``."""
+        short = "policy" in settings and "evaluation_policy" not in settings
+        named = {"evaluation_policy" if short and key == "policy" else key: settings[key] for key in settings}
+        return super().from_settings(named)
 
     @property
     def policy_network(self) -> str:
@@ -136,35 +142,10 @@ class FQE(Agent):
     def _checked_hash(self) -> str:
         """Return the hash of the policy's file; refuse a file that is not the one of ``policy_hash``."""
         path = policy_file(self.evaluation_policy, stochastic=self.stochastic)
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_hash(path)
         if self.policy_hash not in (None, found):
             raise UsageError(
                 f"agent {self.name!r}: {path} is another file than before: its SHA-256 is {found[:12]}…, not "
                 f"{str(self.policy_hash)[:12]}…"
             )
         return found
-
-
-def policy_file(name: str, *, stochastic: bool) -> Path:
-    """Return the ``.keras`` file of a policy: itself, or of a run directory the one that holds its distribution.
-
-    Args:
-        name: a run directory or a ``.keras`` file.
-        stochastic: take ``stochastic_policy.keras`` or ``sampler.keras`` of a run that has one.
-
-    Raises:
-        VinciError: there is no such file.
-    """
-    path = Path(name)
-    if path.is_dir():
-        directory = RunDirectory(path)
-        drawn = (directory.stochastic_policy, directory.sampler) if stochastic else ()
-        return next((each for each in drawn if each.is_file()), directory.policy_file())
-    if path.suffix != ".keras":
-        raise UsageError(
-            f"evaluation_policy={name}: give a run directory, a .keras file, or random{meant_path(path)}"
-        )
-    if not path.is_file():
-        raise VinciError(f"{name} does not exist: check the path of evaluation_policy{meant_path(path)}")
-    return path
