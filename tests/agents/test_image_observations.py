@@ -21,6 +21,7 @@ TINY = {
     "choice_hidden": (8,),
     "critics": 2,
     "samples": 2,
+    "elites": 1,
     "acting_samples": 2,
     "discrepancy_samples": 2,
 }

@@ -18,6 +18,7 @@ TINY = {
     "choice_hidden": "8,8",
     "critics": 3,
     "samples": 2,
+    "elites": 1,
     "acting_samples": 3,
     "discrepancy_samples": 2,
 }
