@@ -61,7 +61,8 @@ def columns_of(task: Task, learner: Learner) -> dict[str, Any]:
         HAS_NEXT_ACTION: np.ones_like(columns["rewards"]),
         RETURN_TO_GO: columns["rewards"],
     }
-    names = complete_wishes(learner.agent.columns)
+    # Every action is allowed, so there are no masks, which agents on choices take if they are there.
+    names = [name for name in complete_wishes(learner.agent.columns) if name in known]
     return {name: known[name] for name in (*names, *([HAS_NEXT_ACTION] if NEXT_ACTION in names else ()))}
 
 
