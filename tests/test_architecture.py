@@ -16,6 +16,7 @@ PACKAGE = Path(vinci_offline.__file__).parent
 LEVELS = (
     (
         "errors",
+        "calls",
         "types",
         "recorded",
         "files",
@@ -68,6 +69,8 @@ NEIGHBOURS = {
     ("types", "errors"),
     ("options", "errors"),
     ("options", "text"),
+    ("calls", "errors"),
+    ("calls", "text"),
     ("progress", "text"),
     ("deviation", "types"),
     ("keras_setup", "trusted"),

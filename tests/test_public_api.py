@@ -30,6 +30,7 @@ def test_every_public_name_exists_and_is_listed():
         ("vinci_offline.data.dataset", ("tensorflow", "keras", "gymnasium")),
         ("vinci_offline.envs.collect.collector", ("tensorflow", "keras")),
         ("vinci_offline.cli.app", (*HEAVY, "numpy")),
+        ("vinci_offline.training.trainer", HEAVY),
         ("vinci_offline.training.config", (*HEAVY, "numpy")),
         ("vinci_offline.envs.options", (*HEAVY, "numpy")),
         ("vinci_offline.curate.selection", (*HEAVY, "numpy")),
@@ -41,7 +42,7 @@ def test_imports_are_light(imported, unwanted):
     assert shown.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("used", ["train", "Agent", "functional.td_target"])
+@pytest.mark.parametrize("used", ["TrainResult", "Agent", "functional.td_target"])
 def test_names_that_need_keras_are_imported_without_start_up_messages(used):
     environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     name = used.partition(".")[0]

@@ -54,7 +54,7 @@ _HOMES = {
     "register": "agents.registry",
     "train": "training.trainer",
 }
-_ON_KERAS = ("agents.agent", "training.run", "training.trainer")
+_ON_KERAS = ("agents.agent", "training.run")
 
 __all__ = [
     "Agent",

@@ -1,4 +1,4 @@
-"""Make the mistakes of a newcomer at the command line, and time the answers.
+"""Make the mistakes of a newcomer at the command line and in Python, and time the answers.
 
 Each is a process of its own, in a new folder. The promise: one line on standard error, with the nearest right name,
 within a second on a machine that has nothing else to do. Exit code 1 means that it does not hold.
@@ -20,10 +20,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong command.
+    """A wrong command, or a wrong call.
 
     Attributes:
-        words: its words, after the program's name.
+        words: the command's words, after the program's name; or the call, in Python.
         told: what the answer holds.
         environment: variables of the environment.
     """
@@ -108,6 +108,80 @@ MISTAKES = (
     Mistake("train pendulum-mixed --resume --overwrite", "give one of them"),
 )
 
+CALLS = (
+    # names and types of arguments
+    Mistake("vinci.train('pendulum-mixed', stepps=10)", "did you mean 'steps'?"),
+    Mistake("vinci.train('pendulum-mixed', alpha=1)", "settings={'alpha': …}"),
+    Mistake("vinci.train()", "missing a required argument: 'data'"),
+    Mistake("vinci.train('pendulum-mixed', 'bc', 100)", "it takes data, agent in this order"),
+    Mistake("vinci.train(None)", "data must be a text, a path, a Dataset or a list, not None"),
+    Mistake("vinci.train(read().to_pandas())", "make a dataset of it, Dataset.from_pandas(frame)"),
+    Mistake("vinci.train(vinci.Dataset)", "not the class Dataset: make one"),
+    Mistake("vinci.train('pendulum-mixed', steps='100')", "not '100': write it without quotes"),
+    Mistake("vinci.train('pendulum-mixed', steps=1e5)", "not 100000.0: write 100000"),
+    Mistake("vinci.train('pendulum-mixed', hooks=vinci.Hook())", "not a Hook: write it in a list"),
+    Mistake("vinci.train('pendulum-mixed', settings=['alpha=1'])", "settings must be a dictionary"),
+    Mistake("vinci.TrainingConfig(gamma='much')", "gamma must be a number, not 'much'"),
+    Mistake("vinci.collect('Pendulum-v1', steps=10)", "missing a required argument: 'path'"),
+    Mistake("vinci.collect('Pendulum-v1', 'new.h5', steps=9, record_infos='x')", "write it in a list"),
+    Mistake("vinci.evaluate('random', 'Pendulum-v1', episods=3)", "did you mean 'episodes'?"),
+    Mistake("vinci.evaluate('random', 'Pendulum-v1', env_kwargs='g=1')", "env_kwargs must be a dictionary"),
+    Mistake("vinci.read_pandas('pendulum-mixed', columns='rewards')", "write it in a list"),
+    Mistake("vinci.Dataset.open(None)", "path must be a text or a path, not None"),
+    Mistake("vinci.Dataset.from_pandas('table.csv')", "frame must be a DataFrame of pandas"),
+    Mistake(
+        "vinci.Dataset.from_pandas(read().to_pandas(), spec='Pendulum-v1')", "an EnvironmentSpec or None"
+    ),
+    # names of agents, settings, columns and choices
+    Mistake("vinci.train('pendulum-mixed', 'td3b')", "did you mean 'td3bc'?"),
+    Mistake("vinci.train('pendulum-mixed', settings={'alhpa': 1})", "did you mean 'alpha'?"),
+    Mistake("vinci.train('pendulum-mixed', only='critc')", "did you mean 'critic'?"),
+    Mistake("vinci.train('pendulum-mixed', jit='of')", "jit must be auto, on or off, not 'of'"),
+    Mistake("vinci.collect('Pendulum-v1', 'new.h5', steps=9, noise='gausian:1')", "did you mean 'gaussian'?"),
+    Mistake("vinci.collect('Pendulum-v1', 'new.h5', steps=9, compress='gzipp')", "did you mean 'gzip'?"),
+    Mistake("read().to_pandas(['rewrds'])", "did you mean 'rewards'?"),
+    Mistake("vinci.Dataset.from_pandas(read().to_pandas().rename(columns={'reward': 'rewrd'}))", "'rewrd'?"),
+    Mistake("vinci.Dataset.from_pandas(read().to_pandas(), columns={'reward': 'rewrd'})", "'reward'?"),
+    Mistake("vinci.Dataset.from_pandas(read().to_pandas(), ends='terminl')", "did you mean 'terminal'?"),
+    Mistake(
+        "vinci.Dataset.from_pandas(read().to_pandas(), settings={'stp': 'order'})", "did you mean 'step'?"
+    ),
+    # data, environments, policies and outputs
+    Mistake("vinci.train('pendulum-mixd')", "did you mean 'pendulum-mixed'?"),
+    Mistake("vinci.train('cartpole-mixed')", "choose one of awac, bc, cql, crr, dqn, "),
+    Mistake("vinci.train(['pendulum-mixed', 'cartpole-mixed'])", "take datasets of one environment"),
+    Mistake("vinci.train('pendulum-mixed', env='Pendulum-v1')", "say how often with eval_every="),
+    Mistake("vinci.train('pendulum-mixed', patience=3)", "hold out episodes with validation=0.1"),
+    Mistake("vinci.train('pendulum-mixed', output='taken')", "choose another with output="),
+    Mistake("vinci.train('pendulum-mixed', resume=True, overwrite=True)", "overwrite=True starts it anew"),
+    Mistake(
+        "vinci.train('pendulum-mixed', networks='notes.txt')", "networks='notes.txt': give a Python file"
+    ),
+    Mistake("vinci.collect('Pendulum-v1', 'new.h5')", "either steps=N or episodes=N"),
+    Mistake("vinci.collect('Pendulm-v1', 'new.h5', steps=9)", "did you mean Pendulum-v1?"),
+    Mistake("vinci.collect('Pendulum-v1', 'there.h5', steps=9)", "pass overwrite=True"),
+    Mistake("vinci.evaluate('rndom', 'Pendulum-v1')", "did you mean 'random'?"),
+    Mistake("vinci.evaluate('random')", "name one with env=ENV"),
+    Mistake("read().save('there.h5')", "pass overwrite=True"),
+    Mistake(
+        "vinci.Dataset.concatenate([read(), 'pendulum-mixed'])", "must be a list of Dataset, not a list of"
+    ),
+)
+"""Calls from Python. `read` opens a shipped dataset."""
+
+CALL = """
+import sys
+import vinci_offline as vinci
+
+def read():
+    return vinci.Dataset.open("pendulum-mixed").rows(slice(9))
+
+try:
+    {}
+except vinci.VinciError as error:
+    sys.exit(f"error: {{error}}")
+"""
+
 
 def prepare(folder: Path) -> None:
     """Fill a folder with the files that the mistakes name."""
@@ -132,8 +206,10 @@ def fault(mistake: Mistake, code: int, said: str) -> str | None:
 
 
 def answer(mistake: Mistake, folder: Path) -> tuple[float, float, int, str]:
-    """Run the command; return its seconds, those of the processor, its exit code and its standard error."""
-    command = [sys.executable, "-m", "vinci_offline", *mistake.words.split()]
+    """Run the command or the call; return its seconds, those of the processor, its exit code and its standard error."""
+    called = mistake in CALLS
+    words = ["-c", CALL.format(mistake.words)] if called else ["-m", "vinci_offline", *mistake.words.split()]
+    command = [sys.executable, *words]
     before, began = os.times(), time.perf_counter()
     done = subprocess.run(
         command, cwd=folder, env=os.environ | mistake.environment, capture_output=True, text=True, check=False
@@ -161,7 +237,7 @@ def main() -> int:
         folder = Path(name)
         prepare(folder)
         print("seconds  processor  command and answer")
-        for mistake in MISTAKES:
+        for mistake in MISTAKES + CALLS:
             answers = [answer(mistake, folder) for _ in range(options.rounds)]
             seconds, processor = min(each[0] for each in answers), min(each[1] for each in answers)
             judged = processor if options.processor else seconds
@@ -172,7 +248,9 @@ def main() -> int:
             print(f"{seconds:7.2f}  {processor:9.2f}  {mistake.words}\n{'':20}{answers[0][3].rstrip()}")
             if found is not None:
                 faults.append(f"{mistake.words}: {found}")
-    print(f"\n{len(MISTAKES)} mistakes, the slowest answer after {slowest:.2f} s, {len(faults)} faults")
+    print(
+        f"\n{len(MISTAKES + CALLS)} mistakes, the slowest answer after {slowest:.2f} s, {len(faults)} faults"
+    )
     print("\n".join(faults))
     return 1 if faults else 0
 

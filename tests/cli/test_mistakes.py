@@ -1,4 +1,4 @@
-"""Mistakes of the command line: answered in one line, with the nearest right name, before TensorFlow is loaded."""
+"""Mistakes at the command line and in Python: one line with the nearest right name, before TensorFlow is loaded."""
 
 import importlib
 import json
@@ -32,6 +32,20 @@ for words, environment in json.load(sys.stdin):
 print(json.dumps(answers))
 """
 
+CALLS = """
+import json, sys
+import vinci_offline as vinci
+read = lambda: vinci.Dataset.open("pendulum-mixed").rows(slice(9))
+answers = []
+for call in json.load(sys.stdin):
+    try:
+        answers.append([0, repr(eval(call)), []])
+    except vinci.VinciError as error:
+        loaded = [name for name in ("tensorflow", "jax") if sys.modules.pop(name, None)]
+        answers.append([error.exit_code, f"error: {error}", loaded])
+print(json.dumps(answers))
+"""
+
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
@@ -39,18 +53,18 @@ def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mistakes")
     mistakes.prepare(folder)
     lines = [[each.words.split(), each.environment] for each in mistakes.MISTAKES]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        input=json.dumps(lines),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return dict(zip(mistakes.MISTAKES, json.loads(done.stdout), strict=True))
+    told = told_by(SCRIPT, lines, folder) + told_by(CALLS, [each.words for each in mistakes.CALLS], folder)
+    return dict(zip(mistakes.MISTAKES + mistakes.CALLS, told, strict=True))
 
 
-@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=lambda mistake: mistake.words)
+def told_by(script, given, folder):
+    command = [sys.executable, "-c", script]
+    given = json.dumps(given)
+    done = subprocess.run(command, input=given, cwd=folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("mistake", mistakes.MISTAKES + mistakes.CALLS, ids=lambda mistake: mistake.words)
 def test_mistake_is_answered_in_one_line_before_tensorflow_is_loaded(answers, mistake):
     code, said, loaded = answers[mistake]
     assert mistakes.fault(mistake, code, said) is None

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from data_examples import box, continuous_spec, dict_spec, discrete_spec, make_columns
 
-from vinci_offline import Dataset, DatasetError, EnvironmentSpec, SpecError
+from vinci_offline import Dataset, DatasetError, EnvironmentSpec, SpecError, UsageError
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.spec import DictSpace, DiscreteSpace
 
@@ -148,6 +148,8 @@ def test_wrong_selections_are_refused(saved, method):
         select(slice(5, 5))
     with pytest.raises(DatasetError, match="must be whole"):
         select([0.5])
+    with pytest.raises(UsageError, match="numbers must be a slice, a list or an array, not 3"):
+        select(3)
     with pytest.raises(DatasetError, match="a mask of shape"):
         select(np.ones(2, bool))
 

@@ -350,7 +350,7 @@ def test_policy_of_another_environment_is_refused(path, pendulum_actor):
 
 
 def test_worker_errors_reach_the_caller(toys, path):
-    with pytest.raises(UsageError, match="--workers 1"):
+    with pytest.raises(UsageError, match="workers=1"):
         collect(toys.Counter, path, episodes=2, workers=2, policy=lambda observation: [0.0], progress=False)
     with pytest.raises(VinciError, match="RuntimeError: no idea what to do"):
         collect(toys.Counter, path, episodes=2, workers=2, policy=toys.broken, progress=False)

@@ -63,7 +63,7 @@ def test_ctrl_c_keeps_finished_shards(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert "go on with --resume" in errors
+    assert "go on with resume=True" in errors
     assert len(list((tmp_path / "data.h5.shards").glob("shard-*.npz"))) >= 2
 
 
@@ -82,7 +82,7 @@ def interrupted(tmp_path, **options):
 
 def test_resume_refuses_another_configuration(tmp_path):
     path = interrupted(tmp_path)
-    with pytest.raises(UsageError, match=r"seed was 0, now 7.*--overwrite"):
+    with pytest.raises(UsageError, match=r"seed was 0, now 7.*overwrite=True"):
         collect("Pendulum-v1", path, steps=500, seed=7, resume=True, progress=False)
     with pytest.raises(UsageError, match=r"steps was 500, now 400"):
         collect("Pendulum-v1", path, steps=400, resume=True, progress=False)
@@ -99,7 +99,7 @@ def test_resume_refuses_a_changed_policy_file(tmp_path):
 
 def test_interrupted_collection_needs_resume_or_overwrite(tmp_path):
     path = interrupted(tmp_path)
-    with pytest.raises(UsageError, match=r"--resume.*--overwrite"):
+    with pytest.raises(UsageError, match=r"resume=True.*overwrite=True"):
         collect("Pendulum-v1", path, steps=500, progress=False)
     assert len(collect("Pendulum-v1", path, steps=500, overwrite=True, progress=False)) == 500
 
@@ -135,14 +135,14 @@ def test_foreign_folder_is_not_deleted(tmp_path):
 
 def test_dead_worker_keeps_finished_shards(toys, tmp_path):
     path = tmp_path / "data.h5"
-    with pytest.raises(VinciError, match=r"worker process died.*--resume"):
+    with pytest.raises(VinciError, match=r"worker process died.*resume=True"):
         collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, progress=False)
     shards = Path(f"{path}.shards")
     assert shards.is_dir()
     # What a worker was writing when it was stopped does not stay.
     half_written = shards / ".shard-000001.npz.0123abcd.tmp.npz"
     half_written.write_bytes(b"PK")
-    with pytest.raises(VinciError, match=r"worker process died.*--resume"):
+    with pytest.raises(VinciError, match=r"worker process died.*resume=True"):
         collect("vinci_toys:Fatal", path, episodes=60, workers=2, lanes=1, resume=True, progress=False)
     assert not half_written.exists()
 

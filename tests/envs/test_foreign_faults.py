@@ -69,7 +69,7 @@ def test_vector_environments_are_refused():
     for env in (vector, lambda: vector):
         with pytest.raises(UsageError, match=r"SyncVectorEnv.*a vector of environments; give a single one"):
             evaluate("random", env, episodes=1)
-    with pytest.raises(UsageError, match="a int is no environment: give a Gymnasium id"):
+    with pytest.raises(UsageError, match="a value of type int is no environment: give a Gymnasium id"):
         make_env(3)
 
 
@@ -125,7 +125,7 @@ def test_evaluating_a_run_keeps_its_arguments(tmp_path):
 
 def test_other_environment_that_does_not_fit_names_the_arguments(tmp_path):
     run = run_of(tmp_path / "run", "Pendulum-v1", g=1.0)
-    with pytest.raises(SpecError, match=r"does not fit.*recorded with --env-kwargs '\{\"g\": 1.0\}'"):
+    with pytest.raises(SpecError, match=r"does not fit.*recorded with env_kwargs=\{\"g\": 1.0\}"):
         evaluate(run, "CartPole-v1", episodes=1)
 
 

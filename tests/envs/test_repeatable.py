@@ -148,5 +148,5 @@ def test_time_limit_of_the_command_holds(tmp_path, env):
     data = collect(env, tmp_path / "a.h5", episodes=2, max_episode_steps=5, progress=False)
     assert data.episodes["length"].tolist() == [5, 5]
     assert data.spec.max_episode_steps == 5
-    with pytest.raises(UsageError, match="--max-episode-steps must be at least 1"):
+    with pytest.raises(UsageError, match="max_episode_steps must be at least 1"):
         evaluate("random", env, episodes=1, max_episode_steps=0)

@@ -75,7 +75,7 @@ def test_run_goes_on_with_the_evaluation_that_failed(data, tmp_path, failing):
 
 
 def test_seed_that_fails_so_can_be_resumed(data, tmp_path):
-    with pytest.raises(ResumableError, match=r"seed 0: evaluation at step 2: .*go on with --resume"):
+    with pytest.raises(ResumableError, match=r"seed 0: evaluation at step 2: .*go on with resume=True"):
         run(data, tmp_path / "run", 1, steps=2, seeds=1)
     assert not run(data, tmp_path / "run", 0, steps=2, seeds=1, resume=True).interrupted
 

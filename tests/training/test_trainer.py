@@ -190,7 +190,7 @@ def test_invalid_options_are_refused_before_writing(data, tmp_path, options, err
 
 def test_existing_output_is_kept_without_overwrite(data, copied, tmp_path):
     kept = (copied / "policy.keras").read_bytes()
-    with pytest.raises(UsageError, match="--resume goes on"):
+    with pytest.raises(UsageError, match="resume=True goes on"):
         run(data, copied, steps=5)
     assert (copied / "policy.keras").read_bytes() == kept
     assert run(data, copied, steps=5, overwrite=True).steps == 5

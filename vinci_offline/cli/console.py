@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from vinci_offline.calls import command_line
 from vinci_offline.cli import signals
 from vinci_offline.errors import ResumableError, VinciError, VinciWarning
 from vinci_offline.progress import line
@@ -37,7 +38,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     A VinciWarning becomes one line too.
     """
     try:
-        with signals.raising(), warnings.catch_warnings():
+        with command_line(), signals.raising(), warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, warnings.showwarning, set())
             yield
     except (Exception, KeyboardInterrupt) as error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from vinci_offline.calls import from_python, speaking_python
 from vinci_offline.convert.format import Exported, ExportOptions, Imported
 from vinci_offline.convert.registry import find_format, format_for, recognise
 from vinci_offline.data.assembly.options import ImportOptions
@@ -21,6 +22,7 @@ from vinci_offline.inputs import check_folder, check_regular
 from vinci_offline.text import printable
 
 
+@from_python
 def read(
     source: str | os.PathLike[str], *, kind: str | None = None, options: ImportOptions | None = None
 ) -> Imported:
@@ -52,10 +54,11 @@ def read(
     check_regular(path)
     if path.is_dir():
         check_folder(path)
-    with files_kept_open():
+    with speaking_python(ImportOptions), files_kept_open():
         return found.read(path, options)
 
 
+@from_python
 def write(
     dataset: Dataset,
     destination: str | os.PathLike[str],

@@ -24,7 +24,7 @@ from vinci_offline.data.columns import non_finite_rows
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.data.episodes import are_whole_numbers
 from vinci_offline.errors import DatasetError
-from vinci_offline.text import printable
+from vinci_offline.text import did_you_mean, printable
 from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def to_frame(
 
     unknown = [path for path in chosen or () if path not in columns]
     if unknown:
-        raise DatasetError(f"no column {', '.join(unknown)}; there are {', '.join(columns)}")
+        raise DatasetError(
+            f"no column {', '.join(unknown)}; there are {', '.join(columns)}{did_you_mean(unknown[0], columns)}"
+        )
     numbers = np.repeat(np.arange(len(episodes[START])), episodes[LENGTH])
     steps = np.arange(len(numbers)) - np.repeat(episodes[START], episodes[LENGTH])
     blocks = [pd.DataFrame({"episode": numbers, "step": steps}, copy=False)]
@@ -100,6 +102,7 @@ def from_frame(frame: pd.DataFrame) -> tuple[Columns, tuple[Array, Array | None]
     if missing:
         raise DatasetError(
             f"the frame has no column {', '.join(missing)} (nor {missing[0]}_0 …); it has {', '.join(names)}"
+            f"{did_you_mean(missing[0], names)}"
         )
     columns.setdefault(layout.TIMEOUTS, np.zeros(len(frame), np.bool_))
     if (wrong := non_finite_rows(columns.get(layout.ACTIONS, np.zeros(0)))).any():

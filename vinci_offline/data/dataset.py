@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vinci_offline.calls import from_python
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import LazyColumns, chained, in_memory, non_finite_error
@@ -23,7 +24,7 @@ from vinci_offline.data.joining import check_codes, joined_spec, shared_attribut
 from vinci_offline.data.piece_ends import with_marked_ends
 from vinci_offline.data.schema import stored_arrays
 from vinci_offline.data.shipped import resolve
-from vinci_offline.errors import DatasetError
+from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
@@ -69,6 +70,7 @@ class Dataset:
         self._stored_hash = stored_hash
 
     @classmethod
+    @from_python
     def open(cls, path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> Dataset:
         """Open a file, or a shipped dataset by its name. Check its structure; read no column.
 
@@ -102,6 +104,7 @@ class Dataset:
         )
 
     @classmethod
+    @from_python
     def from_columns(
         cls,
         columns: Mapping[str, Array],
@@ -136,6 +139,7 @@ class Dataset:
         )
 
     @classmethod
+    @from_python
     def from_pandas(
         cls,
         frame: DataFrame,
@@ -174,7 +178,11 @@ class Dataset:
         from vinci_offline.data.assembly.options import ImportOptions
         from vinci_offline.data.dataframe import from_frame
 
-        if columns is not None or settings:
+        if not hasattr(frame, "columns"):
+            raise UsageError(
+                f"frame must be a DataFrame of pandas, not a value of type {type(frame).__name__}"
+            )
+        if columns is not None or settings or ends is not None:
             options = ImportOptions(spec, ends, columns=columns or {}, settings=settings or {})
             return _mapped(frame, options, attributes or {}, float64=float64)
         arrays, pieces = from_frame(frame)
@@ -185,6 +193,7 @@ class Dataset:
         return made
 
     @classmethod
+    @from_python
     def concatenate(cls, datasets: Iterable[Dataset]) -> Dataset:
         """Return the rows of several datasets, one after the other.
 
@@ -335,6 +344,7 @@ class Dataset:
             stored_hash=self._stored_hash,
         )
 
+    @from_python
     def to_pandas(self, columns: Sequence[str] | None = None) -> DataFrame:
         """Return a frame of one row a transition.
 
@@ -351,6 +361,7 @@ class Dataset:
 
         return to_frame(self.columns, self.episode_columns, columns)
 
+    @from_python
     def save(
         self,
         path: str | os.PathLike[str],
@@ -405,6 +416,7 @@ class Dataset:
         return Dataset(columns, self.spec, table=table, attributes=self._attributes, parents=(self,))
 
 
+@from_python
 def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> DataFrame:
     """Read the transitions of a file as a frame: `Dataset.open` and `Dataset.to_pandas` in one call.
 

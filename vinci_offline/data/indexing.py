@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vinci_offline.errors import DatasetError
+from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.types import Array
 
 
@@ -19,12 +19,15 @@ def chosen_indices(wanted: slice | Sequence[int] | Array, count: int, what: str)
         what: ``row`` or ``episode``, for messages.
 
     Raises:
+        UsageError: it is a single value.
         DatasetError: an index is out of range, or nothing is selected.
     """
     if isinstance(wanted, slice):
         chosen = np.arange(count)[wanted]
     else:
         given = np.asarray(wanted)
+        if given.ndim == 0:
+            raise UsageError(f"{what} numbers must be a slice, a list or an array, not {wanted!r}")
         if given.dtype == np.bool_ and given.shape != (count,):
             raise DatasetError(f"a mask of shape {given.shape} over {count} {what}s")
         chosen = np.flatnonzero(given) if given.dtype == np.bool_ else given

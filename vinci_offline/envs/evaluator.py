@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.calls import from_python
 from vinci_offline.deviation import finite, sample_deviation
 from vinci_offline.envs.collect.references import refuse_recording_only
 from vinci_offline.envs.collect.workers import check_workers
@@ -85,6 +86,7 @@ class Evaluation:
         }
 
 
+@from_python
 def evaluate(
     policy: Any,
     env: EnvironmentLike | None = None,

@@ -155,7 +155,7 @@ def _call(maker: Any, name: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, A
 
     if not callable(maker):
         advice = _several(maker) or ": give a Gymnasium id, a gymnasium.Env, or a function that makes one"
-        raise UsageError(f"a {type(maker).__name__} is no environment{advice}")
+        raise UsageError(f"a value of type {type(maker).__name__} is no environment{advice}")
     limit = None
     if "max_episode_steps" in kwargs and not _takes(maker, "max_episode_steps"):
         limit = kwargs.pop("max_episode_steps")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.calls import from_python
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.problem import Problem
@@ -80,6 +81,7 @@ class Replay:
         return {name: value for name, value in vars(self).items() if name != "problems"}
 
 
+@from_python
 def replay(
     dataset: Dataset,
     environment: EnvironmentLike | None = None,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.calls import from_python
 from vinci_offline.data import layout
 from vinci_offline.data.hdf5.inspect import inspect
 from vinci_offline.data.hdf5.opening import files_kept_open
@@ -50,6 +51,7 @@ class Repaired:
         }
 
 
+@from_python
 def repair(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],

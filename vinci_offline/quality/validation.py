@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.hdf5.inspect import Structure, inspect
 from vinci_offline.data.hdf5.opening import files_kept_open
@@ -52,6 +53,7 @@ class Report:
         }
 
 
+@from_python
 def check(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> Report:
     """Check a whole file in blocks; memory does not grow with its rows.
 
@@ -84,6 +86,7 @@ def check(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> 
     )
 
 
+@from_python
 def validate(path: str | os.PathLike[str], spec: EnvironmentSpec | None = None) -> list[Problem]:
     """Return every problem of a file; an empty list means that it is sound. `check` returns notes as well.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
+from vinci_offline.calls import check_call, speaking_python
 from vinci_offline.errors import UsageError
 from vinci_offline.options import check_options, option
 from vinci_offline.training.optimization import Optimization
@@ -101,11 +102,13 @@ class TrainingConfig:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
-        self._check_validation()
-        parse_rewards(self.reward)  # checks it
-        self.optimization()  # checks the schedule and its values
-        self.budget()  # checks the size
+        with speaking_python(TrainingConfig):
+            check_call(TrainingConfig, (), vars(self))
+            check_options(self)
+            self._check_validation()
+            parse_rewards(self.reward)  # checks it
+            self.optimization()  # checks the schedule and its values
+            self.budget()  # checks the size
 
     def plan(self) -> tuple[Phase, ...]:
         """Return the phases of the run."""

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import gc
-import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
-
-import keras
+from typing import TYPE_CHECKING, Any, Unpack
 
 from vinci_offline.agents.agent import Agent
-from vinci_offline.batches.opening import choose_memory
+from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.hooks.hook import Hook
-from vinci_offline.keras_setup import check_process
+from vinci_offline.keras_setup import check_process, import_keras
 from vinci_offline.locks import Locks
 from vinci_offline.progress import doing
 from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.text import did_you_mean
 from vinci_offline.training.arguments import check_arguments, check_count, default_output, with_preset
 from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig, TrainingOptions
-from vinci_offline.training.run import TrainResult
-from vinci_offline.training.seeds import Seeds
-from vinci_offline.training.task import Task
+
+if TYPE_CHECKING:
+    from vinci_offline.training.run import TrainResult
 
 
+@from_python
 def train(
     data: str | Path | Dataset | Sequence[str | Path | Dataset],
     agent: str | Agent | None = None,
@@ -80,7 +78,6 @@ def train(
         VinciError: the data, the agent, the networks or the options do not fit each other.
     """
     check_process()
-    _check_names(options)
     if preset is not None:
         agent, settings, filled = with_preset(preset, agent, settings or {}, options)
         config = TrainingConfig(**filled)
@@ -103,6 +100,11 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
+    import_keras()  # not before: what can be wrong without it is told at once
+    from vinci_offline.batches.opening import choose_memory
+    from vinci_offline.training.seeds import Seeds
+    from vinci_offline.training.task import Task
+
     memory = choose_memory(
         datasets,
         learned.columns,
@@ -140,21 +142,6 @@ def train(
             gc.collect()  # learner and engine refer to each other: give their memory back before the next run
 
 
-def _check_names(options: Mapping[str, Any]) -> None:
-    """Refuse a misspelt argument.
-
-    Raises:
-        UsageError: `train` has no such argument; the message names the nearest one.
-    """
-    known = [name for name in inspect.signature(train).parameters if name != "options"]
-    known += TrainingOptions.__annotations__
-    for name in options:
-        if name not in known:
-            raise UsageError(
-                f"train has no argument {name!r}: it takes {', '.join(known)}{did_you_mean(name, known)}"
-            )
-
-
 def _check_seeds(
     seeds: int,
     hooks: Sequence[Hook] | Callable[[int], Sequence[Hook]],
@@ -169,7 +156,8 @@ def _check_seeds(
     if not callable(hooks) and hooks:
         raise UsageError("with seeds=, hooks must be a function from a seed to its listeners")
     models = networks if isinstance(networks, Mapping) else {}
-    if made := [name for name, network in models.items() if isinstance(network, keras.Model)]:
+    keras = sys.modules.get("keras")  # without it there is no model
+    if keras and (made := [name for name, network in models.items() if isinstance(network, keras.Model)]):
         raise UsageError(
             f"with seeds=, the seeds would share the model of {made[0]!r}: give a function that makes it"
         )

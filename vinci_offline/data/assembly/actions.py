@@ -21,8 +21,7 @@ from vinci_offline.types import Array
 CONTINUOUS, ONE_HOT = "continuous", "one-hot"
 ASK = (
     "say --set actions=N if they are choices 0 … N - 1 (A..B if they count from A, N,N for several at once), "
-    "--set actions=continuous if they are amounts, --set actions=one-hot if each column is a choice, or --env ENV "
-    "(spec= in Python)"
+    "--set actions=continuous if they are amounts, --set actions=one-hot if each column is a choice, or --env ENV"
 )
 _RANGE = re.compile(r"(-?\d{1,9})\.\.(-?\d{1,9})")
 _MOST_CHOICES = 2**31
@@ -107,7 +106,7 @@ def check_choices(actions: Column, space: Choices, context: ImportContext) -> No
             advice = (
                 "say --set actions=A..B with the least and the greatest, or --set categories=NAME to number others"
                 if context.options.spec is None
-                else "check --env (spec= in Python)"
+                else "check --env"
             )
             raise DatasetError(
                 f"{context.where}: the action of {context.place(first + row)} is {flat[row, column]}, "

@@ -18,7 +18,7 @@ from vinci_offline.data.assembly.texts import Texts, kind_of_time, times
 from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import flags, plain
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.text import printable
+from vinci_offline.text import did_you_mean, printable
 from vinci_offline.types import Array
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ def from_mapped_frame(frame: pd.DataFrame, options: ImportOptions, *, float64: b
     """
     context = ImportContext("the frame", options)
     if unknown := sorted(set(options.settings) - set(SETTINGS)):
-        raise UsageError(f"from_pandas has no setting {', '.join(unknown)}: it has {', '.join(SETTINGS)}")
+        raise UsageError(
+            f"from_pandas has no setting {', '.join(unknown)}: it has {', '.join(SETTINGS)}"
+            f"{did_you_mean(unknown[0], SETTINGS)}"
+        )
     if not len(frame):
         raise DatasetError(f"{context.where} holds no rows")
     frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from vinci_offline.data.assembly.aliases import DONE, recognised, role_of, root_of
 from vinci_offline.errors import DatasetError, UsageError
-from vinci_offline.text import printable
+from vinci_offline.text import did_you_mean, printable
 
 PROPENSITY = "propensity"
 """The target for the probability of the action under the behaviour policy; never a column's own name."""
@@ -134,7 +134,10 @@ def _matching(text: str, names: Sequence[str], where: str) -> list[str]:
             entry = _entries(part.strip())
             matches = {name: match for name in names if (match := entry.fullmatch(name))}
         if not matches:
-            raise DatasetError(f"{where} has no column {printable(part.strip())}; it has {listed(names)}")
+            raise DatasetError(
+                f"{where} has no column {printable(part.strip())}; it has {listed(names)}"
+                f"{did_you_mean(part.strip(), names)}"
+            )
         if all(match.groups() and match[1].isdecimal() for match in matches.values()):
             matches = dict(sorted(matches.items(), key=lambda item: int(item[1][1])))
         found += [name for name in matches if name not in found]

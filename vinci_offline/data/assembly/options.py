@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from vinci_offline.calls import check_call, speaking_python
 from vinci_offline.spec import EnvironmentSpec
 
 Ends: TypeAlias = Literal["terminal", "timeout", "limit"]
@@ -36,3 +37,7 @@ class ImportOptions:
     settings: Mapping[str, str] = field(default_factory=dict)
     float64: bool = False
     skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        with speaking_python(ImportOptions):
+            check_call(ImportOptions, (), vars(self))

@@ -21,7 +21,7 @@ from vinci_offline.errors import DatasetError
 from vinci_offline.spec import EnvironmentSpec
 from vinci_offline.types import Array, Columns
 
-_ASK = "say --env ENV, or in Python ImportOptions(spec=...)"
+_ASK = "say --env ENV"
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _said(text: str | None, columns: dict[str, Column], context: ImportContext) 
         if choices_of.looks_one_hot(actions):
             raise UsageError(
                 f"{context.where}: the columns of actions are one-hot in every row: say --set actions=one-hot if each "
-                "is a choice, or --set actions=continuous (settings= in Python)"
+                "is a choice, or --set actions=continuous"
             )
         return None
     if text == choices_of.CONTINUOUS:

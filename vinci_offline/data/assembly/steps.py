@@ -21,7 +21,7 @@ Meaning: TypeAlias = Literal["number", "order"]
 _SETTING = "step"
 _ASK = (
     "say --set step=order if they only order rows, as times do, or --set step=number if numbers that are missing are "
-    "gaps in the log (settings= in Python)"
+    "gaps in the log"
 )
 
 

@@ -33,7 +33,7 @@ from vinci_offline.data.columns import Column
 from vinci_offline.data.dataframe import groups
 from vinci_offline.data.episode_columns import FRAGMENT, LENGTH
 from vinci_offline.errors import DatasetError
-from vinci_offline.text import printable
+from vinci_offline.text import did_you_mean, printable
 
 _PLACES = {"episode", "step", PROPENSITY, DONE}
 _ENTRY = re.compile(r"(observation|action|next_observation)_\d+")
@@ -125,8 +125,9 @@ def _columns(table: Mapping[str, Column | Texts], context: ImportContext) -> dic
     named = {layout.OBSERVATIONS: "observation", layout.ACTIONS: "action", layout.REWARDS: "reward"}
     if missing := [name for root, name in named.items() if root not in _roots(columns)]:
         raise DatasetError(
-            f"{context.where} has no column {', '.join(missing)}: say which it is with --map {missing[0]}=NAME, or "
-            f"columns= in Python{', or --set reward=zero' if missing == ['reward'] else ''}; there are {listed(table)}"
+            f"{context.where} has no column {', '.join(missing)}: say which it is with --map {missing[0]}=NAME"
+            f"{', or --set reward=zero' if missing == ['reward'] else ''}; there are {listed(table)}"
+            f"{did_you_mean(missing[0], table)}"
         )
     columns[layout.REWARDS] = one_number(columns[layout.REWARDS], f"{context.where}: reward")
     if PROPENSITY in table:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from vinci_offline.calls import from_python
 from vinci_offline.data.hdf5.comparison import is_as_written
 from vinci_offline.data.hdf5.target import check_target
 from vinci_offline.data.hdf5.writer import DatasetWriter
@@ -27,8 +29,6 @@ from vinci_offline.locks import Locks
 from vinci_offline.spec import EnvironmentSpec, environment_spec
 
 if TYPE_CHECKING:
-    import os
-
     import gymnasium
 
     from vinci_offline.data.dataset import Dataset
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vinci_offline.data.hdf5.writer import FrameStorage
 
 
+@from_python
 def collect(
     env: EnvironmentLike,
     path: str | os.PathLike[str],
