@@ -30,7 +30,7 @@ def test_every_public_name_exists_and_is_listed():
         ("vinci_offline.data.dataset", ("tensorflow", "keras", "gymnasium")),
         ("vinci_offline.envs.collect.collector", ("tensorflow", "keras")),
         ("vinci_offline.cli.app", (*HEAVY, "numpy")),
-        ("vinci_offline.training.trainer", HEAVY),
+        ("vinci_offline.training.trainer", ("tensorflow", "keras", "jax")),
         ("vinci_offline.training.config", (*HEAVY, "numpy")),
         ("vinci_offline.envs.options", (*HEAVY, "numpy")),
         ("vinci_offline.curate.selection", (*HEAVY, "numpy")),

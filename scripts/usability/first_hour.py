@@ -60,7 +60,7 @@ MOST = {
     "--seeds": 2,
     "--warmup": 50,
 }
-PATIENCE = 600.0
+PATIENCE = 1_800.0
 
 OTHERS = {
     "sb3:": "a file of Stable-Baselines3",
@@ -134,10 +134,14 @@ class Walk:
         """Run a line in the folder."""
         self.ran.append(line)
         print(f"  {line}", flush=True)
-        return subprocess.run(
-            ["bash", "-c", line], cwd=self.folder, env=environment(self.folder), capture_output=True, text=True,
-            timeout=PATIENCE, check=False,
-        )  # fmt: skip
+        command = ["bash", "-c", line]
+        try:
+            return subprocess.run(
+                command, cwd=self.folder, env=environment(self.folder), capture_output=True, text=True,
+                timeout=PATIENCE, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, "", f"error: it took more than {PATIENCE:.0f} s")
 
     def serve(self, line: str) -> None:
         """Run a server until it says its address."""

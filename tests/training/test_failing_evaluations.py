@@ -54,7 +54,7 @@ def run(data, output, failing, **options):
 @pytest.mark.parametrize("failing", [1, 2])
 def test_run_goes_on_with_the_evaluation_that_failed(data, tmp_path, failing):
     whole = run(data, tmp_path / "whole", 0)
-    told = f"evaluation at step {2 * failing}: .*the simulator broke .*saved in .*cut: go on with --resume"
+    told = f"evaluation at step {2 * failing}: .*the simulator broke .*saved in .*cut: go on with resume=True"
     with pytest.raises(ResumableError, match=told):
         run(data, tmp_path / "cut", failing)
     kept = latest_checkpoint(tmp_path / "cut" / "checkpoints")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from vinci_offline.agents.settings import check_limits, parse_settings, setting
 from vinci_offline.agents.update import ActionKind, Target, Update, adam
 from vinci_offline.batches.names import TRANSITION, ColumnWish
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciError
+from vinci_offline.loading import describe
 from vinci_offline.networks.nets import Networks
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class Agent(ABC):
         "normalise observations by the dataset's mean and deviation, (x - mean) / (std + 1e-3), as TD3+BC's paper does "
         "(Fujimoto and Gu, 2021, section 5)",
     )
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse a class that lacks a method; Python's own TypeError would come without advice."""
+        if missing := sorted(cls.__abstractmethods__):
+            told = f"agent {cls.name or cls.__name__!r} lacks the method{'s' * (len(missing) > 1)}"
+            raise UsageError(
+                f"{told} {', '.join(missing)}: write {'them' if len(missing) > 1 else 'it'} in {cls.__name__}"
+            )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -133,5 +143,9 @@ class Agent(ABC):
         values = parse_settings(cls, settings)
         try:
             return cls(**values)
+        except VinciError:
+            raise
         except ValueError as error:
             raise UsageError(f"agent {cls.name!r}: {error}") from error
+        except Exception as error:  # of a user's class
+            raise UsageError(f"agent {cls.name!r}: {describe(error)}") from error

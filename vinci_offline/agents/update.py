@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import keras
@@ -135,12 +135,19 @@ def updates_of_kind(updates: tuple[Update, ...], *, discrete: bool) -> tuple[Upd
 
 def _call(loss: Loss, nets: Networks, batch: Batch, key: Tensor, step: Tensor) -> tuple[Tensor, Metrics]:
     """Call a loss, with the step if it has an argument ``step``."""
-    function: Callable[..., tuple[Tensor, Metrics]] = loss
-    if "step" not in inspect.signature(function).parameters:
-        return function(nets, batch, key)
-    from keras import ops
+    options = {}
+    if "step" in inspect.signature(loss).parameters:
+        from keras import ops
 
-    return function(nets, batch, key, step=ops.cast(step, "float32"))
+        options["step"] = ops.cast(step, "float32")
+    function: Callable[..., Any] = loss
+    found = function(nets, batch, key, **options)
+    if not (isinstance(found, tuple) and len(found) == 2):  # of a user's own agent
+        raise TypeError(
+            f"it returned a {type(found).__name__}: return (loss, metrics), a scalar and a dictionary"
+        )
+    loss_value, metrics = found
+    return loss_value, metrics
 
 
 def adam(learning_rate: float, cosine_steps: int | None = None) -> OptimizerMaker:

@@ -124,6 +124,7 @@ class Learner:
         acting = self.nets.extended(self.averages)
         with _named_failure(agent, "policy"):
             self.policy = agent.policy(acting, build)
+            _check_policy(agent, self.policy, build)
             self.stochastic_policy = agent.stochastic_policy(acting, build)
             self.sampler = agent.sampler(acting, build)
         self.updates = tuple(self._bind(update, stream) for stream, update in enumerate(updates))
@@ -258,6 +259,26 @@ def _check_updates(agent: Agent, online: Networks, updates: tuple[Update, ...]) 
     ]
     if problems:
         raise UsageError(f"agent {agent.name!r}: {'; '.join(sorted(problems))}")
+
+
+def _check_policy(agent: Agent, policy: object, build: NetworkBuilder) -> None:
+    """Refuse what is no policy for the environment: it would be found out after the training.
+
+    Raises:
+        VinciError: it is no model, or makes no action of the environment.
+    """
+    wanted = () if build.discrete else tuple(build.spec.action_space.shape)
+    if not isinstance(policy, keras.Model):
+        told = f"policy() returned a value of type {type(policy).__name__}"
+        raise VinciError(
+            f"agent {agent.name!r}: {told}: return a Keras model, such as build.policy(nets.actor)"
+        )
+    if (found := [tuple(output.shape[1:]) for output in policy.outputs]) != [wanted]:
+        shapes = ", ".join(map(str, found))
+        raise VinciError(
+            f"agent {agent.name!r}: the model of policy() has outputs of shape {shapes}, and an action has {wanted}: "
+            "return a model of actions, such as build.policy(nets.actor)"
+        )
 
 
 def _uses(model: keras.Model, variables: Sequence[keras.Variable]) -> bool:
