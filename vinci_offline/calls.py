@@ -46,6 +46,7 @@ _KINDS: dict[Any, str] = {
 # Commands are left as they are.
 _COMMANDS = re.compile(r"(vinci-offline \w[^`;,]*)")
 _NAMES = {"set": "settings", "map": "columns", "o": "output", "to": "kind", "from": "kind"}
+_OTHERS = {"env": ("environment", "spec"), "output": ("path",)}
 _ENTRY = re.compile(r"--(set|map) (?!(?:says|out|or|if|as)\b)(\w[\w.]*)(?:=(\S+?)(?=[,;:.)]*(?:\s|$)))?")
 # An option, and its value: quoted, a number, a placeholder, a path or ROLE:VALUE, or a word that messages recommend.
 _OPTION = re.compile(
@@ -126,7 +127,7 @@ def in_python(message: str, known: Mapping[str, Any]) -> str:
 def _parameter(option: str, known: Iterable[str]) -> str | None:
     """Return the parameter that an option stands for; None if the function has no such parameter."""
     name = _NAMES.get(option, option.replace("-", "_"))
-    names = (name, {"env": "spec", "output": "path"}.get(name))
+    names = (name, *_OTHERS.get(name, ()))
     return next((each for each in names if each in known), None)
 
 
