@@ -80,7 +80,7 @@ MISTAKES = (
     Mistake("train minari:D4RL/pen/human-v2", "minari download D4RL/pen/human-v2"),
     Mistake("validate folder", "is an empty folder"),
     Mistake("info run", "is a run directory, not a dataset"),
-    Mistake("train cartpole-mixed", "choose one of awac, bc, cql, crr, dqn, "),
+    Mistake("train cartpole-mixed", "choose one of awac, bc, bcq, cql, "),
     Mistake("train pendulum-mixed --agent dqn", "choose one of awac, bc, bcq, "),
     Mistake("train pendulum-mixed cartpole-mixed", "take datasets of one environment"),
     Mistake("collect Pendulm-v1 -o new.h5 --steps 10", "did you mean Pendulum-v1?"),
@@ -148,7 +148,7 @@ CALLS = (
     ),
     # data, environments, policies and outputs
     Mistake("vinci.train('pendulum-mixd')", "did you mean 'pendulum-mixed'?"),
-    Mistake("vinci.train('cartpole-mixed')", "choose one of awac, bc, cql, crr, dqn, "),
+    Mistake("vinci.train('cartpole-mixed')", "choose one of awac, bc, bcq, cql, "),
     Mistake("vinci.train(['pendulum-mixed', 'cartpole-mixed'])", "take datasets of one environment"),
     Mistake("vinci.train('pendulum-mixed', env='Pendulum-v1')", "say how often with eval_every="),
     Mistake("vinci.train('pendulum-mixed', patience=3)", "hold out episodes with validation=0.1"),
