@@ -18,6 +18,7 @@ from vinci_offline.loading import describe
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.networks.nets import Networks
 from vinci_offline.runs.archive import ArrayLayout
+from vinci_offline.spec import BoxSpace
 from vinci_offline.training.optimization import Optimization
 from vinci_offline.types import Array
 
@@ -267,7 +268,8 @@ def _check_policy(agent: Agent, policy: object, build: NetworkBuilder) -> None:
     Raises:
         VinciError: it is no model, or makes no action of the environment.
     """
-    wanted = () if build.discrete else tuple(build.spec.action_space.shape)
+    space = build.spec.action_space
+    wanted = space.shape if isinstance(space, BoxSpace) else ()
     if not isinstance(policy, keras.Model):
         told = f"policy() returned a value of type {type(policy).__name__}"
         raise VinciError(
