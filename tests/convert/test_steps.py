@@ -184,8 +184,9 @@ def test_iso_texts_order_rows(tmp_path, kind, steps):
     with pytest.raises(
         UsageError, match="the steps are dates or times, which only order rows: say --set step=order"
     ):
-        imported(tmp_path, frame, kind)
-    dataset, _, dropped = imported(tmp_path, frame, kind, step="order")
+        imported(tmp_path, frame, kind, step="number")
+    dataset, decisions, dropped = imported(tmp_path, frame, kind)
+    assert "the step only orders rows: it holds dates or times" in decisions
     assert states(dataset) == [0.5, 1.5, 3.5, 4.5, 10.5, 11.5]
     assert not dropped
 

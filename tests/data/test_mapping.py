@@ -1,7 +1,9 @@
 """Mapping of a table's columns to the names of a dataset."""
 
+import pandas as pd
 import pytest
 
+from vinci_offline import Dataset
 from vinci_offline.data.assembly.mapping import choose, listed, wanted
 from vinci_offline.errors import DatasetError, UsageError
 
@@ -85,3 +87,22 @@ def test_wanted_columns_are_known_without_the_names():
 def test_message_lists_at_most_thirty_names():
     assert listed([str(number) for number in range(40)]).endswith("29 and 10 more")
     assert listed(["a\nb", ""]) == "a\N{REPLACEMENT CHARACTER}b, one without a name"
+
+
+def test_frames_take_lists_of_columns_and_numbers_as_settings():
+    frame = pd.DataFrame(
+        {
+            "day": pd.to_datetime(["2024-05-01", "2024-05-03"]),
+            "age": [1.0, 2.0],
+            "weight": [3.0, 4.0],
+            "arm": [1, 0],
+        }
+    )
+    made = Dataset.from_pandas(
+        frame.assign(gain=1.0),
+        columns={"step": "day", "observation": ["weight", "age"], "action": "arm", "reward": "gain"},
+        settings={"actions": 2},
+        ends="terminal",
+    )
+    assert made.columns["observations"].tolist() == [[3.0, 1.0], [4.0, 2.0]]
+    assert "the step only orders rows: it holds dates or times" in made.attributes["conversion"]["decisions"]

@@ -145,9 +145,9 @@ class Dataset:
         frame: DataFrame,
         spec: EnvironmentSpec | None = None,
         *,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | Sequence[str]] | None = None,
         ends: Ends | None = None,
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
         attributes: Mapping[str, Any] | None = None,
         float64: bool = True,
     ) -> Dataset:
@@ -161,8 +161,8 @@ class Dataset:
                 they do not (a shuffled or filtered frame), each consecutive piece is an episode of its own.
             spec: the environment; None infers it as in `open`.
             columns: the frame's own names by those of `to_pandas`, for a frame of any layout: ``{"reward":
-                "click", "observation": "age,user_*", "propensity": "pscore"}``. Rows are then sorted by ``episode``
-                and ``step``, missing columns are filled in as docs/converting.md says, and the attribute
+                "click", "observation": ["age", "user_*"], "propensity": "pscore"}``. Rows are then sorted by
+                ``episode`` and ``step``, missing columns are filled in as docs/converting.md says, and the attribute
                 ``conversion`` lists decisions and dropped rows.
             ends: the meaning of an episode's end (``terminal`` or ``timeout``) if ``columns`` do not tell it.
             settings: with ``columns``, what ``--set`` of ``convert`` says of a table: ``{"step": "order", "actions":
@@ -183,7 +183,9 @@ class Dataset:
                 f"frame must be a DataFrame of pandas, not a value of type {type(frame).__name__}"
             )
         if columns is not None or settings or ends is not None:
-            options = ImportOptions(spec, ends, columns=columns or {}, settings=settings or {})
+            told = {name: _listed(value) for name, value in (columns or {}).items()}
+            said = {name: _listed(value) for name, value in (settings or {}).items()}
+            options = ImportOptions(spec, ends, columns=told, settings=said)
             return _mapped(frame, options, attributes or {}, float64=float64)
         arrays, pieces = from_frame(frame)
         spec = spec or infer_spec(in_memory(arrays))
@@ -424,6 +426,11 @@ def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = No
         DatasetError: the file is missing, damaged, or no transition dataset.
     """
     return Dataset.open(path).to_pandas(columns)
+
+
+def _listed(value: object) -> str:
+    """Return a text, a number or a list of them as a command has them: by commas."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _equal(one: Array, other: Array) -> bool:

@@ -59,7 +59,7 @@ def steps_of(column: Column, context: ImportContext) -> Steps:
 
     Raises:
         DatasetError: a step is NaN or infinite, or not a time.
-        UsageError: the setting has another value, or times need one.
+        UsageError: the setting has another value, or counts times.
     """
     said = context.setting(_SETTING)
     if said not in {None, "number", "order"}:
@@ -75,11 +75,11 @@ def steps_of(column: Column, context: ImportContext) -> Steps:
             row = first + int(np.argmax(wrong))
             raise DatasetError(f"{context.where}: {context.place(row)}: the step is {show(row)}: {MISSING}")
     if column.dtype.kind in "mM":
-        if meaning != "order":
+        if meaning == "number":
             raise UsageError(
-                f"{context.where}: the steps are dates or times, which only order rows: say --set step=order "
-                "(settings= in Python)"
+                f"{context.where}: the steps are dates or times, which only order rows: say --set step=order"
             )
+        meaning = "order"
         nanoseconds = np.dtype(f"{column.dtype.kind}8[ns]")
         numbers = mapped(
             column, lambda block: block.astype(nanoseconds).view(np.int64), dtype=np.dtype(np.int64)
@@ -116,7 +116,9 @@ def gaps(
         for first, difference in differences(steps):
             begins[first : first + len(difference)] |= difference <= 0
     if meaning == "order":
-        context.decide("the step only orders rows, as --set step=order says")
+        said = context.setting(_SETTING) is not None
+        reason = ", as --set step=order says" if said else ": it holds dates or times"
+        context.decide(f"the step only orders rows{reason}")
         return Begins(begins, torn)
     if not all(whole_numbers(block) for _, block in blocks(steps)):
         if meaning == "number":
