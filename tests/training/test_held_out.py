@@ -78,10 +78,10 @@ def test_split_takes_each_episode_once(data):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"validation": 0.0}, "--validation must be"),
-        ({"validation": 1.0}, "--validation must be"),
-        ({"validation": None, "patience": 3}, "--patience needs"),
-        ({"patience": 0}, "--patience must be at least 1"),
+        ({"validation": 0.0}, "validation must be"),
+        ({"validation": 1.0}, "validation must be"),
+        ({"validation": None, "patience": 3}, "patience=? needs"),
+        ({"patience": 0}, "patience must be at least 1"),
     ],
 )
 def test_invalid_validation_options_are_refused(data, tmp_path, options, told):

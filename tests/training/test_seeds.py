@@ -256,7 +256,7 @@ def test_existing_output_is_kept_without_overwrite(data, tmp_path):
     (precious / "thesis.txt").write_text("years of work")
     for output, told in (
         (single, "a run of one seed"),
-        (several, "--resume goes on"),
+        (several, "resume(=True)? goes on"),
         (precious, "is no run"),
     ):
         with pytest.raises(UsageError, match=told):
@@ -277,7 +277,7 @@ def test_existing_output_is_kept_without_overwrite(data, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"seeds": 0}, "--seeds must be at least 1, not 0"),
+        ({"seeds": 0}, "seeds must be at least 1, not 0"),
         ({"seeds": 2, "only": "critic"}, "no critic"),
         ({"seeds": 2, "resume": True, "overwrite": True}, "give one of them"),
     ],

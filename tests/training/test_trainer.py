@@ -165,14 +165,14 @@ def test_init_keeps_normalisation_of_earlier_run(whole, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "told"),
     [
-        ({"only": "actor"}, UsageError, "--only critic"),
+        ({"only": "actor"}, UsageError, "only='critic'"),
         ({"phases": "actor:5,critic:5"}, UsageError, "trained critic"),
         ({"agent": "bc", "only": "critic"}, UsageError, "no critic"),
         ({"agent": "dqn"}, SpecError, "discrete actions and the dataset's are continuous"),
         ({"agent": "nobody"}, UsageError, "the agents are"),
         ({"settings": {"alhpa": 1}}, UsageError, "'alhpa'"),
         ({"settings": {"alpha": "much"}}, UsageError, "alpha"),
-        ({"batch_size": 0}, UsageError, "batch-size"),
+        ({"batch_size": 0}, UsageError, "batch_size"),
         ({"gamma": 1.5}, UsageError, "gamma"),
         ({"jit": "maybe"}, UsageError, "jit"),
         ({"init": "nowhere"}, VinciError, "nowhere"),
