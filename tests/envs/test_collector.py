@@ -306,8 +306,8 @@ def test_made_environment_has_one_lane(toys, path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, "either --steps N or --episodes N"),
-        ({"steps": 5, "episodes": 5}, "either --steps N or --episodes N"),
+        ({}, "either steps=N or episodes=N"),
+        ({"steps": 5, "episodes": 5}, "either steps=N or episodes=N"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"episodes": -1}, "episodes must be at least 1, not -1"),
         ({"steps": 5, "seed": -1}, "seed must be at least 0, not -1"),
