@@ -330,7 +330,7 @@ class Broken(ColumnReader):
 @pytest.mark.parametrize(
     ("error", "kind", "told"),
     [
-        (MemoryError("no more"), VinciError, "reading rows to train on failed: .*no more.*--resume"),
+        (MemoryError("no more"), VinciError, "reading rows to train on failed: .*no more.*resume"),
         (DatasetError("data.h5 is damaged"), DatasetError, "^data.h5 is damaged$"),
     ],
 )
