@@ -163,6 +163,9 @@ def test_data_without_whole_episodes_are_refused():
     [
         ({"methods": ["wiss"]}, "unknown method 'wiss'.*did you mean .wis"),
         ({"methods": ["ipw"]}, "ipw is for data of one step"),
+        ({"methods": "wis"}, "methods must be a list of texts or None, not 'wis': write it in a list"),
+        ({"method": ["wis"]}, "estimate has no argument 'method'; did you mean 'methods'"),
+        ({"gamma": "0.9"}, "gamma must be a number"),
         ({"gamma": 1.5}, "gamma 1.5"),
         ({"level": 95}, "level 95"),
         ({"interval": "normal"}, "unknown interval 'normal'"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.deviation import finite
 from vinci_offline.errors import DatasetError, SpecError, UsageError
@@ -172,6 +173,7 @@ class Estimates:
         }
 
 
+@from_python
 def estimate(
     policy: Any,
     data: str | Path | Dataset,
