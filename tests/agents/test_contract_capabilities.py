@@ -264,7 +264,7 @@ def numpy_ensemble(model, x, layer_norm=False):
         if layer_norm:
             (norm,) = (values for name, values in weights.items() if name.endswith("_scale"))
             centred = hidden - hidden.mean(axis=-1, keepdims=True)
-            hidden = centred / np.sqrt(hidden.var(axis=-1, keepdims=True) + 1e-3)
+            hidden = centred / np.sqrt(hidden.var(axis=-1, keepdims=True) + 1e-6)
             hidden = hidden * norm[0][member] + norm[1][member]
         kernel, bias = weights[last]
         found.append(np.maximum(hidden, 0) @ kernel[member] + bias[member])

@@ -201,6 +201,13 @@ class RunDirectory:
         with self.explained("config.json"):
             return Units.from_json(spec, config.get("units"))
 
+    def reward(self) -> str | None:
+        """Return the change of rewards that the run was trained with, as ``--reward`` gives it; None without one."""
+        config = self.config()
+        with self.explained("config.json"):
+            found: str | None = config["training"].get("reward")
+            return found
+
     def save_models(self, policies: Mapping[str, keras.Model], networks: Mapping[str, keras.Model]) -> None:
         """Write every model.
 

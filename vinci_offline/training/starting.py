@@ -182,7 +182,7 @@ def choose_units(
     """
     if origin is not None:
         earlier = origin.units(dataset.spec)
-        if reward == origin.config().get("training", {}).get("reward"):
+        if reward == origin.reward():
             return earlier
         return replace(earlier, rewards=_reward_units(reward, dataset, known))
     plain = replace(Units.of(dataset.spec), rewards=_reward_units(reward, dataset, known))
@@ -196,6 +196,8 @@ def choose_units(
 
 
 def _reward_units(reward: str | None, dataset: Dataset, known: Survey) -> RewardScaling | None:
+    if reward is None:
+        return None
     moments = known.moments[REWARDS]
     return reward_scaling(reward, dataset, float(moments.low), float(moments.high))
 
