@@ -188,7 +188,7 @@ def test_collection_is_refused_beside_a_living_one(tmp_path, options):
     with Locks() as held:
         held.take_file(tmp_path / "data.h5")
         with pytest.raises(
-            UsageError, match=r"data\.h5 is in use by process \d+ on .*choose another with -o"
+            UsageError, match=r"data\.h5 is in use by process \d+ on .*choose another with path="
         ):
             collect("CartPole-v1", tmp_path / "data.h5", steps=20, progress=False, **options)
         assert [each.name for each in tmp_path.iterdir()] == [".data.h5.lock"]
