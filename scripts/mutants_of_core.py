@@ -72,8 +72,8 @@ MUTANTS = (
     Mutant(
         "timeout-is-terminal",
         READER,
-        "columns[REWARDS], columns[TERMINALS], continues, gamma",
-        "columns[REWARDS], columns[TERMINALS] | columns[TIMEOUTS], continues, gamma",
+        "            columns[TERMINALS],\n            continues,",
+        "            columns[TERMINALS] | columns[TIMEOUTS],\n            continues,",
         (f"{HAND_MADE}test_columns_in_memory", f"{HAND_MADE}test_streamed_pools"),
     ),
     Mutant(

@@ -66,7 +66,9 @@ def test_outline_refuses_a_setting_without_default():
     class Bare(Agent):
         pass
 
-    with pytest.raises(UsageError, match=r"give every hyperparameter a default|lacks the methods networks, policy, updates"):
+    with pytest.raises(
+        UsageError, match=r"give every hyperparameter a default|lacks the methods networks, policy, updates"
+    ):
         outline(Bare)
 
 

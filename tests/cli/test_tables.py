@@ -64,7 +64,9 @@ def test_lists_fit_80_columns(command, monkeypatch):
 def test_agents_without_a_name_are_a_short_table_by_kind():
     lines = CliRunner().invoke(app, ["agents"]).stdout.splitlines()
     assert len(lines) < 45
-    assert [line for line in lines if line.endswith("actions:") or line.endswith("kinds of action:")] == [
-        "continuous actions:", "Discrete actions:", "both kinds of action:"
+    assert [line for line in lines if line.endswith(("actions:", "kinds of action:"))] == [
+        "continuous actions:",
+        "Discrete actions:",
+        "both kinds of action:",
     ]
     assert "https://" not in "".join(lines)

@@ -127,9 +127,9 @@ class SAC(Agent):
 
         if self.target_entropy is not None:
             return self.target_entropy
+        if "logits" not in policy:
+            return -float(policy["location"].shape[-1])
         if mask is not None:
             allowed = ops.sum(ops.cast(ops.greater(mask, 0), "float32"), axis=-1)
             return 0.98 * ops.mean(ops.log(allowed))
-        if "logits" in policy:
-            return 0.98 * math.log(policy["logits"].shape[-1])
-        return -float(policy["location"].shape[-1])
+        return 0.98 * math.log(policy["logits"].shape[-1])
