@@ -176,9 +176,10 @@ def test_environments_with_arguments(name, kwargs, recorded, watch, tmp_path, mo
     with h5py.File(path, "r+") as file:
         told = json.loads(file.attrs["environment"])
         file.attrs["environment"] = json.dumps({**told, "id": name, "kwargs": kwargs})
-    for function in (lambda: replay(Dataset.open(path), rows=1), lambda: evaluation_of(path)):
-        with pytest.raises(UsageError, match=r"name it yourself with (--env|environment=)"):
-            function()
+    with pytest.raises(UsageError, match="name it yourself with environment="):
+        replay(Dataset.open(path), rows=1)
+    with pytest.raises(UsageError, match="name it yourself with --env"):
+        evaluation_of(path)
     watch(*use(path))
     assert [each.name for each in tmp_path.iterdir()] == ["data.h5"]
 

@@ -47,6 +47,11 @@ def plotted(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, as ``1 row`` or ``3,000 rows``."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def text_of(value: object) -> str:
     """Return the value of a setting as ``--set KEY=VALUE`` takes it: a list with commas, None as ``none``."""
     if isinstance(value, list | tuple):

@@ -277,3 +277,17 @@ def test_policy_of_another_kind_of_action_is_refused(tmp_path):
         agent.networks(NetworkBuilder(CHOICE))
     with pytest.raises(UsageError, match="quantiles belong to one critic"):
         FQE(quantiles=5, critics=2)
+
+
+def test_policy_that_takes_a_mask_beside_the_observation_is_refused(tmp_path):
+    """As many choices as numbers in an observation: each would pass for the other."""
+    count = 2
+    bounds = np.full(count, -1, "f4"), np.full(count, 1, "f4")
+    spec = EnvironmentSpec(BoxSpace((count,), "float32", *bounds), DiscreteSpace(count))
+    observation, mask = keras.Input((count,), name="observation"), keras.Input((count,), name="action_mask")
+    scores = keras.layers.Multiply()([keras.layers.Dense(count)(observation), mask])
+    model = keras.Model({"observation": observation, "action_mask": mask}, scores)
+    model.save(tmp_path / "policy.keras")
+    agent = FQE(evaluation_policy=str(tmp_path / "policy.keras"), hidden=(4,))
+    with pytest.raises(SpecError, match=r"policy\.keras takes a mask of actions beside the observation"):
+        agent.networks(NetworkBuilder(spec))

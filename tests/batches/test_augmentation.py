@@ -106,14 +106,14 @@ def test_windows_of_images_move_one_by_one():
     ("space", "pixels", "message"),
     [
         (BOX.observation_space, 4, "no observation of the dataset is one"),
-        (image(8, 5, 3), 5, "random.shift[ =]5 is more than images with a side of 5 pixels can take"),
+        (image(8, 5, 3), 5, "--random-shift 5 is more than images with a side of 5 pixels can take"),
         (image(4, 20, 20), 20, "a side of 20"),
     ],
 )
 def test_shift_that_moves_no_image_is_refused(space, pixels, message):
     with pytest.raises(UsageError, match=message):
         ImageShift.of(space, pixels)
-    with pytest.raises(UsageError, match=r"random.shift must be at least 1"):
+    with pytest.raises(UsageError, match=r"^random_shift must be at least 1"):
         TrainingConfig(random_shift=0)
 
 

@@ -81,7 +81,7 @@ def test_sizes_take_units(size, count):
 
 @pytest.mark.parametrize("size", ["", "2XB", "-1GiB", "0", "GiB", "1ib", "1e9", "0.1"])
 def test_malformed_sizes_are_refused(size):
-    with pytest.raises(UsageError, match=r"memory_budget.* is no size"):
+    with pytest.raises(UsageError, match=r"^memory_budget=.* is no size"):
         TrainingConfig(memory_budget=size)
 
 
@@ -330,7 +330,7 @@ class Broken(ColumnReader):
 @pytest.mark.parametrize(
     ("error", "kind", "told"),
     [
-        (MemoryError("no more"), VinciError, "reading rows to train on failed: .*no more.*resume"),
+        (MemoryError("no more"), VinciError, "reading rows to train on failed: .*no more.*--resume"),
         (DatasetError("data.h5 is damaged"), DatasetError, "^data.h5 is damaged$"),
     ],
 )

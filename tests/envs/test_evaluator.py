@@ -133,7 +133,7 @@ def test_bad_actions_are_refused(policy, message):
         ({"workers": 0}, "workers must be at least 1, not 0"),
         ({"lanes": -1}, "lanes must be at least 1, not -1"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"env": None}, "env"),
+        ({"env": None}, "env="),
         ({"env": "Pendulm-v1"}, "Pendulum-v1"),
         ({"workers": 2, "lanes": 2}, "file.py:object"),
         ({"stochastic": True}, "sample"),

@@ -131,7 +131,7 @@ def test_workers_do_not_change_data(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"episodes": 3}, "steps[ =]N"),
+        ({"episodes": 3}, "steps=N"),
         ({"steps": 3, "noise": "gaussian:0.1"}, "uniform actions"),
         ({"steps": 3, "policy": ["random", "random-state"]}, "cannot be mixed"),
         ({"steps": 3, "record_infos": ["x"]}, "no infos"),

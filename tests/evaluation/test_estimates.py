@@ -134,6 +134,13 @@ def test_missing_episodes_refuse_the_unbiased_methods_alone():
     assert lacking.verdict.startswith("these data cannot tell how good the policy is")
 
 
+def test_a_policy_that_was_fitted_to_the_episodes_is_warned_of():
+    """Choices came up more often than they are probable, and the policy takes them as often as they came up."""
+    actions = np.repeat([0, 1], 50)
+    found = estimate(Fixed([0.5, 0.5, 0, 0]), dataset([1] * 100, actions=actions))
+    assert "a mean of 2, not 1: the policy was trained on these episodes" in found.refusals["ipw"]
+
+
 def test_few_effective_episodes_are_said():
     found = estimate("random", dataset([2] * 10))
     assert found.methods["wis"].few
@@ -146,10 +153,13 @@ def test_cut_episodes_and_fragments_are_left_out():
     columns["infos/action_log_probs"] = np.full(15, np.log(0.25), np.float32)
     found = estimate("random", Dataset.from_columns(columns, discrete_spec(4)))
     assert found.episodes == 3
-    assert any("1 episodes are left out that were cut off" in note for note in found.notes)
+    assert any("without 1 episode cut off before the longest one's end" in note for note in found.notes)
     assert any("a time limit" in note for note in found.notes)
     rows = Dataset.from_columns(columns, discrete_spec(4)).rows(slice(1, 15))
-    assert any("1 fragments of episodes are left out" in note for note in estimate("random", rows).notes)
+    assert any(
+        "without 1 fragment of episodes, whose returns are not known" in note
+        for note in estimate("random", rows).notes
+    )
 
 
 def test_data_without_whole_episodes_are_refused():

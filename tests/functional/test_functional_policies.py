@@ -92,8 +92,3 @@ def test_imitation_of_each_kind_of_policy():
     assert float(functional.negative_log_likelihood(gaussian, action)[0]) == pytest.approx(0.125 + half_log)
     logits = {"logits": tensor([[0.0, math.log(3)]])}
     assert float(functional.negative_log_likelihood(logits, choice)[0]) == pytest.approx(-math.log(0.75))
-
-
-def test_a_distribution_of_continuous_actions_has_no_choices_to_mask():
-    distribution = {"mean": ops.zeros((2, 1)), "log_std": ops.zeros((2, 1))}
-    assert functional.masked(distribution, ops.zeros((2, 0), dtype="bool")) is distribution

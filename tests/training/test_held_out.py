@@ -80,7 +80,7 @@ def test_split_takes_each_episode_once(data):
     [
         ({"validation": 0.0}, "validation must be"),
         ({"validation": 1.0}, "validation must be"),
-        ({"validation": None, "patience": 3}, "patience=? needs"),
+        ({"validation": None, "patience": 3}, "^patience= needs"),
         ({"patience": 0}, "patience must be at least 1"),
     ],
 )

@@ -115,11 +115,11 @@ def test_weight_decay_is_adamw():
     [
         ({"schedule": "linear"}, "'linear' is not constant or cosine"),
         ({"schedule": "the actor:cosine"}, "'the actor:cosine'"),
-        ({"warmup": -1}, "warmup"),
-        ({"clip_norm": 0.0}, "clip.norm"),
-        ({"clip_norm": float("nan")}, "clip.norm"),
-        ({"weight_decay": -0.1}, "weight.decay"),
-        ({"policy_ema": 1.0}, "policy.ema"),
+        ({"warmup": -1}, "^--warmup must"),
+        ({"clip_norm": 0.0}, "^--clip-norm must"),
+        ({"clip_norm": float("nan")}, "^--clip-norm must"),
+        ({"weight_decay": -0.1}, "^--weight-decay must"),
+        ({"policy_ema": 1.0}, "^--policy-ema must"),
     ],
 )
 def test_values_out_of_range_are_refused(options, told):

@@ -256,7 +256,7 @@ def test_existing_output_is_kept_without_overwrite(data, tmp_path):
     (precious / "thesis.txt").write_text("years of work")
     for output, told in (
         (single, "a run of one seed"),
-        (several, "resume(=True)? goes on"),
+        (several, "resume=True goes on"),
         (precious, "is no run"),
     ):
         with pytest.raises(UsageError, match=told):

@@ -83,9 +83,8 @@ def _column(name: str, summary: Mapping[str, Any]) -> tuple[bool, str]:
     """Return whether a column that an agent asks for can be made, and what is to be said of it."""
     rows, episodes, whole = summary["rows"], summary["episodes"], summary["episodes"] - summary["fragments"]
     if name == NEXT_ACTION:
-        cut = (
-            episodes - summary["terminals"]
-        )  # the last row of an episode has no next action, and a terminal needs none
+        # The last row of an episode has no next action, and a terminal needs none.
+        cut = episodes - summary["terminals"]
         if cut >= rows:
             return False, "no row has a next action: every one ends its episode"
         return True, f"next actions, of all rows but {cut:,}" if cut else "next actions, of all rows"

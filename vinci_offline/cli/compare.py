@@ -25,7 +25,6 @@ def compare(
 ) -> None:
     """Compare runs over their seeds by their last evaluations; say when the seeds are too few to tell."""
     from vinci_offline.evaluation.comparison import compare as run_comparison
-    from vinci_offline.evaluation.statistics import interquartile_mean
 
     groups, duels = run_comparison(runs)
     if json_:
@@ -40,7 +39,7 @@ def compare(
                 group.name,
                 f"{group.mean:.2f}",
                 *("" if math.isnan(end) else f"{end:.2f}" for end in group.interval),
-                f"{interquartile_mean(group.scores):.2f}",
+                f"{group.interquartile_mean:.2f}",
                 str(len(group.scores)),
                 str(group.episodes),
                 ", ".join(f"{step:,}" for step in group.steps),

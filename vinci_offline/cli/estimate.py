@@ -12,6 +12,7 @@ from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say
 from vinci_offline.cli.tables import show_table
 from vinci_offline.errors import UsageError
+from vinci_offline.text import counted
 
 if TYPE_CHECKING:
     from vinci_offline.evaluation.estimates import Estimates
@@ -62,20 +63,16 @@ def estimate(
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Estimate how good a policy is from recorded episodes alone, with intervals; say when they cannot tell."""
-    from vinci_offline.evaluation.estimates import check_estimate
     from vinci_offline.evaluation.estimates import estimate as run_estimate
 
-    names = [name.strip() for name in method.split(",") if name.strip()] if method else None
-    ends = _bounds(bounds)
-    check_estimate(names, gamma, interval, level, ends)
     result = run_estimate(
         policy,
         file,
-        methods=names,
+        methods=[name.strip() for name in method.split(",") if name.strip()] if method else None,
         gamma=gamma,
         interval=interval,
         level=level,
-        bounds=ends,
+        bounds=_bounds(bounds),
         stochastic=stochastic,
         seed=seed,
     )
@@ -98,8 +95,7 @@ def _bounds(text: str | None) -> tuple[float, float] | None:
 
 
 def _show(policy: str, file: str, result: Estimates) -> None:
-    count = f"{result.episodes:,} episode{'s' if result.episodes > 1 else ''}"
-    say(f"{policy} judged by {count} of {file}")
+    say(f"{policy} judged by {counted(result.episodes, 'episode')} of {file}")
     say()
     header = ("method", "return", f"{result.level:.0%} from", "to", "effective episodes", "largest weight")
     show_table(_rows(result), header=header, numbers_from=1)

@@ -26,6 +26,7 @@ from vinci_offline.data.schema import stored_arrays
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import text_of
 from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:
@@ -183,8 +184,8 @@ class Dataset:
                 f"frame must be a DataFrame of pandas, not a value of type {type(frame).__name__}"
             )
         if columns is not None or settings or ends is not None:
-            told = {name: _listed(value) for name, value in (columns or {}).items()}
-            said = {name: _listed(value) for name, value in (settings or {}).items()}
+            told = {name: text_of(value) for name, value in (columns or {}).items()}
+            said = {name: text_of(value) for name, value in (settings or {}).items()}
             options = ImportOptions(spec, ends, columns=told, settings=said)
             return _mapped(frame, options, attributes or {}, float64=float64)
         arrays, pieces = from_frame(frame)
@@ -426,11 +427,6 @@ def read_pandas(path: str | os.PathLike[str], columns: Sequence[str] | None = No
         DatasetError: the file is missing, damaged, or no transition dataset.
     """
     return Dataset.open(path).to_pandas(columns)
-
-
-def _listed(value: object) -> str:
-    """Return a text, a number or a list of them as a command has them: by commas."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _equal(one: Array, other: Array) -> bool:

@@ -18,8 +18,8 @@ from vinci_offline.envs.states import bare, is_mujoco, observed_state
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.loading import describe
 from vinci_offline.policies.actions import to_environment
-from vinci_offline.quality.checks.marks import counted
 from vinci_offline.spec import Space, check_fits, environment_spec
+from vinci_offline.text import counted
 from vinci_offline.types import Array, FloatArray
 
 ROWS = 1000

@@ -75,6 +75,11 @@ class Group:
         return float(self.scores.mean())
 
     @property
+    def interquartile_mean(self) -> float:
+        """The mean of the middle half of the seeds."""
+        return interquartile_mean(self.scores)
+
+    @property
     def interval(self) -> Interval:
         """Student's 95% interval of the mean over seeds; NaN for one seed."""
         return t_interval(self.mean, self.scores - self.mean)
@@ -91,7 +96,7 @@ class Group:
             "mean": self.mean,
             "low": finite(low),
             "high": finite(high),
-            "interquartile_mean": interquartile_mean(self.scores),
+            "interquartile_mean": self.interquartile_mean,
             "scores": self.scores.tolist(),
         }
 

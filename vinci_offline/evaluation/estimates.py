@@ -26,7 +26,7 @@ from vinci_offline.evaluation.importance import (
 from vinci_offline.evaluation.intervals import Interval, bernstein_interval, bootstrap_interval, t_interval
 from vinci_offline.evaluation.ratios import Counted, counted_episodes, with_ratios, without_ratios
 from vinci_offline.policies.named import load_policy
-from vinci_offline.text import did_you_mean
+from vinci_offline.text import counted, did_you_mean
 
 METHODS: Mapping[str, Callable[[LoggedEpisodes], Weighted]] = {
     "is": importance_sampling,
@@ -63,7 +63,7 @@ class Estimate:
         effective_sample_size: how many episodes with equal weights would tell as much.
         largest_weight: the share of one episode in all weights, at most.
         mean_weight: the mean weight of an episode; 1 is expected.
-        covered: False if the mean weight is not 1 but for chance: the data lack what the policy does.
+        covered: False if the mean weight differs from 1 by more than chance.
     """
 
     value: float
@@ -83,7 +83,7 @@ class Estimate:
     def warning(self) -> str | None:
         """Why the interval may hold the true value less often than it says; None if nothing speaks against it."""
         if not self.covered:
-            return f"the weights have a mean of {self.mean_weight:.3g}, not 1: the data lack what the policy does"
+            return _why_not_one(self.mean_weight)
         if self.few:
             return f"only {self.effective_sample_size:.3g} effective episodes: the interval may be too narrow"
         return None
@@ -217,22 +217,22 @@ def estimate(
     """
     check_estimate(methods, gamma, interval, level, bounds)
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
-    counted = counted_episodes(dataset, gamma)
-    one_step = bool((counted.lengths == 1).all())
+    chosen = counted_episodes(dataset, gamma)
+    one_step = bool((chosen.lengths == 1).all())
     names = tuple(methods or (ONE_STEP if one_step else SEVERAL_STEPS))
     if not one_step and (wrong := [name for name in names if name in ONE_STEP]):
         raise UsageError(
-            f"{wrong[0]} is for data of one step, and these episodes have up to {counted.lengths.max():,}: "
+            f"{wrong[0]} is for data of one step, and these episodes have up to {chosen.lengths.max():,}: "
             f"choose among {', '.join(SEVERAL_STEPS)}"
         )
     judge = load_policy(policy, dataset.spec, stochastic=stochastic)
 
-    past = logged(without_ratios(dataset, counted, gamma))
+    past = logged(without_ratios(dataset, chosen, gamma))
     found: dict[str, Estimate | Refused] = {}
     gain: Estimate | None = None
     by: str | None = None
     try:
-        episodes = with_ratios(dataset, judge, counted, gamma)
+        episodes = with_ratios(dataset, judge, chosen, gamma)
         _check_weights(episodes)
     except (DatasetError, SpecError) as error:
         found = dict.fromkeys(names, Refused(str(error)))
@@ -244,7 +244,7 @@ def estimate(
             difference = best.value - past.value
             gain = _estimate(best, difference, t_interval(difference, best.influence - past.influence, level))
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
-    return Estimates(first, found, gain, by, len(counted.lengths), tuple(_notes(counted, one_step)), level)
+    return Estimates(first, found, gain, by, len(chosen.lengths), tuple(_notes(chosen, one_step)), level)
 
 
 def check_estimate(
@@ -303,10 +303,7 @@ def judged(
             "the logged one, for importance weights; record data nearer to it"
         )
     if found.terms is not None and not _covered(found):
-        return Refused(
-            f"the weights have a mean of {found.mean_weight[0]:.3g}, not 1: the data lack episodes that the policy "
-            "would have, or their propensities are wrong"
-        )
+        return Refused(_why_not_one(found.mean_weight[0]))
     try:
         ends = _interval(found, interval, level, bounds, seed)
     except UsageError as error:
@@ -319,6 +316,15 @@ def _estimate(found: Weighted, value: float, ends: Interval) -> Estimate:
     return Estimate(
         value, *ends, found.effective, found.largest, found.mean_weight[0], covered=_covered(found)
     )
+
+
+def _why_not_one(mean: float) -> str:
+    """Return why a mean weight is not 1."""
+    if mean < 1:
+        why = "the data lack what the policy does, or their propensities are wrong"
+    else:
+        why = "the policy was trained on these episodes, or their propensities are wrong; judge it by others"
+    return f"the weights have a mean of {mean:.3g}, not 1: {why}"
 
 
 def _covered(found: Weighted) -> bool:
@@ -341,16 +347,16 @@ def _interval(
     return bernstein_interval(found.terms, bounds, level)
 
 
-def _notes(counted: Counted, one_step: bool) -> list[str]:
+def _notes(chosen: Counted, one_step: bool) -> list[str]:
     notes = []
-    if counted.fragments:
-        notes.append(f"{counted.fragments:,} fragments of episodes are left out: their returns are not known")
-    if counted.cut:
+    if chosen.fragments:
         notes.append(
-            f"{counted.cut:,} episodes are left out that were cut off before the longest one's end: their returns are "
-            "not known"
+            f"without {counted(chosen.fragments, 'fragment')} of episodes, whose returns are not known"
         )
-    if counted.unseen > 0.01 and not one_step:
+    if chosen.cut:
+        cut = counted(chosen.cut, "episode")
+        notes.append(f"without {cut} cut off before the longest one's end: the returns are not known")
+    if chosen.unseen > 0.01 and not one_step:
         notes.append(
             "episodes end at a time limit, and later rewards are not known: the returns are those up to the limit"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,8 +63,13 @@ def bootstrap_interval(
         estimate(np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64))
         for _ in range(resamples)
     ]
+    return middle([each for each in drawn if math.isfinite(each)] or [math.nan], level)
+
+
+def middle(drawn: Sequence[float], level: float) -> Interval:
+    """Return the ends between which the middle ``level`` of some numbers lie."""
     tail = (1 - level) / 2
-    low, high = np.quantile([each for each in drawn if math.isfinite(each)] or [math.nan], [tail, 1 - tail])
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 

@@ -11,10 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from vinci_offline.errors import UsageError
-from vinci_offline.evaluation.intervals import Interval
+from vinci_offline.evaluation.intervals import RESAMPLES, Interval, middle
 from vinci_offline.types import Array, FloatArray
-
-RESAMPLES = 2000
 
 
 def interquartile_mean(scores: FloatArray) -> float:
@@ -80,10 +78,7 @@ def stratified_bootstrap(
         chosen: Array = rng.integers(len(values), size=values.shape)
         return np.take_along_axis(values, chosen, axis=0)
 
-    drawn = [statistic(*map(resampled, scores)) for _ in range(resamples)]
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    return middle([statistic(*map(resampled, scores)) for _ in range(resamples)], level)
 
 
 def wilson_interval(successes: int, trials: int, level: float = 0.95) -> Interval:

@@ -20,8 +20,7 @@ def masked(scores: Any, allowed: Tensor | None, *, recorded: Tensor | None = Non
     An excluded choice is never the greatest, its probability is 0, and it adds nothing to a sum of exponentials.
 
     Args:
-        scores: ``[B, n]``; ``[E, B, n]`` of an ensemble; or the output ``{"logits"}`` of an actor. A distribution of
-            continuous actions has no choices, and is returned as it is.
+        scores: ``[B, n]``; ``[E, B, n]`` of an ensemble; or the output ``{"logits"}`` of an actor.
         allowed: ``[B, n]``, greater than zero where a choice is allowed, such as ``batch.get("action_mask")``; None
             allows all, and returns ``scores`` as they are.
         recorded: ``[B]`` recorded choices, which are allowed besides: they were taken, whatever the mask says.
@@ -29,7 +28,7 @@ def masked(scores: Any, allowed: Tensor | None, *, recorded: Tensor | None = Non
     Raises:
         SpecError: a shape differs from these.
     """
-    if allowed is None or (isinstance(scores, Mapping) and "logits" not in scores):
+    if allowed is None:
         return scores
     if isinstance(scores, Mapping):
         return {**scores, "logits": masked(scores["logits"], allowed, recorded=recorded)}

@@ -15,6 +15,7 @@ from vinci_offline.functional.masks import EXCLUDED, masked
 from vinci_offline.keras_setup import load_keras_model, wide_dtype
 from vinci_offline.networks.action_scaling import scale_tensor
 from vinci_offline.networks.export import (
+    ACTION_MASK,
     box_scaling,
     moved_observations,
     observed_mask,
@@ -61,6 +62,7 @@ def stored_policy(units: Units, name: str, path: str, *, stochastic: bool = True
     loaded = load_keras_model(Path(path), use=name)
     raw = observation_input(units.spec.observation_space)
     noise = _noise_input(loaded, units)
+    _refuse_masks(loaded, units, path)
     try:
         output = loaded(_arguments(loaded, _unshifted(units, raw), noise))
     except (ValueError, TypeError, KeyError) as error:
@@ -107,6 +109,17 @@ def _noise_input(model: keras.Model, units: Units) -> Tensor | None:
     given = getattr(model, "inputs", None) or []
     width = next((int(each.shape[-1]) for each in given if each.name == NOISE), None)
     return None if width is None else keras.Input(shape=(width,), dtype="float32", name=NOISE)
+
+
+def _refuse_masks(model: keras.Model, units: Units, path: str) -> None:
+    """Refuse a policy that takes a mask beside the observation: the observation would be given for it."""
+    space = units.spec.observation_space
+    observed = isinstance(space, DictSpace) and ACTION_MASK in space.spaces
+    if not observed and any(each.name == ACTION_MASK for each in getattr(model, "inputs", None) or []):
+        raise SpecError(
+            f"{path} takes a mask of actions beside the observation, and the value of such a policy cannot be learned "
+            "yet: train its agent on data without infos/action_mask"
+        )
 
 
 def _arguments(model: keras.Model, observation: Any, noise: Tensor | None) -> Any:

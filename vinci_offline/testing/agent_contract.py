@@ -168,7 +168,9 @@ def transitions(spec: EnvironmentSpec, *, agent: Agent | None = None, **replaced
 
 
 def _masks(agent: Agent | None, count: int) -> dict[str, Array]:
-    """Make masks that allow every choice; none that the agent takes only if they are recorded."""
+    """Make masks that allow every choice. Masks that the agent takes only if they are recorded are left out."""
+    if not count:
+        return {}
     optional = {
         column_name(wish) for wish in (agent.columns if agent else ()) if isinstance(wish, IfRecorded)
     }

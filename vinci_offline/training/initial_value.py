@@ -22,7 +22,7 @@ from vinci_offline.spec.units import Units
 from vinci_offline.types import Array, FloatArray
 
 _MOST_STATES, _SLICE = 4_096, 512
-_STREAM = 1 << 19
+_STREAM = 1 << 20
 """Stream of the random draws; those of the engines are below."""
 
 

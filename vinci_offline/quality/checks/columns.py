@@ -14,8 +14,9 @@ from vinci_offline.data.layout import Slot
 from vinci_offline.data.problem import Finding, Note, Problem
 from vinci_offline.errors import DatasetError
 from vinci_offline.quality.checks.bounds import NEAR, Bounds
-from vinci_offline.quality.checks.marks import Marks, counted
+from vinci_offline.quality.checks.marks import Marks
 from vinci_offline.spec import DiscreteSpace, MultiDiscreteSpace
+from vinci_offline.text import counted
 from vinci_offline.types import Array
 
 _MAY_BE_CONSTANT = (layout.NEXT_OBSERVATIONS, layout.TERMINALS, layout.TIMEOUTS, layout.INFOS)

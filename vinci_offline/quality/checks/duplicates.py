@@ -16,8 +16,8 @@ from vinci_offline.data.columns import BLOCK_BYTES, LazyColumns
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.hdf5.inspect import Structure
 from vinci_offline.data.problem import Finding, Note
-from vinci_offline.quality.checks.marks import counted
 from vinci_offline.quality.checks.row_hash import RowHash, row_bytes
+from vinci_offline.text import counted
 from vinci_offline.types import Array
 
 PART_ROWS = 2**21

@@ -14,7 +14,8 @@ from vinci_offline.data.episodes import FLAG_COLUMNS, inconsistencies, returns
 from vinci_offline.data.hdf5.inspect import Structure
 from vinci_offline.data.indexing import rows_within
 from vinci_offline.data.problem import Finding, Note, Problem
-from vinci_offline.quality.checks.marks import Marks, counted
+from vinci_offline.quality.checks.marks import Marks
+from vinci_offline.text import counted
 from vinci_offline.types import Array, Columns
 
 FLAGS = (layout.TERMINALS, layout.TIMEOUTS)

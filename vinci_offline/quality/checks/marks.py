@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vinci_offline.text import counted
 from vinci_offline.types import Array
 
 
@@ -33,8 +34,3 @@ class Marks:
 def any_in_row(marks: Array) -> Array:
     """Return ``[B]``: whether each row of ``[B, …]`` holds a mark."""
     return np.asarray(marks.any(axis=tuple(range(1, marks.ndim))))
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, as ``1 row`` or ``3,000 rows``."""
-    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -19,9 +19,9 @@ from vinci_offline.data.inference import infer_spec
 from vinci_offline.data.problem import Problem
 from vinci_offline.errors import DatasetError
 from vinci_offline.quality.checks.continuity import ordered
-from vinci_offline.quality.checks.marks import counted
 from vinci_offline.quality.repairs.account import Repair
 from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.text import counted
 from vinci_offline.types import Array, Columns
 
 _MOSTLY = 0.1

@@ -9,10 +9,10 @@ import numpy as np
 from vinci_offline.data import layout
 from vinci_offline.data.episode_columns import DERIVED, FRAGMENT, LENGTH, RETURN, START, TERMINATED, TRUNCATED
 from vinci_offline.data.episodes import episodes_of, ordered, starts
-from vinci_offline.quality.checks.marks import counted
 from vinci_offline.quality.repairs.account import Repair
 from vinci_offline.quality.repairs.damaged_file import DamagedFile
 from vinci_offline.quality.repairs.rows import Mended
+from vinci_offline.text import counted
 from vinci_offline.types import Array, Columns
 
 
