@@ -11,18 +11,33 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from vinci_offline.evaluation.estimates import METHODS, ONE_STEP, SEVERAL_STEPS, Estimate, judged
-from vinci_offline.evaluation.importance import LoggedEpisodes
+from vinci_offline.evaluation.estimates import Estimate, judged
+from vinci_offline.evaluation.importance import (
+    LoggedEpisodes,
+    Weighted,
+    importance_sampling,
+    per_decision,
+    weighted_importance_sampling,
+    weighted_per_decision,
+)
 from vinci_offline.types import Array, FloatArray
 
 GAMMA = 0.95
 STATES, ACTIONS, HORIZON = 4, 3, 12
 INTERVALS = ("t", "bootstrap")
+Estimators = Mapping[str, Callable[[LoggedEpisodes], Weighted]]
+ONE_STEP: Estimators = {"ipw": importance_sampling, "snipw": weighted_importance_sampling}
+SEVERAL_STEPS: Estimators = {
+    "is": importance_sampling,
+    "pdis": per_decision,
+    "wis": weighted_importance_sampling,
+    "wpdis": weighted_per_decision,
+}
 
 
 class Problem(NamedTuple):
@@ -38,7 +53,7 @@ class Problem(NamedTuple):
     name: str
     truth: float
     draw: Callable[[np.random.Generator, int], LoggedEpisodes]
-    methods: tuple[str, ...]
+    methods: Estimators
 
 
 def mixed(policy: FloatArray, near: float) -> FloatArray:
@@ -116,8 +131,8 @@ def measure(
 ) -> Iterator[tuple[str, ...]]:
     """Yield a row of the table for each method and interval."""
     drawn = [problem.draw(np.random.default_rng([7, each]), episodes) for each in range(repetitions)]
-    for name in problem.methods:
-        weighted = [METHODS[name](each) for each in drawn]
+    for name, estimator in problem.methods.items():
+        weighted = [estimator(each) for each in drawn]
         bias = float(np.mean([each.value for each in weighted])) - problem.truth
         error = float(np.std([each.value for each in weighted], ddof=1)) / math.sqrt(repetitions)
         for interval in intervals:

@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.deviation import finite
 from vinci_offline.errors import DatasetError, SpecError, UsageError
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
-    Weighted,
-    importance_sampling,
-    logged,
-    per_decision,
-    weighted_importance_sampling,
-    weighted_per_decision,
-)
+from vinci_offline.evaluation.evidence import Evidence
+from vinci_offline.evaluation.importance import Weighted, logged
 from vinci_offline.evaluation.intervals import Interval, bernstein_interval, bootstrap_interval, t_interval
-from vinci_offline.evaluation.ratios import Counted, counted_episodes, with_ratios, without_ratios
+from vinci_offline.evaluation.methods import METHODS
+from vinci_offline.evaluation.ratios import Counted, counted_episodes
 from vinci_offline.policies.named import load_policy
 from vinci_offline.text import counted, did_you_mean
 
-METHODS: Mapping[str, Callable[[LoggedEpisodes], Weighted]] = {
-    "is": importance_sampling,
-    "pdis": per_decision,
-    "wis": weighted_importance_sampling,
-    "wpdis": weighted_per_decision,
-    "ipw": importance_sampling,
-    "snipw": weighted_importance_sampling,
-}
-"""Estimators by name, the one to trust most last. ``ipw`` and ``snipw`` are their names for data of one step."""
-ONE_STEP = ("ipw", "snipw")
-SEVERAL_STEPS = ("is", "pdis", "wis", "wpdis")
 INTERVALS = ("bootstrap", "bernstein", "t")
 LOGGED = "logged"
 """Name of the mean return of the data themselves."""
@@ -49,7 +30,6 @@ _FEWEST = 2.0
 _DEVIATIONS = 4.0
 """Standard errors by which a mean weight may differ from 1."""
 _ROUNDING = 1e-9
-_LARGEST_LOG = 600.0
 
 
 @dataclass(frozen=True)
@@ -219,30 +199,30 @@ def estimate(
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     chosen = counted_episodes(dataset, gamma)
     one_step = bool((chosen.lengths == 1).all())
-    names = tuple(methods or (ONE_STEP if one_step else SEVERAL_STEPS))
-    if not one_step and (wrong := [name for name in names if name in ONE_STEP]):
+    names = tuple(methods or _suiting(one_step))
+    if not one_step and (wrong := [name for name in names if METHODS[name].one_step]):
         raise UsageError(
             f"{wrong[0]} is for data of one step, and these episodes have up to {chosen.lengths.max():,}: "
-            f"choose among {', '.join(SEVERAL_STEPS)}"
+            f"choose among {', '.join(_suiting(one_step))}"
         )
     judge = load_policy(policy, dataset.spec, stochastic=stochastic)
+    evidence = Evidence(dataset, judge, chosen, gamma, seed)
 
-    past = logged(without_ratios(dataset, chosen, gamma))
+    past = logged(evidence.logged)
+    made: dict[str, Weighted] = {}
     found: dict[str, Estimate | Refused] = {}
+    for name in names:
+        try:
+            made[name] = METHODS[name].value(evidence)
+            found[name] = judged(made[name], interval, level, bounds, seed)
+        except (DatasetError, SpecError) as error:
+            found[name] = Refused(str(error))
     gain: Estimate | None = None
     by: str | None = None
-    try:
-        episodes = with_ratios(dataset, judge, chosen, gamma)
-        _check_weights(episodes)
-    except (DatasetError, SpecError) as error:
-        found = dict.fromkeys(names, Refused(str(error)))
-    else:
-        made = {name: METHODS[name](episodes) for name in names}
-        found = {name: judged(each, interval, level, bounds, seed) for name, each in made.items()}
-        if good := [name for name in METHODS if isinstance(found.get(name), Estimate)]:
-            by, best = good[-1], made[good[-1]]
-            difference = best.value - past.value
-            gain = _estimate(best, difference, t_interval(difference, best.influence - past.influence, level))
+    if good := [name for name in METHODS if isinstance(found.get(name), Estimate)]:
+        by, best = good[-1], made[good[-1]]
+        difference = best.value - past.value
+        gain = _estimate(best, difference, t_interval(difference, best.influence - past.influence, level))
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
     return Estimates(first, found, gain, by, len(chosen.lengths), tuple(_notes(chosen, one_step)), level)
 
@@ -279,18 +259,9 @@ def check_estimate(
         raise UsageError(f"bounds {bounds[0]:g} and {bounds[1]:g}: give the lower one first")
 
 
-def _check_weights(episodes: LoggedEpisodes) -> None:
-    largest = float(episodes.log_weights.max())
-    if np.isneginf(largest) or not (episodes.last_weights > 0).any():
-        raise DatasetError(
-            "no overlap: in each episode is an action that the policy never takes; judge a policy that takes the "
-            "logged actions too (--stochastic), or record data nearer to it"
-        )
-    if largest > _LARGEST_LOG:
-        raise DatasetError(
-            f"horizon too long: a weight is a product of {episodes.lengths.max():,} ratios and exceeds any number; "
-            "record with a policy that is nearer to this one, or shorter episodes"
-        )
+def _suiting(one_step: bool) -> list[str]:
+    """Return the methods that are asked unless others are named."""
+    return [name for name, method in METHODS.items() if method.suits(one_step)]
 
 
 def judged(
