@@ -3,36 +3,12 @@
 import json
 
 import pytest
-from data_examples import discrete_spec
 from typer.testing import CliRunner
+from written_runs import run
 
 from vinci_offline.cli.app import app
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.evaluation.comparison import compare
-
-ENVIRONMENT = json.loads(discrete_spec().to_json())
-
-
-def run(folder, agent, seed, returns, *, data="abc", **hyperparameters):
-    """Write what `compare` reads of a run directory."""
-    path = folder / f"{agent}-{seed}-{len(list(folder.iterdir()))}"
-    path.mkdir()
-    config = {
-        "format": "vinci-offline-run",
-        "version": 1,
-        "agent": agent,
-        "hyperparameters": hyperparameters,
-        "environment": ENVIRONMENT,
-        "steps": 100,
-        "training": {"seed": seed, "batch_size": 256, "eval_every": 50},
-    }
-    (path / "config.json").write_text(json.dumps(config))
-    (path / "dataset.json").write_text(
-        json.dumps({"files": [f"/data/{data}.h5"], "hash": f"{data}123456789"})
-    )
-    rows = [f"{50 * (place + 1)},{value},10" for place, value in enumerate(returns)]
-    (path / "evaluations.csv").write_text("\n".join(["step,return_mean,episodes", *rows, ""]))
-    return path
 
 
 def test_last_evaluations_count_and_not_the_best(tmp_path):

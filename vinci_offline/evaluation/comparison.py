@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,16 @@ import numpy as np
 from vinci_offline.deviation import finite
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.intervals import Interval, t_interval
+from vinci_offline.evaluation.members import Member, evaluated, members, name_of
 from vinci_offline.evaluation.statistics import (
     interquartile_mean,
     probability_of_improvement,
     stratified_bootstrap,
 )
-from vinci_offline.hooks.csv_log import last_row
-from vinci_offline.runs.run_directory import RunDirectory
-from vinci_offline.runs.seeds_directory import SeedsDirectory
 from vinci_offline.types import FloatArray
 
 ENOUGH = 5
 """Fewer seeds than this do not tell two agents apart, unless their intervals are far from each other."""
-_NOT_SETTINGS = ("seed", "log_every", "checkpoint_every", "eval_every", "eval_episodes")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One run's last evaluation.
-
-    Attributes:
-        task: the environment and the dataset.
-        agent: the agent's name.
-        settings: all that may differ between runs of one agent, the seed left out, by name.
-        seed: the training seed.
-        step: the step of the evaluation.
-        score: the mean return of its episodes.
-        episodes: their number.
-    """
-
-    task: str
-    agent: str
-    settings: Mapping[str, str]
-    seed: int
-    step: int
-    score: float
-    episodes: int
 
 
 @dataclass(frozen=True)
@@ -159,7 +133,7 @@ def compare(runs: Sequence[str | Path]) -> tuple[list[Group], list[Duel]]:
     Raises:
         UsageError: a run has no evaluation, or two have the same seed.
     """
-    groups = _groups([_member(path) for run in runs for path in _directories(Path(run))])
+    groups = _groups(evaluated(members(runs)))
     duels = []
     for task in dict.fromkeys(group.task for group in groups):
         better, *rest = [group for group in groups if group.task == task]
@@ -168,49 +142,6 @@ def compare(runs: Sequence[str | Path]) -> tuple[list[Group], list[Duel]]:
             ends = stratified_bootstrap(probability_of_improvement, *pair)
             duels.append(Duel(task, better, rest[0], probability_of_improvement(*pair), ends))
     return groups, duels
-
-
-def _directories(run: Path) -> Iterator[Path]:
-    seeds = SeedsDirectory(run)
-    if not seeds.exists():
-        yield run
-        return
-    for seed in seeds.read()["seeds"]:
-        yield seeds.member(seed).path
-
-
-def _member(path: Path) -> Member:
-    run = RunDirectory(path)
-    config = run.config()
-    last = last_row(path / "evaluations.csv")
-    if "return_mean" not in last:
-        raise UsageError(f"{path} ends without an evaluation to compare: train with --eval-every N")
-    environment = run.environment().id or "an environment"
-    with run.explained("config.json"):
-        training = dict(config["training"])
-        settings = {**config["hyperparameters"], **training}
-        settings |= {name: config.get(name) for name in ("steps", "networks", "init")}
-        return Member(
-            f"{environment}, {_data(run)}",
-            run.agent(),
-            {
-                name: json.dumps(value, sort_keys=True)
-                for name, value in settings.items()
-                if name not in _NOT_SETTINGS
-            },
-            int(training["seed"]),
-            int(last["step"]),
-            float(last["return_mean"]),
-            int(last["episodes"]),
-        )
-
-
-def _data(run: RunDirectory) -> str:
-    """Return the names of a run's files, with the beginning of the dataset's hash."""
-    content = run.dataset()
-    with run.explained("dataset.json"):
-        names = "+".join(Path(str(name)).stem for name in content["files"])
-        return f"{names} {str(content['hash'])[:8]}"
 
 
 def _groups(members: Sequence[Member]) -> list[Group]:
@@ -223,19 +154,14 @@ def _groups(members: Sequence[Member]) -> list[Group]:
         seeds = [member.seed for member in each]
         if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
             raise UsageError(f"two runs of {agent} on {task} have seed {twice[0]}: leave one out")
-        others = [member.settings for member in members if (member.task, member.agent) == (task, agent)]
-        differing = [
-            f"{name}={value}"
-            for name, value in each[0].settings.items()
-            if any(other.get(name) != value for other in others)
-        ]
+        last = [member.last for member in each if member.last is not None]
         groups.append(
             Group(
                 task,
-                " ".join([agent, *differing]),
-                np.array([member.score for member in each]),
-                min(member.episodes for member in each),
-                tuple(sorted({member.step for member in each})),
+                name_of(each[0], members),
+                np.array([score.mean for score in last]),
+                min(score.episodes for score in last),
+                tuple(sorted({score.step for score in last})),
             )
         )
     return sorted(groups, key=lambda group: (group.task, -group.mean))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import itertools
 import json
@@ -21,6 +20,7 @@ from vinci_offline.batches.names import INFOS, column_name
 from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.digest import joint_hash
 from vinci_offline.errors import VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.keras_setup import wide_dtype
@@ -306,13 +306,8 @@ def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict
     return {
         **summarize(whole, known),
         "files": [str(dataset.path) for dataset in datasets],
-        "hash": _hash(datasets),
+        "hash": joint_hash([dataset.hash for dataset in datasets]),
     }
-
-
-def _hash(datasets: Sequence[Dataset]) -> str:
-    hashes = [dataset.hash for dataset in datasets]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _config_json(
