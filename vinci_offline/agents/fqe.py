@@ -115,8 +115,15 @@ class FQE(Agent):
         targets = [
             functional.td_target(batch.reward, batch.discount, each) for each in following.expectations()
         ]
-        losses = [functional.ensemble_loss(values[i : i + 1], each) for i, each in enumerate(targets)]
+        losses = [
+            functional.ensemble_loss(values[i : i + 1], each, weight=self.row_weight(batch, i))
+            for i, each in enumerate(targets)
+        ]
         return sum(losses[1:], start=losses[0]), functional.value_metrics(values, ops.stack(targets))
+
+    def row_weight(self, batch: Batch, critic: int) -> Tensor | None:
+        """Return ``[B]`` how much each row counts for one of the critics; None counts all rows alike."""
+        return None
 
     def values(self, nets: Networks, observation: Any, key: Tensor) -> functional.PolicyValues:
         """Return the critic's values of the policy's actions."""

@@ -10,6 +10,7 @@ import typer
 
 from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say
+from vinci_offline.cli.options import key_values
 from vinci_offline.cli.tables import show_table
 from vinci_offline.errors import UsageError
 from vinci_offline.text import counted
@@ -40,7 +41,8 @@ def estimate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="is, pdis, wis, wpdis; ipw, snipw for episodes of one step. By default all that suit.",
+            help="is, pdis, wis, wpdis; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one step. "
+            "By default all that suit and train nothing.",
         ),
     ] = None,
     gamma: Annotated[float, typer.Option(help="Discount factor.")] = 0.99,
@@ -59,7 +61,14 @@ def estimate(
     stochastic: Annotated[
         bool, typer.Option("--stochastic", help="Judge the policy that samples from its own distribution.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    steps: Annotated[int, typer.Option(help="Gradient steps of each model of values.", min=1)] = 50_000,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="fqe.KEY=VALUE", help="A setting of the model of values; see agents fqe."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of models.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Estimate how good a policy is from recorded episodes alone, with intervals; say when they cannot tell."""
@@ -74,6 +83,9 @@ def estimate(
         level=level,
         bounds=_bounds(bounds),
         stochastic=stochastic,
+        steps=steps,
+        settings=key_values(settings or []),
+        progress=True,
         seed=seed,
     )
     if json_:
@@ -105,6 +117,8 @@ def _show(policy: str, file: str, result: Estimates) -> None:
     for name, found in result.estimates.items():
         if found.warning:
             say(f"{name} warning: {found.warning}")
+        if found.details:
+            say(f"{name}: {', '.join(f'{key} {value:.5g}' for key, value in found.details.items())}")
     for note in result.notes:
         say(f"note: {note}")
     say(f"verdict: {result.verdict}")

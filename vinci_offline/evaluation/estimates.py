@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,15 @@ from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.deviation import finite
 from vinci_offline.errors import DatasetError, SpecError, UsageError
-from vinci_offline.evaluation.evidence import Evidence
+from vinci_offline.evaluation.evidence import Evidence, Fitting, settings_by_agent
 from vinci_offline.evaluation.importance import Weighted, logged
-from vinci_offline.evaluation.intervals import Interval, bernstein_interval, bootstrap_interval, t_interval
+from vinci_offline.evaluation.intervals import (
+    Interval,
+    bernstein_interval,
+    bootstrap_interval,
+    t_interval,
+    widened,
+)
 from vinci_offline.evaluation.methods import METHODS
 from vinci_offline.evaluation.ratios import Counted, counted_episodes
 from vinci_offline.policies.named import load_policy
@@ -44,6 +50,8 @@ class Estimate:
         largest_weight: the share of one episode in all weights, at most.
         mean_weight: the mean weight of an episode; 1 is expected.
         covered: False if the mean weight differs from 1 by more than chance.
+        caveat: what the interval leaves out; None for none.
+        details: further numbers by name, such as quantiles of the return.
     """
 
     value: float
@@ -53,6 +61,8 @@ class Estimate:
     largest_weight: float
     mean_weight: float
     covered: bool
+    caveat: str | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def few(self) -> bool:
@@ -66,12 +76,14 @@ class Estimate:
             return _why_not_one(self.mean_weight)
         if self.few:
             return f"only {self.effective_sample_size:.3g} effective episodes: the interval may be too narrow"
-        return None
+        return self.caveat
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of the method."""
-        numbers = {name: finite(value) for name, value in vars(self).items() if name != "covered"}
-        return {**numbers, "warning": self.warning}
+        told = {**vars(self), **self.details}
+        for name in ("covered", "caveat", "details"):
+            del told[name]
+        return {**{name: finite(value) for name, value in told.items()}, "warning": self.warning}
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,9 @@ def estimate(
     level: float = 0.95,
     bounds: tuple[float, float] | None = None,
     stochastic: bool = False,
+    steps: int = Fitting.steps,
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = False,
     seed: int = 0,
 ) -> Estimates:
     """Estimate a policy's mean discounted return from stored episodes, without the environment.
@@ -182,7 +197,10 @@ def estimate(
         level: the share of such intervals that should hold the true value.
         bounds: for ``bernstein``, the smallest and the greatest weighted return that an episode can have.
         stochastic: judge the policy that samples from its own distribution.
-        seed: seed of the bootstrap.
+        steps: gradient steps of each model of values, for ``fqe``, ``dm``, ``dr`` and ``wdr``.
+        settings: its settings, as ``{"fqe.hidden": (64, 64)}``.
+        progress: show the progress of its training.
+        seed: seed of the bootstrap and of models.
 
     Raises:
         UsageError: an argument is not valid, or a method does not suit the data.
@@ -206,7 +224,8 @@ def estimate(
             f"choose among {', '.join(_suiting(one_step))}"
         )
     judge = load_policy(policy, dataset.spec, stochastic=stochastic)
-    evidence = Evidence(dataset, judge, chosen, gamma, seed)
+    fitting = Fitting(steps, settings_by_agent(settings or {}), progress)
+    evidence = Evidence(dataset, judge, chosen, gamma, seed, policy, stochastic, fitting)
 
     past = logged(evidence.logged)
     made: dict[str, Weighted] = {}
@@ -221,8 +240,7 @@ def estimate(
     by: str | None = None
     if good := [name for name in METHODS if isinstance(found.get(name), Estimate)]:
         by, best = good[-1], made[good[-1]]
-        difference = best.value - past.value
-        gain = _estimate(best, difference, t_interval(difference, best.influence - past.influence, level))
+        gain = _gain(best, past, level)
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
     return Estimates(first, found, gain, by, len(chosen.lengths), tuple(_notes(chosen, one_step)), level)
 
@@ -285,8 +303,28 @@ def judged(
 def _estimate(found: Weighted, value: float, ends: Interval) -> Estimate:
     """Return a value and its interval with what the weights tell about them."""
     return Estimate(
-        value, *ends, found.effective, found.largest, found.mean_weight[0], covered=_covered(found)
+        value,
+        *ends,
+        found.effective,
+        found.largest,
+        found.mean_weight[0],
+        covered=_covered(found),
+        caveat=found.caveat,
+        details=found.details,
     )
+
+
+def _gain(best: Weighted, past: Weighted, level: float) -> Estimate:
+    """Return by how much a policy is better than the one that was logged."""
+    found = best.gain or replace(
+        best, value=best.value - past.value, influence=best.influence - past.influence, members=None
+    )
+    ends = t_interval(found.value, found.influence, level)
+    return _estimate(found, found.value, _with_spread(found, ends, level))
+
+
+def _with_spread(found: Weighted, ends: Interval, level: float) -> Interval:
+    return ends if found.members is None else widened(ends, found.value, found.members, level)
 
 
 def _why_not_one(mean: float) -> str:
@@ -308,9 +346,10 @@ def _interval(
     found: Weighted, name: str, level: float, bounds: tuple[float, float] | None, seed: int
 ) -> Interval:
     if name == "t":
-        return t_interval(found.value, found.influence, level)
+        return _with_spread(found, t_interval(found.value, found.influence, level), level)
     if name == "bootstrap":
-        return bootstrap_interval(found.resampled, len(found.influence), level, seed=seed)
+        ends = bootstrap_interval(found.resampled, len(found.influence), level, seed=seed)
+        return _with_spread(found, ends, level)
     if found.terms is None or bounds is None:
         raise UsageError(
             "no mean of independent bounded terms, so no bernstein interval: choose bootstrap or t"

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.evaluation.importance import LoggedEpisodes
 from vinci_offline.evaluation.ratios import Counted, with_ratios, without_ratios
 from vinci_offline.policies.policy import Policy
 
 _LARGEST_LOG = 600.0
+_Made = TypeVar("_Made")
+FITTING = ("fqe",)
+"""Agents that fit models."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Options of models that estimators fit.
+
+    Attributes:
+        steps: gradient steps of a network.
+        settings: settings by the name of the agent that fits.
+        progress: show the progress of training.
+    """
+
+    steps: int = 50_000
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,9 @@ class Evidence:
         counted: the episodes that count.
         gamma: the discount a step.
         seed: seed of all draws.
+        reference: the policy as the caller named it.
+        stochastic: True if the policy samples from its own distribution.
+        fitting: options of models that are fitted.
     """
 
     dataset: Dataset
@@ -33,6 +56,22 @@ class Evidence:
     counted: Counted
     gamma: float
     seed: int = 0
+    reference: Any = None
+    stochastic: bool = False
+    fitting: Fitting = field(default_factory=Fitting)
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, name: str, make: Callable[[], _Made]) -> _Made:
+        """Return what ``make`` returned, or raise what it raised, when it was first called under this name."""
+        if name not in self._kept:
+            try:
+                self._kept[name] = make()
+            except (DatasetError, SpecError) as error:
+                self._kept[name] = error
+        found: _Made = self._kept[name]
+        if isinstance(found, DatasetError | SpecError):
+            raise found
+        return found
 
     @cached_property
     def logged(self) -> LoggedEpisodes:
@@ -47,20 +86,13 @@ class Evidence:
             DatasetError: the data do not tell the ratios, or no weight is a number above 0.
             SpecError: the policy does not tell them.
         """
-        found = self._weighted
-        if isinstance(found, LoggedEpisodes):
-            return found
-        raise found
 
-    @cached_property
-    def _weighted(self) -> LoggedEpisodes | DatasetError | SpecError:
-        """The episodes with ratios, or the error that the methods share."""
-        try:
+        def make() -> LoggedEpisodes:
             episodes = with_ratios(self.dataset, self.policy, self.counted, self.gamma)
             check_weights(episodes)
-        except (DatasetError, SpecError) as error:
-            return error
-        return episodes
+            return episodes
+
+        return self.once("weighted", make)
 
 
 def check_weights(episodes: LoggedEpisodes) -> None:
@@ -80,3 +112,20 @@ def check_weights(episodes: LoggedEpisodes) -> None:
             f"horizon too long: a weight is a product of {episodes.lengths.max():,} ratios and exceeds any number; "
             "record with a policy that is nearer to this one, or shorter episodes"
         )
+
+
+def settings_by_agent(texts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return settings by agent, from names such as ``fqe.hidden``.
+
+    Raises:
+        UsageError: a name has no agent before its dot.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in texts.items():
+        agent, dot, key = name.partition(".")
+        if not dot or agent not in FITTING:
+            raise UsageError(
+                f"setting {name!r}: name the agent that fits, {' or '.join(FITTING)}, as in {FITTING[0]}.{key or name}"
+            )
+        found.setdefault(agent, {})[key] = value
+    return found

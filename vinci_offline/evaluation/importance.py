@@ -8,8 +8,8 @@ policy's. The weight of a step is the product of the ratios up to it, within its
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -75,6 +75,13 @@ class LoggedEpisodes:
         return weights
 
     @cached_property
+    def weights_before(self) -> FloatArray:
+        """``[N]`` the weight of the step before, in the same episode; 1 at the first."""
+        before = np.roll(self.weights, 1)
+        before[self.starts] = 1.0
+        return before
+
+    @cached_property
     def last_weights(self) -> FloatArray:
         """``[E]`` the weight of each episode's last step."""
         last: FloatArray = self.weights[self.starts + self.lengths - 1]
@@ -131,7 +138,11 @@ class Weighted:
         influence: ``[E]`` by how much each episode moves the estimate, times E; the mean is 0.
         resampled: returns the estimate if episode i is in the data ``counts[i]`` times.
         weights: ``[E]`` the weight of each episode. Their expected mean is 1.
-        terms: ``[E]`` terms whose mean is the estimate; None if it is a ratio of means.
+        terms: ``[E]`` terms whose mean is the estimate; None if it is a ratio of means, or of no independent terms.
+        members: ``[K]`` the estimate by each of several models; their spread is counted in the interval.
+        caveat: what the interval leaves out.
+        gain: the gain over the logged policy, where it is not the difference to the mean return of the episodes.
+        details: further numbers by name.
     """
 
     value: float
@@ -139,6 +150,10 @@ class Weighted:
     resampled: Callable[[FloatArray], float]
     weights: FloatArray
     terms: FloatArray | None = None
+    members: FloatArray | None = None
+    caveat: str | None = None
+    gain: Weighted | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def effective(self) -> float:
@@ -160,7 +175,7 @@ class Weighted:
 
 def importance_sampling(episodes: LoggedEpisodes) -> Weighted:
     """Return the mean of ``w_T G``: the weight of the whole episode times its return. It is unbiased."""
-    return _mean(episodes.last_weights * episodes.returns, episodes.last_weights)
+    return mean_of(episodes.last_weights * episodes.returns, episodes.last_weights)
 
 
 def weighted_importance_sampling(episodes: LoggedEpisodes) -> Weighted:
@@ -177,7 +192,7 @@ def weighted_importance_sampling(episodes: LoggedEpisodes) -> Weighted:
 
 def per_decision(episodes: LoggedEpisodes) -> Weighted:
     """Return the mean of ``sum_t gamma^t w_t r_t``: the weight of a reward ends with its step. It is unbiased."""
-    return _mean(episodes.totals(episodes.weights * episodes.discounted), episodes.mean_weights)
+    return mean_of(episodes.totals(episodes.weights * episodes.discounted), episodes.mean_weights)
 
 
 def weighted_per_decision(episodes: LoggedEpisodes) -> Weighted:
@@ -185,8 +200,19 @@ def weighted_per_decision(episodes: LoggedEpisodes) -> Weighted:
 
     An episode that ended before step t counts in the lower sum with its last weight, as if it went on without reward.
     """
-    weights, last = episodes.weights, episodes.last_weights
-    earned = weights * episodes.discounted
+    return self_normalised(episodes, episodes.discounted, episodes.weights)
+
+
+def self_normalised(episodes: LoggedEpisodes, values: FloatArray, weights: FloatArray) -> Weighted:
+    """Return the sum over steps of ``sum w_t x_t / sum w_t``, both over episodes.
+
+    Args:
+        episodes: the episodes. One that has ended counts in the lower sum with its last weight.
+        values: ``[N]`` x, discounted.
+        weights: ``[N]`` w.
+    """
+    last = episodes.last_weights
+    earned = weights * values
 
     def sums(counts: FloatArray) -> tuple[FloatArray, FloatArray]:
         of_rows = counts[episodes.episode]
@@ -208,10 +234,11 @@ def weighted_per_decision(episodes: LoggedEpisodes) -> Weighted:
 
 def logged(episodes: LoggedEpisodes) -> Weighted:
     """Return the mean return of the episodes: the value of the policy that was logged."""
-    return _mean(episodes.returns, np.ones(len(episodes.lengths)))
+    return mean_of(episodes.returns, np.ones(len(episodes.lengths)))
 
 
-def _mean(terms: FloatArray, weights: FloatArray) -> Weighted:
+def mean_of(terms: FloatArray, weights: FloatArray) -> Weighted:
+    """Return the mean of ``[E]`` terms; ``weights`` tell about its overlap."""
     value = float(terms.mean())
 
     def resampled(counts: FloatArray) -> float:

@@ -73,6 +73,27 @@ def middle(drawn: Sequence[float], level: float) -> Interval:
     return Interval(float(low), float(high))
 
 
+def widened(interval: Interval, value: float, members: FloatArray, level: float = 0.95) -> Interval:
+    """Return an interval that counts the spread between K models too, which is independent of the rest.
+
+    The half-widths are added as deviations are, in squares; the models' own has Student's quantile of K - 1 degrees.
+
+    Args:
+        interval: the interval of one model.
+        value: the estimate.
+        members: ``[K]`` the estimate by each model.
+        level: the share of such intervals that hold the true value.
+    """
+    from scipy.stats import t
+
+    if len(members) < 2:
+        return interval
+    half = float(t.ppf(0.5 + level / 2, len(members) - 1)) * float(members.std(ddof=1))
+    return Interval(
+        value - math.hypot(value - interval.low, half), value + math.hypot(interval.high - value, half)
+    )
+
+
 def bernstein_interval(terms: FloatArray, bounds: tuple[float, float], level: float = 0.95) -> Interval:
     """Return the interval of the empirical Bernstein inequality, which holds for any number of bounded terms.
 

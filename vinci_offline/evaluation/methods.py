@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from vinci_offline.evaluation.direct import (
+    direct_method,
+    doubly_robust_fitted,
+    fitted_q_evaluation,
+    weighted_doubly_robust_fitted,
+)
 from vinci_offline.evaluation.evidence import Evidence
 from vinci_offline.evaluation.importance import (
     LoggedEpisodes,
@@ -40,11 +46,18 @@ def _by_weights(estimator: Callable[[LoggedEpisodes], Weighted]) -> Callable[[Ev
 
 
 METHODS: Mapping[str, Method] = {
+    "dm": Method(direct_method, by_default=False),
+    "fqe": Method(fitted_q_evaluation, by_default=False),
     "is": Method(_by_weights(importance_sampling), one_step=False),
     "pdis": Method(_by_weights(per_decision), one_step=False),
     "wis": Method(_by_weights(weighted_importance_sampling), one_step=False),
     "wpdis": Method(_by_weights(weighted_per_decision), one_step=False),
+    "dr": Method(doubly_robust_fitted, one_step=False, by_default=False),
+    "wdr": Method(weighted_doubly_robust_fitted, one_step=False, by_default=False),
     "ipw": Method(_by_weights(importance_sampling), one_step=True),
     "snipw": Method(_by_weights(weighted_importance_sampling), one_step=True),
 }
-"""Estimators, the one to trust most last. ``ipw`` and ``snipw`` are names for data of one step."""
+"""Estimators, the one to trust most last. ``ipw`` and ``snipw`` are names for data of one step.
+
+Those that train a network are asked by name.
+"""

@@ -31,6 +31,7 @@ class Counted:
         cut: how many episodes are left out that were cut off before the longest one's end.
         unseen: the mean factor by which a reward right after an episode's recorded end would be discounted; 0 if all
             terminated.
+        terminated: ``[E]`` True for episodes that ended in a terminal row; the others were cut.
     """
 
     starts: Array
@@ -38,6 +39,7 @@ class Counted:
     fragments: int
     cut: int
     unseen: float
+    terminated: Array
 
 
 def counted_episodes(dataset: Dataset, gamma: float) -> Counted:
@@ -64,6 +66,7 @@ def counted_episodes(dataset: Dataset, gamma: float) -> Counted:
         int((~complete).sum()),
         int((complete & ~kept).sum()),
         float(unseen[kept].mean()),
+        terminated[kept],
     )
 
 
@@ -105,7 +108,7 @@ def _stored(dataset: Dataset) -> str:
     raise DatasetError(
         f"no propensities: {dataset.path or 'the dataset'} does not say how probable its actions were; collect "
         f"records that in {layout.ACTION_LOG_PROBS}, the probabilities of a log may come in as {layout.PROPENSITY}; "
-        "without them train a model of values, with the agent fqe"
+        "the method fqe does without them"
     )
 
 

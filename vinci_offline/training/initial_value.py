@@ -135,6 +135,22 @@ def initial_value(
         seed: key of the draws. They are the same at every call.
         factor: factor of the rewards that the networks learned from; the value is that of the recorded ones.
     """
+    found = policy_values(agent, nets, observations, seed, factor=factor)
+    return None if found is None else InitialValue.of(found)
+
+
+def policy_values(
+    agent: Agent,
+    nets: Networks,
+    observations: Array | Mapping[str, Array],
+    seed: int = 0,
+    *,
+    factor: float = 1.0,
+) -> PolicyValues | None:
+    """Return the values of the policy's actions at each of some observations, as NumPy arrays.
+
+    The arguments are those of `initial_value`, and so is None.
+    """
     parts = observations if isinstance(observations, Mapping) else {"": observations}
     count = len(next(iter(parts.values())))
     found = []
@@ -150,4 +166,4 @@ def initial_value(
     ]
     values = np.concatenate([each[0] for each in arrays], axis=1) / factor
     weight = np.concatenate([each[1] for each in arrays])
-    return InitialValue.of(PolicyValues(values, weight, found[0].quantiles))
+    return PolicyValues(values, weight, found[0].quantiles)
