@@ -2,6 +2,7 @@
 
     python scripts/usability/first_hour.py
     python scripts/usability/first_hour.py --only README --only csv
+    python scripts/usability/first_hour.py --from selecting
     python scripts/usability/first_hour.py --list
 
 A walk is a page of the guide, a shipped dataset, a CSV file, or a D4RL file. Each has a folder of its own, with spaces
@@ -26,15 +27,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import h5py
 import numpy as np
-from typer.main import get_command
+from walk import Walk
 
-from vinci_offline.cli.app import app
 from vinci_offline.data.shipped import shipped_datasets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,157 +50,6 @@ GUIDE = (
     "evaluating",
     "logging",
 )
-MOST = {
-    "--steps": 400,
-    "--eval-every": 200,
-    "--log-every": 100,
-    "--episodes": 4,
-    "--eval-episodes": 4,
-    "--seeds": 2,
-    "--warmup": 50,
-}
-PATIENCE = 1_800.0
-
-OTHERS = {
-    "sb3:": "a file of Stable-Baselines3",
-    "policy.onnx": "an ONNX file",
-    "hopper/medium-v0": "a dataset of Minari",
-    "pusht_keypoints": "a dataset of LeRobot",
-    "bridge/1.0.0": "a dataset of RLDS",
-    "all.csv": "the Open Bandit Dataset",
-    "pendulum.jsonl.bz2": "a log of ReAgent",
-}
-"""Words of commands that need a file of another tool."""
-
-
-@dataclass
-class Walk:
-    """One walk: a folder, and what was seen in it.
-
-    Attributes:
-        name: its name.
-        folder: the folder in which its commands run.
-        ran: commands that were run, each once.
-        faults: promises that did not hold.
-        left: commands that were not run, with the reason.
-    """
-
-    name: str
-    folder: Path
-    ran: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-
-    def follow(self, line: str) -> None:
-        """Run a command, and the commands that it prints."""
-        line = shortened(line)
-        if line in self.ran:
-            return
-        other = next((what for word, what in OTHERS.items() if word in line), None)
-        if other is not None:
-            self.left.append(f"{line} (needs {other})")
-            return
-        if line.startswith("tensorboard"):
-            self.serve(line)
-            return
-        done = self.shell(line)
-        if done.returncode:
-            self.fault(line, f"exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
-        self.check_best(line, done.stdout)
-        for printed in commands_in(done.stdout + done.stderr):
-            self.follow(printed)
-
-    def refused(self, line: str) -> str:
-        """Run a command that must fail in one line of each stream; follow the command that it names, if any.
-
-        Returns:
-            What the command said.
-        """
-        done = self.shell(shortened(line))
-        told = done.stdout.strip(), done.stderr.strip()
-        if done.returncode == 0 or any(text.count("\n") for text in told):
-            self.fault(line, f"is no refusal in one line: exit code {done.returncode}: {told}")
-        for printed in commands_in("\n".join(told)):
-            self.follow(printed)
-        return "\n".join(told)
-
-    def leads_on(self, line: str) -> None:
-        """Run a command that must fail, with a line that names the command that helps."""
-        if not commands_in(self.refused(line)):
-            self.fault(line, "its refusal names no command")
-
-    def shell(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run a line in the folder."""
-        self.ran.append(line)
-        print(f"  {line}", flush=True)
-        command = ["bash", "-c", line]
-        try:
-            return subprocess.run(
-                command, cwd=self.folder, env=environment(self.folder), capture_output=True, text=True,
-                timeout=PATIENCE, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, "", f"error: it took more than {PATIENCE:.0f} s")
-
-    def serve(self, line: str) -> None:
-        """Run a server until it says its address."""
-        self.ran.append(line)
-        print(f"  {line}", flush=True)
-        with tempfile.TemporaryFile("w+") as told:
-            server = subprocess.Popen(
-                [*shlex.split(line), "--port", "0"],
-                cwd=self.folder,
-                env=environment(self.folder),
-                stdout=told,
-                stderr=told,
-            )
-            until, text = time.monotonic() + PATIENCE, ""
-            while "http://" not in text and server.poll() is None and time.monotonic() < until:
-                time.sleep(0.5)
-                told.seek(0)
-                text = told.read()
-            server.terminate()
-            server.wait()
-        if "http://" not in text:
-            self.fault(line, f"does not serve: {text}")
-
-    def check_best(self, line: str, shown: str) -> None:
-        """See that a policy which a run recommends has the best of its evaluations."""
-        named = re.search(r"best return in evaluations was at step ([\d,]+)", shown)
-        if named is None:
-            return
-        run = next(Path(words[2]) for text in commands_in(shown) if "--best" in (words := shlex.split(text)))
-        with (self.folder / run / "evaluations.csv").open() as file:
-            returns = {int(row["step"]): float(row["return_mean"]) for row in csv.DictReader(file)}
-        if returns[int(named[1].replace(",", ""))] < max(returns.values()):
-            self.fault(line, f"recommends step {named[1]}, but evaluations say {returns}")
-
-    def fault(self, line: str, what: str) -> None:
-        self.faults.append(f"{self.name}: {line}: {what}")
-        print(f"  FAULT: {what}", flush=True)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of commands: this Python's programs first, and a home of their own."""
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    return {**os.environ, "PATH": path, "HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "200"}
-
-
-def commands_in(text: str) -> list[str]:
-    """Return the commands that a text suggests."""
-    names = "|".join(get_command(app).commands)  # type: ignore[attr-defined]
-    found = re.findall(rf"(?:vinci-offline (?:{names}) |tensorboard --logdir )[^\n]+", text)
-    return [line.strip() for line in found]
-
-
-def shortened(line: str) -> str:
-    """Return a command with smaller numbers of steps and episodes."""
-    for flag, most in MOST.items():
-        line = re.sub(rf"(?<={flag} )\d+", lambda found, most=most: str(min(int(found[0]), most)), line)  # type: ignore[misc]
-    line = re.sub(r"(?<=critic:|.actor:|..both:)\d+", "100", line)
-    if re.match(r"vinci-offline train ", line) and "--steps" not in line and "--phases" not in line:
-        line = line.replace("vinci-offline train ", f"vinci-offline train --steps {MOST['--steps']} ", 1)
-    return line
 
 
 def commands_of(page: Path) -> list[str]:
@@ -219,7 +67,7 @@ class Places:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.given = folder / "given files"
-        self.given.mkdir()
+        self.given.mkdir(exist_ok=True)
 
     def walk(self, name: str) -> Walk:
         """Return a walk in a new folder."""
@@ -375,38 +223,60 @@ def walks() -> dict[str, Way]:
 
 def main() -> int:
     """Walk, and return 1 if a promise does not hold."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only", action="append", choices=list(walks()), help="this walk; repeat it for more"
-    )
-    parser.add_argument("--list", action="store_true", help="print the names of the walks")
-    options = parser.parse_args()
+    options = arguments()
     if options.list:
         print("\n".join(walks()))
         return 0
-    seen: list[Walk] = []
+    names = options.only or list(walks())[list(walks()).index(options.start) :]
     with tempfile.TemporaryDirectory(prefix="my first hour ") as folder:
-        places = Places(Path(folder))
-        for name in options.only or walks():
-            print(name, flush=True)
-            seen.append(places.walk(name))
-            walks()[name](seen[-1], places)
+        seen = [walked(name, Places(Path(folder))) for name in names]
     if not options.only:
-        verdicts = [sys.executable, str(ROOT / "scripts/learning/verdicts.py"), "--check"]
-        checked = subprocess.run(verdicts, capture_output=True, text=True, check=False)
-        if checked.returncode:
-            seen.append(Walk("verdicts", ROOT, faults=[checked.stdout + checked.stderr]))
+        seen.append(verdicts())
     faults = [fault for walk in seen for fault in walk.faults]
-    left = [line for walk in seen for line in walk.left]
-    for line in left:
-        print(f"not run: {line}")
     for fault in faults:
         print(f"FAULT: {fault}")
-    ran = sum(len(walk.ran) for walk in seen)
-    print(f"{ran} commands of {len(seen)} walks, {len(left)} not run, {len(faults)} faults")
+    ran, left = sum(len(walk.ran) for walk in seen), sum(len(walk.left) for walk in seen)
+    print(f"{ran} commands of {len(seen)} walks, {left} not run, {len(faults)} faults")
     return int(bool(faults))
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    names = list(walks())
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--only", action="append", choices=names, help="this walk; repeat it for more")
+    chosen.add_argument(
+        "--from", dest="start", default=names[0], choices=names, help="this walk and all after it"
+    )
+    parser.add_argument("--list", action="store_true", help="print the names of the walks")
+    return parser.parse_args()
+
+
+def walked(name: str, places: Places) -> Walk:
+    """Take a walk, and say how it was."""
+    print(name, flush=True)
+    start, walk = time.monotonic(), places.walk(name)
+    walks()[name](walk, places)
+    took = f"{(time.monotonic() - start) / 60:.1f} minutes"
+    print(
+        f"{name}: {len(walk.ran)} commands in {took}, {len(walk.left)} not run, {len(walk.faults)} faults",
+        flush=True,
+    )
+    return walk
+
+
+def verdicts() -> Walk:
+    """Compare the verdicts of `info` with the results that are kept."""
+    print("verdicts", flush=True)
+    walk = Walk("verdicts", ROOT)
+    command = [sys.executable, str(ROOT / "scripts/learning/verdicts.py"), "--check"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if checked.returncode:
+        walk.fault("verdicts.py --check", checked.stdout + checked.stderr)
+    return walk
 
 
 if __name__ == "__main__":

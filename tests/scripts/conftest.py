@@ -77,6 +77,14 @@ def first_hour(monkeypatch):
 
     yield first_hour
     sys.modules.pop("first_hour")
+    sys.modules.pop("walk")
+
+
+@pytest.fixture
+def walk(first_hour):
+    import walk
+
+    return walk
 
 
 @pytest.fixture

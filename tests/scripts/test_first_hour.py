@@ -26,12 +26,12 @@ versions  vinci-offline 0.1.0, python 3.11.7
         ("vinci-offline evaluate 'a b'", "vinci-offline evaluate 'a b'"),
     ],
 )
-def test_only_numbers_are_smaller(first_hour, line, expected):
-    assert first_hour.shortened(line) == expected
+def test_only_numbers_are_smaller(walk, line, expected):
+    assert walk.shortened(line) == expected
 
 
-def test_pages_and_outputs_have_commands(first_hour):
-    assert first_hour.commands_in(TRAINED) == [
+def test_pages_and_outputs_have_commands(first_hour, walk):
+    assert walk.commands_in(TRAINED) == [
         "vinci-offline evaluate 'my runs/a'",
         "vinci-offline evaluate 'my runs/a' --best",
     ]
@@ -41,16 +41,16 @@ def test_pages_and_outputs_have_commands(first_hour):
 
 
 @pytest.mark.parametrize(("best", "faults"), [(12.0, 0), (8.0, 1)])
-def test_recommended_step_has_the_best_evaluation(first_hour, tmp_path, best, faults):
+def test_recommended_step_has_the_best_evaluation(walk, tmp_path, best, faults):
     run = tmp_path / "my runs" / "a"
     run.mkdir(parents=True)
     (run / "evaluations.csv").write_text(f"step,return_mean\n200,{best}\n400,9.0\n")
-    walk = first_hour.Walk("test", tmp_path)
-    walk.check_best("train", TRAINED)
-    assert len(walk.faults) == faults
+    taken = walk.Walk("test", tmp_path)
+    taken.check_best("train", TRAINED)
+    assert len(taken.faults) == faults
 
 
-def test_printed_commands_are_run_and_failures_told(first_hour, tmp_path, monkeypatch):
+def test_printed_commands_are_run_and_failures_told(walk, tmp_path, monkeypatch):
     def shell(self, line):
         self.ran.append(line)
         fails = "b.h5" in line
@@ -58,13 +58,13 @@ def test_printed_commands_are_run_and_failures_told(first_hour, tmp_path, monkey
             line, int(fails), "try: vinci-offline info b.h5\n", "error: no\n" * fails
         )
 
-    monkeypatch.setattr(first_hour.Walk, "shell", shell)
-    walk = first_hour.Walk("test", tmp_path)
-    walk.follow("vinci-offline info a.h5")
-    assert walk.ran == ["vinci-offline info a.h5", "vinci-offline info b.h5"]
-    assert walk.faults == ["test: vinci-offline info b.h5: exit code 1: error: no"]
-    walk.leads_on("vinci-offline train b.h5")
-    assert len(walk.faults) == 1
-    monkeypatch.setattr(first_hour, "commands_in", lambda text: [])
-    walk.leads_on("vinci-offline train b.h5")
-    assert walk.faults[1] == "test: vinci-offline train b.h5: its refusal names no command"
+    monkeypatch.setattr(walk.Walk, "shell", shell)
+    taken = walk.Walk("test", tmp_path)
+    taken.follow("vinci-offline info a.h5")
+    assert taken.ran == ["vinci-offline info a.h5", "vinci-offline info b.h5"]
+    assert taken.faults == ["test: vinci-offline info b.h5: exit code 1: error: no"]
+    taken.leads_on("vinci-offline train b.h5")
+    assert len(taken.faults) == 1
+    monkeypatch.setattr(walk, "commands_in", lambda text: [])
+    taken.leads_on("vinci-offline train b.h5")
+    assert taken.faults[1] == "test: vinci-offline train b.h5: its refusal names no command"
