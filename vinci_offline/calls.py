@@ -93,6 +93,16 @@ def speaking_python(called: Callable[..., Any]) -> Iterator[None]:
         raise
 
 
+def told(notes: Iterable[str], called: Callable[..., Any]) -> list[str]:
+    """Return what a result says of itself in the caller's spelling: the command line's, or Python's.
+
+    Args:
+        notes: lines that may hold the command line's spellings.
+        called: the function or class whose parameters are meant.
+    """
+    return [note if _COMMAND_LINE.get() else in_python(note, parameters(called)) for note in notes]
+
+
 def in_python(message: str, known: Mapping[str, Any]) -> str:
     """Return a message with Python's spelling of arguments in place of the command line's.
 

@@ -54,6 +54,8 @@ def counted(count: int, noun: str) -> str:
 
 def text_of(value: object) -> str:
     """Return the value of a setting as ``--set KEY=VALUE`` takes it: a list with commas, None as ``none``."""
+    if hasattr(value, "tolist"):  # of NumPy
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return "none" if value is None else str(value)

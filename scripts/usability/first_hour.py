@@ -194,6 +194,14 @@ def write_tables(folder: Path) -> None:
         "episode,step,observation_0,action_0,reward,terminal\n"
         + "".join(f"{e},{7 * s + e},{0.5 * s},{0.25 * s},{s},{s == 4}\n" for e in range(3) for s in range(5))
     )
+    (folder / "doses.csv").write_text(
+        "patient,date,age,dose,gain\n"
+        + "".join(
+            f"{who},2024-05-{day:02},{40 + 5 * i},{0.5 * day},{day % 3}\n"
+            for i, who in enumerate("ab")
+            for day in range(1, 6)
+        )
+    )
     for name in ("north", "south"):
         moods = ("Fled", "Hit", "Normal")
         (folder / f"{name}.csv").write_text(

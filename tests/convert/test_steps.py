@@ -246,7 +246,7 @@ def test_step_is_no_category(tmp_path):
 def test_unknown_meaning_of_steps_is_refused(tmp_path):
     with pytest.raises(UsageError, match="--set step=time: there are number and order"):
         imported(tmp_path, log(), step="time")
-    with pytest.raises(UsageError, match="from_pandas has no setting steps: it has actions, categories"):
+    with pytest.raises(UsageError, match="from_pandas has no setting steps: it has actions, action_low"):
         imported(tmp_path, log(), "pandas", steps="order")
 
 

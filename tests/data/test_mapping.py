@@ -105,4 +105,6 @@ def test_frames_take_lists_of_columns_and_numbers_as_settings():
         ends="terminal",
     )
     assert made.columns["observations"].tolist() == [[3.0, 1.0], [4.0, 2.0]]
-    assert "the step only orders rows: it holds dates or times" in made.attributes["conversion"]["decisions"]
+    decisions = made.attributes["conversion"]["decisions"]
+    assert "the step only orders rows: it holds dates or times" in decisions
+    assert "the end of every episode is a terminal, as ends= says" in decisions

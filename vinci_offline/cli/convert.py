@@ -104,7 +104,7 @@ class Facts:
     )
     settings: dict[str, str] = option(
         {},
-        "A setting of a format; to.KEY is one of the target's. Repeat it.",
+        "A setting of the source, such as action_low=0; to.KEY is one of the target's. Repeat it.",
         panel=_AMBIGUOUS,
         flags=("--set",),
         metavar="KEY=VALUE",
@@ -224,9 +224,11 @@ def _tell(imported: Imported, exported: Exported, *, as_json: bool) -> None:
 
 
 def _settings(settings: dict[str, str], prefix: str, *, inside: bool) -> dict[str, str]:
-    """Return the settings of the target, which begin with ``to.``, or those of the source, which do not."""
+    """Return the settings of the target, which begin with ``to.``, or those of the source: ``from.``, or nothing."""
     return {
-        key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix) == inside
+        key.removeprefix(prefix).removeprefix("from."): value
+        for key, value in settings.items()
+        if key.startswith(prefix) == inside
     }
 
 

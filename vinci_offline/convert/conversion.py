@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from vinci_offline.calls import from_python, speaking_python
+from vinci_offline.calls import from_python, speaking_python, told
 from vinci_offline.convert.format import Exported, ExportOptions, Imported
 from vinci_offline.convert.registry import find_format, format_for, recognise
 from vinci_offline.data.assembly.options import ImportOptions
@@ -55,7 +55,8 @@ def read(
     if path.is_dir():
         check_folder(path)
     with speaking_python(ImportOptions), files_kept_open():
-        return found.read(path, options)
+        imported = found.read(path, options)
+        return replace(imported, decisions=tuple(told(imported.decisions, ImportOptions)))
 
 
 @from_python

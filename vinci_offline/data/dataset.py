@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vinci_offline.calls import from_python
+from vinci_offline.calls import from_python, told
 from vinci_offline.data import episodes as episode_tables
 from vinci_offline.data import layout
 from vinci_offline.data.columns import LazyColumns, chained, in_memory, non_finite_error
@@ -166,8 +166,8 @@ class Dataset:
                 ``episode`` and ``step``, missing columns are filled in as docs/converting.md says, and the attribute
                 ``conversion`` lists decisions and dropped rows.
             ends: the meaning of an episode's end (``terminal`` or ``timeout``) if ``columns`` do not tell it.
-            settings: with ``columns``, what ``--set`` of ``convert`` says of a table: ``{"step": "order", "actions":
-                "1..5"}``.
+            settings: with ``columns``, what ``--set`` of ``convert`` says of a table: ``{"step": "order", "action_low":
+                0, "action_high": [5, 2]}``.
             attributes: where the data comes from.
             float64: keep float64 columns; otherwise they become float32.
 
@@ -441,7 +441,7 @@ def _mapped(
     from vinci_offline.data.assembly.frame import from_mapped_frame
 
     parts = from_mapped_frame(frame, options, float64=float64)
-    conversion = {"decisions": list(parts.decisions), "dropped": dict(parts.dropped)}
+    conversion = {"decisions": told(parts.decisions, Dataset.from_pandas), "dropped": dict(parts.dropped)}
     return Dataset(
         parts.columns,
         parts.spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +33,7 @@ class ArrowCells:
     def __init__(self, name: str, path: Path, role: Role, fill: str | None) -> None:
         self._name, self._path, self._role = printable(name), path, role
         self._where = f"{path}: {self._name}"
-        self._fill = fill if role == "number" else None
+        self._fill = fill if role in {"number", "observed"} else None
         self.filled = 0
 
     def values(self, values: Any, first_row: int) -> Array | list[str]:
@@ -59,6 +60,8 @@ class ArrowCells:
             return self._flags(values, first_row)
         if self._role == "step":
             return self._steps(values, first_row)
+        if self._role == "observed" and (found := _times(values)) is not None:
+            return found
         raise DatasetError(
             f"{self._where} holds {values.type} values, not numbers: choose the columns with --map, or say --set "
             "categories=NAME if texts stand for choices"
@@ -88,18 +91,12 @@ class ArrowCells:
 
     def _steps(self, values: Any, first_row: int) -> Array:
         types = pyarrow().types
-        if types.is_timestamp(values.type) or types.is_date(values.type) or types.is_duration(values.type):
-            found: Array = values.to_numpy(zero_copy_only=False)
+        if (found := _times(values)) is not None:
             return found
         if types.is_time(values.type):
             whole = pyarrow().int32() if types.is_time32(values.type) else pyarrow().int64()
             clock: Array = values.cast(whole).to_numpy(zero_copy_only=False)
             return clock.astype(np.int64)
-        if _is_text(values.type):
-            try:
-                return times(values.to_pylist())
-            except ValueError:
-                pass  # a text that is no time: refused like a column of another type
         raise DatasetError(
             f"{self._where} holds {values.type} values from row {first_row} on that are neither numbers nor dates or "
             "times such as 2024-05-01T08:30:00Z: map another column to step"
@@ -108,10 +105,22 @@ class ArrowCells:
     def _refuse_nothing(self, row: int) -> NoReturn:
         advice = (
             "say what stands for it, as with --set missing=0, or leave the column out with --map"
-            if self._role == "number"
+            if self._role in {"number", "observed"}
             else MISSING
         )
         raise DatasetError(f"{self._where}: nothing in row {row}: {advice}")
+
+
+def _times(values: Any) -> Array | None:
+    """Return dates, times and durations, or texts of dates and times; None if the values are others."""
+    types = pyarrow().types
+    if types.is_timestamp(values.type) or types.is_date(values.type) or types.is_duration(values.type):
+        found: Array = values.to_numpy(zero_copy_only=False)
+        return found
+    if _is_text(values.type):
+        with suppress(ValueError):
+            return times(values.to_pylist())
+    return None
 
 
 def _is_text(kind: Any) -> bool:

@@ -34,6 +34,7 @@ SETTINGS = (*TABLE_SETTINGS, "missing")
 _TEXT_BYTES = 150
 _TRUTH = {"true": True, "false": False}
 _TIMES = "mM"
+_TIMED: tuple[Role, ...] = ("step", "observed")
 _SEPARATED = re.compile(r"\s*[+-]?\d+[.,' ][\d.,' ]*\s*")
 
 
@@ -64,9 +65,9 @@ class Cells:
         missing: str | None = None,
         plain: Callable[[str], str] | None = None,
     ) -> None:
-        self._plain = plain if role in {"number", "step"} else None
+        self._plain = plain if role in {"number", *_TIMED} else None
         self._name, self._where, self._role = printable(name), where, role
-        self._missing = missing if role == "number" else None
+        self._missing = missing if role in {"number", "observed"} else None
         self._kind: str | None = None
         self.filled = 0
 
@@ -91,7 +92,7 @@ class Cells:
                 found = self._read(self._filled(self._plainly(cells), lines))
             except (ValueError, OverflowError):
                 self._blame(cells, lines)
-        if self._role == "step":
+        if self._role in _TIMED:
             self._check_kind(cells if found.dtype.kind in _TIMES else ["0"], lines)
         return found
 
@@ -102,7 +103,7 @@ class Cells:
     def _read(self, cells: Sequence[object]) -> Array:
         if self._role == "flag" and not {bool, int, float}.issuperset(map(type, cells)):
             return truths(cells)
-        if self._role != "step":
+        if self._role not in _TIMED:
             return numbers(cells)
         try:
             return numbers(cells)
@@ -126,7 +127,7 @@ class Cells:
         if self._missing is None:
             advice = (
                 "say what stands for it, as with --set missing=0, or leave the column out with --map"
-                if self._role == "number"
+                if self._role in {"number", "observed"}
                 else MISSING
             )
             raise DatasetError(f"{self._where}: line {lines[empty[0]]}: nothing in {self._name}: {advice}")
@@ -145,7 +146,7 @@ class Cells:
                 raise DatasetError(
                     f"{self._where}: line {line}: {self._name} is {shown!r}, {self._advice(shown)}"
                 ) from None
-        if self._role == "step":
+        if self._role in _TIMED:
             self._check_kind(cells, lines)
         raise DatasetError(f"{self._where}: {self._name} holds numbers that no column of 64 bits holds")
 
@@ -159,6 +160,11 @@ class Cells:
             )
         if _SEPARATED.fullmatch(cell):
             return "which is no number as the others are: say --set decimal or --set thousands, or write all alike"
+        if self._role == "number" and kind_of_time(cell) is not None:
+            return (
+                "a date or time, not a number: map it to step if it orders rows, or to an observation, or choose the "
+                "columns with --map"
+            )
         return (
             "which is no number of 64 bits: choose the columns with --map, or say --set "
             f"categories={self._name} if texts stand for choices"

@@ -60,7 +60,9 @@ class CsvFormat(Format):
             names = [entry for name in header for entry in lists.get(name, [name])]
             choice = choose(names, options.columns, context.where)
             kinds = _kinds(header, lists, roles(choice, options.settings))
-            numbers = [header.index(name) for name, role in kinds.items() if role in {"number", "step"}]
+            numbers = [
+                header.index(name) for name, role in kinds.items() if role in {"number", "observed", "step"}
+            ]
             cells = (row[place] for row in known if len(row) == len(header) for place in numbers)
             decimal, thousands = dialect.find_decimal(cells, context)
             lines.put_back("".join(head), len(head))

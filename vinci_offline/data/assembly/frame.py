@@ -52,7 +52,7 @@ def _column(series: pd.Series, role: Role) -> Column | Texts:
         return held(values) if values.dtype.kind in "biu" else _texts(series)
     if role == "flag":
         return held(flags(series))
-    if role == "step":
+    if role == "step" or (role == "observed" and _holds_times(series)):
         return held(_steps(series))
     return held(plain(series))
 
@@ -61,6 +61,15 @@ def _texts(series: pd.Series) -> Texts:
     """Return a column of texts; nothing is an empty text."""
     filled = series.astype(object).where(series.notna(), "")
     return Texts.of(np.array([str(cell) for cell in filled], np.str_))
+
+
+def _holds_times(series: pd.Series) -> bool:
+    """Return whether a column holds datetimes, durations, dates, or texts that are dates or times."""
+    values = series.to_numpy()
+    return values.dtype.kind in "mM" or (
+        values.dtype.kind in "OUT"
+        and any(isinstance(cell, str | date) and kind_of_time(cell) is not None for cell in values)
+    )
 
 
 def _steps(series: pd.Series) -> Array:
@@ -80,7 +89,7 @@ def _steps(series: pd.Series) -> Array:
             shown = "nothing" if pd.isna(cell) else repr(printable(str(cell))[:40])
             raise DatasetError(
                 f"the frame: row {row}: {series.name} is {shown}, no date or time such as 2024-05-01 or "
-                "2024-05-01T08:30:00Z: write it so, or map another column to step"
+                "2024-05-01T08:30:00Z: write it so, or choose another column"
             )
     try:
         return times([str(cell) for cell in values])

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from vinci_offline.data.assembly import bounds
 from vinci_offline.data.assembly.aliases import DONE
 from vinci_offline.data.assembly.mapping import Choice, listed
+from vinci_offline.data.assembly.moments import OBSERVED
 from vinci_offline.errors import UsageError
 from vinci_offline.text import printable
 
-Role: TypeAlias = Literal["text", "flag", "step", "number"]
-"""``text``: it tells episodes apart or stands for choices. ``flag``: true or false. ``step``: numbers or times."""
+Role: TypeAlias = Literal["text", "flag", "step", "observed", "number"]
+"""``text``: it tells episodes apart or stands for choices. ``flag``: true or false. ``step``, ``observed``: numbers or
+times; those of steps are never filled."""
 
-SETTINGS = ("actions", "categories", "codes", "reward", "step")
+SETTINGS = ("actions", *bounds.SETTINGS, "categories", "codes", "reward", "step")
 """Settings of every table."""
 
 _FLAGS = ("terminal", "timeout", DONE)
@@ -32,6 +35,9 @@ def roles(choice: Choice, settings: Mapping[str, str]) -> dict[str, Role]:
         UsageError: ``categories`` names a column that is not taken, or one that cannot be a category.
     """
     found: dict[str, Role] = dict.fromkeys(choice.sources.values(), "number")
+    for target, source in choice.sources.items():
+        if OBSERVED.fullmatch(target):
+            found[source] = "observed"
     if "step" in choice.sources:
         found[choice.sources["step"]] = "step"
     for name in _FLAGS:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vinci_offline.data import layout
+from vinci_offline.data.assembly import bounds
 from vinci_offline.data.assembly.actions import CONTINUOUS
 from vinci_offline.data.assembly.aliases import DONE
 from vinci_offline.data.assembly.bad_rows import without_repeated
@@ -24,6 +25,7 @@ from vinci_offline.data.assembly.lazy import (
 )
 from vinci_offline.data.assembly.logged import Logged, assemble, fitted
 from vinci_offline.data.assembly.mapping import PROPENSITY, Choice, listed
+from vinci_offline.data.assembly.moments import OBSERVED, entries_with_times, in_seconds, since_first_rows
 from vinci_offline.data.assembly.order import row_order
 from vinci_offline.data.assembly.parts import Parts, make_parts
 from vinci_offline.data.assembly.pieces import flags, marked, pieces_of, without_done
@@ -66,7 +68,7 @@ def from_table(
         name: _single(numbers[source_name], name, context) if name in _PLACES else numbers[source_name]
         for name, source_name in choice.sources.items()
     }
-    columns = _columns(table, context)
+    columns = _columns(table, choice, context)
     marks = {
         path: flags(columns.pop(path), printable(choice.sources[name]), context)
         for path, name in ((layout.TERMINALS, "terminal"), (layout.TIMEOUTS, "timeout"))
@@ -92,6 +94,9 @@ def from_table(
     spec = table_spec(columns, context)
     columns = fitted(columns, spec)
     pieces = pieces_of(columns, marks, begins, context)
+    times = entries_with_times({name: column for name, column in table.items() if name not in _PLACES})
+    columns = since_first_rows(columns, times, pieces.lengths, context)
+    spec = bounds.bounded(spec, columns, context, float64=float64)
     attributes = {layout.ATTRIBUTE_CATEGORIES: codes} if codes else {}
     if len(marks) < 2 or layout.NEXT_OBSERVATIONS not in _roots(columns):
         logged = Logged(
@@ -108,8 +113,16 @@ def from_table(
     return make_parts(columns, spec, episodes, context, attributes, float64=float64)
 
 
-def _columns(table: Mapping[str, Column | Texts], context: ImportContext) -> dict[str, Column]:
+def _columns(
+    table: Mapping[str, Column | Texts], choice: Choice, context: ImportContext
+) -> dict[str, Column]:
     """Return columns by path."""
+    table = {
+        name: in_seconds(column, name, choice.sources[name], context)
+        if isinstance(column, Column) and column.dtype.kind in "mM" and OBSERVED.fullmatch(name)
+        else column
+        for name, column in table.items()
+    }
     columns: dict[str, Column] = {}
     for path, members, is_vector in groups([name for name in table if name not in _PLACES], deep=True):
         parts = [_number_column(table, name, context) for name in members]
@@ -142,7 +155,7 @@ def _number_column(table: Mapping[str, Column | Texts], name: str, context: Impo
     column = table[name]
     if isinstance(column, Column) and column.dtype.kind not in "biuf":
         raise DatasetError(
-            f"{context.where}: {printable(name)} holds dates or times, not numbers: they can order rows alone (step)"
+            f"{context.where}: {printable(name)} holds dates or times, not numbers: map it to step or an observation"
         )
     if isinstance(column, Texts):
         raise DatasetError(
