@@ -1,4 +1,4 @@
-"""The one rule of standard deviations that are printed or stored: of a sample, with n - 1.
+"""The rules of what is printed beside a mean: the standard deviation of a sample, with n - 1, and Wilson's interval.
 
 The moments that normalise observations are another thing. They describe all rows, so they divide by n.
 """
@@ -34,3 +34,17 @@ def sample_scale(count: int) -> float:
 def finite(value: float) -> float | None:
     """Return a number as JSON holds it: None for NaN and infinite numbers."""
     return value if math.isfinite(value) else None
+
+
+def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the ends of Wilson's interval of a success rate (Wilson, 1927), which stays inside [0, 1].
+
+    Args:
+        successes: up to ``trials``.
+        trials: at least one.
+        level: the share of such intervals that hold the true rate.
+    """
+    from scipy.stats import binomtest  # not at the top: few commands need it
+
+    found = binomtest(successes, trials).proportion_ci(level, method="wilson")
+    return float(found.low), float(found.high)

@@ -52,6 +52,8 @@ def evaluate(
         print_json(result.to_json())
     else:
         _print_summary(policy, result)
+        if options.csv is not None:
+            say(f"episodes    {options.csv}")
         if options.video is not None:
             say(f"videos in   {options.video}")
 
@@ -73,9 +75,26 @@ def _print_summary(policy: str, result: Evaluation) -> None:
     count = f"{result.episodes:,} episode{'s' if result.episodes > 1 else ''}"
     say(f"{policy} on {result.env or 'the environment'}, {count}")
     spread = f" ± {result.return_std:.2f}" if result.episodes > 1 else ""
-    say(f"return      {result.return_mean:.2f}{spread}")
-    say(f"  median    {median(result.returns):.2f}")
-    say(f"  range     {min(result.returns):.2f} to {max(result.returns):.2f}")
-    say(f"length      {result.length_mean:.1f} steps")
+    lines = [
+        ("return", f"{result.return_mean:.2f}{spread}"),
+        ("  median", f"{median(result.returns):.2f}"),
+        ("  range", f"{min(result.returns):.2f} to {max(result.returns):.2f}"),
+        ("length", f"{result.length_mean:.1f} steps"),
+    ]
     if result.normalized_mean is not None:
-        say(f"D4RL score  {result.normalized_mean:.1f}")
+        lines.append(("D4RL score", f"{result.normalized_mean:.1f}"))
+    lines += [(name, _info(result, name)) for name in result.infos]
+    width = max(10, *(len(name) for name, _ in lines))
+    for name, text in lines:
+        say(f"{name:<{width}}  {text}")
+
+
+def _info(result: Evaluation, name: str) -> str:
+    """Return the mean of an episode's number: of a success rate with its interval, otherwise with its deviation."""
+    from statistics import fmean, stdev
+
+    values = result.infos[name]
+    mean, ends = fmean(values), result.rate_interval(name)
+    if ends is not None:
+        return f"{mean:.1%}, 95% interval {ends[0]:.1%} to {ends[1]:.1%}"
+    return f"{mean:.4g}" + (f" ± {stdev(values):.4g}" if len(values) > 1 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vinci_offline.envs.episode_infos import EpisodeInfos, WantedInfo
 from vinci_offline.envs.seeding import EpisodeSeeds
 from vinci_offline.envs.stepper import Stepper
 from vinci_offline.policies.policy import Policy
@@ -16,11 +17,21 @@ if TYPE_CHECKING:
 
 
 class Episode(NamedTuple):
-    """The outcome of an episode: its number, the undiscounted sum of its rewards, and its steps."""
+    """The outcome of an episode.
+
+    Attributes:
+        number: its number.
+        total_reward: the undiscounted sum of its rewards.
+        length: its steps.
+        terminated: True where it terminated, False where a time limit ended it.
+        infos: what was asked for of its steps' infos.
+    """
 
     number: int
     total_reward: float
     length: int
+    terminated: bool
+    infos: tuple[float, ...] = ()
 
 
 def run_episodes(
@@ -30,6 +41,7 @@ def run_episodes(
     spec: EnvironmentSpec,
     seeds: EpisodeSeeds,
     tell: Callable[[], None] = lambda: None,
+    infos: Sequence[WantedInfo] = (),
 ) -> list[Episode]:
     """Run each lane's queue of episodes to its end.
 
@@ -42,16 +54,17 @@ def run_episodes(
         spec: the environment.
         seeds: seeds of the starting states and the policy's draws by episode number.
         tell: called at the end of each episode.
+        infos: numbers to take from the steps' infos.
 
     Returns:
         The episodes in the order in which they ended.
     """
-    stepper = Stepper(envs, policy, [_Sum(spec) for _ in envs], list(map(iter, queues)), seeds, spec)
+    stepper = Stepper(envs, policy, [_Sum(spec, infos) for _ in envs], list(map(iter, queues)), seeds, spec)
     done: list[Episode] = []
     while stepper.running:
         stepper.advance()
-        for number, (total_reward, length) in stepper.finished.items():
-            done.append(Episode(number, total_reward, length))
+        for number, episode in stepper.finished.items():
+            done.append(episode._replace(number=number))
             tell()
         stepper.finished.clear()
     return done
@@ -60,12 +73,14 @@ def run_episodes(
 class _Sum:
     """Sums the rewards of an episode and counts its steps. What is no element of its space is refused."""
 
-    def __init__(self, spec: EnvironmentSpec) -> None:
+    def __init__(self, spec: EnvironmentSpec, infos: Sequence[WantedInfo] = ()) -> None:
         self._check = ObservationCheck(spec.observation_space)
+        self._infos = EpisodeInfos(infos)
 
     def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
         self._check(observation)
         self.length, self._total = 0, 0.0
+        self._infos.begin()
 
     def add(
         self, action: Any, log_prob: float | None, observation: Any, reward: Any, info: Mapping[str, Any]
@@ -74,7 +89,8 @@ class _Sum:
         self._check(observation)
         check_reward(reward)
         self._total += float(reward)
+        self._infos.add(info)
         return self.length
 
-    def finish(self, terminated: bool, truncated: bool) -> tuple[float, int]:
-        return self._total, self.length
+    def finish(self, terminated: bool, truncated: bool) -> Episode:
+        return Episode(-1, self._total, self.length, terminated, self._infos.finish())

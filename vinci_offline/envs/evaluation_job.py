@@ -10,9 +10,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vinci_offline.envs.episode_infos import WantedInfo
 from vinci_offline.envs.episodes import Episode, run_episodes
 from vinci_offline.envs.making import EnvironmentLike, make_env
 from vinci_offline.envs.processes import GUARD, exit_code_of, start_worker, stop_workers
+from vinci_offline.envs.ray_pool import ray_pool
 from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, FILMED, filmed
 from vinci_offline.errors import UsageError, VinciError
@@ -22,6 +24,9 @@ from vinci_offline.spec import EnvironmentSpec
 
 if TYPE_CHECKING:
     import gymnasium
+
+_SHARES = 4
+"""Shares of the episodes for each worker of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class EvaluationJob:
         stochastic: sample from the policy's distribution.
         env_kwargs: keyword arguments of the environment.
         film: the folder for films of the first episodes; None films nothing.
+        film_format: ``mp4`` or ``gif``.
+        infos: numbers to take from the steps' infos.
     """
 
     policy: Any
@@ -46,15 +53,20 @@ class EvaluationJob:
     seeds: EvaluationSeeds
     stochastic: bool
     env_kwargs: dict[str, Any]
-    film: Path | None
+    film: Path | None = None
+    film_format: str = "mp4"
+    infos: tuple[WantedInfo, ...] = ()
 
-    def execute(self, episodes: int, workers: int, tell: Callable[[], None]) -> list[Episode]:
+    def execute(
+        self, episodes: int, workers: int, tell: Callable[[], None], engine: str = "local"
+    ) -> list[Episode]:
         """Run the episodes 0 to ``episodes`` - 1 in up to ``workers`` processes.
 
         Args:
             episodes: how many.
-            workers: processes. One means this process.
+            workers: processes. One means this process, unless they are Ray's.
             tell: called for each episode that has ended.
+            engine: ``local`` processes, or ``ray``.
 
         Returns:
             The episodes by number.
@@ -64,14 +76,20 @@ class EvaluationJob:
             VinciError: the policy, the environment or a worker failed.
         """
         count = min(workers, episodes)
+        if engine == "ray":
+            # Smaller shares: a worker that dies does its share again.
+            shares = self._shares(episodes, max(count, min(_SHARES * count, episodes // self.lanes)))
+            return sorted(self._portable()._run_on_ray(shares, count, tell))
         if count == 1:
             return sorted(self.run(range(episodes), tell))
-        # Each worker gets episodes of every lane, and equally many, whatever the number of lanes.
-        shares = [
-            [i for i in range(episodes) if (i // self.lanes + i % self.lanes) % count == worker]
-            for worker in range(count)
+        return sorted(self._portable()._run_elsewhere(self._shares(episodes, count), tell))
+
+    def _shares(self, episodes: int, count: int) -> list[list[int]]:
+        """Return shares that have episodes of every lane, and equally many, whatever the number of lanes."""
+        return [
+            [i for i in range(episodes) if (i // self.lanes + i % self.lanes) % count == share]
+            for share in range(count)
         ]
-        return sorted(self._portable()._run_elsewhere(shares, tell))
 
     def _portable(self) -> EvaluationJob:
         """Return this job with a Keras policy in NumPy where it has such a form: the workers import no Keras then."""
@@ -84,13 +102,11 @@ class EvaluationJob:
         try:
             policy = load_policy(self.policy, self.spec, stochastic=self.stochastic)
             with self._environments(queues) as envs:
-                return run_episodes(policy, envs, queues, self.spec, self.seeds, tell)
+                return run_episodes(policy, envs, queues, self.spec, self.seeds, tell, self.infos)
         except (VinciError, OSError, MemoryError):
             raise
         except Exception as error:
-            raise VinciError(
-                f"the evaluation failed: {describe(error)}; correct the environment or the policy"
-            ) from error
+            raise _failed(describe(error)) from error
 
     def _run_elsewhere(self, shares: Sequence[Sequence[int]], tell: Callable[[], None]) -> list[Episode]:
         try:
@@ -115,6 +131,22 @@ class EvaluationJob:
             stop_workers(processes.values())
         return done
 
+    def _run_on_ray(
+        self, shares: Sequence[Sequence[int]], workers: int, tell: Callable[[], None]
+    ) -> list[Episode]:
+        done: list[Episode] = []
+        waiting = list(enumerate(shares))
+        with ray_pool(_Worker, self, workers, _failed, _lost) as pool:
+            for _ in shares:
+                while pool.idle and waiting:
+                    number, share = waiting.pop(0)
+                    pool.start(number, "run", share)
+                _, episodes = pool.receive()
+                done += episodes
+                for _ in episodes:
+                    tell()
+        return done
+
     @contextmanager
     def _environments(
         self, queues: Sequence[Sequence[int]]
@@ -132,7 +164,29 @@ class EvaluationJob:
     def _make(self, first_episode: int) -> gymnasium.Env[Any, Any]:
         if self.film is None or first_episode >= FILMED:
             return make_env(self.env, self.env_kwargs)
-        return filmed(make_env(self.env, self.env_kwargs | FILM_KWARGS), self.film, first_episode)
+        env = make_env(self.env, self.env_kwargs | FILM_KWARGS)
+        return filmed(env, self.film, first_episode, self.film_format)
+
+
+class _Worker:
+    """Evaluation in a process of a Ray cluster."""
+
+    def __init__(self, job: EvaluationJob) -> None:
+        self._job = job
+
+    def run(self, share: Sequence[int]) -> list[Episode]:
+        """Run a share of the episodes."""
+        return self._job.run(share)
+
+
+def _failed(reason: str) -> VinciError:
+    return VinciError(f"the evaluation failed: {reason}; correct the environment or the policy")
+
+
+def _lost(reason: str) -> VinciError:
+    return VinciError(
+        f"a Ray worker was lost ({reason}): take fewer workers or lanes, or look at the cluster"
+    )
 
 
 def _work(connection: Connection, message: bytes, share: Sequence[int]) -> None:

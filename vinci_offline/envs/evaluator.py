@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vinci_offline.calls import from_python
-from vinci_offline.deviation import finite, sample_deviation
+from vinci_offline.deviation import finite, sample_deviation, wilson
 from vinci_offline.envs.collect.references import refuse_recording_only
 from vinci_offline.envs.collect.workers import check_workers
+from vinci_offline.envs.episode_infos import WantedInfo
 from vinci_offline.envs.evaluation_job import EvaluationJob
 from vinci_offline.envs.making import EnvironmentLike, kwargs_of, limited, make_env
 from vinci_offline.envs.options import EvaluateOptions
@@ -24,11 +25,14 @@ from vinci_offline.envs.scores import normalized_score
 from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, check_renders, check_video
 from vinci_offline.errors import SpecError, UsageError
-from vinci_offline.files import disk_errors, published_folder
+from vinci_offline.files import disk_errors, publish_text, published_folder, refuse_existing
 from vinci_offline.policies.named import check_policy_name
 from vinci_offline.progress import doing, line_if_due, live_console, never_silent, shown_bar
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec, check_fits, environment_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,16 @@ class Evaluation:
         episodes: the number of episodes.
         returns: undiscounted returns in the order of the episodes.
         lengths: steps of each episode.
+        terminated: for each episode, True where it terminated and False where a time limit ended it.
+        infos: the numbers of each episode that were asked for with ``infos``, by name.
     """
 
     env: str | None
     episodes: int
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
+    terminated: tuple[bool, ...] = ()
+    infos: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         spread = "" if self.episodes == 1 else f" ± {self.return_std:.4g}"
@@ -83,7 +91,28 @@ class Evaluation:
             "returns": list(self.returns),
             "length_mean": self.length_mean,
             "normalized_mean": self.normalized_mean,
+            **({"infos": self._infos_json()} if self.infos else {}),
         }
+
+    def rate_interval(self, name: str) -> tuple[float, float] | None:
+        """Return Wilson's 95% interval of the rate at which an info is 1; None if it is not 0 or 1 in every episode."""
+        values = self.infos[name]
+        return wilson(int(sum(values)), len(values)) if set(values) <= {0.0, 1.0} else None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table of the episodes: ``episode``, ``return``, ``length``, ``terminated``, and each info."""
+        import pandas as pd
+
+        columns = {"return": self.returns, "length": self.lengths, "terminated": self.terminated}
+        return pd.DataFrame({**columns, **self.infos}, index=pd.RangeIndex(self.episodes, name="episode"))
+
+    def _infos_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, values in self.infos.items():
+            found[name] = {"mean": float(np.mean(values)), "std": finite(sample_deviation(values))}
+            if (ends := self.rate_interval(name)) is not None:
+                found[name] |= {"low": ends[0], "high": ends[1]}
+        return found
 
 
 @from_python
@@ -94,12 +123,17 @@ def evaluate(
     episodes: int = 100,
     seed: int = 0,
     workers: int = 1,
+    engine: str = "local",
     lanes: int = 16,
     stochastic: bool = False,
     selection: bool = False,
     env_kwargs: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    infos: Sequence[str] = (),
+    csv: str | Path | None = None,
+    overwrite: bool = False,
     video: str | Path | None = None,
+    video_format: str = "mp4",
     progress: bool = False,
 ) -> Evaluation:
     """Run a policy for whole episodes and report their returns.
@@ -118,6 +152,7 @@ def evaluate(
         episodes: the number of episodes.
         seed: seeds the starting states and a stochastic policy's draws.
         workers: processes that share the episodes.
+        engine: ``local`` for processes of this machine, or ``ray`` for the workers of a Ray cluster.
         lanes: environments stepped together with one batched call of the policy.
         stochastic: sample from the policy's distribution or its sampler, instead of taking its mean or most
             likely action.
@@ -125,7 +160,12 @@ def evaluate(
             differ from the others of the same seed, so a policy can be scored on states that did not choose it.
         env_kwargs: keyword arguments of the environment. They replace those that a run directory has for it.
         max_episode_steps: the time limit; None keeps the environment's own.
+        infos: numbers to report of each episode: a key of the last step's info, such as ``is_success``; with ``max:``,
+            ``mean:`` or ``sum:`` before the key, of all its steps.
+        csv: a new file for a row an episode, as `Evaluation.to_frame` has them.
+        overwrite: replace the file of ``csv`` that is there.
         video: a new folder for films of the first episodes; needs ``vinci-offline[video]``.
+        video_format: ``mp4`` or ``gif``.
         progress: show a bar where standard error is a terminal and in a notebook, elsewhere a line now and then.
 
     Raises:
@@ -135,8 +175,21 @@ def evaluate(
     """
     import gymnasium
 
-    EvaluateOptions(episodes, seed, workers, lanes, max_episode_steps=max_episode_steps)  # checks them
+    film, table = _path(video), _path(csv)
+    EvaluateOptions(  # checks them
+        episodes,
+        seed,
+        workers,
+        engine,
+        lanes,
+        max_episode_steps=max_episode_steps,
+        infos=tuple(infos),
+        video=film,
+        video_format=video_format,
+    )
     check_workers(workers)
+    if table is not None:
+        refuse_existing(table, overwrite=overwrite)
     refuse_recording_only(policy)
     check_policy_name(policy)
     trained_for = _trained_for(policy)
@@ -145,23 +198,33 @@ def evaluate(
         env = _known_environment(trained_for, policy)
     env, kwargs = limited(env, kwargs, max_episode_steps)
     if isinstance(env, gymnasium.Env):
-        if workers > 1:
+        if workers > 1 or engine != "local":
             raise UsageError("workers cannot share one environment: give its id, or a callable that makes it")
         lanes = 1
-    film = None if video is None else Path(video)
     spec = _describe(env, kwargs, film)
     if trained_for is not None:
         _check_fits(trained_for, spec)
     seeds = EvaluationSeeds(seed, selection)
     with _progress_bar(episodes, progress) as tell, _new_folder(film) as folder:
-        job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, kwargs, folder)
-        done = job.execute(episodes, workers, tell)
-    return Evaluation(
+        wanted = tuple(map(WantedInfo.parse, infos))
+        job = EvaluationJob(policy, env, spec, lanes, seeds, stochastic, kwargs, folder, video_format, wanted)
+        done = job.execute(episodes, workers, tell, engine)
+    found = Evaluation(
         env=spec.id,
         episodes=episodes,
         returns=tuple(episode.total_reward for episode in done),
         lengths=tuple(episode.length for episode in done),
+        terminated=tuple(episode.terminated for episode in done),
+        infos={name: tuple(episode.infos[place] for episode in done) for place, name in enumerate(infos)},
     )
+    if table is not None:
+        with disk_errors(table):
+            publish_text(table, found.to_frame().to_csv(lineterminator="\n"))
+    return found
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 @contextmanager

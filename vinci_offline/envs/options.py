@@ -127,6 +127,11 @@ class EvaluateOptions:
     episodes: int = option(100, "Whole episodes to run.", low=1)
     seed: int = option(0, "Seed of every episode's starting state.", low=0)
     workers: int = option(1, "Processes; their number does not change the returns.", low=1)
+    engine: str = option(
+        "local",
+        "Where the workers run: processes of this machine, or a Ray cluster.",
+        choices=("local", "ray"),
+    )
     lanes: int = option(16, "Environments that are stepped together.", low=1)
     stochastic: bool = option(False, "Sample from the policy's distribution.")
     env_kwargs: dict[str, Any] | None = option(
@@ -138,7 +143,22 @@ class EvaluateOptions:
     max_episode_steps: int | None = option(
         None, "The time limit of an episode; otherwise the environment's own.", low=1
     )
+    infos: tuple[str, ...] = option(
+        (),
+        "Numbers of each episode, separated by commas: is_success takes that key of the last step's info; max:, mean: "
+        "and sum: before a key take all steps.",
+        metavar="KEYS",
+        parse=_names,
+    )
+    csv: Path | None = option(None, "Write a row for each episode to a new file.", metavar="FILE")
+    overwrite: bool = option(False, "Replace the file of --csv that is there.")
     video: Path | None = option(None, "Film the first episodes into a new folder.", metavar="DIR")
+    video_format: str = option("mp4", "Kind of the films.", choices=("mp4", "gif"))
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.engine == "ray" and self.video is not None:
+            raise UsageError("--video films on this machine: leave out --engine ray")
+        for name in self.infos:
+            if not name.rpartition(":")[2] or self.infos.count(name) > 1:
+                raise UsageError(f"--infos {name}: give each key once, as is_success or max:speed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 FILMED = 3
 """The number of episodes that are filmed: the first ones."""
+
+FILM_FORMATS = ("mp4", "gif")
+
+_GIF_RATE = 50
+"""Viewers play a GIF at 50 frames a second at most."""
 
 FILM_KWARGS = {"render_mode": "rgb_array"}
 """Keyword arguments of `gymnasium.make` for an environment that is filmed."""
@@ -53,14 +59,28 @@ def check_renders(env: gymnasium.Env[Any, Any]) -> None:
         raise UsageError('the environment cannot be filmed: it does not render as "rgb_array"')
 
 
-def filmed(env: gymnasium.Env[Any, Any], folder: Path, episode: int) -> gymnasium.Env[Any, Any]:
+def filmed(
+    env: gymnasium.Env[Any, Any], folder: Path, episode: int, film_format: str = "mp4"
+) -> gymnasium.Env[Any, Any]:
     """Wrap an environment to film its next episode to a file named ``episode-000-…`` after its number."""
     from gymnasium.wrappers import RecordVideo
+
+    class Gif(RecordVideo):
+        """Gymnasium's recorder, with a GIF in place of the film."""
+
+        def stop_recording(self) -> None:
+            if self.recorded_frames:
+                from moviepy.video.io.ImageSequenceClip import ImageSequenceClip
+
+                every = math.ceil(self.frames_per_sec / _GIF_RATE)
+                clip = ImageSequenceClip(self.recorded_frames[::every], fps=self.frames_per_sec / every)
+                clip.write_gif(str(folder / f"{self._video_name}.gif"), logger=None)
+            self.recorded_frames, self.recording, self._video_name = [], False, None
 
     with warnings.catch_warnings():
         # Gymnasium warns of a folder with films; ours was empty at the start, so nothing is overwritten.
         warnings.simplefilter("ignore")
-        return RecordVideo(
+        return (Gif if film_format == "gif" else RecordVideo)(
             env,
             str(folder),
             episode_trigger=lambda nth: nth == 0,

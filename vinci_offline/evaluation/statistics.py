@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vinci_offline.deviation import wilson
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.intervals import RESAMPLES, Interval, middle
 from vinci_offline.types import Array, FloatArray
@@ -87,11 +88,8 @@ def wilson_interval(successes: int, trials: int, level: float = 0.95) -> Interva
     Raises:
         UsageError: there are no trials, or more successes than trials.
     """
-    from scipy.stats import binomtest
-
     if not 0 <= successes <= trials or not trials:
         raise UsageError(
             f"{successes} successes of {trials} trials: give a number of successes up to the trials"
         )
-    found = binomtest(successes, trials).proportion_ci(level, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    return Interval(*wilson(successes, trials, level))
