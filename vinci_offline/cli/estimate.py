@@ -41,7 +41,7 @@ def estimate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="is, pdis, wis, wpdis; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one step. "
+            help="is, pdis, wis, wpdis; dice; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one step. "
             "By default all that suit and train nothing.",
         ),
     ] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from vinci_offline.evaluation.dice import marginal_weights
 from vinci_offline.evaluation.direct import (
     direct_method,
     doubly_robust_fitted,
@@ -48,6 +49,7 @@ def _by_weights(estimator: Callable[[LoggedEpisodes], Weighted]) -> Callable[[Ev
 METHODS: Mapping[str, Method] = {
     "dm": Method(direct_method, by_default=False),
     "fqe": Method(fitted_q_evaluation, by_default=False),
+    "dice": Method(marginal_weights, by_default=False),
     "is": Method(_by_weights(importance_sampling), one_step=False),
     "pdis": Method(_by_weights(per_decision), one_step=False),
     "wis": Method(_by_weights(weighted_importance_sampling), one_step=False),
