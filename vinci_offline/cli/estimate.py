@@ -41,8 +41,8 @@ def estimate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="is, pdis, wis, wpdis; dice; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one step. "
-            "By default all that suit and train nothing.",
+            help="is, pdis, wis, wpdis; dice; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one "
+            "step. By default all that suit and train nothing.",
         ),
     ] = None,
     gamma: Annotated[float, typer.Option(help="Discount factor.")] = 0.99,
