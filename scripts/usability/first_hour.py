@@ -114,6 +114,7 @@ def guide(page: str) -> Way:
         "training": {
             **dict.fromkeys(("medium.h5", "expert.h5", "part-1.h5", "part-2.h5", "data.h5"), "pendulum"),
             "expert.keras": "policy",
+            "hopper.h5": "hopper",
         },
     }
 

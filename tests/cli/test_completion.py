@@ -40,6 +40,8 @@ def completed(words):
         ("train d.h5 --agent sql --preset ", ["sql/mujoco", "sql/antmaze", "sql/kitchen"]),
         ("train d.h5 --preset rebrac/hopper-medium --set actor_p", ["actor_penalty=0.01"]),
         ("agents iq", ["iql"]),
+        ("estimate runs/a b.h5 --method wp", ["wpdis"]),
+        ("estimate runs/a b.h5 --interval bo", ["bootstrap"]),
     ],
 )
 def test_values_are_completed(words, values):

@@ -55,6 +55,14 @@ def agents(_: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 @quiet
+def methods(_: Mapping[str, Any]) -> Iterable[str]:
+    """Complete the methods that estimate a policy's value."""
+    from vinci_offline.evaluation.methods import METHODS
+
+    return METHODS
+
+
+@quiet
 def policies(_: Mapping[str, Any]) -> Iterable[str]:
     """Complete the policies that have names."""
     return ("random", "random-state", "gep", "sb3:")

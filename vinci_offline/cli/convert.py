@@ -95,7 +95,7 @@ class Facts:
     )
     columns: dict[str, str] = option(
         {},
-        "A column of a table, or an array: observation=obs,next_observation=next_obs. Repeat it.",
+        "A column of a table, or an array: observation=obs, or observation=age,weight. Repeat it.",
         panel=_AMBIGUOUS,
         flags=("--map",),
         metavar="COLUMN=NAME",

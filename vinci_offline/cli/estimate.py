@@ -43,12 +43,17 @@ def estimate(
             metavar="NAMES",
             help="is, pdis, wis, wpdis; dice; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one "
             "step. By default all that suit and train nothing.",
+            autocompletion=completion.methods,
         ),
     ] = None,
     gamma: Annotated[float, typer.Option(help="Discount factor.")] = 0.99,
     interval: Annotated[
         str,
-        typer.Option(metavar="bootstrap|t|bernstein", help="The kind of interval; bernstein needs --bounds."),
+        typer.Option(
+            metavar="bootstrap|t|bernstein",
+            help="The kind of interval; bernstein needs --bounds.",
+            autocompletion=completion.choices(("bootstrap", "t", "bernstein")),
+        ),
     ] = "bootstrap",
     level: Annotated[float, typer.Option(help="Share of such intervals that hold the true value.")] = 0.95,
     bounds: Annotated[

@@ -26,7 +26,7 @@ from vinci_offline.data.schema import stored_arrays
 from vinci_offline.data.shipped import resolve
 from vinci_offline.errors import DatasetError, UsageError
 from vinci_offline.spec import EnvironmentSpec
-from vinci_offline.text import text_of
+from vinci_offline.text import counted, text_of
 from vinci_offline.types import Array, Columns
 
 if TYPE_CHECKING:
@@ -242,7 +242,9 @@ class Dataset:
 
     def __repr__(self) -> str:
         source = self.path or "in memory"
-        return f"<Dataset {source}: {len(self)} rows of {self.spec.id or 'an unnamed environment'}>"
+        return (
+            f"<Dataset {source}: {counted(len(self), 'row')} of {self.spec.id or 'an unnamed environment'}>"
+        )
 
     @cached_property
     def episode_columns(self) -> Mapping[str, Array]:

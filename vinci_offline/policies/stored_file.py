@@ -27,11 +27,10 @@ def policy_file(name: str, *, stochastic: bool) -> Path:
         drawn = (directory.stochastic_policy, directory.sampler) if stochastic else ()
         return next((each for each in drawn if each.is_file()), None) or directory.policy_file()
     if path.suffix != ".keras":
-        raise UsageError(
-            f"evaluation_policy={name}: give a run directory, a .keras file, or random{meant_path(path)}"
-        )
+        what = "is no policy of the package" if path.exists() or ":" in name else "does not exist"
+        raise UsageError(f"{name} {what}: give a run directory, a .keras file, or random{meant_path(path)}")
     if not path.is_file():
-        raise VinciError(f"{name} does not exist: check the path of evaluation_policy{meant_path(path)}")
+        raise VinciError(f"{name} does not exist: check the path of the policy{meant_path(path)}")
     return path
 
 
