@@ -140,7 +140,8 @@ def test_quantiles_have_one_critic_and_the_data_as_they_are(fits):
 def test_model_is_not_fitted_where_weights_are_refused(fits):
     data = dataset([2, 2])
     evidence = evidence_of(data.rows(slice(None)))
-    object.__setattr__(evidence, "policy", SimpleNamespace(log_probs_of=lambda *_: np.full(4, -np.inf)))
+    never = SimpleNamespace(takes_masks=False, log_probs_of=lambda *_: np.full(4, -np.inf))
+    object.__setattr__(evidence, "policy", never)
     with pytest.raises(DatasetError, match="no overlap"):
         weighted_doubly_robust_fitted(evidence)
     assert not fits

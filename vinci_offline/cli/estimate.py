@@ -70,9 +70,16 @@ def estimate(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="fqe.KEY=VALUE", help="A setting of the model of values; see agents fqe."
+            "--set", metavar="fqe.KEY=VALUE", help="A setting of a model: agent.KEY=VALUE of fqe or bc."
         ),
     ] = None,
+    behaviour: Annotated[
+        str,
+        typer.Option(
+            metavar="logged|fit",
+            help="Take the probabilities of actions that the file tells, or fit them by bc.",
+        ),
+    ] = "logged",
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of models.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
@@ -91,6 +98,7 @@ def estimate(
         steps=steps,
         settings=key_values(settings or []),
         progress=True,
+        behaviour=behaviour,
         seed=seed,
     )
     if json_:
@@ -124,6 +132,8 @@ def _show(policy: str, file: str, result: Estimates) -> None:
             say(f"{name} warning: {found.warning}")
         if found.details:
             say(f"{name}: {', '.join(f'{key} {value:.5g}' for key, value in found.details.items())}")
+    if result.behaviour is not None:
+        say(f"note: {result.behaviour.summary}")
     for note in result.notes:
         say(f"note: {note}")
     say(f"verdict: {result.verdict}")

@@ -12,6 +12,7 @@ from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.deviation import finite
 from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.evaluation.behaviour import FittedBehaviour
 from vinci_offline.evaluation.evidence import Evidence, Fitting, settings_by_agent
 from vinci_offline.evaluation.importance import Weighted, logged
 from vinci_offline.evaluation.intervals import (
@@ -26,6 +27,7 @@ from vinci_offline.evaluation.ratios import Counted, counted_episodes
 from vinci_offline.policies.named import load_policy
 from vinci_offline.text import counted, did_you_mean
 
+BEHAVIOURS = ("logged", "fit")
 INTERVALS = ("bootstrap", "bernstein", "t")
 LOGGED = "logged"
 """Name of the mean return of the data themselves."""
@@ -113,6 +115,7 @@ class Estimates:
         episodes: how many episodes count.
         notes: what was left out, and what is not known, a line each.
         level: the share of such intervals that hold the true value, where the method's conditions hold.
+        behaviour: the behaviour model that was fitted; None if the data tell how probable their actions were.
     """
 
     logged: Estimate
@@ -122,6 +125,7 @@ class Estimates:
     episodes: int
     notes: tuple[str, ...]
     level: float
+    behaviour: FittedBehaviour | None = None
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -162,6 +166,7 @@ class Estimates:
         return {
             LOGGED: self.logged.to_json(),
             **{name: found.to_json() for name, found in self.methods.items()},
+            **({} if self.behaviour is None else {"behaviour": self.behaviour.to_json()}),
         }
 
 
@@ -179,6 +184,7 @@ def estimate(
     steps: int = Fitting.steps,
     settings: Mapping[str, Any] | None = None,
     progress: bool = False,
+    behaviour: str = "logged",
     seed: int = 0,
 ) -> Estimates:
     """Estimate a policy's mean discounted return from stored episodes, without the environment.
@@ -188,7 +194,7 @@ def estimate(
     Args:
         policy: a policy as `evaluate` takes it.
         data: a dataset, its file, or a shipped dataset's name. It says how probable its actions were, in
-            ``infos/action_log_probs`` or, for choices, as probabilities in ``infos/propensity``.
+            ``infos/action_log_probs`` or, for choices, as probabilities in ``infos/propensity``; or see ``behaviour``.
         methods: of `METHODS`; by default all that suit the data: for episodes of one step ``ipw`` and ``snipw``,
             otherwise ``is``, ``wis``, ``pdis`` and ``wpdis``.
         gamma: the discount a step, between 0 and 1.
@@ -198,8 +204,10 @@ def estimate(
         bounds: for ``bernstein``, the smallest and the greatest weighted return that an episode can have.
         stochastic: judge the policy that samples from its own distribution.
         steps: gradient steps of each model of values, for ``fqe``, ``dm``, ``dr`` and ``wdr``.
-        settings: its settings, as ``{"fqe.hidden": (64, 64)}``.
-        progress: show the progress of its training.
+        settings: its settings, as ``{"fqe.hidden": (64, 64)}``, and the behaviour model's, as ``bc.hidden``.
+        progress: show the progress of training.
+        behaviour: ``logged`` takes the probabilities of actions that the data tell; ``fit`` fits a behaviour model by
+            ``bc``, so that each episode is judged by a fit that has not seen it.
         seed: seed of the bootstrap and of models.
 
     Raises:
@@ -214,6 +222,8 @@ def estimate(
             print(found.verdict)
     """
     check_estimate(methods, gamma, interval, level, bounds)
+    if behaviour not in BEHAVIOURS:
+        raise UsageError(f"unknown behaviour {behaviour!r}: choose among {', '.join(BEHAVIOURS)}")
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     chosen = counted_episodes(dataset, gamma)
     one_step = bool((chosen.lengths == 1).all())
@@ -224,7 +234,7 @@ def estimate(
             f"choose among {', '.join(_suiting(one_step))}"
         )
     judge = load_policy(policy, dataset.spec, stochastic=stochastic)
-    fitting = Fitting(steps, settings_by_agent(settings or {}), progress)
+    fitting = Fitting(steps, settings_by_agent(settings or {}), progress, behaviour == "fit")
     evidence = Evidence(dataset, judge, chosen, gamma, seed, policy, stochastic, fitting)
 
     past = logged(evidence.logged)
@@ -242,7 +252,9 @@ def estimate(
         by, best = good[-1], made[good[-1]]
         gain = _gain(best, past, level)
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
-    return Estimates(first, found, gain, by, len(chosen.lengths), tuple(_notes(chosen, one_step)), level)
+    notes, model = _notes(chosen, one_step), evidence.fitted
+    notes += [] if model is None else model.notes
+    return Estimates(first, found, gain, by, len(chosen.lengths), tuple(notes), level, model)
 
 
 def check_estimate(

@@ -11,13 +11,14 @@ import numpy as np
 
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.evaluation.behaviour import FittedBehaviour, fit_behaviour
 from vinci_offline.evaluation.importance import LoggedEpisodes
 from vinci_offline.evaluation.ratios import Counted, with_ratios, without_ratios
 from vinci_offline.policies.policy import Policy
 
 _LARGEST_LOG = 600.0
 _Made = TypeVar("_Made")
-FITTING = ("fqe",)
+FITTING = ("fqe", "bc")
 """Agents that fit models."""
 
 
@@ -29,11 +30,13 @@ class Fitting:
         steps: gradient steps of a network.
         settings: settings by the name of the agent that fits.
         progress: show the progress of training.
+        behaviour: fit a behaviour model, whose densities stand for those of the data.
     """
 
     steps: int = 50_000
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     progress: bool = False
+    behaviour: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,22 @@ class Evidence:
             raise found
         return found
 
+    def behaviour(self) -> FittedBehaviour:
+        """Return the fitted behaviour model; it is fitted once, when a method first asks for ratios."""
+        options = self.fitting.settings.get("bc", {})
+        return self.once(
+            "behaviour",
+            lambda: fit_behaviour(
+                self.dataset, settings=options, seed=self.seed, progress=self.fitting.progress
+            ),
+        )
+
+    @property
+    def fitted(self) -> FittedBehaviour | None:
+        """The behaviour model, if a method asked for it and it could be fitted."""
+        found = self._kept.get("behaviour")
+        return found if isinstance(found, FittedBehaviour) else None
+
     @cached_property
     def logged(self) -> LoggedEpisodes:
         """The episodes as the policy that was logged sees them: every ratio is 1."""
@@ -88,7 +107,8 @@ class Evidence:
         """
 
         def make() -> LoggedEpisodes:
-            episodes = with_ratios(self.dataset, self.policy, self.counted, self.gamma)
+            fitted = (lambda: self.behaviour().log_probs) if self.fitting.behaviour else None
+            episodes = with_ratios(self.dataset, self.policy, self.counted, self.gamma, fitted)
             check_weights(episodes)
             return episodes
 

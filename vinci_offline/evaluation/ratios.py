@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from vinci_offline.data.episode_columns import LENGTH, START, TERMINATED
 from vinci_offline.data.episodes import whole
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.evaluation.importance import LoggedEpisodes
-from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
+from vinci_offline.policies.policy import ACTION_MASK, OBSERVATION, HistoryPolicy, Observations, Policy
 from vinci_offline.spec import DictSpace, DiscreteSpace
 from vinci_offline.types import Array, Columns, FloatArray
 
@@ -76,22 +77,40 @@ def rows_of(counted: Counted) -> Array:
     return np.asarray(np.arange(counted.lengths.sum()) + np.repeat(counted.starts - first, counted.lengths))
 
 
-def with_ratios(dataset: Dataset, policy: Policy, counted: Counted, gamma: float) -> LoggedEpisodes:
+def with_ratios(
+    dataset: Dataset,
+    policy: Policy,
+    counted: Counted,
+    gamma: float,
+    fitted: Callable[[], FloatArray] | None = None,
+) -> LoggedEpisodes:
     """Return the counted episodes with the ratio of each step.
 
     The policy's densities are rounded as the stored ones are, so that the policy that was logged has ratios of 1.
+
+    Args:
+        dataset: the data.
+        policy: the policy to judge.
+        counted: the episodes.
+        gamma: the discount a step.
+        fitted: returns ``[N]`` the log density of each logged action under a fitted behaviour model, in place of what
+            the data tell. It is called after the policy told its own.
 
     Raises:
         DatasetError: the data do not tell the probability of an action, or tell one that is none.
         SpecError: the policy's density is not known.
     """
-    rows, stored = rows_of(counted), _stored(dataset)
-    behaviour = _checked(dataset, stored)[rows]
-    target = _target(dataset, policy)[rows]
-    dtype = dataset.columns.dtype(stored)
-    rounded = _log(np.exp(target).astype(dtype)) if stored == layout.PROPENSITY else target.astype(dtype)
+    rows = rows_of(counted)
+    if fitted is not None:
+        logs = log_probs(dataset, policy) - fitted()
+    else:
+        stored = _stored(dataset)
+        behaviour, target = _checked(dataset, stored), log_probs(dataset, policy)
+        dtype = dataset.columns.dtype(stored)
+        rounded = _log(np.exp(target).astype(dtype)) if stored == layout.PROPENSITY else target.astype(dtype)
+        logs = rounded.astype(np.float64) - behaviour
     rewards = dataset.columns[layout.REWARDS][rows].astype(np.float64)
-    return LoggedEpisodes(rewards, rounded.astype(np.float64) - behaviour, counted.lengths, gamma)
+    return LoggedEpisodes(rewards, logs[rows], counted.lengths, gamma)
 
 
 def without_ratios(dataset: Dataset, counted: Counted, gamma: float) -> LoggedEpisodes:
@@ -108,7 +127,7 @@ def _stored(dataset: Dataset) -> str:
     raise DatasetError(
         f"no propensities: {dataset.path or 'the dataset'} does not say how probable its actions were; collect "
         f"records that in {layout.ACTION_LOG_PROBS}, the probabilities of a log may come in as {layout.PROPENSITY}; "
-        "the method fqe does without them"
+        "--behaviour fit learns them from the actions, and the method fqe does without them"
     )
 
 
@@ -136,14 +155,18 @@ def _log(values: Array) -> FloatArray:
     return logs
 
 
-def _target(dataset: Dataset, policy: Policy) -> FloatArray:
-    """Return ``[N]`` the log density of each logged action under the target policy."""
+def log_probs(dataset: Dataset, policy: Policy) -> FloatArray:
+    """Return ``[N]`` the log density of each logged action under a policy.
+
+    Raises:
+        DatasetError: the policy takes masks of actions, and the data have none.
+        SpecError: the policy does not tell densities.
+    """
     if isinstance(policy, HistoryPolicy):
         raise SpecError("a policy with a history has no density of an action given the observation alone")
-    paths = [path for path in dataset.columns if path.split("/")[0] == layout.OBSERVATIONS]
     parts = []
-    for _, block in dataset.columns.together([*paths, layout.ACTIONS], _BLOCK_BYTES):
-        found = policy.log_probs_of(_observations(dataset, block), block[layout.ACTIONS])
+    for observations, actions in seen_by(policy, dataset):
+        found = policy.log_probs_of(observations, actions)
         if found is None:
             raise SpecError(
                 "no density: the policy's actions are continuous and it does not say how probable they are; a "
@@ -151,6 +174,31 @@ def _target(dataset: Dataset, policy: Policy) -> FloatArray:
             )
         parts.append(found)
     return np.concatenate(parts)
+
+
+def seen_by(policy: Policy, dataset: Dataset) -> Iterator[tuple[Observations, Array]]:
+    """Yield blocks of rows: what the policy sees, with the recorded mask beside the observation if it takes one.
+
+    Yields:
+        Observations and logged actions.
+
+    Raises:
+        DatasetError: the policy takes masks of actions, and the data have none.
+    """
+    paths = [path for path in dataset.columns if path.split("/")[0] == layout.OBSERVATIONS]
+    if policy.takes_masks:
+        if layout.ACTION_MASKS not in dataset.columns:
+            raise DatasetError(
+                f"no masks: the policy takes the mask of allowed actions, and {dataset.path or 'the dataset'} has no "
+                f"{layout.ACTION_MASKS}; collect records it with --record-infos action_mask"
+            )
+        paths.append(layout.ACTION_MASKS)
+    for _, block in dataset.columns.together([*paths, layout.ACTIONS], _BLOCK_BYTES):
+        seen = _observations(dataset, block)
+        if policy.takes_masks:
+            beside = seen if isinstance(seen, dict) else {OBSERVATION: seen}
+            seen = {**beside, ACTION_MASK: (block[layout.ACTION_MASKS] != 0).astype(np.float32)}
+        yield seen, block[layout.ACTIONS]
 
 
 def _observations(dataset: Dataset, block: Columns) -> Observations:

@@ -108,6 +108,19 @@ class KerasPolicy(Policy):
         mean, log_std = (np.asarray(output[name], np.float64).reshape(shape) for name in ("mean", "log_std"))
         return clipped_gaussian_log_prob(actions, mean, np.exp(log_std), space.low, space.high)
 
+    def parameters_of(self, observations: Observations) -> dict[str, FloatArray]:
+        """Return the parameters of the distribution at each observation: ``mean`` and ``log_std``, or ``logits``.
+
+        Raises:
+            UsageError: the model has no distribution.
+        """
+        if not self._distribution:
+            raise UsageError(
+                "the policy has no distribution: give one that was trained with a stochastic actor"
+            )
+        output = _only(self._function(self._inputs.feed(observations, ())))
+        return {name: np.asarray(values, np.float64) for name, values in output.items()}
+
     def _act_box(self, space: BoxSpace, output: Any, rngs: Sequence[np.random.Generator]) -> Decision:
         if self._samples:
             std = np.exp(np.asarray(output["log_std"], np.float64))
