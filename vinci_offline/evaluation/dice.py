@@ -18,7 +18,8 @@ from vinci_offline.evaluation.ratios import rows_of
 from vinci_offline.types import Array, FloatArray
 
 _ROWS = 4096
-_MOST_MISSING = 0.03
+MOST_MISSING = 0.03
+"""By so much may what the policy meets differ from what weights of rows can stand for."""
 
 
 def marginal_weights(evidence: Evidence) -> Weighted:
@@ -54,7 +55,7 @@ def marginal_weights(evidence: Evidence) -> Weighted:
         observations_at(dataset, starts), policy_actions(dataset, evidence.policy, starts, seed=evidence.seed)
     )
     found, missing = flow.estimate(first)
-    if missing > _MOST_MISSING:
+    if missing > MOST_MISSING:
         raise DatasetError(
             "the data lack what the policy does, so that no weights of rows stand for it; judge a policy that is "
             "nearer to the data (--stochastic), or record data nearer to it"
