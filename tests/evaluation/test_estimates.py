@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, UsageError, estimate
 from vinci_offline.cli.app import app
+from vinci_offline.evaluation.estimates import judged
+from vinci_offline.evaluation.importance import mean_of
 from vinci_offline.policies.policy import Policy
 
 
@@ -146,6 +148,19 @@ def test_few_effective_episodes_are_said():
     assert found.methods["wis"].few
     assert "only 10 effective episodes" in found.methods["wis"].to_json()["warning"]
     assert estimate("random", dataset([2] * 40)).methods["wis"].warning is None
+
+
+def test_weights_without_a_finite_variance_are_warned_of():
+    from scipy.stats import genpareto
+
+    def heavy(shape):
+        weights = genpareto.rvs(shape, scale=1 - shape, size=2000, random_state=0)  # mean 1
+        estimate = judged(mean_of(weights, weights), "t", 0.95, None, 0)
+        return estimate.warning
+
+    assert "a tail of shape 0.6" in heavy(0.6)
+    assert "their variance is not finite: more may come" in heavy(0.6)
+    assert heavy(0.2) is None
 
 
 def test_cut_episodes_and_fragments_are_left_out():

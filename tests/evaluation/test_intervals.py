@@ -7,10 +7,13 @@ import pytest
 
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.intervals import (
+    Interval,
     bernstein_interval,
     bootstrap_interval,
     effective_sample_size,
     t_interval,
+    tail_shape,
+    widened,
 )
 
 
@@ -74,3 +77,25 @@ def test_one_episode_has_no_interval():
 )
 def test_effective_sample_size(weights, size):
     assert effective_sample_size(np.array(weights, float)) == pytest.approx(size)
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3, 0.8])
+def test_tail_shape_of_pareto_draws(shape):
+    from scipy.stats import genpareto
+
+    weights = 1 + genpareto.rvs(shape, size=200_000, random_state=0)
+    assert tail_shape(weights) == pytest.approx(shape, abs=0.08)
+
+
+def test_equal_weights_have_no_tail():
+    assert tail_shape(np.ones(100)) == -np.inf
+    assert tail_shape(np.repeat([0.0, 0.5, 2.0], 50)) == -np.inf
+    assert tail_shape(np.arange(10.0)) == -np.inf
+
+
+def test_members_widen_an_interval_by_hand():
+    # Three members with deviation 1; Student's quantile of two degrees is 4.3027.
+    found = widened(Interval(8.0, 13.0), 10.0, np.array([9.0, 10.0, 11.0]))
+    assert found.low == pytest.approx(10 - np.hypot(2, 4.3027), abs=1e-4)
+    assert found.high == pytest.approx(10 + np.hypot(3, 4.3027), abs=1e-4)
+    assert widened(Interval(8.0, 13.0), 10.0, np.array([9.0])) == (8, 13)

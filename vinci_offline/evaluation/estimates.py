@@ -20,6 +20,7 @@ from vinci_offline.evaluation.intervals import (
     bernstein_interval,
     bootstrap_interval,
     t_interval,
+    tail_shape,
     widened,
 )
 from vinci_offline.evaluation.methods import METHODS
@@ -38,6 +39,8 @@ _FEWEST = 2.0
 _DEVIATIONS = 4.0
 """Standard errors by which a mean weight may differ from 1."""
 _ROUNDING = 1e-9
+_HEAVY = 0.5
+"""Shape of a Pareto tail from which on the variance is infinite, and intervals cover less than they say."""
 
 
 @dataclass(frozen=True)
@@ -321,9 +324,17 @@ def _estimate(found: Weighted, value: float, ends: Interval) -> Estimate:
         found.largest,
         found.mean_weight[0],
         covered=_covered(found),
-        caveat=found.caveat,
+        caveat=_heavy(found) or found.caveat,
         details=found.details,
     )
+
+
+def _heavy(found: Weighted) -> str | None:
+    """Return that the weights have no finite variance, if their tail says so."""
+    shape = tail_shape(found.weights)
+    if shape < _HEAVY:
+        return None
+    return f"the largest weights have a tail of shape {shape:.2g}, so their variance is not finite: more may come"
 
 
 def _gain(best: Weighted, past: Weighted, level: float) -> Estimate:

@@ -130,3 +130,30 @@ def effective_sample_size(weights: FloatArray) -> float:
     """
     squares = float(np.square(weights).sum())
     return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def tail_shape(weights: FloatArray) -> float:
+    """Return the shape of a Pareto tail through the largest weights. From 0.5 on their variance is infinite.
+
+    Vehtari et al. (2024), https://arxiv.org/abs/1507.02646, judge importance weights so. The estimator is the one of
+    Zhang and Stephens (2009) for a generalised Pareto distribution, with a weak prior at 0.5.
+
+    Returns:
+        The shape; -inf where the largest weights are equal or fewer than five differ.
+    """
+    ordered = np.sort(weights[weights > 0])
+    count = int(min(len(ordered) / 5, 3 * math.sqrt(len(ordered))))
+    if count < 5:
+        return -math.inf
+    above = ordered[-count:] - ordered[-count - 1]
+    above = above[above > 1e-9 * ordered[-1]]
+    if len(above) < 5:
+        return -math.inf
+    points = 30 + int(math.sqrt(len(above)))
+    quartile = above[int(len(above) / 4 + 0.5) - 1]
+    grid = (1 - np.sqrt(points / (np.arange(1, points + 1) - 0.5))) / (3 * quartile) + 1 / above[-1]
+    shapes = np.log1p(-grid[:, None] * above).mean(axis=1)
+    likelihood = len(above) * (np.log(-grid / shapes) - shapes - 1)
+    share = np.exp(likelihood - likelihood.max())
+    shape = float(np.log1p(-float(grid @ share / share.sum()) * above).mean())
+    return (shape * len(above) + 0.5 * 10) / (len(above) + 10)
