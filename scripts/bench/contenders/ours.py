@@ -20,7 +20,7 @@ from vinci_offline.batches.source import Resident
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace
 from vinci_offline.training.engines import make_engine
-from vinci_offline.training.learner import Learner
+from vinci_offline.training.learner import BoundUpdate, Learner
 
 
 def build(task: Task, variant: str) -> Steps:
@@ -39,7 +39,7 @@ def build(task: Task, variant: str) -> Steps:
         make_engine(learner, source, batch_size=task.batch_size, seed=seed, jit=jit)
         for seed, learner in zip(seeds, learners, strict=True)
     ]
-    updates, taken = learners[0].select(None), 0
+    updates, taken = updates_of(task, learners[0]), 0
 
     def steps(count: int) -> None:
         nonlocal taken
@@ -50,6 +50,11 @@ def build(task: Task, variant: str) -> Steps:
         taken += count
 
     return steps
+
+
+def updates_of(task: Task, learner: Learner) -> tuple[BoundUpdate, ...]:
+    """Return the updates of a step."""
+    return tuple(bound for bound in learner.updates if task.roles is None or bound.update.role in task.roles)
 
 
 def columns_of(task: Task, learner: Learner) -> dict[str, Any]:

@@ -67,9 +67,18 @@ class Task:
         """Return the agent's settings, which d3rlpy's counterpart has too."""
         own: dict[str, dict[str, Any]] = {
             "bcq": {"acting_samples": 10},
+            "bear": {"warm_up": 0},
             "bcq-choices": {"choice_hidden": self.hidden},
         }
         return {"hidden": self.hidden, **own.get(self.agent, {})}
+
+    @property
+    def roles(self) -> tuple[str, ...] | None:
+        """Return the roles whose updates a step has; None for all.
+
+        d3rlpy trains the decoder of PLAS first and then holds it fixed, so the step has critics and actor only.
+        """
+        return ("critic", "actor") if self.agent == "plas" else None
 
     @property
     def torch_device(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from contenders.ours import columns_of, make_learner
+from contenders.ours import columns_of, make_learner, updates_of
 from contenders.task import EPISODE, OBSERVATIONS, Task
 from vinci_offline.batches.batch import Batch
 from vinci_offline.functional import random
@@ -29,9 +29,8 @@ def step_flop(task: Task) -> float:
     """
     learner = make_learner(task, np.zeros((2, OBSERVATIONS), np.float32))
     rows = columns_of(replace(task, rows=EPISODE), learner)
-    every = [bound.update.every for bound in learner.updates]
-    flop = [update_flop(learner, bound, rows, task.batch_size) for bound in learner.updates]
-    return sum(each / steps for each, steps in zip(flop, every, strict=True))
+    updates = updates_of(task, learner)
+    return sum(update_flop(learner, bound, rows, task.batch_size) / bound.update.every for bound in updates)
 
 
 def update_flop(learner: Learner, bound: BoundUpdate, rows: Mapping[str, Any], batch_size: int) -> float:
