@@ -53,7 +53,7 @@ def test_fqe_counts_the_spread_of_its_critics(monkeypatch):
     monkeypatch.setattr(
         fitted, "first_values", lambda _: fitted.FirstValues(FIRST, 0 * FIRST, resampled=True)
     )
-    data = dataset([1, 1, 1])
+    data = dataset([2, 1, 1])
     told = estimate("random", data, methods=["fqe", "dm"], interval="t", gamma=0.5).estimates
     own = t_interval(3.5, np.array([-1.5, -0.5, 2.0])).high - 3.5
     assert told["dm"].high - 3.5 == pytest.approx(own)
@@ -161,9 +161,7 @@ def test_agent_that_cannot_be_made_is_refused(changes, error, message):
 
 
 def test_settings_name_their_agent():
-    with pytest.raises(
-        UsageError, match=r"setting .hidden.: name the agent that fits, fqe.*as in fqe\.hidden"
-    ):
+    with pytest.raises(UsageError, match=r"setting .hidden.: name whose it is, fqe.*as in fqe\.hidden"):
         estimate("random", dataset([2, 2]), methods=["fqe"], settings={"hidden": "8"})
 
 

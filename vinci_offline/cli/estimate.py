@@ -41,8 +41,8 @@ def estimate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="is, pdis, wis, wpdis; dice; fqe, dm, dr, wdr train a model of values; ipw, snipw for episodes of one "
-            "step. By default all that suit and train nothing.",
+            help="is, pdis, wis, wpdis; dice; fqe, dm, dr, wdr train a model of values. For episodes of one step "
+            "ipw, snipw, dm, dr, switch, shrinkage. By default all that suit and train no network.",
             autocompletion=completion.methods,
         ),
     ] = None,
@@ -69,9 +69,7 @@ def estimate(
     steps: Annotated[int, typer.Option(help="Gradient steps of each model of values.", min=1)] = 50_000,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="fqe.KEY=VALUE", help="A setting of a model: agent.KEY=VALUE of fqe or bc."
-        ),
+        typer.Option("--set", metavar="NAME.KEY=VALUE", help="A setting of fqe, bc, switch or shrinkage."),
     ] = None,
     behaviour: Annotated[
         str,

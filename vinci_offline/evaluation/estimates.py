@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vinci_offline.calls import from_python
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.deviation import finite
@@ -198,8 +200,8 @@ def estimate(
         policy: a policy as `evaluate` takes it.
         data: a dataset, its file, or a shipped dataset's name. It says how probable its actions were, in
             ``infos/action_log_probs`` or, for choices, as probabilities in ``infos/propensity``; or see ``behaviour``.
-        methods: of `METHODS`; by default all that suit the data: for episodes of one step ``ipw`` and ``snipw``,
-            otherwise ``is``, ``wis``, ``pdis`` and ``wpdis``.
+        methods: of `METHODS`; by default all that suit the data and train no network: for episodes of one step ``dm``,
+            ``switch``, ``shrinkage``, ``ipw``, ``snipw`` and ``dr``, otherwise ``is``, ``pdis``, ``wis`` and ``wpdis``.
         gamma: the discount a step, between 0 and 1.
         interval: ``bootstrap`` (percentiles, over episodes), ``t`` (Student's), or ``bernstein`` (empirical Bernstein;
             for means of bounded terms: ``is``, ``pdis`` and ``ipw``).
@@ -207,7 +209,8 @@ def estimate(
         bounds: for ``bernstein``, the smallest and the greatest weighted return that an episode can have.
         stochastic: judge the policy that samples from its own distribution.
         steps: gradient steps of each model of values, for ``fqe``, ``dm``, ``dr`` and ``wdr``.
-        settings: its settings, as ``{"fqe.hidden": (64, 64)}``, and the behaviour model's, as ``bc.hidden``.
+        settings: its settings, as ``{"fqe.hidden": (64, 64)}``, the behaviour model's, as ``bc.hidden``, and
+            ``switch.threshold`` and ``shrinkage.lambda``.
         progress: show the progress of training.
         behaviour: ``logged`` takes the probabilities of actions that the data tell; ``fit`` fits a behaviour model by
             ``bc``, so that each episode is judged by a fit that has not seen it.
@@ -252,8 +255,8 @@ def estimate(
     gain: Estimate | None = None
     by: str | None = None
     if good := [name for name in METHODS if isinstance(found.get(name), Estimate)]:
-        by, best = good[-1], made[good[-1]]
-        gain = _gain(best, past, level)
+        by = next((name for name in reversed(good) if _same(made[name], past)), good[-1])
+        gain = _gain(made[by], past, level)
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
     notes, model = _notes(chosen, one_step), evidence.fitted
     notes += [] if model is None else model.notes
@@ -335,6 +338,13 @@ def _heavy(found: Weighted) -> str | None:
     if shape < _HEAVY:
         return None
     return f"the largest weights have a tail of shape {shape:.2g}, so their variance is not finite: more may come"
+
+
+def _same(found: Weighted, past: Weighted) -> bool:
+    """Return True if every episode counts as it did for the policy that was logged."""
+    slack = _ROUNDING * float(np.abs(past.influence).max())
+    same = found.gain is None and bool((np.abs(found.influence - past.influence) <= slack).all())
+    return same and abs(found.value - past.value) <= _ROUNDING * abs(past.value)
 
 
 def _gain(best: Weighted, past: Weighted, level: float) -> Estimate:

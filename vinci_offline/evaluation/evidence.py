@@ -18,8 +18,8 @@ from vinci_offline.policies.policy import Policy
 
 _LARGEST_LOG = 600.0
 _Made = TypeVar("_Made")
-FITTING = ("fqe", "bc")
-"""Agents that fit models."""
+FITTING = ("fqe", "bc", "switch", "shrinkage")
+"""Agents that fit models, and methods, which have settings."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fitting:
 
     Attributes:
         steps: gradient steps of a network.
-        settings: settings by the name of the agent that fits.
+        settings: settings by the name of the agent that fits, or of the method.
         progress: show the progress of training.
         behaviour: fit a behaviour model, whose densities stand for those of the data.
     """
@@ -145,7 +145,7 @@ def settings_by_agent(texts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         agent, dot, key = name.partition(".")
         if not dot or agent not in FITTING:
             raise UsageError(
-                f"setting {name!r}: name the agent that fits, {' or '.join(FITTING)}, as in {FITTING[0]}.{key or name}"
+                f"setting {name!r}: name whose it is, {' or '.join(FITTING)}, as in {FITTING[0]}.{key or name}"
             )
         found.setdefault(agent, {})[key] = value
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from vinci_offline.errors import UsageError
+from vinci_offline.evaluation import one_step
 from vinci_offline.evaluation.dice import marginal_weights
 from vinci_offline.evaluation.direct import (
     direct_method,
@@ -12,6 +14,7 @@ from vinci_offline.evaluation.direct import (
     fitted_q_evaluation,
     weighted_doubly_robust_fitted,
 )
+from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust
 from vinci_offline.evaluation.evidence import Evidence
 from vinci_offline.evaluation.importance import (
     LoggedEpisodes,
@@ -21,6 +24,9 @@ from vinci_offline.evaluation.importance import (
     weighted_importance_sampling,
     weighted_per_decision,
 )
+from vinci_offline.evaluation.reward_model import cross_fitted_rewards
+
+ONE_STEP = "one step"
 
 
 @dataclass(frozen=True)
@@ -30,34 +36,79 @@ class Method:
     Attributes:
         value: returns the estimate. A DatasetError or SpecError is the reason why it cannot tell.
         one_step: True if it suits data of one step alone, False if it suits several; None for both.
-        by_default: True if it is asked where no method is named.
+        by_default: True if it is asked where no method is named; `ONE_STEP` if so for data of one step alone.
     """
 
     value: Callable[[Evidence], Weighted]
     one_step: bool | None = None
-    by_default: bool = True
+    by_default: bool | str = True
 
     def suits(self, one_step: bool) -> bool:
         """Return True if it is asked, unless others are named, of such data."""
-        return self.by_default and self.one_step in (None, one_step)
+        asked = one_step if self.by_default == ONE_STEP else bool(self.by_default)
+        return asked and self.one_step in (None, one_step)
 
 
 def _by_weights(estimator: Callable[[LoggedEpisodes], Weighted]) -> Callable[[Evidence], Weighted]:
     return lambda evidence: estimator(evidence.weighted)
 
 
+def _rewards(evidence: Evidence) -> RowValues:
+    """Return the values of one-step data by a model of rewards."""
+    return evidence.once("rewards", lambda: cross_fitted_rewards(evidence))
+
+
+def _direct(evidence: Evidence) -> Weighted:
+    if (evidence.counted.lengths == 1).all():
+        return one_step.direct(_rewards(evidence))
+    return direct_method(evidence)
+
+
+def _doubly_robust(evidence: Evidence) -> Weighted:
+    if (evidence.counted.lengths == 1).all():
+        return doubly_robust(evidence.weighted, _rewards(evidence))
+    return doubly_robust_fitted(evidence)
+
+
+def _switch(evidence: Evidence) -> Weighted:
+    found = evidence.weighted
+    return one_step.switch(
+        found.weights, found.rewards, _rewards(evidence), _setting(evidence, "switch", "threshold")
+    )
+
+
+def _shrinkage(evidence: Evidence) -> Weighted:
+    found = evidence.weighted
+    return one_step.shrinkage(
+        found.weights, found.rewards, _rewards(evidence), _setting(evidence, "shrinkage", "lambda")
+    )
+
+
+def _setting(evidence: Evidence, method: str, name: str) -> float | None:
+    """Return a method's only setting; None if it is not given."""
+    given = evidence.fitting.settings.get(method, {})
+    if wrong := [key for key in given if key != name]:
+        raise UsageError(f"{method} has no setting {wrong[0]!r}: its only one is {method}.{name}")
+    value = given.get(name)
+    if value is not None and not (isinstance(value, int | float) and value >= 0):
+        raise UsageError(f"{method}.{name} must be a number from 0 on, not {value!r}")
+    return value
+
+
 METHODS: Mapping[str, Method] = {
-    "dm": Method(direct_method, by_default=False),
+    "dm": Method(_direct, by_default=ONE_STEP),
     "fqe": Method(fitted_q_evaluation, by_default=False),
     "dice": Method(marginal_weights, by_default=False),
+    "switch": Method(_switch, one_step=True),
+    "shrinkage": Method(_shrinkage, one_step=True),
     "is": Method(_by_weights(importance_sampling), one_step=False),
     "pdis": Method(_by_weights(per_decision), one_step=False),
     "wis": Method(_by_weights(weighted_importance_sampling), one_step=False),
     "wpdis": Method(_by_weights(weighted_per_decision), one_step=False),
-    "dr": Method(doubly_robust_fitted, one_step=False, by_default=False),
-    "wdr": Method(weighted_doubly_robust_fitted, one_step=False, by_default=False),
     "ipw": Method(_by_weights(importance_sampling), one_step=True),
     "snipw": Method(_by_weights(weighted_importance_sampling), one_step=True),
+    "dr": Method(_doubly_robust, by_default=ONE_STEP),
+    "wdr": Method(weighted_doubly_robust_fitted, one_step=False, by_default=False),
 }
 """Estimators, the one to trust most last. ``ipw`` and ``snipw`` are names for data of one step.
 
