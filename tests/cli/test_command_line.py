@@ -105,7 +105,7 @@ def test_evaluate_as_json_has_the_documented_keys(run):
     result = call("evaluate", run, "--episodes", 2, "--json")
     content = json.loads(result.stdout)
     assert list(content) == [
-        "env", "episodes", "return_mean", "return_std", "returns", "length_mean", "normalized_mean",
+        "env", "episodes", "return_mean", "return_std", "returns", "length_mean", "normalized_mean", "reference",
     ]  # fmt: skip
     assert content["return_mean"] == pytest.approx(np.mean(content["returns"]))
     assert result.stderr == ""

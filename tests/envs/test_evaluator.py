@@ -201,6 +201,7 @@ def test_statistics_and_json():
         "returns": [1.0, 3.0],
         "length_mean": 20.0,
         "normalized_mean": normalized_score("Hopper-v5", 2.0),
+        "reference": {"random": -20.272305, "expert": 3234.3, "source": "D4RL", "approximate": True},
     }
 
 

@@ -14,6 +14,7 @@ from vinci_offline.cli.options import with_options
 from vinci_offline.cli.signals import resumable
 from vinci_offline.data.episode_columns import RETURN
 from vinci_offline.envs.options import CollectOptions
+from vinci_offline.envs.scores import recorded_reference
 from vinci_offline.text import command
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def collect(
     say(f"{output}: {len(dataset):,} rows")
     if options.policy != ["random-state"]:
         say(_episodes(dataset))
+    if options.expert is not None and (reference := recorded_reference(dataset.attributes)) is not None:
+        say(f"references of scores: random {reference.random:.4g}, expert {reference.expert:.4g}")
 
 
 def _described(dataset: Dataset) -> dict[str, object]:

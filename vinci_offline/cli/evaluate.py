@@ -81,8 +81,11 @@ def _print_summary(policy: str, result: Evaluation) -> None:
         ("  range", f"{min(result.returns):.2f} to {max(result.returns):.2f}"),
         ("length", f"{result.length_mean:.1f} steps"),
     ]
-    if result.normalized_mean is not None:
-        lines.append(("D4RL score", f"{result.normalized_mean:.1f}"))
+    if result.reference is not None:
+        scale = result.reference
+        about = ", of another version" if scale.approximate else ""
+        ends = f"0 is {scale.random:.4g}, 100 is {scale.expert:.4g} ({scale.source}{about})"
+        lines += [("score", f"{result.normalized_mean:.1f}"), ("  scale", ends)]
     lines += [(name, _info(result, name)) for name in result.infos]
     width = max(10, *(len(name) for name, _ in lines))
     for name, text in lines:

@@ -21,7 +21,7 @@ from vinci_offline.envs.evaluation_job import EvaluationJob
 from vinci_offline.envs.making import EnvironmentLike, kwargs_of, limited, make_env
 from vinci_offline.envs.options import EvaluateOptions
 from vinci_offline.envs.repeatable import check_repeats
-from vinci_offline.envs.scores import normalized_score
+from vinci_offline.envs.scores import Reference, published_reference, recorded_reference
 from vinci_offline.envs.seeding import EvaluationSeeds
 from vinci_offline.envs.video import FILM_KWARGS, check_renders, check_video
 from vinci_offline.errors import SpecError, UsageError
@@ -46,6 +46,7 @@ class Evaluation:
         lengths: steps of each episode.
         terminated: for each episode, True where it terminated and False where a time limit ended it.
         infos: the numbers of each episode that were asked for with ``infos``, by name.
+        recorded_reference: the returns that stand for the scores 0 and 100, if the data of a run keep such.
     """
 
     env: str | None
@@ -54,6 +55,7 @@ class Evaluation:
     lengths: tuple[int, ...]
     terminated: tuple[bool, ...] = ()
     infos: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    recorded_reference: Reference | None = None
 
     def __repr__(self) -> str:
         spread = "" if self.episodes == 1 else f" ± {self.return_std:.4g}"
@@ -77,9 +79,14 @@ class Evaluation:
         return float(np.mean(self.lengths))
 
     @property
+    def reference(self) -> Reference | None:
+        """The references of scores: those of the data, or else the published ones of the environment; None without."""
+        return self.recorded_reference or published_reference(self.env)
+
+    @property
     def normalized_mean(self) -> float | None:
-        """The mean return as D4RL's score; None for environments without reference returns."""
-        return normalized_score(self.env, self.return_mean)
+        """The mean return as a score from a random policy, 0, to an expert, 100; None without `reference`."""
+        return None if self.reference is None else self.reference.score(self.return_mean)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that ``vinci-offline evaluate --json`` prints."""
@@ -91,6 +98,7 @@ class Evaluation:
             "returns": list(self.returns),
             "length_mean": self.length_mean,
             "normalized_mean": self.normalized_mean,
+            "reference": None if self.reference is None else self.reference.to_json(),
             **({"infos": self._infos_json()} if self.infos else {}),
         }
 
@@ -216,6 +224,7 @@ def evaluate(
         lengths=tuple(episode.length for episode in done),
         terminated=tuple(episode.terminated for episode in done),
         infos={name: tuple(episode.infos[place] for episode in done) for place, name in enumerate(infos)},
+        recorded_reference=_reference(policy, trained_for, spec),
     )
     if table is not None:
         with disk_errors(table):
@@ -250,6 +259,19 @@ def _known_environment(spec: EnvironmentSpec | None, policy: Any) -> Environment
     if spec.id is None:
         raise UsageError(f"the data that {policy} learned from name no environment: name one with --env ENV")
     return spec
+
+
+def _reference(policy: Any, trained_for: EnvironmentSpec | None, spec: EnvironmentSpec) -> Reference | None:
+    """Return the references that a run's data keep, if this is their environment with its arguments and time limit."""
+    run = None if trained_for is None else RunDirectory(Path(policy))
+    if trained_for is None or run is None or not run.has_dataset():
+        return None
+    same = (trained_for.id, dict(trained_for.kwargs), trained_for.max_episode_steps) == (
+        spec.id,
+        dict(spec.kwargs),
+        spec.max_episode_steps,
+    )
+    return recorded_reference(run.dataset()) if same else None
 
 
 def _check_fits(trained_for: EnvironmentSpec, spec: EnvironmentSpec) -> None:

@@ -86,6 +86,13 @@ class CollectOptions:
     lanes: int = option(
         16, "Environments that a process steps side by side, with one policy call a step.", panel=_HOW, low=1
     )
+    expert: Any = option(
+        None,
+        "Measure this policy and a random one over 100 episodes, and keep their returns as references of normalised "
+        "scores.",
+        panel=_FILE,
+        metavar="P",
+    )
     record_infos: tuple[str, ...] = option(
         (),
         "Keys of the step's info to record, separated by commas.",

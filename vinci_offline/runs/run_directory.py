@@ -163,6 +163,10 @@ class RunDirectory:
         """
         return self._read("dataset.json")
 
+    def has_dataset(self) -> bool:
+        """Return True where the run says what it trains from."""
+        return (self.path / _DATASET).exists()
+
     def environment(self) -> EnvironmentSpec:
         """Return the environment of the run's dataset.
 

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vinci_offline.envs.evaluator import Evaluation, evaluate
+from vinci_offline.envs.scores import recorded_reference
 from vinci_offline.errors import ResumableError, VinciError
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.interrupts import interrupt_flag
@@ -351,7 +352,7 @@ class Run:
 
     def _evaluation(self) -> Evaluation:
         try:
-            return evaluate(
+            found = evaluate(
                 self.learner.policy,
                 self._env,
                 env_kwargs=self._env_kwargs,
@@ -364,6 +365,8 @@ class Run:
             raise ResumableError(
                 f"evaluation at step {self.step:,}: {reason}. The run is saved in {self.directory.path}"
             ) from error
+        kept = recorded_reference(self.directory.dataset()) if self.directory.has_dataset() else None
+        return replace(found, recorded_reference=kept)
 
     def _save(self) -> None:
         """Write the networks and a checkpoint, unless they are on disk."""

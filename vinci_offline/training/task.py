@@ -21,6 +21,7 @@ from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.digest import joint_hash
+from vinci_offline.envs.scores import REFERENCE_RETURNS, recorded_reference
 from vinci_offline.errors import VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.keras_setup import wide_dtype
@@ -303,10 +304,12 @@ def _chosen(agent: Agent, config: TrainingConfig) -> dict[str, Any]:
 
 def _summary(datasets: Sequence[Dataset], whole: Dataset, known: Survey) -> dict[str, Any]:
     """Return the content of ``dataset.json``."""
+    reference = recorded_reference(whole.attributes)
     return {
         **summarize(whole, known),
         "files": [str(dataset.path) for dataset in datasets],
         "hash": joint_hash([dataset.hash for dataset in datasets]),
+        **({} if reference is None else {REFERENCE_RETURNS: reference.to_json()}),
     }
 
 

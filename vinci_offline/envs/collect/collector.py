@@ -15,13 +15,15 @@ from vinci_offline.data.hdf5.target import check_target
 from vinci_offline.data.hdf5.writer import DatasetWriter
 from vinci_offline.envs.collect.job import Job, policies_of
 from vinci_offline.envs.collect.joining import join
+from vinci_offline.envs.collect.measuring import measured_reference
 from vinci_offline.envs.collect.meter import meter
-from vinci_offline.envs.collect.references import check_reference
+from vinci_offline.envs.collect.references import check_reference, refuse_recording_only
 from vinci_offline.envs.collect.shards import ShardFolder, refuse_difference
 from vinci_offline.envs.collect.workers import Ledger, check_workers, record_elsewhere, record_here
 from vinci_offline.envs.making import EnvironmentLike, limited, make_env
 from vinci_offline.envs.options import CollectOptions
 from vinci_offline.envs.repeatable import check_repeats
+from vinci_offline.envs.scores import REFERENCE_RETURNS
 from vinci_offline.envs.wrapper import EnvWrapper
 from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.files import disk_errors, drop_unfinished_of, settle
@@ -51,6 +53,7 @@ def collect(
     lanes: int = 16,
     env_kwargs: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    expert: Any = None,
     record_infos: Sequence[str] = (),
     float64: bool = False,
     compress: Compression = "auto",
@@ -82,6 +85,8 @@ def collect(
             configuration: another number may change a Keras policy's last bits.
         env_kwargs: keyword arguments of the environment.
         max_episode_steps: the time limit; None keeps the environment's own.
+        expert: a policy that `evaluate` takes. Its mean return and that of the random policy are measured and kept with
+            the data, as the references of normalised scores.
         record_infos: keys of the step's info to record as ``infos/KEY``.
         float64: store float64 values as they are. Otherwise they become float32.
         compress: a lossless filter for the file.
@@ -111,6 +116,7 @@ def collect(
         workers=workers,
         engine=engine,
         lanes=lanes,
+        expert=expert,
         record_infos=tuple(record_infos),
         float64=float64,
         compress=compress,
@@ -151,6 +157,9 @@ def _check(options: CollectOptions, output: Path) -> None:
     check_target(output, overwrite=options.resume or options.overwrite)
     for policy in policies_of(options.policy):
         check_reference(policy)
+    if options.expert is not None:
+        refuse_recording_only(options.expert)
+        check_reference(options.expert)
 
 
 def _of_one_environment(options: CollectOptions) -> CollectOptions:
@@ -169,11 +178,14 @@ def _collect(
         drop_unfinished_of(output)
     if _already_done(output, folder, configuration, resume=options.resume):
         return
+    attributes = _attributes(configuration)
+    if options.expert is not None:
+        attributes[REFERENCE_RETURNS] = measured_reference(job, env, options, show=show).to_json()
     # The writer checks its options. Make it first, so that an error costs no recording.
     writer = DatasetWriter(
         output,
         job.spec,
-        attributes=_attributes(configuration),
+        attributes=attributes,
         compress=cast("Compression", options.compress),
         frames=cast("FrameStorage", options.frames),
         float64=options.float64,
