@@ -44,6 +44,7 @@ LEVELS = (
     ("hooks",),
     ("training",),
     ("report", "evaluation"),
+    ("sweeps",),
     ("testing",),
     ("cli",),
     ("__main__",),

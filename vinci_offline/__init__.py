@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vinci_offline.evaluation.estimates import Estimates, estimate
     from vinci_offline.hooks.hook import Hook, RunInfo
     from vinci_offline.spec import EnvironmentSpec
+    from vinci_offline.sweeps.sweep import SweepResult, sweep
     from vinci_offline.training.config import TrainingConfig
     from vinci_offline.training.run import TrainResult
     from vinci_offline.training.trainer import train
@@ -40,6 +41,7 @@ _HOMES = {
     "Hook": "hooks.hook",
     "RunInfo": "hooks.hook",
     "SpecError": "errors",
+    "SweepResult": "sweeps.sweep",
     "TrainResult": "training.run",
     "TrainingConfig": "training.config",
     "Transitions": "types",
@@ -52,6 +54,7 @@ _HOMES = {
     "evaluate": "envs.evaluator",
     "read_pandas": "data.dataset",
     "register": "agents.registry",
+    "sweep": "sweeps.sweep",
     "train": "training.trainer",
 }
 _ON_KERAS = ("agents.agent", "training.run")
@@ -67,6 +70,7 @@ __all__ = [
     "Hook",
     "RunInfo",
     "SpecError",
+    "SweepResult",
     "TrainResult",
     "TrainingConfig",
     "Transitions",
@@ -79,6 +83,7 @@ __all__ = [
     "evaluate",
     "read_pandas",
     "register",
+    "sweep",
     "train",
 ]
 

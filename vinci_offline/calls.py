@@ -67,6 +67,11 @@ def command_line() -> Iterator[None]:
         _COMMAND_LINE.reset(token)
 
 
+def in_command_line() -> bool:
+    """Return True inside `command_line`."""
+    return _COMMAND_LINE.get()
+
+
 def from_python(function: Callable[P, R]) -> Callable[P, R]:
     """Make a public function check the names and types of its arguments, and speak Python in its errors."""
 

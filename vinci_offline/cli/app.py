@@ -24,6 +24,7 @@ from vinci_offline.cli.info import info
 from vinci_offline.cli.mistakes import Commands
 from vinci_offline.cli.select import select
 from vinci_offline.cli.signals import listen
+from vinci_offline.cli.sweep import sweep
 from vinci_offline.cli.train import train
 from vinci_offline.cli.validate import validate
 from vinci_offline.inputs import refuse_irregular
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "The main job": (collect, train, evaluate, estimate, compare, demo),
+    "The main job": (collect, train, sweep, evaluate, estimate, compare, demo),
     "Datasets": (info, validate, select, convert, datasets),
     "Agents": (agents,),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from vinci_offline.cli.tables import show_table
 from vinci_offline.errors import UsageError
 
 if TYPE_CHECKING:
+    from vinci_offline.evaluation.comparison import Duel, Group
     from vinci_offline.evaluation.ranking import Ranked
 
 _RANKING = "Ranking without the environment"
@@ -24,7 +26,7 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN_DIR...",
-            help="Run directories, or directories of several seeds.",
+            help="Run directories, or directories of several seeds or of sweeps.",
             show_default=False,
         ),
     ],
@@ -71,6 +73,11 @@ def compare(
             {"groups": [each.to_json() for each in groups], "duels": [each.to_json() for each in duels]}
         )
         return
+    show_groups(groups, duels)
+
+
+def show_groups(groups: Sequence[Group], duels: Sequence[Duel]) -> None:
+    """Print a table for each task, and a sentence on its two best groups."""
     for task in dict.fromkeys(group.task for group in groups):
         say(task)
         rows = [

@@ -23,7 +23,7 @@ from typing import Any
 from vinci_offline import interrupts
 from vinci_offline.interrupts import SIGNALS, Interrupted
 
-_RESUMABLE = ("collect", "train")
+_RESUMABLE = ("collect", "train", "sweep")
 _SAME_REQUEST = {signal.SIGINT: 0.1}
 """Seconds in which the same request may come again: shells and schedulers repeat the signals that they send."""
 _SAME_REQUEST_OF_OTHERS = 2.0

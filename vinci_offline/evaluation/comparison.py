@@ -125,7 +125,7 @@ def compare(runs: Sequence[str | Path]) -> tuple[list[Group], list[Duel]]:
     Runs of one agent with the same settings on the same data are one group, over their seeds.
 
     Args:
-        runs: run directories, and directories of several seeds.
+        runs: run directories, directories of several seeds, and directories of sweeps, whose finished cells count.
 
     Returns:
         The groups, the best of each task first, and the two best of each task with more than one.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vinci_offline.errors import UsageError
+from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.hooks.csv_log import last_row
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.runs.seeds_directory import SeedsDirectory
+from vinci_offline.runs.sweep_directory import SweepDirectory
+from vinci_offline.text import counted
 
 _NOT_SETTINGS = ("seed", "log_every", "checkpoint_every", "eval_every", "eval_episodes")
 
@@ -60,7 +63,7 @@ class Member:
 
 
 def members(runs: Sequence[str | Path]) -> list[Member]:
-    """Return the runs of run directories, and of directories of several seeds.
+    """Return the runs of run directories, of directories of several seeds, and the finished cells of sweeps.
 
     Raises:
         VinciError: one is no run, or is damaged.
@@ -94,12 +97,25 @@ def name_of(member: Member, among: Sequence[Member]) -> str:
 
 
 def _directories(run: Path) -> Iterator[Path]:
+    if SweepDirectory(run).exists():
+        yield from _finished_cells(run)
+        return
     seeds = SeedsDirectory(run)
     if not seeds.exists():
         yield run
         return
     for seed in seeds.read()["seeds"]:
         yield seeds.member(seed).path
+
+
+def _finished_cells(sweep: Path) -> list[Path]:
+    finished, others = SweepDirectory(sweep).runs()
+    if not finished:
+        raise UsageError(f"{sweep} is a sweep without a finished cell: wait for one, or go on with sweep --resume")
+    if others:
+        told = f"{sweep}: {counted(others, 'cell')} of the sweep, not finished, left out"
+        warnings.warn(told, VinciWarning, stacklevel=2)
+    return finished
 
 
 def _member(path: Path) -> Member:

@@ -1,0 +1,333 @@
+"""The spec of a sweep: what a SPEC file may say, checked before a backend is loaded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from vinci_offline.errors import UsageError
+from vinci_offline.inputs import meant_path
+from vinci_offline.options import options_of
+from vinci_offline.sweeps.cell import Cell, name_of, short_names, without_doubles
+from vinci_offline.sweeps.values import Range, Tried, draw
+from vinci_offline.text import did_you_mean
+from vinci_offline.training.config import TrainingConfig
+
+_MOST_CELLS = 10_000
+_MOST_BYTES = 2**20
+_KINDS = (".yaml", ".yml", ".toml")
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """What a sweep trains: every agent on every dataset, with every seed and every choice of settings.
+
+    Attributes:
+        agents: names of agents, or ``file.py:Class``.
+        datasets: files, or names of shipped datasets.
+        seeds: the seeds.
+        settings: values of hyperparameters to try, by agent and name.
+        options: values of options of `train` to try, by their names in Python.
+        samples: number of random draws of settings; None tries all combinations.
+        sample_seed: seed of these draws.
+        env: the environment of evaluations; None takes the dataset's.
+        env_kwargs: its arguments.
+        networks: a Python file of the user's networks.
+    """
+
+    agents: tuple[str, ...]
+    datasets: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    settings: Mapping[str, Mapping[str, Tried]] = field(default_factory=dict)
+    options: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    samples: int | None = None
+    sample_seed: int = 0
+    env: str | None = None
+    env_kwargs: Mapping[str, Any] | None = None
+    networks: str | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> SweepSpec:
+        """Read the content of a SPEC file.
+
+        Args:
+            content: ``agents``, ``datasets``, ``seeds``, ``set``, ``samples``, ``sample_seed``, ``env``,
+                ``env_kwargs``, ``networks``, and options of `train`.
+
+        Raises:
+            UsageError: a key is unknown, or a value is not valid.
+        """
+        given = {str(key).replace("-", "_"): value for key, value in content.items()}
+        declared = options_of(TrainingConfig)
+        known = [*_OWN, *(name for name in declared if name != "seed")]
+        for key in given:
+            if key not in known:
+                raise UsageError(
+                    f"the spec has no key {key!r}; it has {', '.join(known)}{_advice(key, known)}"
+                )
+        for key in ("agents", "datasets"):
+            if key not in given:
+                raise UsageError(f"the spec needs {key}: write for instance {_EXAMPLES[key]}")
+        agents = _texts("agents", given["agents"])
+        found = cls(
+            agents,
+            _texts("datasets", given["datasets"]),
+            _seeds(given.get("seeds", 1)),
+            _settings(agents, given.get("set") or {}),
+            {key: _option_values(key, value) for key, value in given.items() if key in declared},
+            _whole_or_none("samples", given.get("samples"), low=1),
+            _whole_or_none("sample_seed", given.get("sample_seed", 0), low=0) or 0,
+            _text_or_none("env", given.get("env")),
+            _mapping_or_none("env_kwargs", given.get("env_kwargs")),
+            _text_or_none("networks", given.get("networks")),
+        )
+        found._check_ranges()
+        return found
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return every cell, seeds innermost.
+
+        Raises:
+            UsageError: a setting or an option is not valid, or there are too many cells.
+        """
+        from vinci_offline.agents.registry import agent_class
+
+        names, found = short_names(self.datasets), []
+        several = {key for key, values in self.options.items() if len(values) > 1}
+        for agent in self.agents:
+            cls = agent_class(agent)
+            for chosen, given in self._choices(agent):
+                made = cls.from_settings(chosen)  # checks them
+                settings = {key: _plain(getattr(made, key)) for key in chosen}
+                options = {"steps": TrainingConfig.steps, **given}
+                TrainingConfig(**options)  # checks it
+                shown = {key: value for key, value in options.items() if key in several}
+                for dataset, seed in itertools.product(self.datasets, self.seeds):
+                    name = name_of(agent, names[dataset], seed, settings, shown)
+                    found.append(Cell(name, agent, dataset, seed, settings, options))
+                    if len(found) > _MOST_CELLS:
+                        raise UsageError(
+                            f"the sweep has more than {_MOST_CELLS:,} cells: try fewer values, or draw some with "
+                            "samples: N"
+                        )
+        return without_doubles(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content that `of` reads."""
+        settings = {
+            agent: {key: t.to_json() if isinstance(t, Range) else list(t) for key, t in tried.items()}
+            for agent, tried in self.settings.items()
+        }
+        content: dict[str, Any] = {
+            "agents": list(self.agents),
+            "datasets": list(self.datasets),
+            "seeds": list(self.seeds),
+            "set": {agent: tried for agent, tried in settings.items() if tried},
+            **{key: list(values) for key, values in self.options.items()},
+        }
+        others = {name: getattr(self, name) for name in ("samples", "env", "env_kwargs", "networks")}
+        others |= {"sample_seed": self.sample_seed} if self.samples else {}
+        return content | {name: value for name, value in others.items() if value is not None}
+
+    def _choices(self, agent: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Yield each choice of settings and options for an agent."""
+        settings, options = self.settings.get(agent, {}), self.options
+        if self.samples is None:
+            lists: dict[str, Sequence[Any]] = {k: t for k, t in settings.items() if not isinstance(t, Range)}
+            for values in itertools.product(*lists.values(), *options.values()):
+                yield (
+                    dict(zip(lists, values, strict=False)),
+                    dict(zip(options, values[len(lists) :], strict=True)),
+                )
+            return
+        for number in range(self.samples):
+            yield (
+                {key: draw(tried, key, number, self.sample_seed) for key, tried in settings.items()},
+                {key: draw(tried, key, number, self.sample_seed) for key, tried in options.items()},
+            )
+
+    def _check_ranges(self) -> None:
+        ranges = [key for tried in self.settings.values() for key, t in tried.items() if isinstance(t, Range)]
+        if ranges and self.samples is None:
+            raise UsageError(
+                f"set: {ranges[0]} is a range: say how many draws to try, as samples: 20, or list its values"
+            )
+
+
+_OWN = ("agents", "datasets", "seeds", "set", "samples", "sample_seed", "env", "env_kwargs", "networks")
+_EXAMPLES = {"agents": "agents: [td3bc, iql]", "datasets": "datasets: [data.h5]"}
+_MEANT = {"agent": "agents", "dataset": "datasets", "data": "datasets", "seed": "seeds", "settings": "set"}
+
+
+def read_spec(source: str | Path | Mapping[str, Any] | SweepSpec) -> SweepSpec:
+    """Read a spec: a file, its content, or a spec.
+
+    Raises:
+        UsageError: there is no such file, or it says something that is not valid.
+    """
+    if isinstance(source, SweepSpec):
+        return source
+    if isinstance(source, Mapping):
+        return SweepSpec.of(source)
+    path = Path(source)
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist: give a SPEC.yaml or SPEC.toml{meant_path(path)}")
+    if path.suffix.lower() not in _KINDS:
+        raise UsageError(f"{path}: a spec is a file {', '.join(_KINDS[:-1])} or {_KINDS[-1]}")
+    content = _parsed(path)
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path} holds no keys: write for instance {_EXAMPLES['agents']}")
+    try:
+        return SweepSpec.of(content)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _parsed(path: Path) -> Any:
+    if path.stat().st_size > _MOST_BYTES:
+        raise UsageError(f"{path} has more than {_MOST_BYTES:,} bytes: that is no spec")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix.lower() == ".toml":
+            import tomllib
+
+            return tomllib.loads(text)
+        import yaml
+
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "yaml":
+            raise
+        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _advice(key: str, known: Sequence[str]) -> str:
+    if key in _MEANT:
+        return f"; did you mean {_MEANT[key]!r}?"
+    return did_you_mean(key, known) or "; hyperparameters of agents stand under set"
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _texts(key: str, value: Any) -> tuple[str, ...]:
+    found = _listed(value)
+    for each in found:
+        if not isinstance(each, str | Path) or not str(each):
+            raise UsageError(f"{key} must be names, not {each!r}: write for instance {_EXAMPLES[key]}")
+    if not found:
+        raise UsageError(f"{key} is empty: write for instance {_EXAMPLES[key]}")
+    return tuple(dict.fromkeys(map(str, found)))
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    if isinstance(value, list | tuple):
+        found = tuple(_whole("seeds", each, low=0) for each in value)
+        if not found:
+            raise UsageError("seeds is empty: write how many, as seeds: 3, or which, as seeds: [0, 1, 2]")
+        return tuple(dict.fromkeys(found))
+    return tuple(range(_whole("seeds", value, low=1)))
+
+
+def _settings(agents: Sequence[str], given: Any) -> dict[str, dict[str, Tried]]:
+    """Return the values to try by agent and setting: those of all agents, and those under an agent's name."""
+    if not isinstance(given, Mapping):
+        raise UsageError("set must hold settings, as set: {alpha: [1, 2.5]}")
+    shared = {key: value for key, value in given.items() if key not in agents}
+    for key, value in given.items():
+        if key in agents and not isinstance(value, Mapping):
+            raise UsageError(f"set: {key} is an agent: give its settings, as {{{key}: {{alpha: [1, 2.5]}}}}")
+    found: dict[str, dict[str, Tried]] = {}
+    for agent in agents:
+        own = {**shared, **given.get(agent, {})}
+        found[agent] = {str(key): _tried(agents, agent, str(key), value) for key, value in own.items()}
+    return found
+
+
+def _tried(agents: Sequence[str], agent: str, key: str, value: Any) -> Tried:
+    from vinci_offline.agents.registry import agent_class
+    from vinci_offline.agents.registry import agents as known
+
+    cls = agent_class(agent)
+    names = {each.name: each for each in fields(cls)}
+    if key not in names:
+        if isinstance(value, Mapping) and key in known():
+            raise UsageError(f"set: {key} is none of the sweep's agents ({', '.join(agents)})")
+        having = [other for other in agents if key in {each.name for each in fields(agent_class(other))}]
+        alone = f"; give it to {having[0]} alone: set: {{{having[0]}: {{{key}: …}}}}" if having else ""
+        raise UsageError(
+            f"set: agent {agent!r} has no hyperparameter {key!r}{alone or did_you_mean(key, names)}"
+            + ("" if alone else f"; it has {', '.join(names)}")
+        )
+    if isinstance(value, Mapping):
+        return Range.of(key, value)
+    sizes = "tuple" in str(names[key].type)
+    if isinstance(value, list | tuple) and not (sizes and all(isinstance(each, int) for each in value)):
+        if not value:
+            raise UsageError(f"set: {key} is empty: give its values")
+        return tuple(value)
+    return (value,)
+
+
+def _option_values(key: str, value: Any) -> tuple[Any, ...]:
+    kind = get_type_hints(TrainingConfig)[key]
+    kinds = get_args(kind) or (kind,)
+    found = tuple(_option(key, kinds, each) for each in _listed(value))
+    if not found:
+        raise UsageError(f"{key} is empty: give its value")
+    return tuple(dict.fromkeys(found))
+
+
+def _option(key: str, kinds: Sequence[Any], value: Any) -> Any:
+    """Return the value of an option of `train` as it takes it. YAML reads ``1e5`` as a text and ``on`` as true."""
+    if isinstance(value, bool) and "on" in options_of(TrainingConfig)[key].choices:
+        return "on" if value else "off"
+    if value is None or bool in kinds or (str in kinds and isinstance(value, str)):
+        return value
+    if int in kinds and float not in kinds:
+        return _whole(key, value)
+    if float in kinds:
+        return _number(key, value)
+    return value
+
+
+def _whole(key: str, value: Any, low: int | None = None) -> int:
+    number = _number(key, value, "a whole number")
+    if not number.is_integer() or (low is not None and number < low):
+        least = "" if low is None else f" from {low} on"
+        raise UsageError(f"{key} must be a whole number{least}, not {value!r}")
+    return int(number)
+
+
+def _number(key: str, value: Any, kind: str = "a number") -> float:
+    with suppress(TypeError, ValueError):
+        if not isinstance(value, bool):
+            return float(value)
+    raise UsageError(f"{key} must be {kind}, not {value!r}")
+
+
+def _whole_or_none(key: str, value: Any, low: int) -> int | None:
+    return None if value is None else _whole(key, value, low)
+
+
+def _text_or_none(key: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str | Path):
+        raise UsageError(f"{key} must be a name, not {value!r}")
+    return None if value is None else str(value)
+
+
+def _mapping_or_none(key: str, value: Any) -> Mapping[str, Any] | None:
+    if value is not None and not isinstance(value, Mapping):
+        raise UsageError(f"{key} must hold arguments, as {{g: 9.81}}, not {value!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

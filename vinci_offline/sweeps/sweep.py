@@ -1,0 +1,288 @@
+"""Run a sweep: train every cell that is not finished, and compare them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinci_offline.calls import from_python, in_command_line
+from vinci_offline.data.dataset import Dataset
+from vinci_offline.errors import UsageError
+from vinci_offline.keras_setup import check_backend
+from vinci_offline.locks import Locks, refuse_used_folder
+from vinci_offline.runs.sweep_directory import SweepDirectory
+from vinci_offline.sweeps.cell import Cell
+from vinci_offline.sweeps.display import Display
+from vinci_offline.sweeps.local import Pool
+from vinci_offline.sweeps.queue import Queue
+from vinci_offline.sweeps.spec import SweepSpec, read_spec
+from vinci_offline.sweeps.work import Order
+from vinci_offline.text import did_you_mean
+from vinci_offline.training.arguments import check_arguments
+from vinci_offline.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from vinci_offline.evaluation.comparison import Duel, Group
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Outcome of a sweep.
+
+    Attributes:
+        path: the sweep's directory; None where only cells were asked for.
+        cells: all cells.
+        results: steps, speed and final metrics of each finished cell, by its name.
+        failures: one line on each cell that failed, by its name.
+        groups: cells that differ in their seeds alone, the best of each task first; none without evaluations.
+        duels: the two best groups of each task.
+    """
+
+    path: Path | None
+    cells: tuple[Cell, ...]
+    results: Mapping[str, Mapping[str, Any]]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    groups: Sequence[Group] = ()
+    duels: Sequence[Duel] = ()
+
+    def __repr__(self) -> str:
+        told = f"{len(self.cells)} cells, {len(self.results)} finished"
+        return f"<SweepResult {self.path}: {told}{f', {len(self.failures)} failed' if self.failures else ''}>"
+
+    @property
+    def steps_left(self) -> int:
+        """Gradient steps of the cells that are not finished."""
+        return sum(cell.steps for cell in self.cells if cell.name not in self.results)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that ``--json`` prints."""
+        path = None if self.path is None else SweepDirectory(self.path)
+        cells = [
+            {
+                **cell.to_json(),
+                "run": None if path is None else str(path.cell(cell.name).path),
+                "state": "finished"
+                if cell.name in self.results
+                else "failed"
+                if cell.name in self.failures
+                else "unfinished",
+                "error": self.failures.get(cell.name),
+                "result": self.results.get(cell.name),
+            }
+            for cell in self.cells
+        ]
+        return {
+            "sweep": None if self.path is None else str(self.path),
+            "cells": cells,
+            "steps_left": self.steps_left,
+            "groups": [each.to_json() for each in self.groups],
+            "duels": [each.to_json() for each in self.duels],
+        }
+
+
+@from_python
+def sweep(
+    spec: str | Path | Mapping[str, Any] | SweepSpec,
+    output: str | Path | None = None,
+    *,
+    engine: str = "local",
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: bool = True,
+) -> SweepResult:
+    """Train every cell of a sweep: agents x datasets x seeds x settings.
+
+    Args:
+        spec: a SPEC file (YAML or TOML) or its content: ``agents``, ``datasets``, ``seeds``, ``steps``, ``set`` and
+            other options of `train`.
+        output: the sweep's directory. It holds ``sweep.json``, and ``cells/NAME``, a run directory for each cell.
+        engine: ``local`` trains in processes of this machine, ``ray`` in the workers of a Ray cluster.
+        workers: number of processes, of one thread each; by default one for each core.
+        resume: go on with the sweep in ``output``; its spec may have more cells and more steps than before.
+        overwrite: replace the sweep in ``output``.
+        dry_run: check everything and return the cells; train nothing.
+        progress: show bars where standard error is a terminal, elsewhere lines.
+
+    Returns:
+        The cells with their results, and the comparison of agents and settings over seeds. A cell that fails is in
+        ``failures``; the others are trained all the same.
+
+    Raises:
+        VinciError: the spec, the data or the directory are not valid.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"--engine must be local or ray, not {engine!r}{did_you_mean(engine, ENGINES)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a sweep and --overwrite starts it anew: give one of them")
+    if output is None and not dry_run:
+        raise UsageError("a sweep needs a directory: name one with -o DIR")
+    check_backend()
+    read = read_spec(spec)
+    cells = read.cells()
+    directory = None if output is None else SweepDirectory(Path(output))
+    if directory is not None and not dry_run:
+        refuse_used_folder(directory.path)
+        directory.check_claim(resume=resume, overwrite=overwrite)
+    going_on = directory is not None and directory.exists() and not overwrite
+    if directory is not None and going_on:
+        _check_extends(directory, cells)
+    _check(read, cells, directory if going_on else None)
+    if directory is None or dry_run:
+        results = _results(directory, cells) if directory is not None and going_on else {}
+        return SweepResult(None if directory is None else directory.path, cells, results)
+    with Locks() as locks:
+        locks.take_folder(directory.path)
+        if directory.exists() and resume:
+            _check_extends(directory, cells)
+        content = {"spec": read.to_json(), "cells": [cell.to_json() for cell in cells], "failures": {}}
+        directory.claim(content, resume=resume, overwrite=overwrite)
+        failures = _train(read, cells, directory, engine, workers, progress)
+        directory.save({**content, "failures": failures})
+    return _concluded(directory, cells, failures)
+
+
+def default_workers(cells: int) -> int:
+    """Return the number of processes: one for each core that this process may use, but no more than there are cells."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, cells))
+
+
+def _train(
+    spec: SweepSpec,
+    cells: Sequence[Cell],
+    directory: SweepDirectory,
+    engine: str,
+    workers: int | None,
+    progress: bool,
+) -> dict[str, str]:
+    """Train the cells that are not finished; return what failed."""
+    results = _results(directory, cells)
+    left = [cell for cell in cells if cell.name not in results]
+    if not left:
+        return {}
+    order = Order(str(directory.path / "cells"), spec.env, spec.env_kwargs, spec.networks, in_command_line())
+    count = workers or default_workers(len(left))
+    failures: dict[str, str] = {}
+    with Display(cells, results, progress) as display:
+        listener = _Keeper(display, directory, failures)
+        if engine == "ray":
+            from vinci_offline.sweeps.on_ray import train_on_ray
+
+            train_on_ray(Queue(left), order, min(count, len(left)), listener)
+        else:
+            from vinci_offline.envs.collect.workers import check_workers
+
+            check_workers(max(2, count))
+            Pool(Queue(left), order, min(count, len(left)), listener).run()
+    return failures
+
+
+class _Keeper:
+    """Listener that keeps results in the directory, and shows the rest."""
+
+    def __init__(self, display: Display, directory: SweepDirectory, failures: dict[str, str]) -> None:
+        self._display, self._directory, self._failures = display, directory, failures
+        self.at, self.returned, self.note = display.at, display.returned, display.note
+
+    def finished(self, cell: Cell, result: dict[str, Any]) -> None:
+        """Write the result of a cell."""
+        self._directory.finish(cell.name, result)
+        self._display.finished(cell, result)
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Note what ended a cell."""
+        self._failures[cell.name] = reason
+        self._display.failed(cell, reason)
+
+
+def _results(directory: SweepDirectory, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    found = {cell.name: directory.result(cell.name, cell.steps) for cell in cells}
+    return {name: result for name, result in found.items() if result is not None}
+
+
+def _concluded(
+    directory: SweepDirectory, cells: tuple[Cell, ...], failures: Mapping[str, str]
+) -> SweepResult:
+    results = _results(directory, cells)
+    groups: list[Group] = []
+    duels: list[Duel] = []
+    evaluated = [
+        cell.name for cell in cells if cell.name in results and cell.options.get("eval_every") is not None
+    ]
+    if evaluated:
+        from vinci_offline.evaluation.comparison import compare
+
+        groups, duels = compare([directory.cell(name).path for name in evaluated])
+    return SweepResult(directory.path, cells, results, failures, groups, duels)
+
+
+def _check(spec: SweepSpec, cells: Sequence[Cell], directory: SweepDirectory | None) -> None:
+    """Check agents, data and environments against each other, a pair of agent and dataset once.
+
+    Args:
+        spec: the spec.
+        cells: its cells.
+        directory: where the sweep goes on; None where it begins.
+
+    Raises:
+        VinciError: they do not fit.
+    """
+    opened = {name: Dataset.open(name) for name in spec.datasets}
+    first: dict[tuple[str, str], Cell] = {}
+    for cell in cells:
+        first.setdefault((cell.agent, cell.dataset), cell)
+    for cell in first.values():
+        check_arguments(
+            opened[cell.dataset],
+            cell.agent,
+            TrainingConfig(**cell.options),
+            settings=cell.settings,
+            networks=spec.networks,
+            env=spec.env,
+            env_kwargs=spec.env_kwargs,
+            output=Path("cells", cell.name) if directory is None else directory.cell(cell.name).path,
+            resume=True,
+        )
+
+
+def _check_extends(directory: SweepDirectory, cells: Sequence[Cell]) -> None:
+    """Refuse a spec that lacks or changes a cell of the sweep. More cells and more steps are welcome.
+
+    Raises:
+        UsageError: it does.
+    """
+    here = {cell.name: cell.to_json() for cell in cells}
+    for old in directory.read()["cells"]:
+        name = old["name"]
+        if name not in here:
+            raise UsageError(
+                f"{directory.path} has the cell {name}, which the spec no longer has: a sweep that goes on may have "
+                "more cells and more steps, not fewer; choose another -o"
+            )
+        before, after = ({**each, "options": dict(each["options"])} for each in (old, here[name]))
+        steps = before["options"].pop("steps", 0), after["options"].pop("steps")
+        if before != after:
+            changed = [
+                key
+                for part in ("options", "settings")
+                for key in {**before[part], **after[part]}
+                if before[part].get(key) != after[part].get(key)
+            ] or [key for key in after if before.get(key) != after[key]]
+            raise UsageError(
+                f"{directory.path} has the cell {name} with another {changed[0]}: give the spec that it was begun "
+                "with, or choose another -o"
+            )
+        if steps[1] < steps[0]:
+            raise UsageError(
+                f"{directory.path} has the cell {name} with {steps[0]:,} steps: go on with as many or more, not "
+                f"{steps[1]:,}"
+            )
