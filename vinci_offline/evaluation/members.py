@@ -111,7 +111,9 @@ def _directories(run: Path) -> Iterator[Path]:
 def _finished_cells(sweep: Path) -> list[Path]:
     finished, others = SweepDirectory(sweep).runs()
     if not finished:
-        raise UsageError(f"{sweep} is a sweep without a finished cell: wait for one, or go on with sweep --resume")
+        raise UsageError(
+            f"{sweep} is a sweep without a finished cell: wait for one, or go on with sweep --resume"
+        )
     if others:
         told = f"{sweep}: {counted(others, 'cell')} of the sweep, not finished, left out"
         warnings.warn(told, VinciWarning, stacklevel=2)

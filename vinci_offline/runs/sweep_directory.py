@@ -92,6 +92,7 @@ class SweepDirectory:
     def finish(self, name: str, result: Mapping[str, Any]) -> None:
         """Write a finished cell's result: ``steps``, ``steps_per_second``, ``final_metrics`` and others."""
         path = self.cell(name).path / _RESULT
+        make_folder(path.parent)
         publish_text(path, json.dumps(result, indent=2, allow_nan=False))
 
     def result(self, name: str, steps: int | None = None) -> dict[str, Any] | None:

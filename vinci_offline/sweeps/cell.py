@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,15 +74,17 @@ def name_of(
 
 def short_names(datasets: Iterable[str]) -> dict[str, str]:
     """Return a short name for each dataset: its file's, with the folder's before it where two files have one name."""
-    listed = list(datasets)
-    found = {each: Path(each).stem for each in listed}
-    for each, name in list(found.items()):
-        if [*found.values()].count(name) > 1:
-            found[each] = f"{Path(each).resolve().parent.name}-{name}"
-    for each, name in list(found.items()):
-        if [*found.values()].count(name) > 1:
-            found[each] = f"{name}-{_digest(each)}"
+    found = {each: Path(each).stem for each in datasets}
+    for each in _doubles(found):
+        found[each] = f"{Path(each).resolve().parent.name}-{found[each]}"
+    for each in _doubles(found):
+        found[each] = f"{found[each]}-{_digest(each)}"
     return found
+
+
+def _doubles(named: Mapping[str, str]) -> list[str]:
+    counts = Counter(named.values())
+    return [each for each, name in named.items() if counts[name] > 1]
 
 
 def without_doubles(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -147,9 +147,9 @@ class Pool:
                 continue
         until = time.monotonic() + _PATIENCE
         while self._busy and (left := until - time.monotonic()) > 0:
-            for worker in wait(list(self._busy), left):
-                assert isinstance(worker, Connection)
-                self._hear_last(worker)
+            for heard in wait(list(self._busy), left):
+                assert isinstance(heard, Connection)
+                self._hear_last(heard)
 
     def _hear_last(self, worker: Connection) -> None:
         """Receive what a worker says that was asked to end."""
