@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import trim_mean
 
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.statistics import (
@@ -17,6 +18,12 @@ from vinci_offline.evaluation.statistics import (
 def test_interquartile_mean_cuts_a_quarter_on_each_side():
     scores = np.array([[0.0, 100.0], [3.0, 4.0], [1.0, -50.0], [5.0, 2.0]])
     assert interquartile_mean(scores) == pytest.approx((1 + 2 + 3 + 4) / 4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 9])
+def test_interquartile_mean_is_scipys_trimmed_mean(count):
+    scores = np.random.default_rng(count).normal(size=count)
+    assert interquartile_mean(scores) == pytest.approx(trim_mean(scores, 0.25))
 
 
 def test_optimality_gap_counts_scores_beyond_the_optimum_as_the_optimum():

@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    from vinci_offline.types import FloatArray
 
 REFERENCE_RETURNS = "reference_returns"
 """Attribute of a data file, and entry of a run's ``dataset.json``."""
@@ -33,8 +36,14 @@ class Reference:
     source: str
     approximate: bool = False
 
-    def score(self, mean_return: float) -> float:
-        """Return 100 (R - random) / (expert - random).
+    @overload
+    def score(self, mean_return: float) -> float: ...
+
+    @overload
+    def score(self, mean_return: FloatArray) -> FloatArray: ...
+
+    def score(self, mean_return: float | FloatArray) -> float | FloatArray:
+        """Return 100 (R - random) / (expert - random), of one mean return or of several.
 
         The map is affine: apply it to returns and their means, never to a standard deviation.
         """

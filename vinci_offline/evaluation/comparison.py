@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.deviation import finite
+from vinci_offline.envs.scores import Reference
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.intervals import Interval, t_interval
 from vinci_offline.evaluation.members import Member, evaluated, members, name_of
@@ -35,6 +36,9 @@ class Group:
         scores: ``[R]`` the mean return of each seed's last evaluation.
         episodes: the fewest episodes of an evaluation.
         steps: the steps at which they were evaluated.
+        agent: the agent.
+        settings: all its settings by name.
+        reference: the returns that stand for the scores 0 and 100; None where none are known.
     """
 
     task: str
@@ -42,6 +46,9 @@ class Group:
     scores: FloatArray
     episodes: int
     steps: tuple[int, ...]
+    agent: str
+    settings: Mapping[str, str]
+    reference: Reference | None
 
     @property
     def mean(self) -> float:
@@ -58,6 +65,16 @@ class Group:
         """Student's 95% interval of the mean over seeds; NaN for one seed."""
         return t_interval(self.mean, self.scores - self.mean)
 
+    @property
+    def normalized(self) -> FloatArray | None:
+        """``[R]`` the normalised scores; None without a reference."""
+        return None if self.reference is None else self.reference.score(self.scores)
+
+    @property
+    def normalized_mean(self) -> float | None:
+        """The mean over seeds as a score; None without a reference."""
+        return None if self.reference is None else self.reference.score(self.mean)
+
     def to_json(self) -> dict[str, Any]:
         """Return the group's JSON object."""
         low, high = self.interval
@@ -71,6 +88,8 @@ class Group:
             "low": finite(low),
             "high": finite(high),
             "interquartile_mean": self.interquartile_mean,
+            "normalized_mean": self.normalized_mean,
+            "reference": None if self.reference is None else self.reference.to_json(),
             "scores": self.scores.tolist(),
         }
 
@@ -162,6 +181,9 @@ def _groups(members: Sequence[Member]) -> list[Group]:
                 np.array([score.mean for score in last]),
                 min(score.episodes for score in last),
                 tuple(sorted({score.step for score in last})),
+                agent,
+                each[0].settings,
+                each[0].reference,
             )
         )
     return sorted(groups, key=lambda group: (group.task, -group.mean))

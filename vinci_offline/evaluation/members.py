@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.envs.scores import Reference, published_reference, recorded_reference
 from vinci_offline.errors import UsageError, VinciWarning
 from vinci_offline.hooks.csv_log import last_row
 from vinci_offline.runs.run_directory import RunDirectory
@@ -46,6 +47,8 @@ class Member:
         settings: all that may differ between runs of one agent, the seed left out, by name.
         seed: the training seed.
         last: its last evaluation; None without one.
+        reference: the returns that stand for the scores 0 and 100: those that its data keep, or the published ones of
+            its environment; None where none are known.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Member:
     settings: Mapping[str, str]
     seed: int
     last: LastEvaluation | None
+    reference: Reference | None
 
     @property
     def task(self) -> str:
@@ -123,7 +127,7 @@ def _finished_cells(sweep: Path) -> list[Path]:
 def _member(path: Path) -> Member:
     run = RunDirectory(path)
     config = run.config()
-    environment = run.environment().id or "an environment"
+    spec = run.environment()
     with run.explained("config.json"):
         training = dict(config["training"])
         settings: dict[str, Any] = {**config["hyperparameters"], **training}
@@ -138,7 +142,8 @@ def _member(path: Path) -> Member:
     last = None
     if "return_mean" in row:
         last = LastEvaluation(int(row["step"]), float(row["return_mean"]), int(row["episodes"]))
-    return Member(path, environment, _data(run), run.agent(), shown, seed, last)
+    reference = recorded_reference(run.dataset()) or published_reference(spec.id)
+    return Member(path, spec.id or "an environment", _data(run), run.agent(), shown, seed, last, reference)
 
 
 def _data(run: RunDirectory) -> str:

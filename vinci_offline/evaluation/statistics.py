@@ -21,9 +21,10 @@ def interquartile_mean(scores: FloatArray) -> float:
 
     It is more robust than the mean and needs fewer runs than the median.
     """
-    from scipy.stats import trim_mean
-
-    return float(trim_mean(np.ravel(scores), 0.25))
+    # SciPy's trim_mean(scores, 0.25), which takes fifty times as long for few scores; the bootstrap makes thousands.
+    ordered = np.sort(np.ravel(scores))
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
 
 
 def optimality_gap(scores: FloatArray, optimum: float = 1.0) -> float:

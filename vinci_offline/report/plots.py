@@ -51,6 +51,30 @@ def plot_returns(
     save_figure(figure, path)
 
 
+def plot_profiles(
+    path: str | Path, thresholds: Array, profiles: Mapping[str, Array], unit: str = "score"
+) -> None:
+    """Draw performance profiles: of each agent the share of its runs above each score (Agarwal et al., 2021).
+
+    Args:
+        path: the picture.
+        thresholds: ``[K]`` scores.
+        profiles: ``[K]`` shares by name.
+        unit: what a threshold is.
+    """
+    figure = new_figure(width=6.4)
+    axis = figure.subplots()
+    for place, (name, shares) in enumerate(profiles.items()):
+        axis.plot(thresholds, shares, label=plotted(name), color=COLOURS[(place + 1) % len(COLOURS)])
+    axis.set_xlabel(unit)
+    axis.set_ylabel("share of runs above")
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_title(f"Runs above each {unit}", fontweight="bold")
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False)
+    save_figure(figure, path)
+
+
 def plot_curves(path: str | Path, run_dirs: Sequence[str | Path]) -> None:
     """Draw learning curves of runs: the mean return of evaluations with its deviation, and the losses.
 
