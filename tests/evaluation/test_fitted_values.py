@@ -61,6 +61,16 @@ def test_fqe_counts_the_spread_of_its_critics(monkeypatch):
     assert "spread of 2 critics" in told["fqe"].caveat
 
 
+def test_verdict_follows_a_model_where_weights_are_few(monkeypatch):
+    monkeypatch.setattr(
+        fitted, "first_values", lambda _: fitted.FirstValues(FIRST + 5, 0 * FIRST, resampled=False)
+    )
+    told = estimate("random", dataset([1, 1, 1]), methods=["fqe", "ipw"], gamma=0.5)
+    assert "only 3 effective" in told.methods["ipw"].warning
+    assert told.by == "fqe"
+    assert estimate("random", dataset([1] * 3), methods=["ipw"], gamma=0.5).by == "ipw"
+
+
 def test_gain_compares_cut_episodes_for_as_long_as_they_were_recorded():
     # The second and third were cut: what follows, 1 and 2 a discount later, is the judged policy's on both sides.
     after = np.array([[0.0, 0.5, 1.0]])

@@ -18,6 +18,7 @@ from vinci_offline.evaluation.ratios import rows_of
 from vinci_offline.types import Array, FloatArray
 
 _ROWS = 4096
+_SAMPLES = 3
 MOST_MISSING = 0.03
 """By so much may what the policy meets differ from what weights of rows can stand for."""
 
@@ -32,7 +33,10 @@ def marginal_weights(evidence: Evidence) -> Weighted:
     dataset, counted, gamma = evidence.dataset, evidence.counted, evidence.gamma
     rows, numbers = rows_of(counted), np.repeat(np.arange(len(counted.lengths)), counted.lengths)
     features = Features.of(dataset, rows, evidence.seed)
-    taken = policy_actions(dataset, evidence.policy, rows, following=True, seed=evidence.seed)
+    # An average over rows needs few draws of each.
+    taken = policy_actions(
+        dataset, evidence.policy, rows, following=True, samples=_SAMPLES, seed=evidence.seed
+    )
     discounts = gamma * ~dataset.columns[TERMINALS][rows]
 
     def expected(places: Array) -> FloatArray:

@@ -252,11 +252,8 @@ def estimate(
             found[name] = judged(made[name], interval, level, bounds, seed)
         except (DatasetError, SpecError) as error:
             found[name] = Refused(str(error))
-    gain: Estimate | None = None
-    by: str | None = None
-    if good := [name for name in METHODS if isinstance(found.get(name), Estimate)]:
-        by = next((name for name in reversed(good) if _same(made[name], past)), good[-1])
-        gain = _gain(made[by], past, level)
+    by = _most_trusted(found, [name for name, each in made.items() if _same(each, past)])
+    gain = _gain(made[by], past, level) if by else None
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
     notes, model = _notes(chosen, one_step), evidence.fitted
     notes += [] if model is None else model.notes
@@ -293,6 +290,24 @@ def check_estimate(
         )
     if bounds is not None and not bounds[0] < bounds[1]:
         raise UsageError(f"bounds {bounds[0]:g} and {bounds[1]:g}: give the lower one first")
+
+
+def _most_trusted(found: Mapping[str, Estimate | Refused], same: Sequence[str]) -> str | None:
+    """Return the method that tells the verdict: the last of `METHODS`, or the last without ratios if they are few.
+
+    Args:
+        found: an estimate or a refusal by the method's name.
+        same: methods that find the policy to be the one that was logged. They come first.
+    """
+    told = {name: each for name in METHODS if isinstance(each := found.get(name), Estimate)}
+    if not told:
+        return None
+    if certain := [name for name in told if name in same]:
+        return certain[-1]
+    last = [*told][-1]
+    without = [name for name in told if not METHODS[name].by_ratios]
+    doubtful = told[last].few or not told[last].covered
+    return without[-1] if doubtful and without else last
 
 
 def _suiting(one_step: bool) -> list[str]:

@@ -37,11 +37,13 @@ class Method:
         value: returns the estimate. A DatasetError or SpecError is the reason why it cannot tell.
         one_step: True if it suits data of one step alone, False if it suits several; None for both.
         by_default: True if it is asked where no method is named; `ONE_STEP` if so for data of one step alone.
+        by_ratios: False if it can tell the verdict where the ratios cannot.
     """
 
     value: Callable[[Evidence], Weighted]
     one_step: bool | None = None
     by_default: bool | str = True
+    by_ratios: bool = True
 
     def suits(self, one_step: bool) -> bool:
         """Return True if it is asked, unless others are named, of such data."""
@@ -97,8 +99,8 @@ def _setting(evidence: Evidence, method: str, name: str) -> float | None:
 
 METHODS: Mapping[str, Method] = {
     "dm": Method(_direct, by_default=ONE_STEP),
-    "fqe": Method(fitted_q_evaluation, by_default=False),
-    "dice": Method(marginal_weights, by_default=False),
+    "fqe": Method(fitted_q_evaluation, by_default=False, by_ratios=False),
+    "dice": Method(marginal_weights, by_default=False, by_ratios=False),
     "switch": Method(_switch, one_step=True),
     "shrinkage": Method(_shrinkage, one_step=True),
     "is": Method(_by_weights(importance_sampling), one_step=False),

@@ -55,10 +55,12 @@ def policy_actions(
         seed: seed of the draws.
 
     Raises:
-        SpecError: the policy depends on a history.
+        SpecError: the policy depends on a history, or on masks of actions.
     """
     if isinstance(policy, HistoryPolicy):
         raise SpecError("a policy with a history has no actions given the observation alone")
+    if policy.takes_masks:
+        raise SpecError("a policy that takes masks of actions is not for dice: the method fqe takes it")
     rng, found = np.random.default_rng([seed, int(following)]), []
     for start in range(0, len(rows), _BLOCK):
         observations = observations_at(dataset, rows[start : start + _BLOCK], following=following)
