@@ -65,10 +65,13 @@ def test_verdict_follows_a_model_where_weights_are_few(monkeypatch):
     monkeypatch.setattr(
         fitted, "first_values", lambda _: fitted.FirstValues(FIRST + 5, 0 * FIRST, resampled=False)
     )
-    told = estimate("random", dataset([1, 1, 1]), methods=["fqe", "ipw"], gamma=0.5)
-    assert "only 3 effective" in told.methods["ipw"].warning
+    logs = np.log(0.5 / np.array([0.8, 1, 1.2]))  # ratios with the mean 1
+    columns = {**dataset([1, 1, 1]).columns, "infos/action_log_probs": logs.astype(np.float32)}
+    data = Dataset.from_columns(columns, discrete_spec(2))
+    told = estimate("random", data, methods=["fqe", "ipw"], gamma=0.5)
+    assert "effective" in told.methods["ipw"].warning
     assert told.by == "fqe"
-    assert estimate("random", dataset([1] * 3), methods=["ipw"], gamma=0.5).by == "ipw"
+    assert estimate("random", data, methods=["ipw"], gamma=0.5).by == "ipw"
 
 
 def test_gain_compares_cut_episodes_for_as_long_as_they_were_recorded():
