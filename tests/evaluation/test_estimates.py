@@ -223,6 +223,9 @@ def test_the_command_prints_a_table_a_verdict_and_json(tmp_path):
     content = json.loads(run.stdout)
     assert content["wis"].keys() >= {"value", "low", "high", "effective_sample_size"}
     assert content["wis"]["low"] <= content["logged"]["value"] <= content["wis"]["high"]
+    assert content["gain"]["value"] == pytest.approx(0, abs=1e-6)
+    assert content["gain"]["by"] == "wis"
+    assert content["gain"]["verdict"].startswith("the same as")
 
 
 def test_the_command_ends_with_1_where_nothing_can_be_told(tmp_path):
@@ -231,6 +234,7 @@ def test_the_command_ends_with_1_where_nothing_can_be_told(tmp_path):
     run = CliRunner().invoke(app, ["estimate", "random", str(path), "--json"])
     assert run.exit_code == 1
     assert "no propensities" in json.loads(run.stdout)["wis"]["refused"]
+    assert json.loads(run.stdout)["gain"]["refused"].startswith("these data cannot tell")
     run = CliRunner().invoke(app, ["estimate", "random", str(path), "--bounds", "3"])
     assert run.exit_code == 2
     assert "LOW:HIGH" in run.output

@@ -168,9 +168,11 @@ class Estimates:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that ``vinci-offline estimate --json`` prints."""
+        told = {} if self.gain is None else self.gain.to_json()
         return {
             LOGGED: self.logged.to_json(),
             **{name: found.to_json() for name, found in self.methods.items()},
+            "gain": {**told, "by": self.by, "verdict": self.verdict} if told else {"refused": self.verdict},
             **({} if self.behaviour is None else {"behaviour": self.behaviour.to_json()}),
         }
 
