@@ -14,9 +14,11 @@ import argparse
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import keras
 import numpy as np
 from keras import ops
@@ -24,9 +26,10 @@ from keras import ops
 from vinci_offline import Dataset, evaluate, train
 from vinci_offline.data.episode_columns import START
 from vinci_offline.data.episodes import whole
+from vinci_offline.envs.making import make_env
 from vinci_offline.evaluation.ranks import rank_correlation, regret_at
 from vinci_offline.policies.named import load_policy
-from vinci_offline.spec import BoxSpace
+from vinci_offline.spec import BoxSpace, EnvironmentSpec
 
 ONLINE_SEED = 1_000
 BATCH, RATE, SYNC, HIDDEN = 256, 1e-4, 100, (256, 256)
@@ -52,10 +55,12 @@ def main() -> None:
     for name, path in prepared(options.policies, dataset, options.scale, options.output).items():
         store = options.output / f"{name}-{options.steps}-{options.seed}.json"
         figures = json.loads(store.read_text()) if store.exists() else {}
+        online = {"episodes": options.episodes, "seed": ONLINE_SEED}
         if "online" not in figures:
-            figures["online"] = evaluate(
-                path, dataset.spec, episodes=options.episodes, seed=ONLINE_SEED
-            ).return_mean
+            figures["online"] = evaluate(path, dataset.spec, **online).return_mean
+        if "discounted" not in figures:
+            made = partial(discounted, dataset.spec, options.gamma)
+            figures["discounted"] = evaluate(path, made, **online).return_mean
         if "ours" not in figures:
             figures["ours"] = ours(path, dataset, options, options.output / f"{name}-fqe-{options.seed}")
         if options.peer and "peer" not in figures:
@@ -64,6 +69,24 @@ def main() -> None:
         found[name] = figures
         print(name, {key: round(value, 1) for key, value in figures.items()}, flush=True)
     report(found, ["ours", "peer"] if options.peer else ["ours"])
+
+
+def discounted(spec: EnvironmentSpec, gamma: float) -> gymnasium.Env[Any, Any]:
+    """Return the environment of a dataset with the reward of step t times gamma^t."""
+
+    class Discounted(gymnasium.Wrapper):
+        """Wrapper that discounts rewards, so that a return is what FQE estimates."""
+
+        def reset(self, **options: Any) -> Any:
+            self.factor = 1.0
+            return self.env.reset(**options)
+
+        def step(self, action: Any) -> Any:
+            observation, reward, *rest = self.env.step(action)
+            reward, self.factor = float(reward) * self.factor, self.factor * gamma
+            return observation, reward, *rest
+
+    return Discounted(make_env(spec))
 
 
 def prepared(policies: list[str], dataset: Dataset, scale: float | None, folder: Path) -> dict[str, str]:
@@ -214,16 +237,16 @@ def peer(path: str, dataset: Dataset, options: argparse.Namespace) -> float:
 
 def report(found: Mapping[str, Mapping[str, float]], sides: list[str]) -> None:
     """Print what each policy earns and is estimated to, and how good the rankings are."""
-    print(f"\n| policy | online return | {' | '.join(sides)} |\n|{' --- |' * (2 + len(sides))}")
+    print(f"\n| policy | return | discounted | {' | '.join(sides)} |\n|{' --- |' * (3 + len(sides))}")
     for name, figures in sorted(found.items(), key=lambda item: -item[1]["online"]):
-        print(
-            f"| {name} | {figures['online']:.0f} | {' | '.join(f'{figures[side]:.1f}' for side in sides)} |"
-        )
-    returns = np.array([figures["online"] for figures in found.values()])
+        values = " | ".join(f"{figures[side]:.1f}" for side in ("discounted", *sides))
+        print(f"| {name} | {figures['online']:.0f} | {values} |")
     for side in sides:
-        values = np.array([figures[side] for figures in found.values()])
-        regrets = ", ".join(f"regret@{k} {regret_at(k, values, returns):.0f}" for k in (1, 2, 3))
-        print(f"{side}: rank correlation {rank_correlation(values, returns):.2f}, {regrets}")
+        estimates = np.array([figures[side] for figures in found.values()])
+        for truth in ("online", "discounted"):
+            returns = np.array([figures[truth] for figures in found.values()])
+            regrets = ", ".join(f"regret@{k} {regret_at(k, estimates, returns):.4g}" for k in (1, 2, 3))
+            print(f"{side}, {truth}: rank correlation {rank_correlation(estimates, returns):.2f}, {regrets}")
 
 
 if __name__ == "__main__":
