@@ -75,6 +75,7 @@ NEIGHBOURS = {
     ("progress", "text"),
     ("deviation", "types"),
     ("keras_setup", "trusted"),
+    ("evaluation", "report"),
     ("trusted", "errors"),
     ("trusted", "text"),
 }

@@ -1,4 +1,4 @@
-"""Make the pictures of the docs: help, tables, a plot of `info`, TensorBoard's first page, a notebook cell.
+"""Make the pictures of the docs: help, tables, plots of `info` and `estimate`, TensorBoard's first page, a notebook.
 
     python scripts/usability/pictures.py
     python scripts/usability/pictures.py --only help --package ../older-checkout -o before
@@ -131,6 +131,21 @@ class Studio:
         """Picture a dataset, as `info --plot` does."""
         self.command("info", "pendulum-mixed", "--plot", str(self.path("info.png")), "--overwrite")
 
+    def estimate(self) -> None:
+        """Picture what episodes of one policy tell of another, as `estimate --plot` does."""
+        for name, steps in (("short", "150"), ("long", "450")):
+            self.command(
+                "train", "cartpole-mixed", "--agent", "bc", "--steps", steps, "--set", "hidden=64,64",
+                "-o", f"runs/{name}",
+            )  # fmt: skip
+        self.command(
+            "collect", "CartPole-v1", "--policy", "runs/short", "--noise", "sample", "--episodes", "300",
+            "--env-kwargs", '{"max_episode_steps": 60}', "-o", "short.h5",
+        )  # fmt: skip
+        self.command(
+            "estimate", "runs/long", "short.h5", "--stochastic", "--plot", str(self.path("estimate.png")), "--overwrite"
+        )  # fmt: skip
+
     def notebook(self) -> None:
         """Picture cells of a notebook as text: code, and what the last expression shows."""
         self.text("notebook", "notebook", self.python(NOTEBOOK, *CELLS), width=110)
@@ -196,7 +211,9 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--package", type=Path, default=ROOT, help="checkout of the package")
-    parser.add_argument("--only", choices=["help", "plot", "notebook", "tensorboard"], action="append")
+    parser.add_argument(
+        "--only", choices=["help", "plot", "estimate", "notebook", "tensorboard"], action="append"
+    )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pictures ") as folder:
@@ -204,6 +221,7 @@ def main() -> None:
         ways: dict[str, Callable[[], None]] = {
             "help": studio.help,
             "plot": studio.plot,
+            "estimate": studio.estimate,
             "notebook": studio.notebook,
             "tensorboard": studio.tensorboard,
         }

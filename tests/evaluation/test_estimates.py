@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from vinci_offline import Dataset, DatasetError, UsageError, estimate
 from vinci_offline.cli.app import app
 from vinci_offline.evaluation.estimates import judged
-from vinci_offline.evaluation.importance import mean_of
+from vinci_offline.evaluation.importance import LoggedEpisodes, mean_of
+from vinci_offline.evaluation.overlap import Overlap
+from vinci_offline.evaluation.picture import plot_estimates
 from vinci_offline.policies.policy import Policy
 
 
@@ -238,3 +240,36 @@ def test_the_command_ends_with_1_where_nothing_can_be_told(tmp_path):
     run = CliRunner().invoke(app, ["estimate", "random", str(path), "--bounds", "3"])
     assert run.exit_code == 2
     assert "LOW:HIGH" in run.output
+
+
+def test_the_picture_has_values_ratios_and_weights(tmp_path):
+    path = tmp_path / "data.h5"
+    dataset([3, 2, 4] * 10).save(path)
+    options = ["estimate", "random", str(path), "--interval", "t", "--plot"]
+    run = CliRunner().invoke(app, [*options, str(tmp_path / "picture.png")])
+    assert run.exit_code == 0, run.output
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    for name, message in (("picture.png", "--overwrite"), ("picture.exe", "does not name a picture")):
+        run = CliRunner().invoke(app, [*options, str(tmp_path / name)])
+        assert run.exit_code == 2
+        assert message in run.output
+
+
+def test_the_picture_of_refused_methods_and_of_one_step(tmp_path):
+    rng = np.random.default_rng(0)
+    one = estimate(
+        Fixed([0.4, 0.2, 0.2, 0.2]), dataset([1] * 40, actions=rng.integers(4, size=40)), interval="t"
+    )
+    none = estimate("random", dataset([2, 2], log=False))
+    assert none.overlap is None
+    for name, found in (("one.svg", one), ("none.svg", none)):
+        plot_estimates(tmp_path / name, found)
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_effective_episodes_by_step_count_last_weights():
+    # Weights: 2, 1; 1, 1; 0.5, which has ended. So 2, 1, 0.5 at the first step and 1, 1, 0.5 at the second.
+    episodes = LoggedEpisodes(np.zeros(5), np.log([2, 0.5, 1, 1, 0.5]), np.array([2, 2, 1]), 1.0)
+    found = Overlap.of(episodes)
+    np.testing.assert_allclose(found.effective, [3.5**2 / 5.25, 2.5**2 / 2.25])
+    np.testing.assert_allclose(found.heaviest(), [0.4, 0.8, 1])

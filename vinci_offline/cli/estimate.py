@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,11 +80,23 @@ def estimate(
         ),
     ] = "logged",
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of models.")] = 0,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Draw the values with their intervals, the ratios and the weights."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Estimate how good a policy is from recorded episodes alone, with intervals; say when they cannot tell."""
     from vinci_offline.evaluation.estimates import estimate as run_estimate
+    from vinci_offline.files import refuse_existing
+    from vinci_offline.report.plots import check_picture
 
+    if plot is not None:
+        refuse_existing(plot, overwrite=overwrite)
+        check_picture(plot)
     result = run_estimate(
         policy,
         file,
@@ -99,6 +112,10 @@ def estimate(
         behaviour=behaviour,
         seed=seed,
     )
+    if plot is not None:
+        from vinci_offline.evaluation.picture import plot_estimates
+
+        plot_estimates(plot, result)
     if json_:
         print_json(result.to_json())
     else:

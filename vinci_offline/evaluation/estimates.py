@@ -26,6 +26,7 @@ from vinci_offline.evaluation.intervals import (
     widened,
 )
 from vinci_offline.evaluation.methods import METHODS
+from vinci_offline.evaluation.overlap import Overlap
 from vinci_offline.evaluation.ratios import Counted, counted_episodes
 from vinci_offline.policies.named import load_policy
 from vinci_offline.text import counted, did_you_mean
@@ -121,6 +122,7 @@ class Estimates:
         notes: what was left out, and what is not known, a line each.
         level: the share of such intervals that hold the true value, where the method's conditions hold.
         behaviour: the behaviour model that was fitted; None if the data tell how probable their actions were.
+        overlap: ratios and weights; None if no method asked for them, or they are not known.
     """
 
     logged: Estimate
@@ -131,6 +133,7 @@ class Estimates:
     notes: tuple[str, ...]
     level: float
     behaviour: FittedBehaviour | None = None
+    overlap: Overlap | None = None
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -259,7 +262,9 @@ def estimate(
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
     notes, model = _notes(chosen, one_step), evidence.fitted
     notes += [] if model is None else model.notes
-    return Estimates(first, found, gain, by, len(chosen.lengths), tuple(notes), level, model)
+    return Estimates(
+        first, found, gain, by, len(chosen.lengths), tuple(notes), level, model, evidence.overlap
+    )
 
 
 def check_estimate(

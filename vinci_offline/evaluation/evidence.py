@@ -13,6 +13,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.evaluation.behaviour import FittedBehaviour, fit_behaviour
 from vinci_offline.evaluation.importance import LoggedEpisodes
+from vinci_offline.evaluation.overlap import Overlap
 from vinci_offline.evaluation.ratios import Counted, with_ratios, without_ratios
 from vinci_offline.policies.policy import Policy
 
@@ -91,6 +92,12 @@ class Evidence:
         """The behaviour model, if a method asked for it and it could be fitted."""
         found = self._kept.get("behaviour")
         return found if isinstance(found, FittedBehaviour) else None
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """How far the data overlap with the policy, if a method asked for ratios and they are known."""
+        found = self._kept.get("weighted")
+        return Overlap.of(found) if isinstance(found, LoggedEpisodes) else None
 
     @cached_property
     def logged(self) -> LoggedEpisodes:

@@ -193,6 +193,16 @@ def new_figure(width: float, height: float = 4.5) -> Figure:
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a file whose name does not end as a picture's.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if path.suffix[1:].lower() not in new_figure(1.0, 1.0).canvas.get_supported_filetypes():
+        raise UsageError(f"{path} does not name a picture: end the name in .png, .svg or .pdf")
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write the figure to a file; the suffix chooses the format.
 
@@ -202,9 +212,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     path = Path(path)
-    formats = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in formats:
-        raise UsageError(f"{path} does not name a picture: end the name in .png, .svg or .pdf")
+    check_picture(path)
     make_folder(path.parent)
     with published(path) as temporary:
         figure.savefig(temporary)
