@@ -216,7 +216,7 @@ def _agent(evidence: Evidence, critics: int) -> FQE:
     if not (reference == RANDOM or (isinstance(reference, str | Path) and _is_stored(Path(reference)))):
         raise SpecError(
             "no model of values: fqe evaluates a run directory, a .keras file or random; save the policy as one of "
-            "these"
+            "these, or ask the method dice"
         )
     return FQE.from_settings(
         {**settings, "evaluation_policy": str(reference), "stochastic": evidence.stochastic}
