@@ -130,7 +130,7 @@ def test_estimate_takes_all_methods_of_one_step():
     assert found.by == "snipw"
     assert "errors of the reward model" in found.methods["dm"].warning
     assert found.methods["dr"].warning is None
-    told = estimate("random", data, methods=["switch"], interval="t", settings={"switch.threshold": 0.5})
+    told = estimate("random", data, methods=["switch"], interval="t", settings={"switch.threshold": "0.5"})
     assert told.methods["switch"].to_json()["threshold"] == 0.5
     with pytest.raises(UsageError, match=r"switch has no setting 'limit': its only one is switch.threshold"):
         estimate("random", data, settings={"switch.limit": 3})

@@ -260,8 +260,7 @@ def estimate(
     by = _most_trusted(found, [name for name, each in made.items() if _same(each, past)])
     gain = _gain(made[by], past, level) if by else None
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))
-    notes, model = _notes(chosen, one_step), evidence.fitted
-    notes += [] if model is None else model.notes
+    notes, model = _notes(chosen, one_step) + evidence.notes, evidence.fitted
     return Estimates(
         first, found, gain, by, len(chosen.lengths), tuple(notes), level, model, evidence.overlap
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +15,14 @@ from vinci_offline.errors import DatasetError, SpecError, UsageError
 from vinci_offline.evaluation.behaviour import FittedBehaviour, fit_behaviour
 from vinci_offline.evaluation.importance import LoggedEpisodes
 from vinci_offline.evaluation.overlap import Overlap
-from vinci_offline.evaluation.ratios import Counted, with_ratios, without_ratios
-from vinci_offline.policies.policy import Policy
+from vinci_offline.evaluation.ratios import Counted, rows_of, with_ratios, without_ratios
+from vinci_offline.evaluation.smoothed import Smoothed
+from vinci_offline.policies.policy import HistoryPolicy, Policy
+from vinci_offline.spec import BoxSpace, is_countable
 
 _LARGEST_LOG = 600.0
 _Made = TypeVar("_Made")
-FITTING = ("fqe", "bc", "switch", "shrinkage")
+FITTING = ("fqe", "bc", "switch", "shrinkage", "kernel")
 """Agents that fit models, and methods, which have settings."""
 
 
@@ -87,6 +90,51 @@ class Evidence:
             ),
         )
 
+    def setting(self, owner: str, name: str) -> float | None:
+        """Return the only setting of a method or a kernel, a number from 0 on; None if it is not given.
+
+        Raises:
+            UsageError: another one is given, or no such number.
+        """
+        given = self.fitting.settings.get(owner, {})
+        if wrong := [key for key in given if key != name]:
+            raise UsageError(f"{owner} has no setting {wrong[0]!r}: its only one is {owner}.{name}")
+        if (text := given.get(name)) is None:
+            return None
+        try:
+            value = float(text)  # the command line gives texts
+        except (TypeError, ValueError):
+            value = math.nan
+        if not value >= 0:
+            raise UsageError(f"{owner}.{name} must be a number from 0 on, not {text!r}")
+        return value
+
+    def smoothed(self) -> Smoothed | None:
+        """Return a deterministic policy smoothed by a kernel, for continuous actions of one step; None for others.
+
+        Raises:
+            SpecError: there are too many action dimensions.
+        """
+        space, policy = self.dataset.spec.action_space, self.policy
+        needed = (
+            isinstance(space, BoxSpace)
+            and not is_countable(space)
+            and policy.deterministic
+            and not isinstance(policy, HistoryPolicy)
+            and bool((self.counted.lengths == 1).all())
+        )
+        if not needed:
+            return None
+        scale = self.setting("kernel", "bandwidth")
+        return self.once("smoothed", lambda: Smoothed.of(policy, self.dataset, rows_of(self.counted), scale))
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the estimates that were made."""
+        kernel, model = self._kept.get("smoothed"), self.fitted
+        told = [kernel.note] if isinstance(kernel, Smoothed) else []
+        return told + list(model.notes if model is not None else ())
+
     @property
     def fitted(self) -> FittedBehaviour | None:
         """The behaviour model, if a method asked for it and it could be fitted."""
@@ -115,7 +163,9 @@ class Evidence:
 
         def make() -> LoggedEpisodes:
             fitted = (lambda: self.behaviour().log_probs) if self.fitting.behaviour else None
-            episodes = with_ratios(self.dataset, self.policy, self.counted, self.gamma, fitted)
+            episodes = with_ratios(
+                self.dataset, self.smoothed() or self.policy, self.counted, self.gamma, fitted
+            )
             check_weights(episodes)
             return episodes
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vinci_offline.errors import UsageError
 from vinci_offline.evaluation import one_step
 from vinci_offline.evaluation.dice import marginal_weights
 from vinci_offline.evaluation.direct import (
@@ -75,26 +74,15 @@ def _doubly_robust(evidence: Evidence) -> Weighted:
 def _switch(evidence: Evidence) -> Weighted:
     found = evidence.weighted
     return one_step.switch(
-        found.weights, found.rewards, _rewards(evidence), _setting(evidence, "switch", "threshold")
+        found.weights, found.rewards, _rewards(evidence), evidence.setting("switch", "threshold")
     )
 
 
 def _shrinkage(evidence: Evidence) -> Weighted:
     found = evidence.weighted
     return one_step.shrinkage(
-        found.weights, found.rewards, _rewards(evidence), _setting(evidence, "shrinkage", "lambda")
+        found.weights, found.rewards, _rewards(evidence), evidence.setting("shrinkage", "lambda")
     )
-
-
-def _setting(evidence: Evidence, method: str, name: str) -> float | None:
-    """Return a method's only setting; None if it is not given."""
-    given = evidence.fitting.settings.get(method, {})
-    if wrong := [key for key in given if key != name]:
-        raise UsageError(f"{method} has no setting {wrong[0]!r}: its only one is {method}.{name}")
-    value = given.get(name)
-    if value is not None and not (isinstance(value, int | float) and value >= 0):
-        raise UsageError(f"{method}.{name} must be a number from 0 on, not {value!r}")
-    return value
 
 
 METHODS: Mapping[str, Method] = {
