@@ -95,6 +95,14 @@ def test_a_fit_is_kept_until_the_policy_changes(runs, fits):
     assert len(fits) == 5
 
 
+@pytest.mark.parametrize(
+    ("values", "told"), [((99, 100), True), ((97, 100), False), ((-100, -99), True), ((5,), False)]
+)
+def test_values_that_are_nearly_equal_are_told(runs, fits, values, told):
+    (found,) = rank(runs(values, [50] * len(values)), steps=100, progress=False)
+    assert any("differ by less than 2%: more --steps than 100" in note for note in found.notes) == told
+
+
 def test_an_unfinished_fit_goes_on(runs, fits):
     paths = runs([5], [50])
     rank(paths, steps=100, progress=False)

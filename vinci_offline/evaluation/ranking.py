@@ -23,6 +23,8 @@ FQE = "fqe"
 TRIED = (1, 2, 3)
 """Numbers of first policies for which the regret is told."""
 _FEW = 5
+_NEAR = 0.02
+"""Values of all runs that differ by a smaller share give no order to rely on."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,18 @@ def _by_fqe(task: str, found: Sequence[Member], judged: Judged, judge: Judge) ->
         ranked.append(Ranked(member, name_of(member, found), value[VALUE], value.get("value/standard_error")))
     episodes = len(judged.data.episode_columns["start"])
     first = f"fitted on {counted(episodes, 'episode')}, {counted(judge.steps, 'step')} each"
-    return Ranking(task, FQE, _sorted(ranked, lower=False), episodes=episodes, notes=(first, *judged.notes))
+    notes = (first, *judged.notes, *_close(ranked, judge.steps))
+    return Ranking(task, FQE, _sorted(ranked, lower=False), episodes=episodes, notes=notes)
+
+
+def _close(ranked: Sequence[Ranked], steps: int) -> tuple[str, ...]:
+    """Say so where the values of runs are so near to each other that another seed may turn the order round."""
+    values = np.array([run.value for run in ranked])
+    if len(values) < 2 or np.ptp(values) >= _NEAR * np.abs(values).max():
+        return ()
+    return (
+        f"the values differ by less than {_NEAR:.0%}: more --steps than {steps:,} may tell the runs apart",
+    )
 
 
 def _sorted(ranked: Sequence[Ranked], *, lower: bool) -> tuple[Ranked, ...]:
