@@ -47,6 +47,27 @@ def test_flop_of_a_step_on_choices_by_hand(bench):
     assert step_flop(Task("dqn", rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
 
 
+def test_sweep_adds_up_learners_that_run_at_the_same_time(bench):
+    from types import SimpleNamespace
+
+    from contenders.race import PRODUCT_FLOP
+    from contenders.task import Task
+    from sweep import Team, section
+
+    def team(label, rates, learners=1):
+        return Team(label, [SimpleNamespace(run=lambda _, rate=rate: (rate, 0)) for rate in rates], learners)
+
+    teams = [team("one", [100.0]), team("two", [60.0, 70.0]), team("many", [5.0], learners=16)]
+    product = team("product", [200.0])
+    for each in (*teams, product):
+        each.run(1.0)
+    assert [each.rates for each in teams] == [[100.0], [130.0], [80.0]]
+    text = section(Task("td3bc"), PRODUCT_FLOP / 10, teams, product)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
+    assert rows[3] == ["two", "130", "130 to 130", "1.30", "0.07"]  # 130 / 10 of 200 products
+    assert "over one with all: 1.30 (goal: at least 1.25)" in text
+
+
 def test_brief_line_has_ratio_of_each_round(bench):
     from contenders.race import PRODUCT_FLOP, Result
     from contenders.task import Task

@@ -33,6 +33,11 @@ class Sweeping:
     workers: int | None = option(
         None, "Processes of one thread each; one for each core unless given.", metavar="N", low=1
     )
+    parallel: str = option(
+        "auto",
+        "Processes, or on JAX one compiled call for seeds and numbers of an agent; auto takes vmap on a GPU.",
+        choices=("auto", "processes", "vmap"),
+    )
     resume: bool = option(False, "Go on with the sweep; SPEC may have more cells and more steps.")
     overwrite: bool = option(False, "Replace the sweep that is there.")
     dry_run: bool = option(False, "Show the cells and what they will cost; train nothing.")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vinci_offline.evaluation.comparison import Duel, Group
 
 ENGINES = ("local", "ray")
+PARALLEL = ("auto", "processes", "vmap")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def sweep(
     *,
     engine: str = "local",
     workers: int | None = None,
+    parallel: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -105,6 +107,8 @@ def sweep(
         output: the sweep's directory. It holds ``sweep.json``, and ``cells/NAME``, a run directory for each cell.
         engine: ``local`` trains in processes of this machine, ``ray`` in the workers of a Ray cluster.
         workers: number of processes, of one thread each; by default one for each core.
+        parallel: ``processes``, or ``vmap``: on JAX one compiled call in this process for all cells that differ in
+            seeds and in numbers of their agents. ``auto`` takes ``vmap`` on JAX with a GPU, ``processes`` elsewhere.
         resume: go on with the sweep in ``output``; its spec may have more cells and more steps than before.
         overwrite: replace the sweep in ``output``.
         dry_run: check everything and return the cells; train nothing.
@@ -117,10 +121,7 @@ def sweep(
     Raises:
         VinciError: the spec, the data or the directory are not valid.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"--engine must be local or ray, not {engine!r}{did_you_mean(engine, ENGINES)}")
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {workers}")
+    _check_options(engine, workers, parallel)
     if resume and overwrite:
         raise UsageError("--resume goes on with a sweep and --overwrite starts it anew: give one of them")
     if output is None and not dry_run:
@@ -145,7 +146,7 @@ def sweep(
             _check_extends(directory, cells)
         content = {"spec": read.to_json(), "cells": [cell.to_json() for cell in cells], "failures": {}}
         directory.claim(content, resume=resume, overwrite=overwrite)
-        failures = _train(read, cells, directory, engine, workers, progress)
+        failures = _train(read, cells, directory, engine, workers, parallel, progress)
         directory.save({**content, "failures": failures})
     return _concluded(directory, cells, failures)
 
@@ -156,12 +157,38 @@ def default_workers(cells: int) -> int:
     return max(1, min(cores, cells))
 
 
+def _check_options(engine: str, workers: int | None, parallel: str) -> None:
+    """Refuse options that say how to train and are not valid.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"--engine must be local or ray, not {engine!r}{did_you_mean(engine, ENGINES)}")
+    if parallel not in PARALLEL:
+        near = did_you_mean(parallel, PARALLEL)
+        raise UsageError(f"--parallel must be auto, processes or vmap, not {parallel!r}{near}")
+    if engine == "ray" and parallel == "vmap":
+        raise UsageError("--engine ray trains one cell in each worker: leave --parallel vmap out")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+
+
+def _jax_has_a_gpu() -> bool:
+    """Return True where learners on JAX run on an NVIDIA GPU. Nothing is imported for it."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    on_cpu = os.environ.get("JAX_PLATFORMS", "") == "cpu"
+    device = Path("/dev/nvidiactl").exists() and not hidden and not on_cpu
+    return device and os.environ.get("KERAS_BACKEND") == "jax"
+
+
 def _train(
     spec: SweepSpec,
     cells: Sequence[Cell],
     directory: SweepDirectory,
     engine: str,
     workers: int | None,
+    parallel: str,
     progress: bool,
 ) -> dict[str, str]:
     """Train the cells that are not finished; return what failed."""
@@ -178,6 +205,10 @@ def _train(
             from vinci_offline.sweeps.on_ray import train_on_ray
 
             train_on_ray(Queue(left), order, min(count, len(left)), listener)
+        elif parallel == "vmap" or (parallel == "auto" and _jax_has_a_gpu()):
+            from vinci_offline.sweeps.together import train_together
+
+            train_together(left, order, listener)
         else:
             from vinci_offline.envs.collect.workers import check_workers
 

@@ -90,13 +90,17 @@ def train_cell(cell: Cell, order: Order, hooks: Sequence[Hook] = ()) -> TrainRes
 def outcome_of(cell: Cell, result: TrainResult) -> dict[str, Any]:
     """Return what ``result.json`` says of a finished cell. NaN and infinite numbers become None."""
     from vinci_offline.deviation import finite
+    from vinci_offline.runs.run_directory import RunDirectory
+    from vinci_offline.training.seeds import final_metrics
 
+    # From the tables: a run that was killed after its last step takes none now.
+    metrics = final_metrics(RunDirectory(result.run))
     return {
         "planned": cell.steps,
         "steps": result.steps,
         "steps_per_second": finite(result.steps_per_second),
         "compile_seconds": finite(result.compile_seconds),
-        "final_metrics": {name: finite(value) for name, value in result.final_metrics.items()},
+        "final_metrics": {name: finite(value) for name, value in metrics.items()},
         "stopped_early": result.stopped_early,
         "best_step": result.best_step,
     }

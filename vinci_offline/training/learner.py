@@ -81,6 +81,7 @@ class Learner:
         image_shift: moves the images of each batch that is learned from; None leaves them as they are.
 
     Attributes:
+        discrete: True for an agent of choices.
         nets: online and target networks by name.
         averages: averaged copies of the policy's networks; empty unless ``optimization`` averages.
         updates: every update, bound.
@@ -98,6 +99,7 @@ class Learner:
         image_shift: ImageShift | None = None,
     ) -> None:
         self.agent = agent
+        self.discrete = build.discrete
         self.image_shift = image_shift
         self.optimization = optimization or Optimization()
         with _seeded(seed):

@@ -24,6 +24,7 @@ from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig, Trainin
 
 if TYPE_CHECKING:
     from vinci_offline.training.run import TrainResult
+    from vinci_offline.training.task import Task
 
 
 @from_python
@@ -100,32 +101,22 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    import_keras()  # not before: what can be wrong without it is told at once
-    from vinci_offline.batches.opening import choose_memory
-    from vinci_offline.training.seeds import Seeds
-    from vinci_offline.training.task import Task
-
-    memory = choose_memory(
-        datasets,
-        learned.columns,
-        memory=config.memory,
-        budget=config.budget(),
-        trajectories=learned.trajectories,
+    task, config = open_task(
+        datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs
     )
-    config = replace(config, memory=memory)
     path = (
         Path(output)
         if output
         else default_output(datasets, learned, config.seed if seeds is None else "seeds")
     )
-    doing("reading the data")
-    task = Task.of(datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs)
 
     def listeners(seed: int, shown: bool = True) -> tuple[Hook, ...]:
-        return (*_default_hooks(progress and shown), *(hooks(seed) if callable(hooks) else hooks))
+        return (*default_hooks(progress and shown), *(hooks(seed) if callable(hooks) else hooks))
 
     with closing(task.source), Locks() as locks:
         if seeds is not None:
+            from vinci_offline.training.seeds import Seeds
+
             kept: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "locks": locks}
             return Seeds(task, path, config, seeds, hooks=listeners, **kept).execute()
 
@@ -163,7 +154,43 @@ def _check_seeds(
         )
 
 
-def _default_hooks(progress: bool) -> tuple[Hook, ...]:
+def open_task(
+    datasets: Sequence[Dataset],
+    agent: Agent,
+    config: TrainingConfig,
+    *,
+    networks: str | Path | Mapping[str, Any] | None,
+    init: str | Path | None,
+    env: Any,
+    env_kwargs: Mapping[str, Any] | None,
+) -> tuple[Task, TrainingConfig]:
+    """Import Keras and read the data of runs. The arguments were checked by `check_arguments`.
+
+    Returns:
+        The task, and the options with the memory that was chosen.
+
+    Raises:
+        VinciError: they do not fit the data.
+    """
+    import_keras()  # not before: what can be wrong without it is told at once
+    from vinci_offline.batches.opening import choose_memory
+    from vinci_offline.training.task import Task
+
+    memory = choose_memory(
+        datasets,
+        agent.columns,
+        memory=config.memory,
+        budget=config.budget(),
+        trajectories=agent.trajectories,
+    )
+    config = replace(config, memory=memory)
+    doing("reading the data")
+    given: dict[str, Any] = {"networks": networks, "init": init, "env": env, "env_kwargs": env_kwargs}
+    return Task.of(datasets, agent, config, **given), config
+
+
+def default_hooks(progress: bool) -> tuple[Hook, ...]:
+    """Return the listeners of every run."""
     from vinci_offline.hooks.csv_log import CsvLog
     from vinci_offline.hooks.portrait import Portrait
     from vinci_offline.hooks.progress import Progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,19 @@ def build(task: Task, variant: str) -> Steps:
 
     Args:
         task: the setting.
-        variant: ``graph`` for TensorFlow without XLA, ``seeds`` for ``task.seeds`` runs at once, or empty.
+        variant: ``graph`` for TensorFlow without XLA, ``seeds`` for ``task.seeds`` runs at once, ``settings`` for
+            as many that differ in ``alpha`` too, or empty.
     """
     columns = task.columns()
     jit = "off" if variant == "graph" else "on"
-    seeds = range(task.seeds if variant == "seeds" else 1)
-    learners = [make_learner(task, columns["observations"], seed) for seed in seeds]
+    together = variant in ("seeds", "settings")
+    seeds = range(task.seeds if together else 1)
+    learners = [
+        make_learner(
+            task, columns["observations"], seed, {"alpha": 0.5 * (seed + 1)} if variant == "settings" else {}
+        )
+        for seed in seeds
+    ]
     source = Resident(columns_of(task, learners[0]))
     engines = [
         make_engine(learner, source, batch_size=task.batch_size, seed=seed, jit=jit)
@@ -43,7 +51,7 @@ def build(task: Task, variant: str) -> Steps:
 
     def steps(count: int) -> None:
         nonlocal taken
-        if variant == "seeds":
+        if together:
             engines[0].run_members(engines, updates, taken, count)
         else:
             engines[0].run(updates, taken, count)
@@ -83,11 +91,13 @@ def transitions_of(task: Task) -> Transitions:
     )
 
 
-def make_learner(task: Task, observations: np.ndarray, seed: int = 0) -> Learner:
-    """Make a learner of the agent's defaults and the task's widths; its networks normalise observations."""
+def make_learner(
+    task: Task, observations: np.ndarray, seed: int = 0, settings: Mapping[str, float] | None = None
+) -> Learner:
+    """Make a learner of the task's settings and others; its networks normalise observations."""
     actions = DiscreteSpace(CHOICES) if task.discrete else box(ACTIONS, 1)
     spec = EnvironmentSpec(box(OBSERVATIONS, np.inf), actions)
-    agent = agent_class(task.name).from_settings(task.settings)
+    agent = agent_class(task.name).from_settings({**task.settings, **(settings or {})})
     return Learner(agent, NetworkBuilder(spec, (observations.mean(0), observations.std(0))), seed=seed)
 
 

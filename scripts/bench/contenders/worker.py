@@ -24,6 +24,7 @@ BUILDERS = {
     "tensorflow-graph": ("ours", "graph"),
     "jax": ("ours", ""),
     "jax-seeds": ("ours", "seeds"),
+    "jax-settings": ("ours", "settings"),
     "d3rlpy": ("peer_d3rlpy", ""),
     "torchrl": ("peer_torchrl", ""),
     "pytorch": ("pytorch_loop", ""),

@@ -129,6 +129,14 @@ class Engine(ABC):
             for member in members
         ]
 
+    def varies(self, name: str) -> bool:
+        """Return True where members of `run_members` may differ in a number of their agents, here in any.
+
+        Args:
+            name: the setting.
+        """
+        return True
+
     def check(self) -> None:
         """Compute every loss once, uncompiled, with the validation losses.
 
@@ -391,8 +399,9 @@ def _track(bound: BoundTarget) -> Tensor:
 
 def _follow(pairs: Sequence[tuple[Any, Any]], rate: float) -> None:
     """Move ``target += rate * (online - target)`` (Lillicrap et al., 2016, algorithm 1); with rate 1 copy."""
+    copied = isinstance(rate, int | float) and rate == 1.0  # a traced rate is no number yet
     for target, online in pairs:
-        if rate == 1.0 or not target.dtype.startswith("float"):
+        if copied or not target.dtype.startswith("float"):
             target.assign(online)
         else:
             target.assign(target + rate * (online - target))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -17,6 +18,7 @@ from vinci_offline.training.engines.engine import Data, Engine, Look, Loop, Mome
 from vinci_offline.training.engines.metrics import mean_metrics
 from vinci_offline.training.engines.tracing import FastLayers
 from vinci_offline.training.learner import BoundUpdate, Learner
+from vinci_offline.training.varied import varied_settings, with_settings
 from vinci_offline.types import Metrics, Tensor
 
 _ON_CUDA = {
@@ -43,26 +45,59 @@ class JaxEngine(Engine):
         self._fast = FastLayers(learner.nets.models().values(), jax.lax.optimization_barrier)
         self._variables = list(learner.variables().values())
         self._on_cuda = "cuda" in jax.local_devices()[0].client.platform_version.lower()
-        self._member_loops: dict[tuple[int, ...], tuple[Callable[..., Any], list[list[str]]]] = {}
+        self._member_loops: dict[Hashable, tuple[Callable[..., Any], list[list[str]]]] = {}
 
     def run_members(
         self, members: Sequence[Engine], updates: Sequence[BoundUpdate], start: int, count: int
     ) -> list[dict[str, float]]:
-        """Run all members in one ``jax.vmap`` over the whole loop, traced with this engine's learner."""
-        selection = tuple(bound.stream for bound in updates)
+        """Run all members in one ``jax.vmap`` over the whole loop, traced with this engine's learner.
+
+        Members may differ in numbers of their agents, where `varies` says so.
+        """
+        others = cast("Sequence[JaxEngine]", members)
+        varied = varied_settings([each._learner.agent for each in others])
+        selection = (tuple(bound.stream for bound in updates), varied)
         if selection not in self._member_loops:
             names = self._metric_names(updates)
             self._member_loops[selection] = (
-                self._compile_members(updates, [len(each) for each in names]),
+                self._compile_members(updates, [len(each) for each in names], varied),
                 names,
             )
         loop, names = self._member_loops[selection]
-        others = cast("Sequence[JaxEngine]", members)
         totals, told = self._totals(lambda first, steps: loop(first, steps, others), start, count)
         return [
             mean_metrics(updates, names, [total[place] for total in totals], start, count) | told
             for place in range(len(members))
         ]
+
+    def varies(self, name: str) -> bool:
+        """Return True where members may differ in a number of their agents: no step looks at it while it is traced."""
+        updates = self._learner.updates
+        widths = [len(each) for each in self._metric_names(updates)]
+
+        def step(number: Tensor, values: list[Tensor], columns: Pool) -> Any:
+            one, bounds = self._varied({name: number}, updates)
+            return one._pure(
+                functools.partial(one._step, bounds, widths, columns, Moment(jax.numpy.int32(1))), values
+            )
+
+        number = jax.numpy.float32(getattr(self._learner.agent, name))
+        self._load(0)
+        try:
+            jax.eval_shape(step, number, [variable.value for variable in self._variables], self._columns)
+        except Exception:  # noqa: BLE001 - of any kind: the step makes something else of a traced number
+            return False
+        return True
+
+    def _varied(
+        self, settings: Mapping[str, Tensor], updates: Sequence[BoundUpdate]
+    ) -> tuple[JaxEngine, Sequence[BoundUpdate]]:
+        """Return a copy of this engine whose agent has other numbers, and its updates."""
+        if not settings:
+            return self, updates
+        one = copy.copy(self)
+        one._learner, bounds = with_settings(self._learner, settings, updates)
+        return one, bounds
 
     def _compile(self, updates: Sequence[BoundUpdate], widths: Sequence[int]) -> Loop:
         def compiled(span: int) -> Callable[[int, int], list[Tensor]]:
@@ -79,22 +114,28 @@ class JaxEngine(Engine):
         return self._in_spans(updates, compiled)
 
     def _compile_members(
-        self, updates: Sequence[BoundUpdate], widths: Sequence[int]
+        self, updates: Sequence[BoundUpdate], widths: Sequence[int], varied: Sequence[str] = ()
     ) -> Callable[[int, int, Sequence[JaxEngine]], list[Tensor]]:
         streams = [bound.stream for bound in updates]
 
         def compiled(span: int) -> Callable[[int, int, Sequence[JaxEngine]], list[Tensor]]:
-            def member(values: list[Tensor], initial: Any, seed: Tensor, *rest: Any) -> Any:
-                # A copy of this engine with the member's seed and initial weights; `values` hold all other state.
-                bounds = [replace(b, initial=tuple(w)) for b, w in zip(updates, initial, strict=True)]
-                return self._keyed(seed)._loop(bounds, widths, span)(values, *rest)
+            def member(values: list[Tensor], initial: Any, seed: Tensor, settings: Any, *rest: Any) -> Any:
+                # A copy of this engine with the member's seed, numbers and initial weights; `values` hold all other
+                # state.
+                one, ours = self._keyed(seed)._varied(settings, updates)
+                bounds = [replace(b, initial=tuple(w)) for b, w in zip(ours, initial, strict=True)]
+                return one._loop(bounds, widths, span)(values, *rest)
 
             def together(
-                values: list[list[Tensor]], initial: list[Any], seeds: list[Tensor], *rest: Any
+                values: list[list[Tensor]],
+                initial: list[Any],
+                seeds: list[Tensor],
+                settings: dict[str, Tensor],
+                *rest: Any,
             ) -> Any:
                 # Stack and unstack inside the compiled call, so the state stays in each learner's variables.
-                mapped = jax.vmap(member, in_axes=(0, 0, 0, None, None, None))
-                stacked, sums = mapped(_stack(values), _stack(initial), _stack(seeds), *rest)
+                mapped = jax.vmap(member, in_axes=(0, 0, 0, 0, None, None, None))
+                stacked, sums = mapped(_stack(values), _stack(initial), _stack(seeds), settings, *rest)
                 return [[value[place] for value in stacked] for place in range(len(values))], sums
 
             loop = self._jit(together)
@@ -103,7 +144,11 @@ class JaxEngine(Engine):
                 values = [[variable.value for variable in each._variables] for each in members]
                 initial = [[list(each._learner.updates[s].initial) for s in streams] for each in members]
                 seeds = [random.words(int(each._seed)) for each in members]
-                values, sums = loop(values, initial, seeds, start, turns, self._columns)
+                settings = {
+                    name: jax.numpy.array([getattr(each._learner.agent, name) for each in members], "float32")
+                    for name in varied
+                }
+                values, sums = loop(values, initial, seeds, settings, start, turns, self._columns)
                 for each, left in zip(members, values, strict=True):
                     each._assign(left)
                 result: list[Tensor] = sums
