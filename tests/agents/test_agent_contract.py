@@ -117,4 +117,3 @@ class TestVariants(AgentContract):
     """Other options of the same agents: other losses and policies in the same loop, whose tests compile longest."""
 
     test_training_is_deterministic = None
-    test_phase_of_one_role_freezes_the_rest = None

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from vinci_offline import Dataset, SpecError, UsageError, VinciError, train
+from vinci_offline import Dataset, Hook, SpecError, UsageError, VinciError, train
 from vinci_offline.runs.checkpoint import latest_checkpoint
 
 SMALL = {"hidden": (16, 16)}
@@ -125,16 +125,30 @@ def uncut(data, tmp_path_factory):
     return run(data, tmp_path_factory.mktemp("uncut") / "run", "bc", **LONG)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_run_resumes_to_same_networks(data, uncut, tmp_path, how):
+def test_killed_run_resumes_to_same_networks(data, uncut, tmp_path):
     cut, options = tmp_path / "cut", json.dumps({"settings": SMALL, **SHORT, **LONG})
     command = [sys.executable, "-c", SCRIPT, str(data), str(cut), options]
     process = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
     while len(list(cut.glob("checkpoints/step-*.npz"))) < 2 and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(how)
+    process.kill()
     process.wait()
     assert 0 < latest_checkpoint(cut / "checkpoints").step < 400
+    assert_resumes(data, cut, uncut)
+
+
+def test_interrupted_run_resumes_to_same_networks(data, uncut, tmp_path):
+    class CtrlC(Hook):
+        def metrics(self, step, metrics):
+            if step == 100:
+                signal.raise_signal(signal.SIGINT)
+
+    assert run(data, tmp_path / "cut", "bc", hooks=[CtrlC()], **LONG).interrupted
+    assert 100 <= latest_checkpoint(tmp_path / "cut" / "checkpoints").step < 400
+    assert_resumes(data, tmp_path / "cut", uncut)
+
+
+def assert_resumes(data, cut, uncut):
     again = run(data, cut, "bc", resume=True, **LONG)
     assert again.steps == 400
     assert_equal(state(uncut), state(again))
