@@ -70,7 +70,9 @@ def estimate(
     steps: Annotated[int, typer.Option(help="Gradient steps of each model of values.", min=1)] = 50_000,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME.KEY=VALUE", help="A setting of fqe, bc, switch or shrinkage."),
+        typer.Option(
+            "--set", metavar="NAME.KEY=VALUE", help="A setting of fqe, bc, switch, shrinkage or kernel."
+        ),
     ] = None,
     behaviour: Annotated[
         str,
