@@ -263,8 +263,8 @@ def _tried(agents: Sequence[str], agent: str, key: str, value: Any) -> Tried:
         having = [other for other in agents if key in {each.name for each in fields(agent_class(other))}]
         alone = f"; give it to {having[0]} alone: set: {{{having[0]}: {{{key}: …}}}}" if having else ""
         raise UsageError(
-            f"set: agent {agent!r} has no hyperparameter {key!r}{alone or did_you_mean(key, names)}"
-            + ("" if alone else f"; it has {', '.join(names)}")
+            f"set: agent {agent!r} has no hyperparameter {key!r}"
+            + (alone or did_you_mean(key, names) or f"; it has {', '.join(names)}")
         )
     if isinstance(value, Mapping):
         return Range.of(key, value)
