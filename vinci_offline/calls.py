@@ -52,7 +52,7 @@ _ENTRY = re.compile(r"--(set|map) (?!(?:says|out|or|if|as)\b)(\w[\w.]*)(?:=(\S+?
 _OPTION = re.compile(
     r"(?<![\w-])-(o|-[a-z][a-z-]*[a-z])\b(?!-)"
     r"(?: ('[^']*'|-?\d[\w.]*|[A-Z]\w*(?:\.\w+)?(?:-v\d+)?|[^\s:,;]+[:/.][^\s;]*[^\s:,;.)]|[^\s:,;]+(?=: )"
-    r"|(?:critic|actor|behaviour|terminal|timeout|limit|ray|random)(?![\w-])))?"
+    r"|(?:critic|actor|behaviour|terminal|timeout|limit|ray|random|fit)(?![\w-])))?"
 )
 _PLACEHOLDER = re.compile(r"[A-Z_]+(\.\w+)?|-?\d[\w.]*|'.*'")
 

@@ -17,6 +17,7 @@ from vinci_offline.evaluation.behaviour import (
     fit_behaviour,
     split,
 )
+from vinci_offline.evaluation.policy_actions import policy_actions
 from vinci_offline.evaluation.ratios import counted_episodes, log_probs, with_ratios
 from vinci_offline.policies.policy import Policy
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
@@ -153,6 +154,7 @@ def test_fitted_densities_stand_for_recorded_ones(known, tmp_path):
     assert "note: intervals do not count the error of the fitted behaviour policy" in run.stdout
     run = CliRunner().invoke(app, ["estimate", "random", str(path), "--json"])
     assert "--behaviour fit learns them" in json.loads(run.stdout)["wis"]["refused"]
+    assert "behaviour='fit' learns them" in estimate("random", data).to_json()["wis"]["refused"]
     with pytest.raises(UsageError, match="unknown behaviour 'fitted'"):
         estimate("random", data, behaviour="fitted")
 
@@ -165,3 +167,21 @@ def test_masked_policies_get_the_recorded_masks():
     without = choices([0, 1], [2])
     with pytest.raises(DatasetError, match="has no infos/action_mask; collect records it"):
         with_ratios(without, Masked(), counted_episodes(without, 0.9), 0.9, lambda: np.zeros(2))
+
+
+def test_expectations_of_masked_policies_take_the_masks_of_their_rows():
+    masks = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 1, 0], [1, 0, 1, 1]], np.int8)
+    data = choices([0, 3, 2, 1], [2, 2], **{"infos/action_mask": masks})
+    here = policy_actions(data, Masked(), np.array([2, 0]))
+    np.testing.assert_allclose(here.weights, [[0, 0, 1, 0], [0.5, 0.5, 0, 0]])
+    # Rows 1 and 3 end an episode: every action counts as allowed after them.
+    after = policy_actions(data, Masked(), np.arange(4), following=True).weights
+    np.testing.assert_allclose(after, [[0.25] * 4, [0.25] * 4, [1 / 3, 0, 1 / 3, 1 / 3], [0.25] * 4])
+    # A column of its own tells the next masks; row 1 is terminal, so that its mask has no meaning.
+    following = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], np.int8)
+    told = choices([0, 3, 2, 1], [2, 2], **{"infos/action_mask": masks, "infos/next_action_mask": following})
+    after = policy_actions(told, Masked(), np.arange(4), following=True).weights
+    np.testing.assert_allclose(after, [[1, 0, 0, 0], [0.25] * 4, [0, 0.5, 0.5, 0], [0.25] * 4])
+    without = choices([0, 1], [2])
+    with pytest.raises(DatasetError, match="has no infos/action_mask; collect records it"):
+        policy_actions(without, Masked(), np.arange(2))

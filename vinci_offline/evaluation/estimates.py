@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vinci_offline.calls import from_python
+from vinci_offline.calls import from_python, told
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.deviation import finite
 from vinci_offline.errors import DatasetError, SpecError, UsageError
@@ -256,7 +256,7 @@ def estimate(
             made[name] = METHODS[name].value(evidence)
             found[name] = judged(made[name], interval, level, bounds, seed)
         except (DatasetError, SpecError) as error:
-            found[name] = Refused(str(error))
+            found[name] = Refused(*told([str(error)], estimate))
     by = _most_trusted(found, [name for name, each in made.items() if _same(each, past)])
     gain = _gain(made[by], past, level) if by else None
     first = _estimate(past, past.value, t_interval(past.value, past.influence, level))

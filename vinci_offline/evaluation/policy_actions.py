@@ -8,8 +8,9 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.errors import SpecError
-from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
+from vinci_offline.data.episode_columns import LENGTH, START
+from vinci_offline.errors import DatasetError, SpecError
+from vinci_offline.policies.policy import ACTION_MASK, OBSERVATION, HistoryPolicy, Observations, Policy
 from vinci_offline.spec import DictSpace, DiscreteSpace
 from vinci_offline.types import Array, FloatArray
 
@@ -55,16 +56,20 @@ def policy_actions(
         seed: seed of the draws.
 
     Raises:
-        SpecError: the policy depends on a history, or on masks of actions.
+        DatasetError: the policy takes masks of actions, and the data have none.
+        SpecError: the policy depends on a history.
     """
     if isinstance(policy, HistoryPolicy):
         raise SpecError("a policy with a history has no actions given the observation alone")
     if policy.takes_masks:
-        raise SpecError("a policy that takes masks of actions is not for dice: the method fqe takes it")
+        check_masks(dataset)
     rng, found = np.random.default_rng([seed, int(following)]), []
     for start in range(0, len(rows), _BLOCK):
-        observations = observations_at(dataset, rows[start : start + _BLOCK], following=following)
-        count = len(rows[start : start + _BLOCK])
+        part = rows[start : start + _BLOCK]
+        observations = observations_at(dataset, part, following=following)
+        if policy.takes_masks:
+            observations = beside_mask(observations, masks_at(dataset, part, following=following))
+        count = len(part)
         found.append(
             _choices(dataset, policy, observations, count)
             or _draws(policy, observations, count, 1 if policy.deterministic else samples, rng)
@@ -84,6 +89,41 @@ def observations_at(dataset: Dataset, rows: Array, *, following: bool = False) -
         path.removeprefix(layout.OBSERVATIONS) for path in layout.space_slots(layout.OBSERVATIONS, space)
     ]
     return {name.removeprefix("/"): dataset.columns.gather(root + name, rows) for name in names}
+
+
+def check_masks(dataset: Dataset) -> None:
+    """Refuse data without masks, for a policy that takes them.
+
+    Raises:
+        DatasetError: the data have none.
+    """
+    if layout.ACTION_MASKS not in dataset.columns:
+        raise DatasetError(
+            f"no masks: the policy takes the mask of allowed actions, and {dataset.path or 'the dataset'} has no "
+            f"{layout.ACTION_MASKS}; collect records it with --record-infos action_mask"
+        )
+
+
+def masks_at(dataset: Dataset, rows: Array, *, following: bool = False) -> Array:
+    """Return ``[B, n]`` bool: the actions that are allowed at the rows' observations, or at the ones that follow them.
+
+    Every action is allowed after an episode's last row, unless ``infos/next_action_mask`` tells the mask there.
+    """
+    columns, table = dataset.columns, dataset.episode_columns
+    if not following:
+        return np.asarray(columns.gather(layout.ACTION_MASKS, rows) != 0)
+    if layout.NEXT_ACTION_MASKS in columns:
+        terminal = columns.gather(layout.TERMINALS, rows).astype(np.bool_)
+        return np.asarray((columns.gather(layout.NEXT_ACTION_MASKS, rows) != 0) | terminal[:, None])
+    ends = np.isin(rows, table[START] + table[LENGTH] - 1)
+    masks = columns.gather(layout.ACTION_MASKS, np.where(ends, rows, rows + 1)) != 0
+    return np.asarray(masks | ends[:, None])
+
+
+def beside_mask(observations: Observations, mask: Array) -> dict[str, Array]:
+    """Return what a policy with masks sees: the mask of allowed actions beside the observation."""
+    beside = observations if isinstance(observations, dict) else {OBSERVATION: observations}
+    return {**beside, ACTION_MASK: mask.astype(np.float32)}
 
 
 def _choices(

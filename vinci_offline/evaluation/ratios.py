@@ -13,7 +13,8 @@ from vinci_offline.data.episode_columns import LENGTH, START, TERMINATED
 from vinci_offline.data.episodes import whole
 from vinci_offline.errors import DatasetError, SpecError
 from vinci_offline.evaluation.importance import LoggedEpisodes
-from vinci_offline.policies.policy import ACTION_MASK, OBSERVATION, HistoryPolicy, Observations, Policy
+from vinci_offline.evaluation.policy_actions import beside_mask, check_masks
+from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
 from vinci_offline.spec import DictSpace, DiscreteSpace
 from vinci_offline.types import Array, Columns, FloatArray
 
@@ -187,17 +188,12 @@ def seen_by(policy: Policy, dataset: Dataset) -> Iterator[tuple[Observations, Ar
     """
     paths = [path for path in dataset.columns if path.split("/")[0] == layout.OBSERVATIONS]
     if policy.takes_masks:
-        if layout.ACTION_MASKS not in dataset.columns:
-            raise DatasetError(
-                f"no masks: the policy takes the mask of allowed actions, and {dataset.path or 'the dataset'} has no "
-                f"{layout.ACTION_MASKS}; collect records it with --record-infos action_mask"
-            )
+        check_masks(dataset)
         paths.append(layout.ACTION_MASKS)
     for _, block in dataset.columns.together([*paths, layout.ACTIONS], _BLOCK_BYTES):
         seen = _observations(dataset, block)
         if policy.takes_masks:
-            beside = seen if isinstance(seen, dict) else {OBSERVATION: seen}
-            seen = {**beside, ACTION_MASK: (block[layout.ACTION_MASKS] != 0).astype(np.float32)}
+            seen = beside_mask(seen, block[layout.ACTION_MASKS] != 0)
         yield seen, block[layout.ACTIONS]
 
 
