@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from vinci_offline.envs.evaluator import Evaluation, evaluate
     from vinci_offline.envs.wrapper import EnvWrapper
     from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError, VinciWarning
-    from vinci_offline.evaluation.estimates import Estimates, estimate
+    from vinci_offline.evaluation.estimates import estimate
+    from vinci_offline.evaluation.findings import Estimates
     from vinci_offline.hooks.hook import Hook, RunInfo
     from vinci_offline.spec import EnvironmentSpec
     from vinci_offline.sweeps.sweep import SweepResult, sweep
@@ -36,7 +37,7 @@ _HOMES = {
     "DatasetError": "errors",
     "EnvWrapper": "envs.wrapper",
     "EnvironmentSpec": "spec",
-    "Estimates": "evaluation.estimates",
+    "Estimates": "evaluation.findings",
     "Evaluation": "envs.evaluator",
     "Hook": "hooks.hook",
     "RunInfo": "hooks.hook",

@@ -23,19 +23,20 @@ import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
 from vinci_offline.errors import DatasetError
-from vinci_offline.evaluation.dice import MOST_MISSING
-from vinci_offline.evaluation.direct import from_first_values
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
-from vinci_offline.evaluation.estimates import Estimate, Refused, judged
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
+from vinci_offline.evaluation.estimators.dice import MOST_MISSING
+from vinci_offline.evaluation.estimators.direct import from_first_values
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
+from vinci_offline.evaluation.estimators.importance import (
     Weighted,
     importance_sampling,
     per_decision,
     weighted_importance_sampling,
     weighted_per_decision,
 )
-from vinci_offline.evaluation.marginal import Block, Flow
+from vinci_offline.evaluation.estimators.marginal import Block, Flow
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.findings import Estimate, Refused
+from vinci_offline.evaluation.judgement import judged
 from vinci_offline.types import Array, FloatArray
 
 GAMMA = 0.95

@@ -15,17 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust
-from vinci_offline.evaluation.estimates import Estimate, judged
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust
+from vinci_offline.evaluation.estimators.importance import (
     Weighted,
     importance_sampling,
     weighted_importance_sampling,
 )
-from vinci_offline.evaluation.one_step import direct, shrinkage, switch
-from vinci_offline.evaluation.policy_actions import PolicyActions
-from vinci_offline.evaluation.reward_model import cross_fitted
+from vinci_offline.evaluation.estimators.one_step import direct, shrinkage, switch
+from vinci_offline.evaluation.estimators.reward_model import cross_fitted
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.evidence.policy_actions import PolicyActions
+from vinci_offline.evaluation.findings import Estimate
+from vinci_offline.evaluation.judgement import judged
 from vinci_offline.spec import DiscreteSpace
 from vinci_offline.types import FloatArray
 

@@ -23,15 +23,12 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
-    importance_sampling,
-    weighted_importance_sampling,
-)
-from vinci_offline.evaluation.one_step import direct, shrinkage, switch
-from vinci_offline.evaluation.policy_actions import PolicyActions
-from vinci_offline.evaluation.reward_model import cross_fitted
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust
+from vinci_offline.evaluation.estimators.importance import importance_sampling, weighted_importance_sampling
+from vinci_offline.evaluation.estimators.one_step import direct, shrinkage, switch
+from vinci_offline.evaluation.estimators.reward_model import cross_fitted
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.evidence.policy_actions import PolicyActions
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.types import Array, FloatArray
 

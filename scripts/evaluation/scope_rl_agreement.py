@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
+from vinci_offline.evaluation.estimators.importance import (
     importance_sampling,
     per_decision,
     weighted_importance_sampling,
     weighted_per_decision,
 )
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
 
 GAMMA, ACTIONS = 0.95, 4
 

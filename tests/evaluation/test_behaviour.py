@@ -9,16 +9,16 @@ from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, UsageError, estimate
 from vinci_offline.cli.app import app
-from vinci_offline.evaluation import behaviour, evidence
-from vinci_offline.evaluation.behaviour import (
+from vinci_offline.evaluation.evidence import behaviour, evidence
+from vinci_offline.evaluation.evidence.behaviour import (
     FittedBehaviour,
     calibration_error,
     clipped_levels,
     fit_behaviour,
     split,
 )
-from vinci_offline.evaluation.policy_actions import policy_actions
-from vinci_offline.evaluation.ratios import counted_episodes, log_probs, with_ratios
+from vinci_offline.evaluation.evidence.policy_actions import policy_actions
+from vinci_offline.evaluation.evidence.ratios import counted_episodes, log_probs, with_ratios
 from vinci_offline.policies.policy import Policy
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
-from vinci_offline.evaluation.importance import LoggedEpisodes, per_decision, weighted_per_decision
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
+from vinci_offline.evaluation.estimators.importance import per_decision, weighted_per_decision
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
 
 ESTIMATORS = [doubly_robust, weighted_doubly_robust]
 

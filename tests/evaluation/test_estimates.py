@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from vinci_offline import Dataset, DatasetError, UsageError, estimate
 from vinci_offline.cli.app import app
-from vinci_offline.evaluation.estimates import judged
-from vinci_offline.evaluation.importance import LoggedEpisodes, mean_of
-from vinci_offline.evaluation.overlap import Overlap
+from vinci_offline.evaluation.estimators.importance import mean_of
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.evidence.overlap import Overlap
+from vinci_offline.evaluation.judgement import judged
 from vinci_offline.evaluation.picture import plot_estimates
 from vinci_offline.policies.policy import Policy
 

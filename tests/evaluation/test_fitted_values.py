@@ -9,13 +9,13 @@ from keras import ops
 
 from vinci_offline import Dataset, DatasetError, SpecError, UsageError, estimate
 from vinci_offline.batches.batch import Batch
-from vinci_offline.evaluation import fitted
-from vinci_offline.evaluation.direct import from_first_values, weighted_doubly_robust_fitted
-from vinci_offline.evaluation.doubly_robust import RowValues
-from vinci_offline.evaluation.evidence import Evidence, Fitting
-from vinci_offline.evaluation.fitted import FittedValues, ResampledFQE, cross_fitted, first_values
+from vinci_offline.evaluation.estimators import fitted
+from vinci_offline.evaluation.estimators.direct import from_first_values, weighted_doubly_robust_fitted
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues
+from vinci_offline.evaluation.estimators.fitted import FittedValues, ResampledFQE, cross_fitted, first_values
+from vinci_offline.evaluation.evidence.evidence import Evidence, Fitting
+from vinci_offline.evaluation.evidence.ratios import counted_episodes
 from vinci_offline.evaluation.intervals import t_interval
-from vinci_offline.evaluation.ratios import counted_episodes
 from vinci_offline.functional import PolicyValues
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec.units import Units

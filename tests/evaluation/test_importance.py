@@ -5,14 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
+from vinci_offline.evaluation.estimators.importance import (
     importance_sampling,
     logged,
     per_decision,
     weighted_importance_sampling,
     weighted_per_decision,
 )
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
 
 ESTIMATORS = [importance_sampling, per_decision, weighted_importance_sampling, weighted_per_decision]
 UNBIASED = ESTIMATORS[:2]

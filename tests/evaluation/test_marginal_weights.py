@@ -5,12 +5,12 @@ import pytest
 from data_examples import box, continuous_spec, discrete_spec, make_columns
 
 from vinci_offline import Dataset, DatasetError, estimate
-from vinci_offline.evaluation.dice import marginal_weights
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.features import Features
-from vinci_offline.evaluation.marginal import Block, Flow
-from vinci_offline.evaluation.policy_actions import PolicyActions, policy_actions
-from vinci_offline.evaluation.ratios import counted_episodes
+from vinci_offline.evaluation.estimators.dice import marginal_weights
+from vinci_offline.evaluation.estimators.features import Features
+from vinci_offline.evaluation.estimators.marginal import Block, Flow
+from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, policy_actions
+from vinci_offline.evaluation.evidence.ratios import counted_episodes
 from vinci_offline.policies.policy import Decision, Policy
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
 

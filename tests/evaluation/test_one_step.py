@@ -7,12 +7,13 @@ import pytest
 from data_examples import box, discrete_spec, make_columns
 
 from vinci_offline import Dataset, UsageError, estimate
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.importance import LoggedEpisodes, importance_sampling
-from vinci_offline.evaluation.one_step import direct, shrinkage, switch
-from vinci_offline.evaluation.ratios import counted_episodes
-from vinci_offline.evaluation.reward_model import RewardModel, cross_fitted_rewards
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust
+from vinci_offline.evaluation.estimators.importance import importance_sampling
+from vinci_offline.evaluation.estimators.one_step import direct, shrinkage, switch
+from vinci_offline.evaluation.estimators.reward_model import RewardModel, cross_fitted_rewards
+from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.evidence.ratios import counted_episodes
 from vinci_offline.policies.policy import Decision, Policy
 from vinci_offline.policies.random_policy import RandomPolicy
 from vinci_offline.spec import DiscreteSpace, EnvironmentSpec

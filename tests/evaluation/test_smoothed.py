@@ -7,7 +7,7 @@ from scipy.stats import norm, truncnorm
 
 from vinci_offline import Dataset, UsageError, estimate
 from vinci_offline.errors import SpecError
-from vinci_offline.evaluation.smoothed import Smoothed
+from vinci_offline.evaluation.evidence.smoothed import Smoothed
 from vinci_offline.policies.policy import Decision, Policy
 from vinci_offline.spec import EnvironmentSpec
 

@@ -17,7 +17,7 @@ from vinci_offline.errors import UsageError
 from vinci_offline.text import counted
 
 if TYPE_CHECKING:
-    from vinci_offline.evaluation.estimates import Estimates
+    from vinci_offline.evaluation.findings import Estimates
 
 
 def estimate(

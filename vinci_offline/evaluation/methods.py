@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vinci_offline.evaluation import one_step
-from vinci_offline.evaluation.dice import marginal_weights
-from vinci_offline.evaluation.direct import (
+from vinci_offline.evaluation.estimators import one_step
+from vinci_offline.evaluation.estimators.dice import marginal_weights
+from vinci_offline.evaluation.estimators.direct import (
     direct_method,
     doubly_robust_fitted,
     fitted_q_evaluation,
     weighted_doubly_robust_fitted,
 )
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.importance import (
-    LoggedEpisodes,
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust
+from vinci_offline.evaluation.estimators.importance import (
     Weighted,
     importance_sampling,
     per_decision,
     weighted_importance_sampling,
     weighted_per_decision,
 )
-from vinci_offline.evaluation.reward_model import cross_fitted_rewards
+from vinci_offline.evaluation.estimators.reward_model import cross_fitted_rewards
+from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
 
 ONE_STEP = "one step"
 

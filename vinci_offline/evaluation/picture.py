@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vinci_offline.evaluation.estimates import FEW, Estimates, Refused
-from vinci_offline.evaluation.overlap import Overlap
+from vinci_offline.evaluation.evidence.overlap import Overlap
+from vinci_offline.evaluation.findings import FEW, Estimates, Refused
 from vinci_offline.report.plots import COLOURS, new_figure, save_figure
 from vinci_offline.text import counted
 

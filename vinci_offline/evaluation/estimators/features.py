@@ -9,7 +9,7 @@ import numpy as np
 
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError
-from vinci_offline.evaluation.policy_actions import PolicyActions, observations_at
+from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, observations_at
 from vinci_offline.policies.policy import Observations
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import scale_actions

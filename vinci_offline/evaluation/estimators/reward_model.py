@@ -8,10 +8,10 @@ import numpy as np
 
 from vinci_offline.data import layout
 from vinci_offline.errors import DatasetError
-from vinci_offline.evaluation.doubly_robust import RowValues
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.policy_actions import PolicyActions, observations_at, policy_actions
-from vinci_offline.evaluation.ratios import rows_of
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues
+from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, observations_at, policy_actions
+from vinci_offline.evaluation.evidence.ratios import rows_of
 from vinci_offline.policies.policy import Observations
 from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
 from vinci_offline.types import Array, FloatArray

@@ -9,12 +9,12 @@ import numpy as np
 
 from vinci_offline.data.layout import ACTIONS, REWARDS, TERMINALS
 from vinci_offline.errors import DatasetError
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.features import Features
-from vinci_offline.evaluation.importance import Weighted
-from vinci_offline.evaluation.marginal import Block, Flow, with_gain
-from vinci_offline.evaluation.policy_actions import observations_at, policy_actions
-from vinci_offline.evaluation.ratios import rows_of
+from vinci_offline.evaluation.estimators.features import Features
+from vinci_offline.evaluation.estimators.importance import Weighted
+from vinci_offline.evaluation.estimators.marginal import Block, Flow, with_gain
+from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.policy_actions import observations_at, policy_actions
+from vinci_offline.evaluation.evidence.ratios import rows_of
 from vinci_offline.types import Array, FloatArray
 
 _ROWS = 4096

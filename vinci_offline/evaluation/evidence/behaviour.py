@@ -14,7 +14,7 @@ from vinci_offline.data import layout
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.errors import DatasetError
-from vinci_offline.evaluation.ratios import log_probs, seen_by
+from vinci_offline.evaluation.evidence.ratios import log_probs, seen_by
 from vinci_offline.policies.densities import clipped_gaussian_log_prob, log_softmax
 from vinci_offline.policies.keras_policy import KerasPolicy
 from vinci_offline.policies.named import load_policy

@@ -12,8 +12,8 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START, TERMINATED
 from vinci_offline.data.episodes import whole
 from vinci_offline.errors import DatasetError, SpecError
-from vinci_offline.evaluation.importance import LoggedEpisodes
-from vinci_offline.evaluation.policy_actions import beside_mask, check_masks
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.evidence.policy_actions import beside_mask, check_masks
 from vinci_offline.policies.policy import HistoryPolicy, Observations, Policy
 from vinci_offline.spec import DictSpace, DiscreteSpace
 from vinci_offline.types import Array, Columns, FloatArray

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vinci_offline.evaluation.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.importance import Weighted, mean_of
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues, doubly_robust, weighted_doubly_robust
+from vinci_offline.evaluation.estimators.importance import Weighted, mean_of
+from vinci_offline.evaluation.evidence.evidence import Evidence
 from vinci_offline.keras_setup import import_keras
 from vinci_offline.types import FloatArray
 
 if TYPE_CHECKING:
-    from vinci_offline.evaluation.fitted import FirstValues
+    from vinci_offline.evaluation.estimators.fitted import FirstValues
 
 QUANTILES = (0.1, 0.5, 0.9)
 _TAIL = 0.1
@@ -78,14 +78,14 @@ def weighted_doubly_robust_fitted(evidence: Evidence) -> Weighted:
 
 def _first_values(evidence: Evidence) -> FirstValues:
     import_keras()
-    from vinci_offline.evaluation.fitted import first_values
+    from vinci_offline.evaluation.estimators.fitted import first_values
 
     return first_values(evidence)
 
 
 def _row_values(evidence: Evidence) -> RowValues:
     import_keras()
-    from vinci_offline.evaluation.fitted import cross_fitted
+    from vinci_offline.evaluation.estimators.fitted import cross_fitted
 
     values, counted = cross_fitted(evidence), evidence.counted
     if counted.terminated.all():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vinci_offline.evaluation.importance import Weighted
+from vinci_offline.evaluation.estimators.importance import Weighted
 from vinci_offline.types import Array, FloatArray
 
 

@@ -1,7 +1,7 @@
 """Estimates for data of one step, as logs of recommendations are: importance weights with a model of rewards.
 
 All are the mean of ``V(x) + c (r - Q(x, a))`` over rows. They differ in c, a function of the ratio ``w``: 0 for the
-direct method, ``w`` for the doubly robust one (`evaluation.doubly_robust`), and for the two below a smaller number, so
+direct method, ``w`` for the doubly robust one (`estimators.doubly_robust`), and for the two below a smaller number, so
 that no row counts for too much.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from vinci_offline.evaluation.doubly_robust import RowValues
-from vinci_offline.evaluation.importance import Weighted, mean_of
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues
+from vinci_offline.evaluation.estimators.importance import Weighted, mean_of
 from vinci_offline.types import FloatArray
 
 _SHARES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)

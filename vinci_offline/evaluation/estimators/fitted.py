@@ -22,9 +22,9 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.data.layout import ACTIONS, NEXT_OBSERVATIONS, OBSERVATIONS, space_slots
 from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError
-from vinci_offline.evaluation.doubly_robust import RowValues
-from vinci_offline.evaluation.evidence import Evidence
-from vinci_offline.evaluation.ratios import rows_of
+from vinci_offline.evaluation.estimators.doubly_robust import RowValues
+from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.ratios import rows_of
 from vinci_offline.hooks.progress import Progress
 from vinci_offline.networks.nets import Networks
 from vinci_offline.progress import line

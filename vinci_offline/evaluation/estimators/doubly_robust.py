@@ -1,7 +1,7 @@
 """Doubly robust estimates: importance weights, with a model of values to lower their variance.
 
 With right ratios they need no right model, and with a right model no right ratios. The model must not have seen the
-episode that it is used for: `evaluation.fitted` fits it to the other episodes.
+episode that it is used for: `evaluation.estimators.fitted` fits it to the other episodes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vinci_offline.evaluation.importance import LoggedEpisodes, Weighted, mean_of, self_normalised
+from vinci_offline.evaluation.estimators.importance import Weighted, mean_of, self_normalised
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
 from vinci_offline.types import FloatArray
 
 

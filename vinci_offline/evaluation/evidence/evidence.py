@@ -12,11 +12,11 @@ import numpy as np
 
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError, UsageError
-from vinci_offline.evaluation.behaviour import FittedBehaviour, fit_behaviour
-from vinci_offline.evaluation.importance import LoggedEpisodes
-from vinci_offline.evaluation.overlap import Overlap
-from vinci_offline.evaluation.ratios import Counted, rows_of, with_ratios, without_ratios
-from vinci_offline.evaluation.smoothed import Smoothed
+from vinci_offline.evaluation.evidence.behaviour import FittedBehaviour, fit_behaviour
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
+from vinci_offline.evaluation.evidence.overlap import Overlap
+from vinci_offline.evaluation.evidence.ratios import Counted, rows_of, with_ratios, without_ratios
+from vinci_offline.evaluation.evidence.smoothed import Smoothed
 from vinci_offline.policies.policy import HistoryPolicy, Policy
 from vinci_offline.spec import BoxSpace, is_countable
 

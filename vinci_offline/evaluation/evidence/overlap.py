@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vinci_offline.evaluation.importance import LoggedEpisodes
+from vinci_offline.evaluation.evidence.logged_episodes import LoggedEpisodes
 from vinci_offline.types import FloatArray
 
 
