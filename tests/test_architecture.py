@@ -44,7 +44,7 @@ LEVELS = (
     ("hooks",),
     ("training",),
     ("report", "evaluation"),
-    ("sweeps",),
+    ("sweeps", "page"),
     ("testing",),
     ("cli",),
     ("__main__",),

@@ -1,11 +1,13 @@
-"""Make the pictures of the docs: help, tables, plots of `info` and `estimate`, TensorBoard's first page, a notebook.
+"""Make the pictures of the docs: help, tables, plots of `info` and `estimate`, a report, TensorBoard's first page,
+a notebook.
 
     python scripts/usability/pictures.py
     python scripts/usability/pictures.py --only help --package ../older-checkout -o before
 
 Texts are as on a terminal of 80 columns. --package takes another checkout of this package, so that pictures from before
-and after a change lie side by side. TensorBoard's page needs a browser without a window, such as Debian's package
-chromium-headless-shell; without one its picture is left as it is, and the script says so. It trains for a minute.
+and after a change lie side by side. The report and TensorBoard's page need a browser without a window, such as Debian's
+package chromium-headless-shell; without one their pictures are left as they are, and the script says so. It trains for
+a minute or two.
 """
 
 from __future__ import annotations
@@ -41,6 +43,15 @@ CELLS = (
     'data.episodes.groupby(data.episodes.index // 100)["return"].describe().round(1)',
 )
 """Cells of a notebook; each ends in the expression that it shows."""
+
+SWEEP = """agents: [td3bc, iql]
+datasets: [mountaincar-mixed]
+seeds: 3
+steps: 1_000
+eval_every: 200
+log_every: 50
+set: {hidden: [64, 64]}
+"""
 
 NOTEBOOK = """
 import ast, sys
@@ -150,6 +161,17 @@ class Studio:
         """Picture cells of a notebook as text: code, and what the last expression shows."""
         self.text("notebook", "notebook", self.python(NOTEBOOK, *CELLS), width=110)
 
+    def report(self) -> None:
+        """Picture the page on a sweep of two agents and three seeds."""
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if browser is None:
+            print(f"no picture of a report: there is none of {', '.join(BROWSERS)}")
+            return
+        (self.folder / "spec.yaml").write_text(SWEEP, encoding="utf-8")
+        self.command("sweep", "spec.yaml", "-o", "first")
+        self.command("report", "first", "-o", "first.html")
+        take(browser, (self.folder / "first.html").as_uri(), self.path("report.png"), "1200,1000")
+
     def tensorboard(self) -> None:
         """Picture TensorBoard's first page and its HParams, of two runs."""
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -190,11 +212,11 @@ def served(told: object) -> str:
     raise TimeoutError("TensorBoard does not say its address")
 
 
-def take(browser: str, address: str, path: Path) -> None:
+def take(browser: str, address: str, path: Path, size: str = "1600,1000") -> None:
     """Take a picture of a page, once its charts are drawn."""
     subprocess.run(
         [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1600,1000",
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={size}",
             "--virtual-time-budget=120000", f"--screenshot={path}", address,
         ],
         stdout=subprocess.DEVNULL,
@@ -212,7 +234,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--package", type=Path, default=ROOT, help="checkout of the package")
     parser.add_argument(
-        "--only", choices=["help", "plot", "estimate", "notebook", "tensorboard"], action="append"
+        "--only", choices=["help", "plot", "estimate", "notebook", "report", "tensorboard"], action="append"
     )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -223,6 +245,7 @@ def main() -> None:
             "plot": studio.plot,
             "estimate": studio.estimate,
             "notebook": studio.notebook,
+            "report": studio.report,
             "tensorboard": studio.tensorboard,
         }
         for name in options.only or ways:

@@ -22,6 +22,7 @@ from vinci_offline.cli.estimate import estimate
 from vinci_offline.cli.evaluate import evaluate
 from vinci_offline.cli.info import info
 from vinci_offline.cli.mistakes import Commands
+from vinci_offline.cli.report import report
 from vinci_offline.cli.select import select
 from vinci_offline.cli.signals import listen
 from vinci_offline.cli.sweep import sweep
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "The main job": (collect, train, sweep, evaluate, estimate, compare, demo),
+    "The main job": (collect, train, sweep, evaluate, estimate, compare, report, demo),
     "Datasets": (info, validate, select, convert, datasets),
     "Agents": (agents,),
 }

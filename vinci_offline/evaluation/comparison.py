@@ -39,6 +39,7 @@ class Group:
         agent: the agent.
         settings: all its settings by name.
         reference: the returns that stand for the scores 0 and 100; None where none are known.
+        members: the runs, in the order of ``scores``.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Group:
     agent: str
     settings: Mapping[str, str]
     reference: Reference | None
+    members: tuple[Member, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -152,7 +154,19 @@ def compare(runs: Sequence[str | Path]) -> tuple[list[Group], list[Duel]]:
     Raises:
         UsageError: a run has no evaluation, or two have the same seed.
     """
-    groups = _groups(evaluated(members(runs)))
+    return compare_members(members(runs))
+
+
+def compare_members(found: Sequence[Member]) -> tuple[list[Group], list[Duel]]:
+    """Compare runs as `compare` does.
+
+    Args:
+        found: the runs.
+
+    Raises:
+        UsageError: as `compare`.
+    """
+    groups = _groups(evaluated(found))
     duels = []
     for task in dict.fromkeys(group.task for group in groups):
         better, *rest = [group for group in groups if group.task == task]
@@ -184,6 +198,7 @@ def _groups(members: Sequence[Member]) -> list[Group]:
                 agent,
                 each[0].settings,
                 each[0].reference,
+                tuple(each),
             )
         )
     return sorted(groups, key=lambda group: (group.task, -group.mean))

@@ -88,10 +88,20 @@ class CsvTable:
         publish_text(self._path, _lines(self._columns, [header, *rows]))
 
 
+def numbers(path: Path) -> list[dict[str, float]]:
+    """Return the rows of a `CsvTable` without their empty cells; nothing without a table.
+
+    Raises:
+        VinciError: this is no table.
+    """
+    rows = _read(path)[1] if path.exists() else []
+    return [{name: float(text) for name, text in row.items() if text} for row in rows]
+
+
 def last_row(path: Path) -> dict[str, float]:
     """Return the last row of a `CsvTable`, without its empty cells; nothing without a table."""
-    rows = _read(path)[1] if path.exists() else []
-    return {name: float(text) for name, text in rows[-1].items() if text} if rows else {}
+    rows = numbers(path)
+    return rows[-1] if rows else {}
 
 
 def last_values(path: Path) -> dict[str, float]:

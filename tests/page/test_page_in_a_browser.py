@@ -1,0 +1,58 @@
+"""The page in headless Chromium: no message on the console, and charts that answer keys and buttons."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from written_runs import run
+
+from vinci_offline.page.report import report
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None
+)
+
+DRIVER = """<!doctype html><title>driver</title><iframe src="page.html" width="%d" height="900"></iframe><pre></pre>
+<script>
+onload = () => setTimeout(() => {
+  const page = frames[0].document, Key = frames[0].KeyboardEvent;
+  const [plot] = page.querySelectorAll(".plot"), [button] = page.querySelectorAll(".chips button");
+  const readout = () => page.querySelector(".readout").textContent;
+  const said = {canvases: page.querySelectorAll("canvas").length};
+  const press = (key) => plot.dispatchEvent(new Key("keydown", {key, bubbles: true}));
+  press("End");
+  setTimeout(() => {
+    said.last = readout();
+    button.click();
+    press("Home");
+    setTimeout(() => {
+      said.without = readout();
+      said.pressed = button.getAttribute("aria-pressed");
+      said.overflow = page.documentElement.scrollWidth > page.documentElement.clientWidth;
+      document.querySelector("pre").textContent = JSON.stringify(said);
+    }, 100);
+  }, 100);
+}, 100);
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no headless Chromium here")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_charts_answer_keys_and_buttons(tmp_path, width):
+    runs = [run(tmp_path, agent, seed, [seed, 10 * seed]) for agent in ("bc", "iql") for seed in (1, 2)]
+    for path in runs:
+        (path / "metrics.csv").write_text("step,loss/actor,gradient_norm/actor\n50,1,1\n100,2,1\n")
+    report(runs, tmp_path / "page.html")
+    (tmp_path / "driver.html").write_text(DRIVER % width)
+    flags = ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=5000"]
+    command = [BROWSER, *flags, "--enable-logging=stderr", "--dump-dom", (tmp_path / "driver.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in shown.stderr
+    said = json.loads(re.search(r"<pre>(.+)</pre>", shown.stdout)[1])
+    assert said["canvases"] == 3
+    assert said["last"] == "Step 100: bc 15 (10 to 20); iql 15 (10 to 20)"
+    assert said["without"] == "Step 50: iql 1.5 (1 to 2)"
+    assert said["pressed"] == "false"
+    assert not said["overflow"]

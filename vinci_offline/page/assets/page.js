@@ -1,0 +1,133 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("charts").textContent);
+  const drawn = new Map();
+  const hidden = new Set();
+  const number = (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const short = (value) => {
+    const size = Math.abs(value);
+    if (size >= 1e6) return value / 1e6 + "M";
+    if (size >= 1e4) return value / 1e3 + "k";
+    return size > 0 && size < 1e-3 ? value.toExponential() : String(Number(value.toPrecision(6)));
+  };
+
+  function options(figure, chart) {
+    const series = [{}];
+    const bands = [];
+    for (const each of chart.series) {
+      const own = colour("--p" + (each.place % 8));
+      const show = !hidden.has(figure.dataset.section + "/" + each.place);
+      const dash = each.place >= 8 ? [8, 4] : []; // colours repeat after eight
+      const points = { show: chart.steps.length < 25, size: 5, fill: own };
+      series.push({ label: each.name, stroke: own, width: 2, dash, spanGaps: true, show, points });
+      for (let edge = 0; edge < 2; edge++) {
+        series.push({ stroke: "transparent", width: 0, spanGaps: true, show, points: { show: false } });
+      }
+      bands.push({ series: [series.length - 1, series.length - 2], fill: own + "22" });
+    }
+    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
+    const plot = figure.querySelector(".plot");
+    return {
+      width: plot.clientWidth,
+      height: plot.closest(".returns") ? 320 : 190,
+      series,
+      bands,
+      scales: { x: { time: false } },
+      axes: [
+        { ...axis, space: 70, values: (_, ticks) => ticks.map(short) },
+        { ...axis, size: 64, values: (_, ticks) => ticks.map(short) },
+      ],
+      legend: { show: false },
+      cursor: { points: { show: false }, drag: { x: true, y: false } },
+      hooks: { setCursor: [(plotted) => tell(figure, chart, plotted.cursor.idx)] },
+    };
+  }
+
+  function tell(figure, chart, index) {
+    const readout = figure.querySelector(".readout");
+    if (index === null || index === undefined) {
+      readout.textContent = "";
+      return;
+    }
+    const parts = [];
+    for (const each of chart.series) {
+      const value = each.mean[index];
+      if (value === null || hidden.has(figure.dataset.section + "/" + each.place)) continue;
+      const spread = each.low[index] === each.high[index] ? "" : ` (${number(each.low[index])} to ${number(each.high[index])})`;
+      parts.push(`${each.name} ${number(value)}${spread}`);
+    }
+    readout.textContent = `Step ${chart.steps[index].toLocaleString("en")}: ${parts.join("; ") || "no value"}`;
+  }
+
+  function draw(figure) {
+    const chart = data[figure.id];
+    const plot = figure.querySelector(".plot");
+    if (!plot.clientWidth) return;
+    drawn.get(figure)?.destroy();
+    const columns = [chart.steps];
+    for (const each of chart.series) columns.push(each.mean, each.low, each.high);
+    drawn.set(figure, new uPlot(options(figure, chart), columns, plot));
+  }
+
+  function walk(figure, event) {
+    const plotted = drawn.get(figure);
+    if (!plotted) return;
+    const steps = data[figure.id].steps;
+    const last = steps.length - 1;
+    const now = plotted.cursor.idx ?? -1;
+    const next = { ArrowRight: Math.min(last, now + 1), ArrowLeft: Math.max(0, now < 0 ? last : now - 1), Home: 0, End: last }[event.key];
+    if (event.key === "Escape") plotted.setScale("x", { min: steps[0], max: steps[last] });
+    if (next === undefined) return;
+    event.preventDefault();
+    plotted.setCursor({ left: plotted.valToPos(steps[next], "x"), top: 0 });
+  }
+
+  const figures = [...document.querySelectorAll(".chart")];
+  const resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const figure = target.closest(".chart");
+      const plotted = drawn.get(figure);
+      if (!plotted) draw(figure);
+      else if (target.clientWidth && plotted.width !== target.clientWidth) plotted.setSize({ width: target.clientWidth, height: plotted.height });
+    }
+  });
+  for (const figure of figures) {
+    const plot = figure.querySelector(".plot");
+    plot.addEventListener("keydown", (event) => walk(figure, event));
+    draw(figure);
+    resized.observe(plot); // also draws a chart when its panel is opened
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...drawn.keys()].forEach(draw));
+
+  for (const button of document.querySelectorAll("button[data-place]")) {
+    button.addEventListener("click", () => {
+      const key = button.dataset.section + "/" + button.dataset.place;
+      const show = hidden.has(key);
+      show ? hidden.delete(key) : hidden.add(key);
+      button.setAttribute("aria-pressed", String(show));
+      for (const [figure, plotted] of drawn) {
+        if (figure.dataset.section !== button.dataset.section) continue;
+        const chart = data[figure.id];
+        const index = chart.series.findIndex((each) => String(each.place) === button.dataset.place);
+        if (index < 0) continue;
+        plotted.batch(() => {
+          for (let edge = 0; edge < 3; edge++) plotted.setSeries(1 + 3 * index + edge, { show });
+        });
+        tell(figure, chart, plotted.cursor.idx);
+      }
+    });
+  }
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.addEventListener("click", async () => {
+      const code = button.parentElement.querySelector("code");
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(code); // pages of files may not write to the clipboard everywhere
+        button.textContent = "Selected: press Ctrl-C";
+      }
+    });
+  }
+})();
