@@ -6,8 +6,10 @@ import shutil
 import subprocess
 
 import pytest
+from data_examples import continuous_spec, make_columns
 from written_runs import run
 
+from vinci_offline.data.dataset import Dataset
 from vinci_offline.page.report import report
 
 BROWSER = next(
@@ -29,6 +31,12 @@ onload = () => setTimeout(() => {
     press("Home");
     setTimeout(() => {
       said.without = readout();
+      const list = page.querySelector(".episodes");
+      const [, , rows] = list.querySelectorAll("th button");
+      rows.click();
+      rows.click();
+      said.longest = list.querySelector("tbody tr").children[2].textContent;
+      said.page = list.querySelector(".told").textContent;
       said.pressed = button.getAttribute("aria-pressed");
       said.overflow = page.documentElement.scrollWidth > page.documentElement.clientWidth;
       document.querySelector("pre").textContent = JSON.stringify(said);
@@ -44,15 +52,18 @@ def test_charts_answer_keys_and_buttons(tmp_path, width):
     runs = [run(tmp_path, agent, seed, [seed, 10 * seed]) for agent in ("bc", "iql") for seed in (1, 2)]
     for path in runs:
         (path / "metrics.csv").write_text("step,loss/actor,gradient_norm/actor\n50,1,1\n100,2,1\n")
-    report(runs, tmp_path / "page.html")
+    spec = continuous_spec()
+    data = Dataset.from_columns(make_columns(spec, [2] * 25 + [9]), spec, {"length": [2] * 25 + [9]})
+    report([*runs, data.save(tmp_path / "d.h5").path], tmp_path / "page.html")
     (tmp_path / "driver.html").write_text(DRIVER % width)
     flags = ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=5000"]
     command = [BROWSER, *flags, "--enable-logging=stderr", "--dump-dom", (tmp_path / "driver.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in shown.stderr
     said = json.loads(re.search(r"<pre>(.+)</pre>", shown.stdout)[1])
-    assert said["canvases"] == 3
+    assert said["canvases"] == 6
     assert said["last"] == "Step 100: bc 15 (10 to 20); iql 15 (10 to 20)"
     assert said["without"] == "Step 50: iql 1.5 (1 to 2)"
+    assert (said["longest"], said["page"]) == ("9", "26 episodes, page 1 of 2")
     assert said["pressed"] == "false"
     assert not said["overflow"]

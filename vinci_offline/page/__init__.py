@@ -1,1 +1,1 @@
-"""Runs and sweeps as one page that needs no network."""
+"""Runs, sweeps and datasets as one page that needs no network."""

@@ -1,4 +1,4 @@
-"""A report: runs and sweeps on one page that opens without a network."""
+"""A report: runs, sweeps and datasets on one page that opens without a network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.data.shipped import shipped_datasets
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.comparison import compare_members
 from vinci_offline.evaluation.members import members
 from vinci_offline.evaluation.overall import summarize
 from vinci_offline.files import make_folder, publish_text, refuse_existing
+from vinci_offline.page.datasets import dataset_section
 from vinci_offline.page.rendering import render
 from vinci_offline.page.sections import overall, section, title_of
 from vinci_offline.runs.sweep_directory import SweepDirectory
@@ -26,11 +28,13 @@ class Report:
     Attributes:
         path: the page.
         runs: the number of its runs.
-        verdicts: what it says of each task, by the task.
+        datasets: the number of its datasets.
+        verdicts: what it says of each task and each dataset, by its name.
     """
 
     path: Path
     runs: int
+    datasets: int
     verdicts: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -39,6 +43,7 @@ class Report:
             "report": str(self.path),
             "bytes": self.path.stat().st_size,
             "runs": self.runs,
+            "datasets": self.datasets,
             "verdicts": self.verdicts,
         }
 
@@ -46,22 +51,27 @@ class Report:
 def report(paths: Sequence[str | Path], output: str | Path, *, overwrite: bool = False) -> Report:
     """Write a page on runs: tables with intervals over seeds, verdicts, curves, and the commands that repeat them.
 
+    Of a dataset the page has the card, the episodes, what they cover, and what `validate` found.
+
     Args:
-        paths: run directories, directories of several seeds, and directories of sweeps, whose finished cells count.
+        paths: run directories, directories of several seeds, and directories of sweeps, whose finished cells count;
+            datasets, as files or names of shipped ones.
         output: the page, ``.html``.
         overwrite: replace a page that is there.
 
     Raises:
         UsageError: there is no run, two runs have the same seed, or the page exists.
-        VinciError: a run is damaged.
+        VinciError: a run is damaged, or a file is no HDF5.
     """
     page = Path(output)
     if page.suffix not in {".html", ".htm"}:
         raise UsageError(f"{page} is no page: name it with .html")
     refuse_existing(page, overwrite=overwrite)
     if not paths:
-        raise UsageError("there is nothing to report on: name a run directory or a sweep")
-    found = members(paths)
+        raise UsageError("there is nothing to report on: name a run directory, a sweep or a dataset")
+    files = [path for path in paths if _is_dataset(path)]
+    others = [path for path in paths if not _is_dataset(path)]
+    found = members(others)
     groups, duels = compare_members([member for member in found if member.last is not None])
     sections: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
@@ -75,17 +85,33 @@ def report(paths: Sequence[str | Path], output: str | Path, *, overwrite: bool =
         )
         sections.append(told)
         charts |= of_task
+    datasets = []
+    for place, file in enumerate(files):
+        told, of_data = dataset_section(file, place)
+        datasets.append(told)
+        charts |= of_data
     text = render(
-        title_of(paths, len(found)),
+        title_of(others, len(found), [told["name"] for told in datasets]),
         sections,
         charts,
+        datasets=datasets,
         overall=overall(summarize(groups)),
-        sweeps=[each for path in paths if (each := _sweep(Path(path))) is not None],
+        sweeps=[each for path in others if (each := _sweep(Path(path))) is not None],
         again=command("report", *paths, "-o", page),
     )
     make_folder(page.parent)
     publish_text(page, text)
-    return Report(page, len(found), {told["task"]: told["verdict"] for told in sections})
+    verdicts = {told["task"]: told["verdict"] for told in sections}
+    verdicts |= {told["name"]: told["verdict"] for told in datasets}
+    return Report(page, len(found), len(files), verdicts)
+
+
+def _is_dataset(path: str | Path) -> bool:
+    """Return True for a file, for what is named like one, and for a shipped dataset's name."""
+    place = Path(path)
+    if place.exists():
+        return not place.is_dir()
+    return place.suffix in {".h5", ".hdf5"} or str(path) in shipped_datasets()
 
 
 def _sweep(path: Path) -> dict[str, Any] | None:

@@ -199,7 +199,16 @@ def _points(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {"names": [each["name"] for each in data["series"]], "rows": rows}
 
 
-def title_of(paths: Sequence[str | Path], count: int) -> str:
-    """Return the title of a page on runs."""
-    names = [Path(path).name or str(path) for path in paths]
-    return f"{names[0]}: {counted(count, 'run')}" if len(names) == 1 else counted(count, "run")
+def title_of(paths: Sequence[str | Path], count: int, datasets: Sequence[str]) -> str:
+    """Return the title of a page.
+
+    Args:
+        paths: the places of its runs.
+        count: the number of its runs.
+        datasets: the names of its datasets.
+    """
+    told = list(datasets) if len(datasets) < 3 else [counted(len(datasets), "dataset")]
+    if paths:
+        name = f"{Path(paths[0]).name or paths[0]}: " if len(paths) == 1 else ""
+        told.insert(0, name + counted(count, "run"))
+    return ", ".join(told)

@@ -12,6 +12,11 @@
     return size > 0 && size < 1e-3 ? value.toExponential() : String(Number(value.toPrecision(6)));
   };
 
+  const room = (steps) => {
+    const half = (steps[1] - steps[0]) / 2;
+    return (_, low, high) => [low - half, high + half];
+  };
+
   function options(figure, chart) {
     const series = [{}];
     const bands = [];
@@ -19,12 +24,13 @@
       const own = colour("--p" + (each.place % 8));
       const show = !hidden.has(figure.dataset.section + "/" + each.place);
       const dash = each.place >= 8 ? [8, 4] : []; // colours repeat after eight
-      const points = { show: chart.steps.length < 25, size: 5, fill: own };
-      series.push({ label: each.name, stroke: own, width: 2, dash, spanGaps: true, show, points });
+      const points = { show: chart.kind === "dots" || (!chart.kind && chart.steps.length < 25), size: chart.kind ? 4 : 5, fill: own, width: 0, stroke: own };
+      const paths = { dots: () => null, bars: uPlot.paths.bars({ size: [0.95] }) }[chart.kind];
+      series.push({ label: each.name, stroke: own, width: 2, dash, spanGaps: true, show, points, paths, fill: chart.kind === "bars" ? own + "88" : undefined });
       for (let edge = 0; edge < 2; edge++) {
         series.push({ stroke: "transparent", width: 0, spanGaps: true, show, points: { show: false } });
       }
-      bands.push({ series: [series.length - 1, series.length - 2], fill: own + "22" });
+      if (!chart.kind) bands.push({ series: [series.length - 1, series.length - 2], fill: own + "22" });
     }
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
     const plot = figure.querySelector(".plot");
@@ -33,7 +39,7 @@
       height: plot.closest(".returns") ? 320 : 190,
       series,
       bands,
-      scales: { x: { time: false } },
+      scales: { x: { time: false, ...(chart.kind === "bars" ? { range: room(chart.steps) } : {}) }, y: chart.kind === "bars" ? { range: (_, low, high) => [0, high * 1.05] } : {} },
       axes: [
         { ...axis, space: 70, values: (_, ticks) => ticks.map(short) },
         { ...axis, size: 64, values: (_, ticks) => ticks.map(short) },
@@ -55,9 +61,9 @@
       const value = each.mean[index];
       if (value === null || hidden.has(figure.dataset.section + "/" + each.place)) continue;
       const spread = each.low[index] === each.high[index] ? "" : ` (${number(each.low[index])} to ${number(each.high[index])})`;
-      parts.push(`${each.name} ${number(value)}${spread}`);
+      parts.push(`${each.name} ${number(value)}${spread}`.trim());
     }
-    readout.textContent = `Step ${chart.steps[index].toLocaleString("en")}: ${parts.join("; ") || "no value"}`;
+    readout.textContent = `${chart.of ?? "Step"} ${chart.steps[index].toLocaleString("en")}: ${parts.join("; ") || "no value"}`;
   }
 
   function draw(figure) {
@@ -118,6 +124,70 @@
       }
     });
   }
+  document.querySelectorAll(".episodes").forEach(browse);
+
+  function element(name, attributes, ...children) {
+    const made = Object.assign(document.createElement(name), attributes);
+    made.append(...children);
+    return made;
+  }
+
+  function browse(place) {
+    const rows = data[place.dataset.rows];
+    const titles = ["episode", "return", "rows", "end"];
+    const size = 20;
+    let page = 0, column = 0, down = false, kept = rows;
+    const filter = element("select", { id: place.dataset.rows + "-filter" });
+    for (const [value, text] of [["", "all episodes"], ["unusual", "unusual ones"], ["terminal", "ended by a terminal"], ["timeout", "ended by a timeout"], ["fragment", "fragments"], ["none", "without an end"]]) {
+      filter.append(element("option", { value, textContent: text }));
+    }
+    const label = element("label", { textContent: "Show " });
+    label.append(filter);
+    const before = element("button", { type: "button", textContent: "Previous" });
+    const after = element("button", { type: "button", textContent: "Next" });
+    const told = element("span", { className: "told" });
+    told.setAttribute("aria-live", "polite");
+    const head = element("tr", {});
+    const body = element("tbody", {});
+    const table = element("table", {}, element("caption", { textContent: "Episodes; choose a title to sort by it" }), element("thead", {}, head), body);
+    titles.forEach((title, index) => {
+      const button = element("button", { type: "button", textContent: title });
+      const cell = element("th", { scope: "col" }, button);
+      button.addEventListener("click", () => {
+        down = column === index && !down;
+        column = index;
+        page = 0;
+        show();
+      });
+      head.append(cell);
+    });
+    const compare = (one, other) => {
+      const [a, b] = [one[column], other[column]];
+      if (a === b) return one[0] - other[0];
+      if (a === null || b === null) return a === null ? 1 : -1;
+      return (a < b ? -1 : 1) * (down ? -1 : 1);
+    };
+    function show() {
+      kept = rows.filter((row) => !filter.value || (filter.value === "unusual" ? row[4] : row[3] === filter.value)).sort(compare);
+      const pages = Math.max(1, Math.ceil(kept.length / size));
+      [...head.children].forEach((cell, index) => cell.setAttribute("aria-sort", index !== column ? "none" : down ? "descending" : "ascending"));
+      body.replaceChildren(...kept.slice(page * size, (page + 1) * size).map((row) => element("tr", {},
+        element("th", { scope: "row", textContent: row[0].toLocaleString("en") }),
+        element("td", { textContent: row[1] === null ? "not known" : number(row[1]) }),
+        element("td", { textContent: row[2].toLocaleString("en") }),
+        element("td", { textContent: row[3] + (row[4] ? ", unusual" : "") }))));
+      told.textContent = `${kept.length.toLocaleString("en")} ${kept.length === 1 ? "episode" : "episodes"}, page ${page + 1} of ${pages}`;
+      before.disabled = page === 0;
+      after.disabled = page >= pages - 1;
+    }
+    filter.addEventListener("change", () => { page = 0; show(); });
+    before.addEventListener("click", () => { page--; show(); });
+    after.addEventListener("click", () => { page++; show(); });
+    const wide = element("div", { className: "wide" }, table);
+    place.append(element("div", { className: "bar" }, label, before, after, told), wide);
+    show();
+  }
+
   for (const button of document.querySelectorAll("button.copy")) {
     button.addEventListener("click", async () => {
       const code = button.parentElement.querySelector("code");
