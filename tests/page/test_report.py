@@ -1,5 +1,6 @@
 """`report`: the figures on the page, and that nothing from files acts in it."""
 
+import base64
 import html
 import json
 import re
@@ -112,6 +113,22 @@ def test_the_page_loads_nothing(tmp_path):
     ids = [each["id"] for _, each in page.elements if "id" in each]
     assert len(ids) == len(set(ids))
     assert (tmp_path / "page.html").stat().st_size < 200_000
+
+
+def test_the_last_portrait_is_inside_the_page(tmp_path, monkeypatch):
+    path, other = run(tmp_path, "bc", 0, [1]), run(tmp_path, "iql", 0, [1])
+    for each, name, content in [
+        (path, "step-000010.png", b"\x89PNG\r\n\x1a\nearly"),
+        (path, "step-000020.png", b"\x89PNG\r\n\x1a\nlast"),
+        (other, "step-000020.png", b"<svg onload='alert(1)'/>"),
+    ]:
+        (each / "portraits").mkdir(exist_ok=True)
+        (each / "portraits" / name).write_bytes(content)
+    (image,) = written(tmp_path, [path, other]).all("img")
+    assert image["src"] == "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\nlast").decode()
+    assert image["alt"] == "Action and value of bc, seed 0 at each observation"
+    monkeypatch.setattr("vinci_offline.page.report._PORTRAITS", 10)  # less than this one has
+    assert written(tmp_path, [path], overwrite=True).all("img") == []
 
 
 def test_the_command_repeats_a_run(tmp_path):

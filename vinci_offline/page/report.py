@@ -20,6 +20,9 @@ from vinci_offline.page.sections import overall, section, title_of
 from vinci_offline.runs.sweep_directory import SweepDirectory
 from vinci_offline.text import command
 
+_PORTRAITS = 2**21
+"""Bytes of all portraits: a page stays below 5 MB."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -75,13 +78,15 @@ def report(paths: Sequence[str | Path], output: str | Path, *, overwrite: bool =
     groups, duels = compare_members([member for member in found if member.last is not None])
     sections: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
-    for place, task in enumerate(dict.fromkeys(member.task for member in found)):
+    tasks = dict.fromkeys(member.task for member in found)
+    for place, task in enumerate(tasks):
         told, of_task = section(
             task,
             [member for member in found if member.task == task],
             [group for group in groups if group.task == task],
             next((duel for duel in duels if duel.task == task), None),
             place,
+            _PORTRAITS // len(tasks),
         )
         sections.append(told)
         charts |= of_task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ _NOT_SHOWN = ("compile_seconds", "steps_per_second")
 
 
 def section(
-    task: str, found: Sequence[Member], groups: Sequence[Group], duel: Duel | None, place: int
+    task: str, found: Sequence[Member], groups: Sequence[Group], duel: Duel | None, place: int, room: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the section of a task, and the data of its charts by their ids.
 
@@ -31,6 +32,7 @@ def section(
         groups: those with evaluations, the best first.
         duel: its two best groups; None where there is one or none.
         place: the number of the section.
+        room: the bytes that its portraits may take.
     """
     runs = _by_name(found, groups)
     tables = [(name, [numbers(each.path / "evaluations.csv") for each in runs[name]]) for name in runs]
@@ -59,6 +61,7 @@ def section(
         "names": list(runs),
         "panels": panels,
         "points": _points(charts.get(f"chart-{place}-0")) if any(g.members for g in groups) else None,
+        "portraits": _portraits(runs, room),
         "commands": [
             {"name": f"{name}, seed {each.seed}", "command": train_command(RunDirectory(each.path))}
             for name in runs
@@ -108,6 +111,26 @@ def overall(summary: Summary | str | None) -> dict[str, Any] | None:
             cells += [f"{value:.1f}", f"{low:.1f} to {high:.1f}"]
         rows.append({"name": each.name, "cells": [*cells, str(len(each.scores)), str(each.episodes)]})
     return {"verdict": summary.verdict or "a single agent has runs of all tasks", "rows": rows}
+
+
+def _portraits(runs: Mapping[str, Sequence[Member]], room: int) -> list[dict[str, str]]:
+    """Return the last portrait of the first seed of each group that has one, as an address that holds the picture.
+
+    Args:
+        runs: the runs by their groups, the best first.
+        room: the bytes that all of them may take; those that do not fit are left out.
+    """
+    found = []
+    for name, each in runs.items():
+        paths = sorted((each[0].path / "portraits").glob("step-*.png"))
+        if not paths or not paths[-1].is_file() or paths[-1].stat().st_size > room:
+            continue
+        content = paths[-1].read_bytes()
+        if content.startswith(b"\x89PNG\r\n\x1a\n"):
+            room -= len(content)
+            address = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+            found.append({"name": f"{name}, seed {each[0].seed}", "address": address})
+    return found
 
 
 def _by_name(found: Sequence[Member], groups: Sequence[Group]) -> dict[str, list[Member]]:
