@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.episode_columns import START
 from vinci_offline.deviation import finite
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.judging import VALUE, Judge, Judged
@@ -199,7 +200,7 @@ def _by_fqe(task: str, found: Sequence[Member], judged: Judged, judge: Judge) ->
     for place, member in enumerate(found):
         value: Mapping[str, float] = judge.value(member, judged.data, f"{place + 1} of {len(found)}")
         ranked.append(Ranked(member, name_of(member, found), value[VALUE], value.get("value/standard_error")))
-    episodes = len(judged.data.episode_columns["start"])
+    episodes = len(judged.data.episode_columns[START])
     first = f"fitted on {counted(episodes, 'episode')}, {counted(judge.steps, 'step')} each"
     notes = (first, *judged.notes, *_close(ranked, judge.steps))
     return Ranking(task, FQE, _sorted(ranked, lower=False), episodes=episodes, notes=notes)
