@@ -97,12 +97,19 @@ Way: TypeAlias = Callable[[Walk, Places], None]
 
 def read_me(walk: Walk, places: Places) -> None:
     """Follow README, and the pages that go on with its files."""
+    (walk.folder / "spec.yaml").write_text(small_spec((ROOT / "README.md").read_text(encoding="utf-8")))
     for line in commands_of(ROOT / "README.md"):
         walk.follow(line)
     places.give(walk, "policy.keras", "policy")
     for page in ("evaluating", "logging"):
         for line in commands_of(ROOT / "docs" / f"{page}.md"):
             walk.follow(line)
+
+
+def small_spec(page: str) -> str:
+    """Return the spec of a sweep that a page shows, with fewer steps."""
+    spec = page.partition("```yaml\n# spec.yaml\n")[2].partition("```")[0]
+    return re.sub(r"(?m)^(steps|eval_every): .*", r"\1: 200", spec)
 
 
 def guide(page: str) -> Way:
