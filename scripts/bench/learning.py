@@ -28,7 +28,7 @@ LEARNING = Path(__file__).resolve().parents[1] / "learning"
 SIDES = {"ours": "vinci-offline", "peer": "d3rlpy"}
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 """The 97.5 % quantile of Student's t for the mean of so many seeds."""
-HEADER = ("agent", "tool", "return by seed", "mean, 95 % interval", "score", "seconds", "ours faster by")
+HEADER = ("agent", "tool", "return by seed", "mean, 95 % interval", "score", "seconds")
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ def show(options: argparse.Namespace) -> None:
 
 def section(name: str, options: argparse.Namespace) -> str:
     """Return a task's table, or an empty text without results."""
-    rows = []
-    for agent in chosen(name, options):
-        found = {side: outcomes(name, agent, side, options) for side in SIDES}
-        for side, own in found.items():
-            if own:
-                rows.append(row(name, agent, side, own, found["ours"]))
+    rows = [
+        row(name, agent, side, found)
+        for agent in chosen(name, options)
+        for side in SIDES
+        if (found := outcomes(name, agent, side, options))
+    ]
     return f"**{name}**, {options.steps:,} steps:\n\n{table(HEADER, rows)}" if rows else ""
 
 
@@ -176,15 +176,12 @@ def outcomes(task: str, agent: str, side: str, options: argparse.Namespace) -> l
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
 
 
-def row(
-    task: str, agent: str, side: str, own: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
-) -> tuple[str, ...]:
+def row(task: str, agent: str, side: str, own: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Return a line of the table."""
     setting = TASKS[task]
     means = [statistics.mean(outcome["returns"]) for outcome in own]
     mean, seconds = statistics.mean(means), statistics.mean(outcome["seconds"] for outcome in own)
     reach = interval(means)
-    faster = statistics.mean(outcome["seconds"] for outcome in ours) if ours and side == "peer" else None
     return (
         agent,
         SIDES[side],
@@ -192,7 +189,6 @@ def row(
         f"{mean:.0f}" + (f" ± {reach:.0f}" if reach is not None else ""),
         f"{100 * (mean - setting.low) / (setting.high - setting.low):.1f}",
         f"{seconds:.0f}",
-        f"{seconds / faster:.1f}" if faster else "",
     )
 
 
