@@ -30,7 +30,7 @@ def dataset(lengths, terminated=True):
 
 def evidence_of(data, **changes):
     counted = counted_episodes(data, 0.5)
-    given = {"reference": "random", "fitting": Fitting(steps=3), **changes}
+    given = {"reference": "random", "fitting": Fitting(steps=200), **changes}
     return Evidence(data, RandomPolicy(data.spec), counted, 0.5, **given)
 
 
@@ -132,7 +132,7 @@ def test_first_values_discount_what_follows_a_cut(fits):
 
 def test_critics_learn_from_resamples_of_whole_episodes(fits):
     data = dataset([3, 2, 4])
-    first_values(evidence_of(data, fitting=Fitting(3, {"fqe": {"critics": 4}})))
+    first_values(evidence_of(data, fitting=Fitting(200, {"fqe": {"critics": 4}})))
     times = fits[0].data.columns["infos/resample"]
     assert times.shape == (9, 4)
     np.testing.assert_array_equal(times[[0, 3, 5]].sum(axis=0), [3] * 4)  # as many episodes as there are
@@ -144,7 +144,7 @@ def test_critics_learn_from_resamples_of_whole_episodes(fits):
 
 
 def test_quantiles_have_one_critic_and_the_data_as_they_are(fits):
-    first_values(evidence_of(dataset([3, 2]), fitting=Fitting(3, {"fqe": {"quantiles": "7"}})))
+    first_values(evidence_of(dataset([3, 2]), fitting=Fitting(200, {"fqe": {"quantiles": "7"}})))
     assert fits[0].agent.critics == 1
     assert fits[0].agent.quantiles == 7
     assert "infos/resample" not in fits[0].data.columns
@@ -198,3 +198,17 @@ def test_values_at_rows_are_those_of_the_networks():
     np.testing.assert_allclose(found.logged, sums + data.columns["actions"][rows, 0], rtol=1e-6)
     after = model.of_policy(data, rows, following=True).values[0, :, 0]
     np.testing.assert_allclose(after, data.columns["next_observations"][rows].sum(axis=1), rtol=1e-6)
+
+
+def test_a_fit_that_cannot_look_as_far_as_returns_reach_is_too_short():
+    assert fitted.too_short(10_000, 100, 100) is None
+    assert fitted.too_short(20_000, 0.005, 100) is None
+    # Ten copies of the target: ten steps ahead.
+    told = "1,000 steps let the values look 10 steps ahead, and returns reach 100: give more --steps"
+    assert fitted.too_short(1_000, 100, 100) == told
+    assert "look 5 steps ahead" in fitted.too_short(1_000, 0.005, 100)
+    # A discount of 0.5 reaches two steps: 200 steps copy the target twice, 199 once.
+    with pytest.raises(
+        DatasetError, match="199 steps let the values look 1 steps ahead, and returns reach 2"
+    ):
+        first_values(evidence_of(dataset([3, 2]), fitting=Fitting(199)))
