@@ -145,6 +145,10 @@ def test_a_changed_or_missing_file_is_named(runs, data):
 
 def test_runs_without_evaluations_are_ranked_too(runs, fits):
     (found,) = rank(runs([5, 7], [None, None]), steps=100, progress=False)
+    # One copy of the target; the longest episode has three rows.
+    assert any(
+        "100 steps let the values look 1 steps ahead, and returns reach 3" in each for each in found.notes
+    )
     assert [ranked.value for ranked in found.runs] == [7, 5]
     assert (found.rank_correlation, found.regret) == (None, {})
     assert found.verdict.startswith("nobody knows how good this ranking is")

@@ -138,6 +138,22 @@ class FQE(Agent):
         )
         return found._replace(quantiles=self.quantiles is not None)
 
+    def too_short(self, steps: int, gamma: float, longest: int) -> str | None:
+        """Return that a fit is too short: each copy of the target lets the values look one step further ahead.
+
+        Args:
+            steps: its gradient steps.
+            gamma: the discount.
+            longest: rows of the longest episode.
+        """
+        rate = self.target_update
+        copies = steps * rate if rate < 1 else steps // rate
+        reach = min(longest, 1 / (1 - gamma)) if gamma < 1 else longest
+        if copies >= reach:
+            return None
+        ahead = f"{steps:,} steps let the values look {copies:.0f} steps ahead"
+        return f"{ahead}, and returns reach {reach:.0f}: give more --steps"
+
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
         """Return the evaluated policy's action, its mean or its most likely choice."""
         return build.policy(nets[self.policy_network])

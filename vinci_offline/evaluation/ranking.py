@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from vinci_offline.agents import fqe
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.episode_columns import START
+from vinci_offline.data.episode_columns import LENGTH, START
 from vinci_offline.deviation import finite
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.judging import VALUE, Judge, Judged
@@ -202,7 +203,8 @@ def _by_fqe(task: str, found: Sequence[Member], judged: Judged, judge: Judge) ->
         ranked.append(Ranked(member, name_of(member, found), value[VALUE], value.get("value/standard_error")))
     episodes = len(judged.data.episode_columns[START])
     first = f"fitted on {counted(episodes, 'episode')}, {counted(judge.steps, 'step')} each"
-    notes = (first, *judged.notes, *_close(ranked, judge.steps))
+    short = fqe.FQE().too_short(judge.steps, judge.gamma, int(judged.data.episode_columns[LENGTH].max()))
+    notes = (first, *judged.notes, *filter(None, [short]), *_close(ranked, judge.steps))
     return Ranking(task, FQE, _sorted(ranked, lower=False), episodes=episodes, notes=notes)
 
 

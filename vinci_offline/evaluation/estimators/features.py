@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.data.layout import ACTIONS
 from vinci_offline.errors import DatasetError
 from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, observations_at
 from vinci_offline.policies.policy import Observations
@@ -70,7 +71,7 @@ class Features:
         rng = np.random.default_rng([seed, size])
         taken = np.sort(rng.choice(rows, min(len(rows), _SAMPLE), replace=False))
         seen = observations_at(dataset, taken)
-        inputs = _numbers(spec, seen, dataset.columns.gather("actions", taken))
+        inputs = _numbers(spec, seen, dataset.columns.gather(ACTIONS, taken))
         mean, deviation = inputs.mean(axis=0), inputs.std(axis=0) + 1e-3
         standard = (inputs - mean) / deviation
         apart = standard[: len(standard) // 2] - standard[len(standard) // 2 :][: len(standard) // 2]

@@ -156,8 +156,9 @@ def cross_fitted(evidence: Evidence) -> RowValues:
 def _first_values(evidence: Evidence) -> FirstValues:
     dataset, counted = evidence.dataset, evidence.counted
     agent = _agent(evidence, CRITICS)
-    reach = min(counted.lengths.max(), 1 / (1 - evidence.gamma) if evidence.gamma < 1 else np.inf)
-    if (why := too_short(evidence.fitting.steps, agent.target_update, reach)) is not None:
+    if (
+        why := agent.too_short(evidence.fitting.steps, evidence.gamma, int(counted.lengths.max()))
+    ) is not None:
         raise DatasetError(why)
     resampled = agent.critics > 1
     learned: FQE = agent
@@ -175,21 +176,6 @@ def _first_values(evidence: Evidence) -> FirstValues:
         later = _by_critic(model.of_policy(dataset, ends[cut], following=True))
         after[:, cut] = later * np.power(evidence.gamma, counted.lengths[cut], dtype=np.float64)
     return FirstValues(first, after, resampled, InitialValue.of(found) if found.quantiles else None)
-
-
-def too_short(steps: int, target_update: float, reach: float) -> str | None:
-    """Return that a fit is too short: each copy of the target lets the values look one step further ahead.
-
-    Args:
-        steps: its gradient steps.
-        target_update: below 1 the Polyak rate of the target, else steps between copies.
-        reach: how many steps ahead returns reach.
-    """
-    copies = steps * target_update if target_update < 1 else steps // target_update
-    if copies >= reach:
-        return None
-    ahead = f"{steps:,} steps let the values look {copies:.0f} steps ahead"
-    return f"{ahead}, and returns reach {reach:.0f}: give more --steps"
 
 
 def _by_critic(found: functional.PolicyValues) -> FloatArray:
