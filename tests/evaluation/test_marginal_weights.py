@@ -12,7 +12,7 @@ from vinci_offline.evaluation.evidence.evidence import Evidence
 from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, policy_actions
 from vinci_offline.evaluation.evidence.ratios import counted_episodes
 from vinci_offline.policies.policy import Decision, Policy
-from vinci_offline.spec import DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import DictSpace, DiscreteSpace, EnvironmentSpec
 
 GAMMA = 0.9
 MOVES = np.array([[[0.25, 0.75], [1.0, 0.0]], [[0.5, 0.5], [0.0, 1.0]]])
@@ -100,6 +100,13 @@ class Choices(Policy):
         return np.log(POLICY[observations, actions])
 
 
+class Coin(Choices):
+    """A policy that prefers one of two choices everywhere."""
+
+    def log_probs_of(self, observations, actions):
+        return np.log(np.array([0.3, 0.7])[actions])
+
+
 def process(episodes, steps, seed=0, only=None):
     """Return episodes of the process that start in state 0 and are cut, by a behaviour that tosses a coin."""
     rng = np.random.default_rng(seed)
@@ -168,6 +175,28 @@ def test_dice_refuses_images():
     data = Dataset.from_columns(make_columns(spec, [2, 2]), spec)
     with pytest.raises(DatasetError, match=r"at most 100 numbers.*these have 192: the method fqe takes any"):
         Features.of(data, np.arange(4), 0)
+
+
+def test_dice_takes_a_dict_as_its_numbers_side_by_side():
+    flat = EnvironmentSpec(box(5), DiscreteSpace(2))
+    nested = DictSpace({"body": DictSpace({"at": box(2), "turn": box()}), "mode": DiscreteSpace(2, start=1)})
+    rng = np.random.default_rng(0)
+    columns = make_columns(flat, [20] * 10)
+    modes = rng.integers(2, size=(2, 200))
+    parts = {}
+    for root, mode in zip(("observations", "next_observations"), modes, strict=True):
+        numbers = columns[root]
+        numbers[:, 3:] = np.eye(2)[mode]
+        parts |= {f"{root}/body/at": numbers[:, :2], f"{root}/body/turn": numbers[:, 2]}
+        parts |= {f"{root}/mode": mode + 1}
+    others = {name: values for name, values in columns.items() if not name.endswith("observations")}
+    spec = EnvironmentSpec(nested, flat.action_space)
+    found = [
+        marginal_weights(evidence_of(Dataset.from_columns(each, space), Coin()))
+        for each, space in ((columns, flat), (others | parts, spec))
+    ]
+    assert found[1].value == pytest.approx(found[0].value, rel=1e-9)
+    assert found[0].value != pytest.approx(columns["rewards"].mean())
 
 
 def test_features_of_a_distribution_are_expectations():

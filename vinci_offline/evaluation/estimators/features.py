@@ -10,9 +10,10 @@ import numpy as np
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.layout import ACTIONS
 from vinci_offline.errors import DatasetError
+from vinci_offline.evaluation.evidence.numbers import as_numbers, width
 from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, observations_at
 from vinci_offline.policies.policy import Observations
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.action_scaling import scale_actions
 from vinci_offline.types import Array, FloatArray
 
@@ -55,10 +56,6 @@ class Features:
         """
         spec = dataset.spec
         size, choices = _inputs(spec), _choices(spec)
-        if isinstance(spec.observation_space, DictSpace):
-            raise DatasetError(
-                "dice takes observations of one array, not of a Dict: the method fqe takes any"
-            )
         if size > _MOST_INPUTS:
             raise DatasetError(
                 f"dice takes at most {_MOST_INPUTS} numbers an observation and action, and these have {size:,}: "
@@ -138,20 +135,13 @@ def _choices(spec: EnvironmentSpec) -> int:
 def _inputs(spec: EnvironmentSpec) -> int:
     """Return how many numbers `_numbers` makes of a row."""
     action = spec.action_space
-    space = spec.observation_space
-    size = space.n if isinstance(space, DiscreteSpace) else space.dim
-    return size + (action.dim if isinstance(action, BoxSpace) else 0)
+    return width(spec.observation_space) + (action.dim if isinstance(action, BoxSpace) else 0)
 
 
 def _numbers(spec: EnvironmentSpec, observations: Observations, actions: Array) -> FloatArray:
     """Return ``[B, D]`` the numbers of observations, and of continuous actions, scaled."""
-    space = spec.observation_space
-    count, parts = len(actions), []
-    assert not isinstance(observations, dict)
-    if isinstance(space, DiscreteSpace):
-        parts.append(np.eye(space.n)[observations - space.start])
-    else:
-        parts.append(np.asarray(observations, np.float64).reshape(count, -1))
-    if isinstance(spec.action_space, BoxSpace):
-        parts.append(np.asarray(scale_actions(spec.action_space, actions), np.float64).reshape(count, -1))
-    return np.concatenate(parts, axis=1)
+    numbers = as_numbers(spec.observation_space, observations)
+    if not isinstance(spec.action_space, BoxSpace):
+        return numbers
+    scaled = np.asarray(scale_actions(spec.action_space, actions), np.float64)
+    return np.concatenate([numbers, scaled.reshape(len(numbers), -1)], axis=1)

@@ -10,10 +10,11 @@ from vinci_offline.data import layout
 from vinci_offline.errors import DatasetError
 from vinci_offline.evaluation.estimators.doubly_robust import RowValues
 from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.numbers import as_numbers, width
 from vinci_offline.evaluation.evidence.policy_actions import PolicyActions, observations_at, policy_actions
 from vinci_offline.evaluation.evidence.ratios import rows_of
 from vinci_offline.policies.policy import Observations
-from vinci_offline.spec import BoxSpace, DictSpace, DiscreteSpace, EnvironmentSpec, Space
+from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec, Space
 from vinci_offline.types import Array, FloatArray
 
 FOLDS = 5
@@ -70,7 +71,7 @@ def cross_fitted_rewards(evidence: Evidence) -> RowValues:
     dataset, rows = evidence.dataset, rows_of(evidence.counted)
     if len(rows) < 2:
         raise DatasetError("a model of rewards needs two rows or more, so that none is judged by its own fit")
-    inputs = _numbers(dataset.spec, observations_at(dataset, rows))
+    inputs = _checked_numbers(dataset.spec, observations_at(dataset, rows))
     actions = dataset.columns.gather(layout.ACTIONS, rows)
     rewards = dataset.columns.gather(layout.REWARDS, rows).astype(np.float64)
     taken = policy_actions(dataset, evidence.policy, rows, seed=evidence.seed)
@@ -135,36 +136,16 @@ def _features(space: Space, inputs: FloatArray, actions: Array) -> tuple[FloatAr
     return np.concatenate(parts, axis=1), np.zeros(len(inputs), np.int64)
 
 
-def _numbers(spec: EnvironmentSpec, observations: Observations) -> FloatArray:
-    """Return ``[N, D]`` the numbers of observations; choices among them are indicators."""
-    space = spec.observation_space
-    size = (
-        sum(_size(part) for part in space.spaces.values()) if isinstance(space, DictSpace) else _size(space)
-    )
-    actions = spec.action_space
-    most = size * (1 if isinstance(actions, DiscreteSpace) else 1 + getattr(actions, "dim", 1))
-    if most > _MOST_INPUTS:
+def _checked_numbers(spec: EnvironmentSpec, observations: Observations) -> FloatArray:
+    """Return ``[N, D]`` the numbers of observations.
+
+    Raises:
+        DatasetError: they have more than 500 with their products with actions.
+    """
+    size, actions = width(spec.observation_space), spec.action_space
+    if size * (1 if isinstance(actions, DiscreteSpace) else 1 + actions.dim) > _MOST_INPUTS:
         raise DatasetError(
             f"the model of rewards takes at most {_MOST_INPUTS} numbers, and observations have {size:,}: "
             "take ipw or snipw, or the method fqe"
         )
-    if not isinstance(space, DictSpace):
-        assert not isinstance(observations, dict)
-        return _flat(space, observations)
-    assert isinstance(observations, dict)
-    return np.concatenate([_flat(part, observations[key]) for key, part in space.spaces.items()], axis=1)
-
-
-def _size(space: Space) -> int:
-    return (
-        space.n
-        if isinstance(space, DiscreteSpace)
-        else int(np.prod(getattr(space, "shape", ()), dtype=np.int64))
-    )
-
-
-def _flat(space: Space, values: Array) -> FloatArray:
-    if isinstance(space, DiscreteSpace):
-        indicators: FloatArray = np.eye(space.n)[values - space.start]
-        return indicators
-    return np.asarray(values, np.float64).reshape(len(values), -1)
+    return as_numbers(spec.observation_space, observations)
