@@ -17,6 +17,7 @@ LEVELS = (
     (
         "errors",
         "calls",
+        "spelling",
         "types",
         "recorded",
         "files",
@@ -72,6 +73,7 @@ NEIGHBOURS = {
     ("options", "text"),
     ("calls", "errors"),
     ("calls", "text"),
+    ("calls", "spelling"),
     ("progress", "text"),
     ("deviation", "types"),
     ("keras_setup", "trusted"),

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from vinci_offline.calls import command_line, from_python, in_python
+from vinci_offline.calls import command_line, from_python
 from vinci_offline.errors import ResumableError, UsageError
+from vinci_offline.spelling import in_python
 
 KNOWN = {
     "env": str,
