@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from vinci_offline.policies import numpy_network as module
+from vinci_offline.policies import numpy_layers
 from vinci_offline.policies.numpy_network import NumpyNetwork, numpy_network
 
 layers, ops = keras.layers, keras.ops
@@ -124,7 +124,7 @@ def test_a_class_of_a_users_that_is_called_dense_is_not_taken_for_keras() -> Non
 
 
 def test_a_network_whose_numbers_differ_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module._KINDS, "Tanh", lambda operation: (np.sin, ()))
+    monkeypatch.setitem(numpy_layers._KINDS, "Tanh", lambda operation: (np.sin, ()))
     assert numpy_network(actor(lambda state: ops.tanh(layers.Dense(2)(state)))) is None
 
 
