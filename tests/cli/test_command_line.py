@@ -144,6 +144,7 @@ def test_train_as_json_has_the_documented_keys(data, tmp_path):
         "final_metrics",
         "stopped_early",
         "best_step",
+        "notes",
     ]
     assert (content["run"], content["steps"]) == (str(tmp_path / "run"), 20)
     lines = result.stderr.splitlines()  # progress where standard error is not a terminal

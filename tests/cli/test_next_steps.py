@@ -1,5 +1,6 @@
 """The commands that other commands print work as they are printed, on paths with spaces."""
 
+import json
 import re
 import shlex
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from vinci_offline.cli.app import app
 from vinci_offline.cli.options import words_of
-from vinci_offline.cli.train import Learner, Place
+from vinci_offline.cli.train_options import Learner, Place
 from vinci_offline.training.config import TrainingConfig
 
 FAST = ["--set", "hidden=8,8", "--jit", "off", "--batch-size", 16, "--log-every", 10, "--steps", 20]
@@ -71,6 +72,38 @@ def test_run_of_a_behaviour_leads_to_all_that_is_untrained(folder):
     assert "--only" not in rest
     (evaluation,) = printed(works(*rest))
     assert evaluation == ["evaluate", str(folder / "run-actor")]
+
+
+@pytest.mark.parametrize("judged", ["random", "run"])
+def test_value_of_a_policy_leads_to_an_interval(folder, judged):
+    """Its run holds the judged policy: to evaluate it would not tell what `fqe` learned."""
+    policy = judged if judged == "random" else folder / "run"
+    if judged == "run":
+        works("train", "cartpole-mixed", "--agent", "iql", *FAST, "-o", policy)
+    options = ["--agent", "fqe", "--set", f"policy={policy}", *FAST, "-o", folder / "value"]
+    told = works("train", "cartpole-mixed", *options)
+    (estimate,) = printed(told)
+    sampled = [] if judged == "random" else ["--stochastic"]
+    assert estimate == ["estimate", str(policy), "cartpole-mixed", "--method", "fqe,dice", *sampled]
+    short = works(*estimate, "--steps", 20, "--set", "fqe.hidden=8")
+    assert "fqe refused: 20 steps let the values look 0 steps ahead" in short
+    assert "dice" in short
+
+
+def test_fit_that_is_too_short_says_so(folder):
+    options = ["--agent", "fqe", *FAST, "-o", folder / "value"]
+    note = "the fit is too short: 20 steps let the values look 0 steps ahead, and returns reach 100: give more --steps"
+    told = call("train", "cartpole-mixed", *options)
+    assert f"note: {note}" in told.stdout
+    assert f"step 20: {note}" in told.stderr
+    again = works("train", "cartpole-mixed", *options, "--resume", "--json")
+    assert json.loads(again)["notes"] == [note]
+    ample = ["--set", "target_update=1", "--gamma", 0.9, "--overwrite"]
+    assert "too short" not in works("train", "cartpole-mixed", *options, *ample)
+    seeds = ["--seeds", 2, "-o", folder / "seeds", "--json"]
+    assert json.loads(works("train", "cartpole-mixed", *options[:-2], *seeds))["notes"] == [note]
+    again = works("train", "cartpole-mixed", *options[:-2], *seeds, "--resume")
+    assert json.loads(again)["notes"] == [note]
 
 
 def test_table_leads_to_convert_and_a_run_without_an_environment(folder, columns):

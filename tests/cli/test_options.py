@@ -11,7 +11,7 @@ from typer.main import get_command
 import vinci_offline
 from vinci_offline.cli import convert, select
 from vinci_offline.cli.app import app
-from vinci_offline.cli.train import Learner, Machine, Place
+from vinci_offline.cli.train_options import Learner, Machine, Place
 from vinci_offline.curate.selection import Selection
 from vinci_offline.envs.options import CollectOptions, EvaluateOptions
 from vinci_offline.errors import UsageError

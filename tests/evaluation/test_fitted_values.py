@@ -202,13 +202,17 @@ def test_values_at_rows_are_those_of_the_networks():
 
 
 def test_a_fit_that_cannot_look_as_far_as_returns_reach_is_too_short():
-    assert FQE().too_short(10_000, 0.99, 500) is None
-    assert FQE(target_update=0.005).too_short(20_000, 0.99, 500) is None
+    def critic(steps):
+        return {"critic": steps}
+
+    assert FQE().too_short(critic(10_000), 0.99, 500) is None
+    assert FQE(target_update=0.005).too_short(critic(20_000), 0.99, 500) is None
     # Ten copies of the target: ten steps ahead. A discount of 0.99 reaches 100.
     told = "1,000 steps let the values look 10 steps ahead, and returns reach 100: give more --steps"
-    assert FQE().too_short(1_000, 0.99, 500) == told
-    assert FQE().too_short(1_000, 1, 10) is None  # no episode is longer
-    assert "look 5 steps ahead" in FQE(target_update=0.005).too_short(1_000, 0.99, 500)
+    assert FQE().too_short(critic(1_000), 0.99, 500) == told
+    assert "look 30 steps ahead" in FQE().too_short(critic(1_000), 0.99, 500, 3)  # of three rewards each
+    assert FQE().too_short(critic(1_000), 1, 10) is None  # no episode is longer
+    assert "look 5 steps ahead" in FQE(target_update=0.005).too_short(critic(1_000), 0.99, 500)
     # A discount of 0.5 reaches two steps: 200 steps copy the target twice, 199 once.
     with pytest.raises(
         DatasetError, match="199 steps let the values look 1 steps ahead, and returns reach 2"

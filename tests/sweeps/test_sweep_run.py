@@ -34,6 +34,7 @@ RESULT = {
     "steps_per_second": 5.0,
     "compile_seconds": 1.0,
     "final_metrics": {"loss/actor": 2.0},
+    "notes": ["the fit is too short"],
 }
 
 
@@ -112,6 +113,7 @@ def test_a_sweep_without_evaluations_shows_losses(monkeypatch, tmp_path):
     shown = CliRunner().invoke(app, ["sweep", write(tmp_path), "-o", str(tmp_path / "sweep")])
     assert "loss/actor" in shown.stdout
     assert "no cell was evaluated" in shown.stdout
+    assert "note: the fit is too short (6 cells)" in shown.stdout
 
 
 def test_a_dry_run_shows_cells_and_costs_and_writes_nothing(tmp_path):

@@ -120,6 +120,19 @@ class Agent(ABC):
         """
         return None
 
+    def too_short(
+        self, trained: Mapping[str, int], gamma: float, longest: int, n_step: int = 1
+    ) -> str | None:
+        """Return why an agent's values cannot be right after so few steps; None if they can, and for most agents.
+
+        Args:
+            trained: gradient steps of each role.
+            gamma: the discount.
+            longest: rows of the longest episode.
+            n_step: rewards of each target.
+        """
+        return None
+
     def batch(self, rows: Rows, key: Tensor) -> Batch:
         """Make the batch of one step from the drawn rows.
 

@@ -138,21 +138,20 @@ class FQE(Agent):
         )
         return found._replace(quantiles=self.quantiles is not None)
 
-    def too_short(self, steps: int, gamma: float, longest: int) -> str | None:
-        """Return that a fit is too short: each copy of the target lets the values look one step further ahead.
+    def too_short(
+        self, trained: Mapping[str, int], gamma: float, longest: int, n_step: int = 1
+    ) -> str | None:
+        """Return that a fit is too short: each copy of the target lets the values look ``n_step`` steps further ahead.
 
-        Args:
-            steps: its gradient steps.
-            gamma: the discount.
-            longest: rows of the longest episode.
+        The arguments are those of `Agent.too_short`.
         """
-        rate = self.target_update
-        copies = steps * rate if rate < 1 else steps // rate
+        steps, rate = trained.get("critic", 0), self.target_update
+        ahead = n_step * (steps * rate if rate < 1 else steps // rate)
         reach = min(longest, 1 / (1 - gamma)) if gamma < 1 else longest
-        if copies >= reach:
+        if ahead >= reach:
             return None
-        ahead = f"{steps:,} steps let the values look {copies:.0f} steps ahead"
-        return f"{ahead}, and returns reach {reach:.0f}: give more --steps"
+        told = f"{steps:,} steps let the values look {ahead:.0f} steps ahead"
+        return f"{told}, and returns reach {reach:.0f}: give more --steps"
 
     def policy(self, nets: Networks, build: NetworkBuilder) -> keras.Model:
         """Return the evaluated policy's action, its mean or its most likely choice."""

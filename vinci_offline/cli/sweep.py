@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,9 @@ def _show_result(result: SweepResult) -> None:
         show_groups(result.groups, result.duels)
     elif result.results:
         _show_losses(result)
+    noted = Counter(note for each in result.results.values() for note in each.get("notes", ()))
+    for note, cells in noted.items():
+        say(f"note: {note} ({counted(cells, 'cell')})")
     say(f"{result.path}: {counted(len(result.cells), 'cell')}, {len(result.results)} finished")
 
 

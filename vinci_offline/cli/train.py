@@ -2,97 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vinci_offline.cli import completion
 from vinci_offline.cli.console import print_json, say, tell
-from vinci_offline.cli.options import given_options, key_values, with_options, words_of
+from vinci_offline.cli.next_steps import next_steps
+from vinci_offline.cli.options import given_options, with_options
 from vinci_offline.cli.signals import resumable
-from vinci_offline.envs.options import json_object
-from vinci_offline.errors import UsageError, VinciError
-from vinci_offline.options import option
-from vinci_offline.text import command, text_of
-from vinci_offline.training.config import DEFAULT_AGENT, HOW, LEARNS, REPORTS, TrainingConfig
+from vinci_offline.cli.train_options import Learner, Machine, Place
+from vinci_offline.errors import UsageError
+from vinci_offline.text import text_of
+from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig
 
 if TYPE_CHECKING:
     from vinci_offline.training.run import TrainResult
-
-_WHERE = "Where it goes"
-
-
-@dataclass(frozen=True)
-class Learner:
-    """Options that say what learns."""
-
-    agent: str | None = option(
-        None,
-        f"An agent's name (see [b]agents[/b]), or FILE.py:Class; else the preset's, or {DEFAULT_AGENT}.",
-        panel=LEARNS,
-    )
-    preset: str | None = option(
-        None,
-        "What was published for a task, as rebrac/hopper-medium; other options replace its values.",
-        panel=LEARNS,
-        metavar="AGENT/TASK",
-    )
-    settings: dict[str, str] | None = option(
-        None,
-        "A hyperparameter of the agent. Repeat it for more.",
-        panel=LEARNS,
-        flags=("--set",),
-        metavar="KEY=VALUE",
-        parse=key_values,
-        repeat=True,
-    )
-    networks: Path | None = option(
-        None,
-        "Your own Keras networks: functions such as actor(env), critic(env).",
-        panel=LEARNS,
-        metavar="FILE.py",
-    )
-    init: Path | None = option(None, "Start from the networks of this run.", panel=LEARNS, metavar="RUN_DIR")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Options that say what computes, and how many runs."""
-
-    seeds: int | None = option(
-        None, "Train N seeds from --seed on, each in RUN_DIR/seed-K.", panel=HOW, metavar="N"
-    )
-    backend: str | None = option(
-        None, "Library that computes; KERAS_BACKEND unless given.", panel=HOW, choices=("tensorflow", "jax")
-    )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Options that say where the run is evaluated and kept."""
-
-    env: str | None = option(
-        None, "Evaluate in this environment instead of the dataset's own.", panel=REPORTS, metavar="ENV"
-    )
-    env_kwargs: dict[str, Any] | None = option(
-        None,
-        """Its arguments, as '{"g": 9.81}'; the dataset's own environment keeps its others.""",
-        panel=REPORTS,
-        metavar="JSON",
-        parse=json_object,
-    )
-    output: Path | None = option(
-        None,
-        "Default: runs/DATASET-AGENT-SEED, or -seeds with --seeds.",
-        panel=_WHERE,
-        flags=("-o", "--output"),
-        metavar="RUN_DIR",
-    )
-    resume: bool = option(False, "Go on from the run's last checkpoint.", panel=_WHERE)
-    overwrite: bool = option(False, "Replace the run that is there.", panel=_WHERE)
 
 
 @with_options
@@ -155,7 +82,9 @@ def train(
     else:
         _print_summary(result, f"{agent} on {', '.join(files)}")
     if not (json_ or result.interrupted):
-        for line in _next_steps(files, learner, config, replace(machine, seeds=None), place, result):
+        for note in result.notes:
+            say(f"note: {note}")
+        for line in next_steps(files, learner, config, replace(machine, seeds=None), place, result):
             say(line)
     if result.interrupted:
         raise KeyboardInterrupt
@@ -185,6 +114,7 @@ def _summary_json(result: TrainResult) -> dict[str, object]:
         "final_metrics": dict(result.final_metrics),
         "stopped_early": result.stopped_early,
         "best_step": result.best_step,
+        "notes": list(result.notes),
         **_seeds_json(result),
     }
 
@@ -213,65 +143,6 @@ def _value_words(metrics: Mapping[str, float]) -> str:
     if "value/cvar_10" in metrics:
         told += f", {metrics['value/cvar_10']:.4g} over its worst tenth"
     return told
-
-
-def _next_steps(
-    files: Sequence[str],
-    learner: Learner,
-    config: TrainingConfig,
-    machine: Machine,
-    place: Place,
-    result: TrainResult,
-) -> Iterator[str]:
-    """Say how to go on, in commands that work as they are printed."""
-    first = result.members[0] if result.members else result
-    if first.untrained:
-        # A role can be trained alone where the others are trained.
-        *others, last = first.untrained
-        schedule = config.schedule.partition(":")[0]
-        rest = replace(config, only=None if others else last, phases=None, schedule=schedule)
-        words = [
-            *words_of(replace(learner, init=first.run)),
-            *words_of(rest),
-            *words_of(machine),
-            *words_of(replace(place, output=_free(first.run, last), resume=False, overwrite=False)),
-        ]
-        roles = f"{' and '.join(first.untrained)} are" if others else f"{last} is"
-        yield f"its {roles} untrained; train {'them' if others else 'it'} with: {command('train', *files, *words)}"
-        return
-    environment = _environment_words(first.run, place)
-    if environment is None:
-        yield "the data name no environment that can be made here: evaluate needs one, as --env"
-        return
-    one = "one" if result.members else "it"
-    yield f"evaluate {one} with: {command('evaluate', first.run, *environment)}"
-    if result.best_step not in (None, result.steps):
-        measure = "return in evaluations" if config.eval_every else "held-out loss"
-        best = command("evaluate", first.run, "--best", *environment)
-        yield f"its best {measure} was at step {result.best_step:,}; compare that policy with: {best}"
-
-
-def _free(run: Path, role: str) -> Path:
-    """Return a name for the run that trains a role of another."""
-    names = (run.with_name(f"{run.name}-{role}{n or ''}") for n in range(100))
-    return next((name for name in names if not name.exists()), run)
-
-
-def _environment_words(run: Path, place: Place) -> list[str] | None:
-    """Return the words that `evaluate` needs to know the environment of a run; None where it can make none."""
-    from vinci_offline.envs.making import make_env
-    from vinci_offline.runs.run_directory import RunDirectory
-
-    if place.env is not None or place.env_kwargs is not None:  # `train` has evaluated there
-        return words_of(Place(env=place.env, env_kwargs=place.env_kwargs))
-    spec = RunDirectory(run).environment()
-    if spec.id is None:
-        return None
-    try:
-        make_env(spec).close()
-    except VinciError:
-        return None
-    return []
 
 
 def _seeds_json(result: TrainResult) -> dict[str, Any]:

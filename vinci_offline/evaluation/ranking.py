@@ -203,7 +203,9 @@ def _by_fqe(task: str, found: Sequence[Member], judged: Judged, judge: Judge) ->
         ranked.append(Ranked(member, name_of(member, found), value[VALUE], value.get("value/standard_error")))
     episodes = len(judged.data.episode_columns[START])
     first = f"fitted on {counted(episodes, 'episode')}, {counted(judge.steps, 'step')} each"
-    short = fqe.FQE().too_short(judge.steps, judge.gamma, int(judged.data.episode_columns[LENGTH].max()))
+    short = fqe.FQE().too_short(
+        {"critic": judge.steps}, judge.gamma, int(judged.data.episode_columns[LENGTH].max())
+    )
     notes = (first, *judged.notes, *filter(None, [short]), *_close(ranked, judge.steps))
     return Ranking(task, FQE, _sorted(ranked, lower=False), episodes=episodes, notes=notes)
 

@@ -103,6 +103,7 @@ def outcome_of(cell: Cell, result: TrainResult) -> dict[str, Any]:
         "final_metrics": {name: finite(value) for name, value in metrics.items()},
         "stopped_early": result.stopped_early,
         "best_step": result.best_step,
+        "notes": list(result.notes),
     }
 
 

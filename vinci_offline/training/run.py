@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ class TrainResult:
         stopped_early: True if the held-out loss ended the run before its last step.
         best_step: the step of the state in ``run/best``, or None.
         untrained: roles that have learned nothing yet: ``actor`` after ``only="critic"``.
+        notes: what to know of the result, a sentence each, such as that a fit is too short.
         members: each seed's result, for a run of several seeds. Then ``steps`` is the least over seeds,
             ``steps_per_second`` counts the steps of all seeds, and ``final_metrics`` are means over seeds.
     """
@@ -64,6 +66,7 @@ class TrainResult:
     stopped_early: bool = False
     best_step: int | None = None
     untrained: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     members: tuple[TrainResult, ...] = ()
 
     def __repr__(self) -> str:
@@ -141,6 +144,7 @@ class Run:
         rows: the dataset row of each training row; None if they are equal.
         first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
         factor: the factor of the rewards.
+        notes: what to know of a finished run, from the training steps of each role.
 
     Attributes:
         evaluation_due: True if the evaluation of the present step is still to come.
@@ -161,6 +165,7 @@ class Run:
         rows: Array | None = None,
         first: Array | Mapping[str, Array] | None = None,
         factor: float = 1.0,
+        notes: Callable[[Mapping[str, int]], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.directory = directory
         self.learner = learner
@@ -179,6 +184,7 @@ class Run:
         self._rows = rows
         self._first = first
         self._factor = factor
+        self._notes_after = notes
         self._standings = {"return": Standing(), "validation": Standing()}
         self._metrics: dict[str, float] = {}
         self._seconds = 0.0
@@ -236,12 +242,15 @@ class Run:
             self._save()
             if "value/initial" not in self._metrics:  # no step was left to take
                 self._metrics |= self._value()
+            done, stopped = self.step == self.phases[-1].stop, self._out_of_patience
+            notes = self._notes_after(self._trained) if done or stopped else ()
+            for note, hook in itertools.product(notes, self._hooks):
+                hook.note(self.step, note)
         finally:
             for hook in self._hooks:
                 hook.finish(self.step)
         rate = self._timed_steps / self._seconds if self._seconds else math.nan
         roles = dict.fromkeys(bound.update.role for bound in self.learner.updates)  # a DQN has no actor
-        done, stopped = self.step == self.phases[-1].stop, self._out_of_patience
         return TrainResult(
             self.directory.path,
             self.step,
@@ -253,6 +262,7 @@ class Run:
             stopped_early=stopped and not done,
             best_step=self._deciding.step if self._deciding.score is not None else None,
             untrained=tuple(role for role in roles if not self._trained.get(role)),
+            notes=notes,
         )
 
     @property

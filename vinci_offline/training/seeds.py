@@ -123,6 +123,7 @@ class Seeds:
             over_seeds(members, mean),
             interrupted=any(member.interrupted for member in members),
             stopped_early=any(member.stopped_early for member in members),
+            notes=tuple(dict.fromkeys(note for member in members for note in member.notes)),
             members=members,
         )
         failures = {seed: str(o) for seed, o in self._outcomes.items() if isinstance(o, VinciError)}
@@ -139,7 +140,9 @@ class Seeds:
         checkpoint = latest_checkpoint(directory.checkpoints)
         steps = checkpoint.step if checkpoint else 0
         unfinished = outcome is None and steps < config.plan()[-1].stop
-        return TrainResult(directory.path, steps, math.nan, metrics, interrupted=unfinished)
+        done = checkpoint is not None and steps == config.plan()[-1].stop
+        notes = self._task.notes(checkpoint.trained, config) if checkpoint and done else ()
+        return TrainResult(directory.path, steps, math.nan, metrics, interrupted=unfinished, notes=notes)
 
     def _conclude(self) -> TrainResult:
         result = self._save()

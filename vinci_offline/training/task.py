@@ -21,6 +21,7 @@ from vinci_offline.batches.opening import open_source
 from vinci_offline.batches.source import Source
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.digest import joint_hash
+from vinci_offline.data.episode_columns import LENGTH
 from vinci_offline.envs.scores import REFERENCE_RETURNS, recorded_reference
 from vinci_offline.errors import VinciWarning
 from vinci_offline.hooks.hook import Hook, RunInfo
@@ -72,6 +73,7 @@ class Task:
         held_out: rows of held-out episodes, or None.
         rows: the dataset row of each training row; None if they are equal.
         first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
+        longest: rows of the longest episode.
         number: the task's number in this process.
         masked: True where infos hold masks of actions, which the policies then take.
     """
@@ -90,6 +92,7 @@ class Task:
     held_out: Columns | None = None
     rows: Array | None = None
     first: Array | Mapping[str, Array] | None = None
+    longest: int = 0
     number: int = field(default_factory=itertools.count().__next__)
     masked: bool = False
 
@@ -154,6 +157,7 @@ class Task:
             held_out,
             split.rows,
             _first_observations(agent, dataset, units),
+            int(max(dataset.episode_columns[LENGTH], default=0)),
             masked=records_masks(dataset),
         )
 
@@ -199,10 +203,21 @@ class Task:
             rows=self.rows,
             first=self.first,
             factor=1.0 if self.units.rewards is None else self.units.rewards.factor,
+            notes=lambda trained: self.notes(trained, config),
         )
         if resume:
             run.resume()
         return run, self._info(run)
+
+    def notes(self, trained: Mapping[str, int], config: TrainingConfig) -> tuple[str, ...]:
+        """Return what to know of a finished run, a line each.
+
+        Args:
+            trained: gradient steps of each role.
+            config: the options of the run.
+        """
+        short = self.agent.too_short(trained, config.gamma, self.longest, config.n_step)
+        return () if short is None else (f"the fit is too short: {short}",)
 
     def _like(self, config: TrainingConfig) -> str:
         """Return a text that is equal for runs whose compiled steps differ in nothing but variables and seed.

@@ -156,9 +156,8 @@ def cross_fitted(evidence: Evidence) -> RowValues:
 def _first_values(evidence: Evidence) -> FirstValues:
     dataset, counted = evidence.dataset, evidence.counted
     agent = _agent(evidence, CRITICS)
-    if (
-        why := agent.too_short(evidence.fitting.steps, evidence.gamma, int(counted.lengths.max()))
-    ) is not None:
+    trained = {"critic": evidence.fitting.steps}
+    if (why := agent.too_short(trained, evidence.gamma, int(counted.lengths.max()))) is not None:
         raise DatasetError(why)
     resampled = agent.critics > 1
     learned: FQE = agent
