@@ -223,7 +223,7 @@ def test_a_circle_is_seen_wherever_its_imports_stand(where, tmp_path):
 
 
 def test_peer_tests_are_marked():
-    installed = {"jax", "mujoco", "pyarrow", "ray"}  # by the extra for development
+    installed = {"jax", "mujoco", "optuna", "pyarrow", "ray"}  # by the extra for development
     files = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py")}
     skips = {path: set(re.findall(r'importorskip\("(\w+)', text)) for path, text in files.items()}
     needing = [path for path, names in skips.items() if names - installed]

@@ -4,7 +4,8 @@
     python scripts/faults/kill_sweep.py --engine ray
 
 The sweep has two agents, two datasets and three seeds, and few steps. With the local engine the whole sweep is killed
-(SIGKILL); with Ray one of its two workers is. The exit code is 1 if a number of the table differs.
+(SIGKILL); with Ray one of its two workers is, as often as ``--kills`` says. The exit code is 1 if a number of the
+table differs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> None:
         print(f"uninterrupted: {took:.0f} s", flush=True)
         victim = Path(folder) / "victim"
         if options.engine == "ray":
-            found = with_a_killed_worker(spec, victim)
+            found = with_killed_workers(spec, victim, options.kills)
         else:
             found = with_kills(spec, victim, options.kills, took, chance)
     problems = differences(expected, found)
@@ -65,7 +66,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=3, help="kills of the whole sweep")
+    parser.add_argument(
+        "--kills", type=int, default=3, help="kills of the whole sweep, or of a worker of Ray"
+    )
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
@@ -87,7 +90,10 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     told, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"the sweep failed with exit code {process.returncode}: {told}")
-    found: dict[str, Any] = json.loads(told)
+    try:
+        found: dict[str, Any] = json.loads(told)
+    except ValueError:
+        raise SystemExit(f"the sweep printed no JSON: {told[:300]!r}") from None
     return found
 
 
@@ -111,16 +117,22 @@ def with_kills(spec: Path, folder: Path, kills: int, took: float, chance: random
     return finish(start(spec, folder, "local", *resume))
 
 
-def with_a_killed_worker(spec: Path, folder: Path) -> dict[str, Any]:
-    """Kill one of Ray's two workers when the first cells are finished."""
+def with_killed_workers(spec: Path, folder: Path, kills: int) -> dict[str, Any]:
+    """Kill one of Ray's two workers, again and again, each time when new checkpoints are there."""
     process = start(spec, folder, "ray")
-    while process.poll() is None and len(checkpoints(folder)) < 5:
-        time.sleep(0.05)
-    workers = ray_workers()
-    if not workers:
-        raise SystemExit("no worker of Ray was found to kill")
-    os.kill(workers[0], signal.SIGKILL)
-    print(f"killed one of {len(workers)} workers", flush=True)
+    for number in range(kills):
+        saved = len(checkpoints(folder))
+        while process.poll() is None and len(checkpoints(folder)) < saved + 5:
+            time.sleep(0.05)
+        workers = ray_workers()
+        if not workers:
+            raise SystemExit("no worker of Ray was found to kill")
+        os.kill(workers[0], signal.SIGKILL)
+        done = len(list(folder.glob("cells/*/result.json")))
+        print(
+            f"kill {number + 1}: one of {len(workers)} workers; {done} of {CELLS} cells were finished",
+            flush=True,
+        )
     return finish(process)
 
 

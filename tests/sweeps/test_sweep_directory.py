@@ -8,8 +8,8 @@ from data_examples import discrete_spec
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.evaluation.comparison import compare
 from vinci_offline.runs.sweep_directory import SweepDirectory
+from vinci_offline.sweeps.checks import check_extends
 from vinci_offline.sweeps.spec import SweepSpec
-from vinci_offline.sweeps.sweep import _check_extends
 
 SPEC = {"agents": ["td3bc"], "datasets": ["one.h5"], "seeds": 2, "steps": 10, "set": {"alpha": [1, 2]}}
 
@@ -107,7 +107,7 @@ def test_a_damaged_file_is_one_line(tmp_path, text):
 )
 def test_a_sweep_may_grow(tmp_path, more):
     directory = begun(tmp_path)
-    _check_extends(directory, SweepSpec.of({**SPEC, **more}).cells())
+    check_extends(directory, SweepSpec.of({**SPEC, **more}).cells())
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_a_sweep_may_grow(tmp_path, more):
 def test_a_sweep_may_not_change(tmp_path, other, told):
     directory = begun(tmp_path)
     with pytest.raises(UsageError, match=told):
-        _check_extends(directory, SweepSpec.of({**SPEC, **other}).cells())
+        check_extends(directory, SweepSpec.of({**SPEC, **other}).cells())

@@ -44,9 +44,10 @@ def test_tensorflow_has_no_map_over_learners(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(TENSORFLOW, reason="JAX alone maps learners over settings")
-def test_a_sweep_in_one_call_equals_single_runs(tmp_path):
-    result = vinci.sweep(SPEC, tmp_path / "sweep", parallel="vmap", progress=False)
-    assert len(result.results) == 2
+def test_sixteen_cells_in_one_call_equal_sixteen_single_runs(tmp_path):
+    spec = {**SPEC, "set": {"hidden": [4], "alpha": [0.5 + 0.25 * number for number in range(16)]}}
+    result = vinci.sweep(spec, tmp_path / "sweep", parallel="vmap", progress=False)
+    assert len(result.results) == 16
     for cell in result.cells:
         settings = {"hidden": (4,), "alpha": cell.settings["alpha"]}
         options = {"steps": 4, "log_every": 2, "batch_size": 8, "progress": False}

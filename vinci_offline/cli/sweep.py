@@ -107,12 +107,18 @@ def _cost(result: SweepResult, workers: int | None) -> Iterator[str]:
     from vinci_offline.sweeps.sweep import default_workers
 
     left = [cell for cell in result.cells if cell.name not in result.results]
+    more, more_steps = result.to_come
     at_once = min(workers or default_workers(len(left)), max(1, len(left)))
     done = f", {len(result.results)} of them finished" if result.results else ""
     yield (
-        f"{counted(len(result.cells), 'cell')}{done}: {counted(result.steps_left, 'step')} to take, "
+        f"{counted(len(result.cells) + more, 'cell')}{done}: {counted(result.steps_left, 'step')} to take, "
         f"{counted(at_once, 'cell')} at a time"
     )
+    if more:
+        yield (
+            f"{more:,} of them, with {counted(more_steps, 'step')}, are still to be drawn: each round learns "
+            "from the returns of the rounds before"
+        )
     if left and not any(cell.options.get("eval_every") for cell in left):
         yield "no cell is evaluated, so the sweep compares no returns: give eval_every for that"
     if not left:
@@ -120,7 +126,8 @@ def _cost(result: SweepResult, workers: int | None) -> Iterator[str]:
     seconds = [_seconds(result, cell.agent, cell.steps) for cell in left]
     known = [each for each in seconds if each is not None]
     if len(known) == len(left):
-        yield f"about {duration(sum(known) / at_once)}, as finished cells of the same agents took (without evaluations)"
+        whole = sum(known) * (1 + more_steps / sum(cell.steps for cell in left))
+        yield f"about {duration(whole / at_once)}, as finished cells of the same agents took (without evaluations)"
     else:
         yield "no estimate of time: no cell of every agent has finished here yet"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from vinci_offline.errors import UsageError, VinciError
@@ -80,7 +81,8 @@ def ray_pool(
         VinciError: Ray cannot be reached or started.
     """
     ray = _ray()
-    with _cluster(ray, workers):
+    # Ray prints what it notices, such as a dead worker, on standard output, where results belong.
+    with redirect_stdout(sys.stderr), _cluster(ray, workers):
         remote = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(worker)
         try:
             started = [remote.remote(job) for _ in range(workers)]

@@ -68,7 +68,7 @@ class SweepDirectory:
         """Write ``sweep.json``.
 
         Args:
-            content: ``spec``, ``cells`` and ``failures`` as JSON values.
+            content: ``spec``, ``cells``, ``failures``, and perhaps ``draws``, as JSON values.
         """
         marked = {"format": "vinci-offline-sweep", "version": 1, **content}
         publish_text(self.path / "sweep.json", json.dumps(marked, indent=2, allow_nan=False))
@@ -88,6 +88,10 @@ class SweepDirectory:
         if not all(map(_NAME.fullmatch, names)):  # a path would lead elsewhere
             raise _damaged(self.path / "sweep.json")
         return content
+
+    def damaged(self) -> VinciError:
+        """Return the error of a ``sweep.json`` that says nothing valid."""
+        return _damaged(self.path / "sweep.json")
 
     def finish(self, name: str, result: Mapping[str, Any]) -> None:
         """Write a finished cell's result: ``steps``, ``steps_per_second``, ``final_metrics`` and others."""

@@ -31,6 +31,7 @@ class Display:
         self._shown = shown
         self._steps = {cell.name: cell.steps if cell.name in done else 0 for cell in self._cells}
         self._ended = len(done)
+        self._to_come = 0, 0
         self._rates: dict[str, float] = {}
         self._returns: dict[str, float] = {}
         self._told: set[str] = set()
@@ -56,13 +57,27 @@ class Display:
             )
             self._stack.enter_context(self._bar)
             self._stack.enter_context(progress.shown_bar())
-            total = sum(cell.steps for cell in self._cells)
-            self._all = self._bar.add_task("", total=total, speed="")
+            self._all = self._bar.add_task("", total=self._all_steps, speed="")
         self._show_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def _all_steps(self) -> int:
+        return sum(cell.steps for cell in self._cells) + self._to_come[1]
+
+    @property
+    def _all_cells(self) -> int:
+        return len(self._cells) + self._to_come[0]
+
+    def expect(self, cells: Iterable[Cell], more: int, steps: int) -> None:
+        """Learn of new cells, and of how many are still to come, with how many steps."""
+        self._cells, self._to_come = list(cells), (more, steps)
+        for cell in self._cells:
+            self._steps.setdefault(cell.name, 0)
+        self._show_all()
 
     def at(self, cell: Cell, step: int, rate: float | None) -> None:
         """Show a cell's step, and its steps a second."""
@@ -108,7 +123,7 @@ class Display:
     def _end(self, cell: Cell, told: str) -> None:
         self._ended += 1
         self._rates.pop(cell.name, None)
-        self._say(f"{self._ended} of {len(self._cells)}: {cell.name}: {told}")
+        self._say(f"{self._ended} of {self._all_cells}: {cell.name}: {told}")
         if self._bar is not None and (task := self._tasks.pop(cell.name, None)) is not None:
             self._bar.remove_task(task)
         self._show_all()
@@ -118,14 +133,15 @@ class Display:
             self._bar.update(
                 self._all,
                 completed=sum(self._steps.values()),
-                description=f"[bold]{self._ended} of {len(self._cells)} cells",
+                total=self._all_steps,
+                description=f"[bold]{self._ended} of {self._all_cells} cells",
                 speed=f"{sum(self._rates.values()):,.0f}/s" if self._rates else "",
             )
 
     def _summary(self) -> str:
-        total = sum(cell.steps for cell in self._cells)
         return (
-            f"{self._ended} of {len(self._cells)} cells, {sum(self._steps.values()):,} of {total:,} steps"
+            f"{self._ended} of {self._all_cells} cells, "
+            f"{sum(self._steps.values()):,} of {self._all_steps:,} steps"
             + (f", {sum(self._rates.values()):,.0f} steps a second together" if self._rates else "")
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from vinci_offline.errors import UsageError
 from vinci_offline.inputs import meant_path
@@ -22,6 +22,27 @@ _MOST_BYTES = 2**20
 _KINDS = (".yaml", ".yml", ".toml")
 
 
+SAMPLERS = ("random", "tpe")
+
+
+class Draw(NamedTuple):
+    """One draw of a sampler that learns.
+
+    Attributes:
+        agent: the agent.
+        dataset: the dataset, as the spec names it.
+        values: the value of each name that `SweepSpec.varied` has.
+    """
+
+    agent: str
+    dataset: str
+    values: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the draw's object in ``sweep.json``."""
+        return {**self._asdict(), "values": {key: _plain(value) for key, value in self.values.items()}}
+
+
 @dataclass(frozen=True)
 class SweepSpec:
     """What a sweep trains: every agent on every dataset, with every seed and every choice of settings.
@@ -32,8 +53,10 @@ class SweepSpec:
         seeds: the seeds.
         settings: values of hyperparameters to try, by agent and name.
         options: values of options of `train` to try, by their names in Python.
-        samples: number of random draws of settings; None tries all combinations.
-        sample_seed: seed of these draws.
+        samples: number of draws of settings; None tries all combinations.
+        sampler: what draws them: ``random``, or ``tpe``, which learns from the returns of earlier draws.
+        round_size: number of draws that are made at the same time, where they learn.
+        sample_seed: seed of the draws.
         env: the environment of evaluations; None takes the dataset's.
         env_kwargs: its arguments.
         networks: a Python file of the user's networks.
@@ -45,6 +68,8 @@ class SweepSpec:
     settings: Mapping[str, Mapping[str, Tried]] = field(default_factory=dict)
     options: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     samples: int | None = None
+    sampler: str = "random"
+    round_size: int = 4
     sample_seed: int = 0
     env: str | None = None
     env_kwargs: Mapping[str, Any] | None = None
@@ -55,8 +80,8 @@ class SweepSpec:
         """Read the content of a SPEC file.
 
         Args:
-            content: ``agents``, ``datasets``, ``seeds``, ``set``, ``samples``, ``sample_seed``, ``env``,
-                ``env_kwargs``, ``networks``, and options of `train`.
+            content: ``agents``, ``datasets``, ``seeds``, ``set``, ``samples``, ``sampler``, ``round``,
+                ``sample_seed``, ``env``, ``env_kwargs``, ``networks``, and options of `train`.
 
         Raises:
             UsageError: a key is unknown, or a value is not valid.
@@ -80,16 +105,40 @@ class SweepSpec:
             _settings(agents, given.get("set") or {}),
             {key: _option_values(key, value) for key, value in given.items() if key in declared},
             _whole_or_none("samples", given.get("samples"), low=1),
+            _sampler(given.get("sampler", "random")),
+            _whole_or_none("round", given.get("round"), low=1) or cls.round_size,
             _whole_or_none("sample_seed", given.get("sample_seed", 0), low=0) or 0,
             _text_or_none("env", given.get("env")),
             _mapping_or_none("env_kwargs", given.get("env_kwargs")),
             _text_or_none("networks", given.get("networks")),
         )
         found._check_ranges()
+        found._check_sampler("round" in given)
         return found
 
-    def cells(self) -> tuple[Cell, ...]:
+    @property
+    def learns(self) -> bool:
+        """True where the sampler learns from earlier draws."""
+        return self.sampler != "random"
+
+    def varied(self, agent: str) -> dict[str, Tried]:
+        """Return the settings and options of an agent that have several values. Options begin with ``train.``."""
+        options = {f"{_OPTION}{key}": values for key, values in self.options.items()}
+        found = {**self.settings.get(agent, {}), **options}
+        return {key: tried for key, tried in found.items() if isinstance(tried, Range) or len(tried) > 1}
+
+    def at_random(self, tried: Mapping[str, Tried], number: int) -> dict[str, Any]:
+        """Return the values that random search draws."""
+        return {
+            key: draw(each, key.removeprefix(_OPTION), number, self.sample_seed)
+            for key, each in tried.items()
+        }
+
+    def cells(self, draws: Sequence[Draw] = ()) -> tuple[Cell, ...]:
         """Return every cell, seeds innermost.
+
+        Args:
+            draws: the draws of a sampler that learns; other samplers need none.
 
         Raises:
             UsageError: a setting or an option is not valid, or there are too many cells.
@@ -100,13 +149,13 @@ class SweepSpec:
         several = {key for key, values in self.options.items() if len(values) > 1}
         for agent in self.agents:
             cls = agent_class(agent)
-            for chosen, given in self._choices(agent):
+            for chosen, given, datasets in self._choices(agent, draws):
                 made = cls.from_settings(chosen)  # checks them
                 settings = {key: _plain(getattr(made, key)) for key in chosen}
                 options = {"steps": TrainingConfig.steps, **given}
                 TrainingConfig(**options)  # checks it
                 shown = {key: value for key, value in options.items() if key in several}
-                for dataset, seed in itertools.product(self.datasets, self.seeds):
+                for dataset, seed in itertools.product(datasets, self.seeds):
                     name = name_of(agent, names[dataset], seed, settings, shown)
                     found.append(Cell(name, agent, dataset, seed, settings, options))
                     if len(found) > _MOST_CELLS:
@@ -131,10 +180,13 @@ class SweepSpec:
         }
         others = {name: getattr(self, name) for name in ("samples", "env", "env_kwargs", "networks")}
         others |= {"sample_seed": self.sample_seed} if self.samples else {}
+        others |= {"sampler": self.sampler, "round": self.round_size} if self.learns else {}
         return content | {name: value for name, value in others.items() if value is not None}
 
-    def _choices(self, agent: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Yield each choice of settings and options for an agent."""
+    def _choices(
+        self, agent: str, draws: Sequence[Draw]
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any], Sequence[str]]]:
+        """Yield each choice of settings and options for an agent, and the datasets on which it is tried."""
         settings, options = self.settings.get(agent, {}), self.options
         if self.samples is None:
             lists: dict[str, Sequence[Any]] = {k: t for k, t in settings.items() if not isinstance(t, Range)}
@@ -142,13 +194,25 @@ class SweepSpec:
                 yield (
                     dict(zip(lists, values, strict=False)),
                     dict(zip(options, values[len(lists) :], strict=True)),
+                    self.datasets,
                 )
             return
-        for number in range(self.samples):
+        varied = self.varied(agent)
+        for drawn, datasets in self._drawn(agent, varied, draws):
             yield (
-                {key: draw(tried, key, number, self.sample_seed) for key, tried in settings.items()},
-                {key: draw(tried, key, number, self.sample_seed) for key, tried in options.items()},
+                {k: drawn[k] if k in varied else _only(t) for k, t in settings.items()},
+                {k: drawn[o] if (o := f"{_OPTION}{k}") in varied else _only(t) for k, t in options.items()},
+                datasets,
             )
+
+    def _drawn(
+        self, agent: str, varied: Mapping[str, Tried], draws: Sequence[Draw]
+    ) -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:
+        if self.learns:
+            own = (each for each in draws if each.agent == agent and each.dataset in self.datasets)
+            yield from ((each.values, [each.dataset]) for each in own)
+        else:
+            yield from ((self.at_random(varied, n), self.datasets) for n in range(self.samples or 0))
 
     def _check_ranges(self) -> None:
         ranges = [key for tried in self.settings.values() for key, t in tried.items() if isinstance(t, Range)]
@@ -157,8 +221,33 @@ class SweepSpec:
                 f"set: {ranges[0]} is a range: say how many draws to try, as samples: 20, or list its values"
             )
 
+    def _check_sampler(self, has_round: bool) -> None:
+        """Refuse keys of the sampler that do not fit each other."""
+        name = self.sampler
+        if has_round and not self.learns:
+            raise UsageError("round: belongs to sampler: tpe, which draws in rounds")
+        if not self.learns:
+            return
+        if self.samples is None:
+            raise UsageError(f"sampler: {name} draws settings: say how many to try, as samples: 20")
+        if not self.options.get("eval_every") or None in self.options["eval_every"]:
+            raise UsageError(
+                f"sampler: {name} learns from returns: say how often to evaluate, as eval_every: 10_000 "
+                "(the last evaluation counts)"
+            )
+        if len(self.options.get("steps", ())) > 1:
+            raise UsageError(f"sampler: {name} compares returns after as many steps: give steps one value")
+        if not any(map(self.varied, self.agents)):
+            raise UsageError(
+                f"sampler: {name} has nothing to draw: give a setting a range, or several values"
+            )
 
-_OWN = ("agents", "datasets", "seeds", "set", "samples", "sample_seed", "env", "env_kwargs", "networks")
+
+_OPTION = "train."
+_OWN = (
+    *("agents", "datasets", "seeds", "set", "samples", "sampler", "round", "sample_seed"),
+    *("env", "env_kwargs", "networks"),
+)
 _EXAMPLES = {"agents": "agents: [td3bc, iql]", "datasets": "datasets: [data.h5]"}
 _MEANT = {"agent": "agents", "dataset": "datasets", "data": "datasets", "seed": "seeds", "settings": "set"}
 
@@ -225,6 +314,13 @@ def _texts(key: str, value: Any) -> tuple[str, ...]:
     if not found:
         raise UsageError(f"{key} is empty: write for instance {_EXAMPLES[key]}")
     return tuple(dict.fromkeys(map(str, found)))
+
+
+def _sampler(value: Any) -> str:
+    if value not in SAMPLERS:
+        near = did_you_mean(str(value), SAMPLERS)
+        raise UsageError(f"sampler must be {' or '.join(SAMPLERS)}, not {value!r}{near}")
+    return str(value)
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
@@ -327,6 +423,11 @@ def _mapping_or_none(key: str, value: Any) -> Mapping[str, Any] | None:
     if value is not None and not isinstance(value, Mapping):
         raise UsageError(f"{key} must hold arguments, as {{g: 9.81}}, not {value!r}")
     return value
+
+
+def _only(tried: Tried) -> Any:
+    assert not isinstance(tried, Range)
+    return tried[0]
 
 
 def _plain(value: Any) -> Any:

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vinci_offline.calls import from_python, in_command_line
-from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import UsageError
 from vinci_offline.keras_setup import check_backend
 from vinci_offline.locks import Locks, refuse_used_folder
 from vinci_offline.runs.sweep_directory import SweepDirectory
 from vinci_offline.sweeps.cell import Cell
+from vinci_offline.sweeps.checks import check_extends, check_fit, check_same_data, draws_of
 from vinci_offline.sweeps.display import Display
-from vinci_offline.sweeps.local import Pool
+from vinci_offline.sweeps.local import Listener, Pool
 from vinci_offline.sweeps.queue import Queue
+from vinci_offline.sweeps.search import Search
 from vinci_offline.sweeps.spec import SweepSpec, read_spec
 from vinci_offline.sweeps.work import Order
 from vinci_offline.text import did_you_mean
-from vinci_offline.training.arguments import check_arguments
-from vinci_offline.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from vinci_offline.evaluation.comparison import Duel, Group
@@ -42,6 +41,7 @@ class SweepResult:
         failures: one line on each cell that failed, by its name.
         groups: cells that differ in their seeds alone, the best of each task first; none without evaluations.
         duels: the two best groups of each task.
+        to_come: numbers of cells, and of their steps, that are drawn when others have ended.
     """
 
     path: Path | None
@@ -50,6 +50,7 @@ class SweepResult:
     failures: Mapping[str, str] = field(default_factory=dict)
     groups: Sequence[Group] = ()
     duels: Sequence[Duel] = ()
+    to_come: tuple[int, int] = (0, 0)
 
     def __repr__(self) -> str:
         told = f"{len(self.cells)} cells, {len(self.results)} finished"
@@ -57,8 +58,9 @@ class SweepResult:
 
     @property
     def steps_left(self) -> int:
-        """Gradient steps of the cells that are not finished."""
-        return sum(cell.steps for cell in self.cells if cell.name not in self.results)
+        """Gradient steps of the cells that are not finished, those that are still to be drawn among them."""
+        known = sum(cell.steps for cell in self.cells if cell.name not in self.results)
+        return known + self.to_come[1]
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that ``--json`` prints."""
@@ -80,6 +82,7 @@ class SweepResult:
         return {
             "sweep": None if self.path is None else str(self.path),
             "cells": cells,
+            "cells_to_come": self.to_come[0],
             "steps_left": self.steps_left,
             "groups": [each.to_json() for each in self.groups],
             "duels": [each.to_json() for each in self.duels],
@@ -128,27 +131,30 @@ def sweep(
         raise UsageError("a sweep needs a directory: name one with -o DIR")
     check_backend()
     read = read_spec(spec)
-    cells = read.cells()
     directory = None if output is None else SweepDirectory(Path(output))
     if directory is not None and not dry_run:
         refuse_used_folder(directory.path)
         directory.check_claim(resume=resume, overwrite=overwrite)
     going_on = directory is not None and directory.exists() and not overwrite
+    search = Search(read, draws_of(directory, read) if directory is not None and going_on else ())
     if directory is not None and going_on:
-        _check_extends(directory, cells)
-    _check(read, cells, directory if going_on else None)
+        check_extends(directory, search.cells)
+    datasets = check_fit(read, search.cells, directory if going_on else None)
+    if directory is not None and going_on:
+        check_same_data(directory, search.cells, datasets)
     if directory is None or dry_run:
-        results = _results(directory, cells) if directory is not None and going_on else {}
-        return SweepResult(None if directory is None else directory.path, cells, results)
+        results = _results(directory, search.cells) if directory is not None and going_on else {}
+        path = None if directory is None else directory.path
+        return SweepResult(path, search.cells, results, to_come=(search.cells_to_come, search.steps_to_come))
     with Locks() as locks:
         locks.take_folder(directory.path)
         if directory.exists() and resume:
-            _check_extends(directory, cells)
-        content = {"spec": read.to_json(), "cells": [cell.to_json() for cell in cells], "failures": {}}
-        directory.claim(content, resume=resume, overwrite=overwrite)
-        failures = _train(read, cells, directory, engine, workers, parallel, progress)
-        directory.save({**content, "failures": failures})
-    return _concluded(directory, cells, failures)
+            search = Search(read, draws_of(directory, read))
+            check_extends(directory, search.cells)
+        directory.claim({**search.content(), "failures": {}}, resume=resume, overwrite=overwrite)
+        failures = _train(read, search, directory, engine, workers, parallel, progress)
+        directory.save({**search.content(), "failures": failures})
+    return _concluded(directory, search.cells, failures)
 
 
 def default_workers(cells: int) -> int:
@@ -184,37 +190,55 @@ def _jax_has_a_gpu() -> bool:
 
 def _train(
     spec: SweepSpec,
-    cells: Sequence[Cell],
+    search: Search,
     directory: SweepDirectory,
     engine: str,
     workers: int | None,
     parallel: str,
     progress: bool,
 ) -> dict[str, str]:
-    """Train the cells that are not finished; return what failed."""
-    results = _results(directory, cells)
-    left = [cell for cell in cells if cell.name not in results]
-    if not left:
-        return {}
+    """Train the cells that are not finished, round after round; return what failed."""
     order = Order(str(directory.path / "cells"), spec.env, spec.env_kwargs, spec.networks, in_command_line())
-    count = workers or default_workers(len(left))
     failures: dict[str, str] = {}
-    with Display(cells, results, progress) as display:
-        listener = _Keeper(display, directory, failures)
-        if engine == "ray":
-            from vinci_offline.sweeps.on_ray import train_on_ray
+    results = _results(directory, search.cells)
+    if len(results) == len(search.cells) and not search.cells_to_come:
+        return failures
+    with Display(search.cells, results, progress) as display:
+        while True:
+            display.expect(search.cells, search.cells_to_come, search.steps_to_come)
+            left = [cell for cell in search.cells if cell.name not in {*results, *failures}]
+            if left:
+                listener = _Keeper(display, directory, failures)
+                _train_cells(left, order, listener, engine, workers, parallel)
+            results = _results(directory, search.cells)
+            if not search.go_on(results):
+                return failures
+            # From here on the draws are kept: they are not made again after a kill.
+            directory.save({**search.content(), "failures": failures})
 
-            train_on_ray(Queue(left), order, min(count, len(left)), listener)
-        elif parallel == "vmap" or (parallel == "auto" and _jax_has_a_gpu()):
-            from vinci_offline.sweeps.together import train_together
 
-            train_together(left, order, listener)
-        else:
-            from vinci_offline.envs.collect.workers import check_workers
+def _train_cells(
+    cells: Sequence[Cell],
+    order: Order,
+    listener: Listener,
+    engine: str,
+    workers: int | None,
+    parallel: str,
+) -> None:
+    count = min(workers or default_workers(len(cells)), len(cells))
+    if engine == "ray":
+        from vinci_offline.sweeps.on_ray import train_on_ray
 
-            check_workers(max(2, count))
-            Pool(Queue(left), order, min(count, len(left)), listener).run()
-    return failures
+        train_on_ray(Queue(cells), order, count, listener)
+    elif parallel == "vmap" or (parallel == "auto" and _jax_has_a_gpu()):
+        from vinci_offline.sweeps.together import train_together
+
+        train_together(cells, order, listener)
+    else:
+        from vinci_offline.envs.collect.workers import check_workers
+
+        check_workers(max(2, workers or count))
+        Pool(Queue(cells), order, count, listener).run()
 
 
 class _Keeper:
@@ -254,66 +278,3 @@ def _concluded(
 
         groups, duels = compare([directory.cell(name).path for name in evaluated])
     return SweepResult(directory.path, cells, results, failures, groups, duels)
-
-
-def _check(spec: SweepSpec, cells: Sequence[Cell], directory: SweepDirectory | None) -> None:
-    """Check agents, data and environments against each other, a pair of agent and dataset once.
-
-    Args:
-        spec: the spec.
-        cells: its cells.
-        directory: where the sweep goes on; None where it begins.
-
-    Raises:
-        VinciError: they do not fit.
-    """
-    opened = {name: Dataset.open(name) for name in spec.datasets}
-    first: dict[tuple[str, str], Cell] = {}
-    for cell in cells:
-        first.setdefault((cell.agent, cell.dataset), cell)
-    for cell in first.values():
-        check_arguments(
-            opened[cell.dataset],
-            cell.agent,
-            TrainingConfig(**cell.options),
-            settings=cell.settings,
-            networks=spec.networks,
-            env=spec.env,
-            env_kwargs=spec.env_kwargs,
-            output=Path("cells", cell.name) if directory is None else directory.cell(cell.name).path,
-            resume=True,
-        )
-
-
-def _check_extends(directory: SweepDirectory, cells: Sequence[Cell]) -> None:
-    """Refuse a spec that lacks or changes a cell of the sweep. More cells and more steps are welcome.
-
-    Raises:
-        UsageError: it does.
-    """
-    here = {cell.name: cell.to_json() for cell in cells}
-    for old in directory.read()["cells"]:
-        name = old["name"]
-        if name not in here:
-            raise UsageError(
-                f"{directory.path} has the cell {name}, which the spec no longer has: a sweep that goes on may have "
-                "more cells and more steps, not fewer; choose another -o"
-            )
-        before, after = ({**each, "options": dict(each["options"])} for each in (old, here[name]))
-        steps = before["options"].pop("steps", 0), after["options"].pop("steps")
-        if before != after:
-            changed = [
-                key
-                for part in ("options", "settings")
-                for key in {**before[part], **after[part]}
-                if before[part].get(key) != after[part].get(key)
-            ] or [key for key in after if before.get(key) != after[key]]
-            raise UsageError(
-                f"{directory.path} has the cell {name} with another {changed[0]}: give the spec that it was begun "
-                "with, or choose another -o"
-            )
-        if steps[1] < steps[0]:
-            raise UsageError(
-                f"{directory.path} has the cell {name} with {steps[0]:,} steps: go on with as many or more, not "
-                f"{steps[1]:,}"
-            )

@@ -75,9 +75,12 @@ class Range:
         value = (
             math.exp(math.log(low) + place * math.log(high / low)) if self.log else low + place * (high - low)
         )
+        return self.rounded(math.floor(value) if self.whole and not self.log else value)
+
+    def rounded(self, value: float) -> float | int:
+        """Return a value of the range, rounded to a whole number or to four digits."""
         if self.whole:
-            found = round(value) if self.log else math.floor(value)
-            return int(min(max(found, self.low), self.high))
+            return int(min(max(round(value), self.low), self.high))
         return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
 
     def to_json(self) -> dict[str, Any]:
