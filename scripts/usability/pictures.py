@@ -1,5 +1,5 @@
-"""Make the pictures of the docs: help, tables, plots of `info` and `estimate`, a report, TensorBoard's first page,
-a notebook.
+"""Make the pictures of the docs: help, tables, plots of `info` and `estimate`, a report, an animation, TensorBoard's
+pages, a notebook.
 
     python scripts/usability/pictures.py
     python scripts/usability/pictures.py --only help --package ../older-checkout -o before
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 80
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome", "chrome-headless-shell")
 PATIENCE = 600
+
+PICTURES = ("help", "plot", "estimate", "notebook", "report", "evolution", "tensorboard")
 
 TEXTS = {
     "help": ["--help"],
@@ -172,6 +174,15 @@ class Studio:
         self.command("report", "first", "-o", "first.html")
         take(browser, (self.folder / "first.html").as_uri(), self.path("report.png"), "1200,1000")
 
+    def evolution(self) -> None:
+        """Animate a run: the picture that README opens with, by the commands there."""
+        readme = (self.package / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+        lines = [line for line in readme.splitlines() if line.startswith("$ vinci-offline ")]
+        made = next(place for place, line in enumerate(lines) if line.endswith("-o evolution.gif"))
+        for line in lines[made - 1 : made + 1]:
+            self.command(*shlex.split(line)[2:])
+        shutil.copyfile(self.folder / "evolution.gif", self.path("evolution.gif"))
+
     def tensorboard(self) -> None:
         """Picture TensorBoard's first page and its HParams, of two runs."""
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -233,23 +244,13 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--package", type=Path, default=ROOT, help="checkout of the package")
-    parser.add_argument(
-        "--only", choices=["help", "plot", "estimate", "notebook", "report", "tensorboard"], action="append"
-    )
+    parser.add_argument("--only", choices=PICTURES, action="append")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pictures ") as folder:
         studio = Studio(options.package.resolve(), options.output.resolve(), Path(folder))
-        ways: dict[str, Callable[[], None]] = {
-            "help": studio.help,
-            "plot": studio.plot,
-            "estimate": studio.estimate,
-            "notebook": studio.notebook,
-            "report": studio.report,
-            "tensorboard": studio.tensorboard,
-        }
-        for name in options.only or ways:
-            ways[name]()
+        for name in options.only or PICTURES:
+            getattr(studio, name)()
 
 
 if __name__ == "__main__":

@@ -260,3 +260,17 @@ def test_function_gets_tuple_observations():
     drawing = evaluate(lambda seen: 1, "Blackjack-v1", episodes=60, lanes=4, seed=1)
     assert drawing.return_mean == -1
     assert found.return_mean > -0.5
+
+
+def test_path_of_first_episode_is_kept_in_the_plane():
+    still = lambda observation: [0.0]  # noqa: E731
+    given = {"env": "MountainCarContinuous-v0", "max_episode_steps": 5}
+    found = evaluate(still, episodes=3, **given)
+    assert found.path.shape == (6, 2)
+    start = found.path[0]
+    assert -0.6 <= start[0] <= -0.4
+    assert start[1] == 0
+    # Position is the sum of velocities.
+    np.testing.assert_allclose(np.diff(found.path[:, 0]), found.path[1:, 1], atol=1e-6)
+    np.testing.assert_array_equal(evaluate(still, episodes=1, **given).path, found.path)
+    assert evaluate("random", "Pendulum-v1", episodes=1, max_episode_steps=5).path is None

@@ -7,7 +7,8 @@ import pytest
 from vinci_offline import SpecError
 from vinci_offline.envs.evaluator import Evaluation
 from vinci_offline.hooks.csv_log import CsvLog
-from vinci_offline.hooks.portrait import Portrait, phase_plane
+from vinci_offline.hooks.phase_plane import phase_plane
+from vinci_offline.hooks.portrait import Portrait
 from vinci_offline.hooks.progress import Progress
 from vinci_offline.hooks.tensorboard import TensorBoard
 from vinci_offline.hooks.value_alarm import ValueAlarm

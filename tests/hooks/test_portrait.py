@@ -6,7 +6,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vinci_offline.envs.evaluator import Evaluation
-from vinci_offline.hooks.portrait import RESOLUTION, Portrait, phase_plane
+from vinci_offline.hooks.phase_plane import RESOLUTION, phase_plane
+from vinci_offline.hooks.portrait import Portrait
 from vinci_offline.hooks.tensorboard import TensorBoard
 from vinci_offline.spec import EnvironmentSpec
 
@@ -81,14 +82,14 @@ def test_portrait_at_evaluations_and_end_and_in_tensorboard(tmp_path, make_run, 
     for hook in hooks:
         hook.finish(20)
     names = sorted(path.name for path in (tmp_path / "portraits").iterdir())
-    assert names == ["step-00000010.png", "step-00000020.png"]
+    assert names == [f"step-000000{step}.{kind}" for step in (10, 20) for kind in ("npz", "png")]
     images = (
         EventAccumulator(str(tmp_path), size_guidance={"images": 0})
         .Reload()
         .Images("training_statistics/portrait")
     )
     assert [(image.step, image.width) for image in images] == [(10, 1800), (20, 1800)]
-    assert images[0].encoded_image_string == (tmp_path / "portraits" / names[0]).read_bytes()
+    assert images[0].encoded_image_string == (tmp_path / "portraits" / names[1]).read_bytes()
 
 
 def test_portrait_of_actor_alone_at_every_second_call(tmp_path, make_run, policy):
@@ -97,7 +98,7 @@ def test_portrait_of_actor_alone_at_every_second_call(tmp_path, make_run, policy
     for step in (1, 2, 3, 4):
         portrait.metrics(step, {})
     portrait.finish(4)
-    files = sorted((tmp_path / "portraits").iterdir())
+    files = sorted((tmp_path / "portraits").glob("*.png"))
     assert [path.stem for path in files] == ["step-00000002", "step-00000004"]
     width = int.from_bytes(files[0].read_bytes()[16:20], "big")
     assert width == 900
@@ -106,10 +107,11 @@ def test_portrait_of_actor_alone_at_every_second_call(tmp_path, make_run, policy
 def test_resume_drops_portraits_of_later_steps(tmp_path, make_run, policy):
     folder = tmp_path / "portraits"
     folder.mkdir()
-    for name in ("step-00000010.png", "step-00000020.png", "step-00000030.png", "mine.png"):
+    kept = {"step-00000010.png", "step-00000020.png", "step-00000020.npz", "mine.png"}
+    for name in (*kept, "step-00000030.png", "step-00000030.npz"):
         (folder / name).touch()
     Portrait().start(make_run(tmp_path, policy=policy, start_step=20))
-    assert {path.name for path in folder.iterdir()} == {"step-00000010.png", "step-00000020.png", "mine.png"}
+    assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_other_observation_shapes_have_no_portrait(tmp_path, make_run, policy, box):

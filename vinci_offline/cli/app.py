@@ -12,6 +12,7 @@ import typer
 
 from vinci_offline import __version__
 from vinci_offline.cli.agents import agents
+from vinci_offline.cli.animate import animate
 from vinci_offline.cli.collect import collect
 from vinci_offline.cli.compare import compare
 from vinci_offline.cli.console import errors_as_exit_codes, say
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "The main job": (collect, train, sweep, evaluate, estimate, compare, report, demo),
+    "The main job": (collect, train, sweep, evaluate, estimate, compare, report, animate, demo),
     "Datasets": (info, validate, select, convert, datasets),
     "Agents": (agents,),
 }

@@ -1,16 +1,19 @@
-"""Whole episodes of a policy, of which only returns and lengths are kept."""
+"""Whole episodes of a policy, of which returns, lengths and paths in a plane are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from vinci_offline.envs.episode_infos import EpisodeInfos, WantedInfo
 from vinci_offline.envs.seeding import EpisodeSeeds
 from vinci_offline.envs.stepper import Stepper
 from vinci_offline.policies.policy import Policy
-from vinci_offline.spec import EnvironmentSpec
+from vinci_offline.spec import BoxSpace, EnvironmentSpec
 from vinci_offline.spec.elements import ObservationCheck, check_reward
+from vinci_offline.types import FloatArray
 
 if TYPE_CHECKING:
     import gymnasium
@@ -25,6 +28,7 @@ class Episode(NamedTuple):
         length: its steps.
         terminated: True where it terminated, False where a time limit ended it.
         infos: what was asked for of its steps' infos.
+        path: ``[length + 1, 2]`` its observations where each is two numbers; None for others.
     """
 
     number: int
@@ -32,6 +36,7 @@ class Episode(NamedTuple):
     length: int
     terminated: bool
     infos: tuple[float, ...] = ()
+    path: FloatArray | None = None
 
 
 def run_episodes(
@@ -76,11 +81,16 @@ class _Sum:
     def __init__(self, spec: EnvironmentSpec, infos: Sequence[WantedInfo] = ()) -> None:
         self._check = ObservationCheck(spec.observation_space)
         self._infos = EpisodeInfos(infos)
+        space = spec.observation_space
+        self._keeps_path = isinstance(space, BoxSpace) and space.shape == (2,)
+        self._path: list[tuple[float, float]] = []
 
     def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
         self._check(observation)
         self.length, self._total = 0, 0.0
         self._infos.begin()
+        self._path = []
+        self._follow(observation)
 
     def add(
         self, action: Any, log_prob: float | None, observation: Any, reward: Any, info: Mapping[str, Any]
@@ -90,7 +100,13 @@ class _Sum:
         check_reward(reward)
         self._total += float(reward)
         self._infos.add(info)
+        self._follow(observation)
         return self.length
 
     def finish(self, terminated: bool, truncated: bool) -> Episode:
-        return Episode(-1, self._total, self.length, terminated, self._infos.finish())
+        path = np.array(self._path, np.float32) if self._keeps_path else None
+        return Episode(-1, self._total, self.length, terminated, self._infos.finish(), path)
+
+    def _follow(self, observation: Any) -> None:
+        if self._keeps_path:
+            self._path.append((float(observation[0]), float(observation[1])))

@@ -30,6 +30,7 @@ from vinci_offline.policies.named import check_policy_name
 from vinci_offline.progress import doing, line_if_due, live_console, never_silent, shown_bar
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec import EnvironmentSpec, check_fits, environment_spec
+from vinci_offline.types import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,7 @@ class Evaluation:
         terminated: for each episode, True where it terminated and False where a time limit ended it.
         infos: the numbers of each episode that were asked for with ``infos``, by name.
         recorded_reference: the returns that stand for the scores 0 and 100, if the data of a run keep such.
+        path: ``[T + 1, 2]`` the observations of the first episode where each is two numbers; None for others.
     """
 
     env: str | None
@@ -56,6 +58,7 @@ class Evaluation:
     terminated: tuple[bool, ...] = ()
     infos: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     recorded_reference: Reference | None = None
+    path: FloatArray | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         spread = "" if self.episodes == 1 else f" ± {self.return_std:.4g}"
@@ -225,6 +228,7 @@ def evaluate(
         terminated=tuple(episode.terminated for episode in done),
         infos={name: tuple(episode.infos[place] for episode in done) for place, name in enumerate(infos)},
         recorded_reference=_reference(policy, trained_for, spec),
+        path=done[0].path,
     )
     if table is not None:
         with disk_errors(table):
