@@ -148,6 +148,29 @@ def test_the_command_repeats_a_run(tmp_path):
     )
 
 
+def test_the_command_has_what_the_user_named_and_nothing_imports_it(tmp_path):
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
+    path = run(tmp_path, "own", 0, [1])
+    config = json.loads((path / "config.json").read_text())
+    config["named"] = {
+        "agent": f"{trap}:Own",
+        "env": f"{trap}:</code><script>",
+        "env_kwargs": {"g": 9.81},
+        "objects": ["hooks"],
+    }
+    config["networks"] = ["actor"]
+    (path / "config.json").write_text(json.dumps(config))
+    page = written(tmp_path, [path])
+    assert (
+        f"--agent {trap}:Own --steps 100 --seed 0 --eval-every 50 --env '{trap}:</code><script>' "
+        """--env-kwargs '{"g": 9.81}' -o"""
+    ) in html.unescape(page.source)
+    assert "this one lacks: hooks, networks." in page.source
+    assert [each.get("type") for each in page.all("script")] == ["application/json", None, None]
+    assert not (tmp_path / "imported").exists()
+
+
 def test_mistakes_are_one_line(tmp_path):
     path = run(tmp_path, "bc", 0, [1])
     with pytest.raises(UsageError, match=r"page\.txt is no page: name it with \.html"):

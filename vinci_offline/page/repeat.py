@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from vinci_offline.options import flag_of, options_of
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.text import command, text_of
 from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.named import OBJECTS
 
 _NOT_GIVEN = {"memory_budget"}  # no result depends on it
 
@@ -25,15 +27,30 @@ def train_command(run: RunDirectory) -> str:
     with run.explained("dataset.json"):
         files = [_name(str(file)) for file in dataset["files"]]
     with run.explained("config.json"):
-        words = [*files, "--agent", run.agent(), *_options(config)]
+        named = dict(config.get("named") or {})
+        words = [*files, "--agent", str(named.get("agent", run.agent())), *_options(config)]
         for key, value in dict(config["hyperparameters"]).items():
             words += ["--set", f"{key}={text_of(value)}"]
         for name in ("networks", "init"):
             if isinstance(value := config.get(name), str):
                 words += [f"--{name}", value]
+        if "env" in named:
+            words += ["--env", str(named["env"])]
+        if "env_kwargs" in named:
+            words += ["--env-kwargs", json.dumps(named["env_kwargs"])]
         if (backend := config.get("backend", "tensorflow")) != "tensorflow":
             words += ["--backend", str(backend)]
     return command("train", *words, "-o", run.path)
+
+
+def left_out(run: RunDirectory) -> str:
+    """Return what the command of a run lacks: objects of Python that it was trained with. Empty if it lacks nothing."""
+    config = run.config()
+    with run.explained("config.json"):
+        objects = [str(name) for name in dict(config.get("named") or {}).get(OBJECTS, [])]
+        if isinstance(config.get("networks"), list):
+            objects.append("networks")
+    return ", ".join(objects)
 
 
 def versions(runs: Sequence[RunDirectory]) -> list[str]:

@@ -13,7 +13,7 @@ from vinci_offline.evaluation.members import Member, name_of
 from vinci_offline.evaluation.overall import Summary
 from vinci_offline.hooks.csv_log import numbers
 from vinci_offline.page.curves import Rows, chart, columns_of
-from vinci_offline.page.repeat import train_command, versions
+from vinci_offline.page.repeat import left_out, train_command, versions
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.text import counted
 
@@ -63,7 +63,11 @@ def section(
         "points": _points(charts.get(f"chart-{place}-0")) if any(g.members for g in groups) else None,
         "portraits": _portraits(runs, room),
         "commands": [
-            {"name": f"{name}, seed {each.seed}", "command": train_command(RunDirectory(each.path))}
+            {
+                "name": f"{name}, seed {each.seed}",
+                "command": train_command(RunDirectory(each.path)),
+                "lacks": left_out(RunDirectory(each.path)),
+            }
             for name in runs
             for each in runs[name]
         ],

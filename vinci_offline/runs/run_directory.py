@@ -36,6 +36,7 @@ _MOST_BYTES = 2**26
 _FREE_TO_CHANGE = (
     "steps.",
     "versions.",
+    "named.",
     "training.log_every.",
     "training.checkpoint_every.",
     "training.eval_every.",

@@ -24,6 +24,7 @@ from vinci_offline.sweeps.local import Listener
 from vinci_offline.sweeps.work import Order, failure_of, outcome_of
 from vinci_offline.training.arguments import check_arguments
 from vinci_offline.training.config import TrainingConfig
+from vinci_offline.training.named import named
 from vinci_offline.training.trainer import default_hooks, open_task
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class _Batch:
             init=None,
             env=checked.env,
             env_kwargs=checked.env_kwargs,
+            named=named(first.agent, order.env, order.env_kwargs),
         )
         with closing(self._task.source), Locks() as locks:
             prepared = [(cell, *self._prepare(cell, locks)) for cell in self._cells]

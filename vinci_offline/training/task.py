@@ -70,6 +70,7 @@ class Task:
         origin: the run whose networks to start from, or None.
         env: the environment of evaluations, or None.
         env_kwargs: its keyword arguments.
+        named: what the user named, as `named` returns it.
         held_out: rows of held-out episodes, or None.
         rows: the dataset row of each training row; None if they are equal.
         first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
@@ -89,6 +90,7 @@ class Task:
     origin: RunDirectory | None
     env: Any
     env_kwargs: Mapping[str, Any]
+    named: Mapping[str, Any] = field(default_factory=dict)
     held_out: Columns | None = None
     rows: Array | None = None
     first: Array | Mapping[str, Array] | None = None
@@ -107,10 +109,11 @@ class Task:
         init: str | Path | None,
         env: Any,
         env_kwargs: Mapping[str, Any] | None = None,
+        named: Mapping[str, Any] | None = None,
     ) -> Task:
         """Read the data and check everything that does not depend on the seed.
 
-        ``env`` and ``env_kwargs`` are those that `check_arguments` returned.
+        ``env`` and ``env_kwargs`` are those that `check_arguments` returned, ``named`` is what the user named.
 
         Raises:
             VinciError: the data, the agent and the options do not fit each other.
@@ -154,6 +157,7 @@ class Task:
             origin,
             env,
             dict(env_kwargs or {}),
+            dict(named or {}),
             held_out,
             split.rows,
             _first_observations(agent, dataset, units),
@@ -229,14 +233,16 @@ class Task:
         for name in ("seed", "log_every", "checkpoint_every", "eval_every", "eval_episodes", "patience"):
             del content["training"][name]
         del content["steps"]
+        content.pop("named", None)
         of_keras = (keras.config.floatx(), keras.config.epsilon(), keras.config.dtype_policy().name)
         return json.dumps([content, of_keras, str(self.number) if own else None], sort_keys=True)
 
     def _config_json(self, config: TrainingConfig) -> dict[str, Any]:
         init = self.origin.path if self.origin else None
-        return _config_json(
+        content = _config_json(
             self.agent, config, self.spec, self.normalization, self.units, self.networks, init
         )
+        return {**content, **({"named": dict(self.named)} if self.named else {})}
 
     def _info(self, run: Run) -> RunInfo:
         """Return the information for the run's hooks."""

@@ -21,6 +21,7 @@ from vinci_offline.progress import doing
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.training.arguments import check_arguments, check_count, default_output, with_preset
 from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig, TrainingOptions
+from vinci_offline.training.named import named
 
 if TYPE_CHECKING:
     from vinci_offline.training.run import TrainResult
@@ -85,6 +86,7 @@ def train(
     else:
         config = TrainingConfig(**options)
     agent = DEFAULT_AGENT if agent is None else agent
+    told = named(agent, env, env_kwargs)
     if seeds is not None:
         _check_seeds(seeds, hooks, networks)
     datasets, learned, env, env_kwargs = check_arguments(
@@ -101,9 +103,8 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    task, config = open_task(
-        datasets, learned, config, networks=networks, init=init, env=env, env_kwargs=env_kwargs
-    )
+    given: dict[str, Any] = {"networks": networks, "init": init, "env": env, "env_kwargs": env_kwargs}
+    task, config = open_task(datasets, learned, config, **given, named=told)
     path = (
         Path(output)
         if output
@@ -163,8 +164,19 @@ def open_task(
     init: str | Path | None,
     env: Any,
     env_kwargs: Mapping[str, Any] | None,
+    named: Mapping[str, Any],
 ) -> tuple[Task, TrainingConfig]:
     """Import Keras and read the data of runs. The arguments were checked by `check_arguments`.
+
+    Args:
+        datasets: the data.
+        agent: the algorithm.
+        config: the options.
+        networks: the user's networks.
+        init: the run to start from.
+        env: the environment of evaluations.
+        env_kwargs: its keyword arguments.
+        named: what the user named, as `named` returns it.
 
     Returns:
         The task, and the options with the memory that was chosen.
@@ -186,7 +198,7 @@ def open_task(
     config = replace(config, memory=memory)
     doing("reading the data")
     given: dict[str, Any] = {"networks": networks, "init": init, "env": env, "env_kwargs": env_kwargs}
-    return Task.of(datasets, agent, config, **given), config
+    return Task.of(datasets, agent, config, **given, named=named), config
 
 
 def default_hooks(progress: bool) -> tuple[Hook, ...]:
