@@ -57,7 +57,11 @@ def test_charts_answer_keys_and_buttons(tmp_path, width):
     report([*runs, data.save(tmp_path / "d.h5").path], tmp_path / "page.html")
     (tmp_path / "driver.html").write_text(DRIVER % width)
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    flags += ["--allow-file-access-from-files", "--disable-background-networking", "--virtual-time-budget=5000"]
+    flags += [
+        "--allow-file-access-from-files",
+        "--disable-background-networking",
+        "--virtual-time-budget=5000",
+    ]
     command = [BROWSER, *flags, "--enable-logging=stderr", "--dump-dom", (tmp_path / "driver.html").as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in shown.stderr

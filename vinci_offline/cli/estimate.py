@@ -88,11 +88,18 @@ def estimate(
             metavar="FILE.png", help="Draw the values with their intervals, the ratios and the weights."
         ),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Keep the estimates in the run directory: report compares them with returns."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the picture.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Estimate how good a policy is from recorded episodes alone, with intervals; say when they cannot tell."""
     from vinci_offline.evaluation.estimates import estimate as run_estimate
+    from vinci_offline.evaluation.kept import FILE
     from vinci_offline.files import refuse_existing
     from vinci_offline.report.plots import check_picture
 
@@ -113,6 +120,7 @@ def estimate(
         progress=True,
         behaviour=behaviour,
         seed=seed,
+        keep=keep,
     )
     if plot is not None:
         from vinci_offline.evaluation.picture import plot_estimates
@@ -122,6 +130,8 @@ def estimate(
         print_json(result.to_json())
     else:
         _show(policy, file, result)
+        if keep:
+            say(f"kept in {Path(policy) / FILE}, for report")
     if not result.estimates:
         raise typer.Exit(1)
 

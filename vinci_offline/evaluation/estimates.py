@@ -9,6 +9,7 @@ from typing import Any
 from vinci_offline.calls import from_python, told
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.errors import DatasetError, SpecError, UsageError
+from vinci_offline.evaluation import kept
 from vinci_offline.evaluation.estimators.importance import Weighted, logged
 from vinci_offline.evaluation.evidence.evidence import Evidence, Fitting, settings_by_agent
 from vinci_offline.evaluation.evidence.ratios import Counted, counted_episodes
@@ -41,6 +42,7 @@ def estimate(
     progress: bool = False,
     behaviour: str = "logged",
     seed: int = 0,
+    keep: bool = False,
 ) -> Estimates:
     """Estimate a policy's mean discounted return from stored episodes, without the environment.
 
@@ -65,6 +67,8 @@ def estimate(
         behaviour: ``logged`` takes the probabilities of actions that the data tell; ``fit`` fits a behaviour model by
             ``bc``, so that each episode is judged by a fit that has not seen it.
         seed: seed of the bootstrap and of models.
+        keep: write the estimates into the run directory ``policy``, as ``estimates.json``; `report` compares them with
+            online returns. They replace those of the same methods, data and options.
 
     Raises:
         UsageError: an argument is not valid, or a method does not suit the data.
@@ -80,6 +84,7 @@ def estimate(
     check_estimate(methods, gamma, interval, level, bounds)
     if behaviour not in BEHAVIOURS:
         raise UsageError(f"unknown behaviour {behaviour!r}: choose among {', '.join(BEHAVIOURS)}")
+    run = kept.check_keeps(policy) if keep else None
     dataset = data if isinstance(data, Dataset) else Dataset.open(data)
     chosen = counted_episodes(dataset, gamma)
     one_step = bool((chosen.lengths == 1).all())
@@ -106,9 +111,18 @@ def estimate(
     gain = gain_over(made[by], past, level) if by else None
     first = with_interval(past, t_interval(past.value, past.influence, level))
     notes, model = _notes(chosen, one_step) + evidence.notes, evidence.fitted
-    return Estimates(
+    result = Estimates(
         first, found, gain, by, len(chosen.lengths), tuple(notes), level, model, evidence.overlap
     )
+    if run is not None:
+        options: dict[str, Any] = {
+            "gamma": gamma,
+            "interval": interval,
+            "stochastic": stochastic,
+            "behaviour": behaviour,
+        }
+        kept.keep(run, dataset, result, **options)
+    return result
 
 
 def check_estimate(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vinci_offline.data.dataset import Dataset
-from vinci_offline.data.digest import joint_hash
 from vinci_offline.data.episodes import whole
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.members import Member
+from vinci_offline.evaluation.own_data import own_data
 from vinci_offline.hooks.csv_log import last_row
 from vinci_offline.keras_setup import import_keras
 from vinci_offline.policies.stored_file import file_hash, policy_file
@@ -58,21 +57,7 @@ class Judge:
         Raises:
             UsageError: the files are gone or have changed.
         """
-        run = RunDirectory(runs[0].path)
-        content = run.dataset()
-        with run.explained("dataset.json"):
-            files, known = [Path(str(name)) for name in content["files"]], str(content["hash"])
-        if missing := [file for file in files if not file.exists()]:
-            raise UsageError(
-                f"{missing[0]}, which {run.path} learned from, is gone: give episodes with --data FILE"
-            )
-        datasets = [Dataset.open(file) for file in files]
-        if joint_hash([dataset.hash for dataset in datasets]) != known:
-            raise UsageError(
-                f"{files[0]} is not what {run.path} learned from: give episodes with --data FILE"
-            )
-        dataset = datasets[0] if len(datasets) == 1 else Dataset.concatenate(datasets)
-        return held_out(dataset, runs)
+        return held_out(own_data(RunDirectory(runs[0].path), ": give episodes with --data FILE"), runs)
 
     def given(self, dataset: Dataset, runs: Sequence[Member]) -> Judged:
         """Return the episodes of a file that judge runs; those that none has learned from if it is their own."""

@@ -14,6 +14,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import FRAGMENT, LENGTH, TERMINATED, TRUNCATED
 from vinci_offline.data.episodes import known_returns
 from vinci_offline.errors import DatasetError
+from vinci_offline.page.strips import strips
 from vinci_offline.quality.assessment import picture, quality
 from vinci_offline.quality.validation import check
 from vinci_offline.report.card import card_dimensions, card_lines
@@ -71,6 +72,7 @@ def dataset_section(file: str | Path, place: int) -> tuple[dict[str, Any], dict[
         "episodes": episodes,
         "unusual": _told(unusual, len(shown)),
         "plane": _plane(dataset),
+        "strips": strips(dataset, returns, table, unusual),
     }
     return told, {**charts, episodes: _rows(shown, returns, table, unusual)}
 

@@ -131,7 +131,7 @@ def _sweep(path: Path) -> dict[str, Any] | None:
     return {
         "path": str(path),
         "spec": yaml.safe_dump(
-            json.loads(json.dumps(content.get("spec"))), sort_keys=False, width=100
+            json.loads(json.dumps(content.get("spec"))), sort_keys=False, width=100, default_flow_style=None
         ).splitlines(),
         "command": command("sweep", "spec.yaml", "-o", path),
         "finished": len(finished),

@@ -12,7 +12,9 @@ from vinci_offline.evaluation.comparison import Duel, Group
 from vinci_offline.evaluation.members import Member, name_of
 from vinci_offline.evaluation.overall import Summary
 from vinci_offline.hooks.csv_log import numbers
+from vinci_offline.page.actions import actions_of
 from vinci_offline.page.curves import Rows, chart, columns_of
+from vinci_offline.page.estimates import pictures
 from vinci_offline.page.repeat import left_out, train_command, versions
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.text import counted
@@ -50,6 +52,8 @@ def section(
                 charts[ids[-1]] = data
         if ids:
             panels.append({"title": title, "kind": kind, "open": is_open, "charts": ids})
+    actions = actions_of(runs)
+    charts |= {f"actions-{place}-{number}": data for number, data in enumerate(actions.charts)}
     told = {
         "id": f"task-{place}",
         "task": task,
@@ -61,6 +65,12 @@ def section(
         "names": list(runs),
         "panels": panels,
         "points": _points(charts.get(f"chart-{place}-0")) if any(g.members for g in groups) else None,
+        "estimates": pictures(runs),
+        "actions": {
+            "charts": [name for name in charts if name.startswith("actions-")],
+            "hint": actions.hint,
+            "notes": actions.notes,
+        },
         "portraits": _portraits(runs, room),
         "commands": [
             {

@@ -18,28 +18,31 @@
   };
 
   function options(figure, chart) {
+    const bars = chart.kind === "bars" || chart.kind === "choices";
     const series = [{}];
     const bands = [];
     for (const each of chart.series) {
-      const own = colour("--p" + (each.place % 8));
+      const own = colour(each.place < 0 ? "--soft" : "--p" + (each.place % 8));
+      const filled = bars ? "aa" : chart.kind === "shares" && each.place < 0 ? "44" : null;
       const show = !hidden.has(figure.dataset.section + "/" + each.place);
       const dash = each.place >= 8 ? [8, 4] : []; // colours repeat after eight
       const points = { show: chart.kind === "dots" || (!chart.kind && chart.steps.length < 25), size: chart.kind ? 4 : 5, fill: own, width: 0, stroke: own };
-      const paths = { dots: () => null, bars: uPlot.paths.bars({ size: [0.95] }) }[chart.kind];
-      series.push({ label: each.name, stroke: own, width: 2, dash, spanGaps: true, show, points, paths, fill: chart.kind === "bars" ? own + "88" : undefined });
+      const paths = { dots: () => null, bars: uPlot.paths.bars({ size: [0.95] }), choices: uPlot.paths.bars({ size: [0.95] }), shares: uPlot.paths.stepped({ align: 1 }) }[chart.kind];
+      series.push({ label: each.name, stroke: own, width: 2, dash, spanGaps: true, show, points, paths, fill: filled === null ? undefined : own + filled });
       for (let edge = 0; edge < 2; edge++) {
-        series.push({ stroke: "transparent", width: 0, spanGaps: true, show, points: { show: false } });
+        series.push({ stroke: "transparent", width: 0, spanGaps: true, show, paths: chart.kind === "shares" ? paths : undefined, points: { show: false } });
       }
-      if (!chart.kind) bands.push({ series: [series.length - 1, series.length - 2], fill: own + "22" });
+      if (!chart.kind || chart.kind === "shares") bands.push({ series: [series.length - 1, series.length - 2], fill: own + "22" });
     }
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
     const plot = figure.querySelector(".plot");
+    const fromZero = bars || chart.kind === "shares";
     return {
       width: plot.clientWidth,
       height: plot.closest(".returns") ? 320 : 190,
       series,
       bands,
-      scales: { x: { time: false, ...(chart.kind === "bars" ? { range: room(chart.steps) } : {}) }, y: chart.kind === "bars" ? { range: (_, low, high) => [0, high * 1.05] } : {} },
+      scales: { x: { time: false, ...(bars ? { range: room(chart.steps) } : {}) }, y: fromZero ? { range: (_, low, high) => [0, high * 1.05] } : {} },
       axes: [
         { ...axis, space: 70, values: (_, ticks) => ticks.map(short) },
         { ...axis, size: 64, values: (_, ticks) => ticks.map(short) },
@@ -57,13 +60,16 @@
       return;
     }
     const parts = [];
-    for (const each of chart.series) {
-      const value = each.mean[index];
-      if (value === null || hidden.has(figure.dataset.section + "/" + each.place)) continue;
-      const spread = each.low[index] === each.high[index] ? "" : ` (${number(each.low[index])} to ${number(each.high[index])})`;
+    const together = chart.kind === "choices" ? chart.series.length : 1; // bars of one choice stand side by side
+    chart.series.forEach((each, place) => {
+      const at = together === 1 ? index : index - (index % together) + place;
+      const value = each.mean[at];
+      if (value === null || hidden.has(figure.dataset.section + "/" + each.place)) return;
+      const spread = each.low[at] === each.high[at] ? "" : ` (${number(each.low[at])} to ${number(each.high[at])})`;
       parts.push(`${each.name} ${number(value)}${spread}`.trim());
-    }
-    readout.textContent = `${chart.of ?? "Step"} ${chart.steps[index].toLocaleString("en")}: ${parts.join("; ") || "no value"}`;
+    });
+    const where = together === 1 ? chart.steps[index] : Math.round(chart.steps[index]);
+    readout.textContent = `${chart.of ?? "Step"} ${where.toLocaleString("en")}: ${parts.join("; ") || "no value"}`;
   }
 
   function draw(figure) {
@@ -112,6 +118,9 @@
       const show = hidden.has(key);
       show ? hidden.delete(key) : hidden.add(key);
       button.setAttribute("aria-pressed", String(show));
+      for (const dot of document.querySelectorAll("svg.dots g")) {
+        if (dot.dataset.section + "/" + dot.dataset.place === key) dot.classList.toggle("off", !show);
+      }
       for (const [figure, plotted] of drawn) {
         if (figure.dataset.section !== button.dataset.section) continue;
         const chart = data[figure.id];
@@ -167,12 +176,20 @@
       if (a === null || b === null) return a === null ? 1 : -1;
       return (a < b ? -1 : 1) * (down ? -1 : 1);
     };
+    const named = (number) => {
+      const text = number.toLocaleString("en");
+      const strip = document.getElementById(`${place.dataset.rows}-strip-${number}`);
+      if (!strip) return text;
+      const link = element("a", { href: "#" + strip.id, textContent: text + ", frames" });
+      link.addEventListener("click", () => { strip.open = true; });
+      return link;
+    };
     function show() {
       kept = rows.filter((row) => !filter.value || (filter.value === "unusual" ? row[4] : row[3] === filter.value)).sort(compare);
       const pages = Math.max(1, Math.ceil(kept.length / size));
       [...head.children].forEach((cell, index) => cell.setAttribute("aria-sort", index !== column ? "none" : down ? "descending" : "ascending"));
       body.replaceChildren(...kept.slice(page * size, (page + 1) * size).map((row) => element("tr", {},
-        element("th", { scope: "row", textContent: row[0].toLocaleString("en") }),
+        element("th", { scope: "row" }, named(row[0])),
         element("td", { textContent: row[1] === null ? "not known" : number(row[1]) }),
         element("td", { textContent: row[2].toLocaleString("en") }),
         element("td", { textContent: row[3] + (row[4] ? ", unusual" : "") }))));
