@@ -44,7 +44,7 @@ LEVELS = (
     ("envs",),
     ("hooks",),
     ("training",),
-    ("report", "evaluation"),
+    ("plots", "evaluation"),
     ("sweeps", "page"),
     ("testing",),
     ("cli",),
@@ -77,7 +77,7 @@ NEIGHBOURS = {
     ("progress", "text"),
     ("deviation", "types"),
     ("keras_setup", "trusted"),
-    ("evaluation", "report"),
+    ("evaluation", "plots"),
     ("trusted", "errors"),
     ("trusted", "text"),
 }

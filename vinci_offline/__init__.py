@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vinci_offline.evaluation.estimates import estimate
     from vinci_offline.evaluation.findings import Estimates
     from vinci_offline.hooks.hook import Hook, RunInfo
+    from vinci_offline.page.report import Report, report
     from vinci_offline.spec import EnvironmentSpec
     from vinci_offline.sweeps.sweep import SweepResult, sweep
     from vinci_offline.training.config import TrainingConfig
@@ -40,6 +41,7 @@ _HOMES = {
     "Estimates": "evaluation.findings",
     "Evaluation": "envs.evaluator",
     "Hook": "hooks.hook",
+    "Report": "page.report",
     "RunInfo": "hooks.hook",
     "SpecError": "errors",
     "SweepResult": "sweeps.sweep",
@@ -55,6 +57,7 @@ _HOMES = {
     "evaluate": "envs.evaluator",
     "read_pandas": "data.dataset",
     "register": "agents.registry",
+    "report": "page.report",
     "sweep": "sweeps.sweep",
     "train": "training.trainer",
 }
@@ -69,6 +72,7 @@ __all__ = [
     "Estimates",
     "Evaluation",
     "Hook",
+    "Report",
     "RunInfo",
     "SpecError",
     "SweepResult",
@@ -84,6 +88,7 @@ __all__ = [
     "evaluate",
     "read_pandas",
     "register",
+    "report",
     "sweep",
     "train",
 ]

@@ -36,7 +36,7 @@ IMPORTS = (
     "vinci_offline.quality.repair",
     "vinci_offline.envs.evaluation_job",
     "vinci_offline.training.run",
-    "vinci_offline.report.overview",
+    "vinci_offline.plots.overview",
     "typer.testing",
     "onnxruntime",
 )

@@ -10,6 +10,7 @@ from html_pages import Page
 from typer.testing import CliRunner
 from written_runs import run
 
+import vinci_offline
 from vinci_offline.cli.app import app
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.page.curves import MOST_POINTS, over_seeds
@@ -183,6 +184,15 @@ def test_mistakes_are_one_line(tmp_path):
     (path / "config.json").write_text("{}")
     with pytest.raises(VinciError, match="does not describe a run"):
         report([path], tmp_path / "other.html")
+
+
+def test_python_has_the_function(tmp_path):
+    page = vinci_offline.report(run(tmp_path, "bc", 0, [1]), tmp_path / "page.html")
+    assert isinstance(page, vinci_offline.Report)
+    with pytest.raises(UsageError, match="overwrite=True"):
+        vinci_offline.report([tmp_path / "none"], tmp_path / "page.html")
+    with pytest.raises(UsageError, match="paths must be"):
+        vinci_offline.report(3, tmp_path / "other.html")
 
 
 def test_the_command_says_what_it_wrote(tmp_path, monkeypatch):

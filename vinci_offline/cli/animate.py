@@ -35,7 +35,7 @@ def animate(
 
     vinci-offline animate runs/car -o car.gif
     """
-    from vinci_offline.report.animation import animate as write_animation
+    from vinci_offline.plots.animation import animate as write_animation
 
     made = write_animation(run, output, frames=frames, fps=fps, overwrite=overwrite)
     size = made.path.stat().st_size

@@ -155,7 +155,7 @@ def _plot(path: Path, groups: Sequence[Group], summary: Summary | str | None) ->
     import numpy as np
 
     from vinci_offline.evaluation.statistics import performance_profile
-    from vinci_offline.report.plots import plot_profiles
+    from vinci_offline.plots.runs import plot_profiles
 
     if isinstance(summary, str):
         raise UsageError(f"--plot: {summary}")

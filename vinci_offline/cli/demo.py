@@ -86,7 +86,7 @@ def _train(output: Path, seed: int, *, overwrite: bool) -> Path:
 
 
 def _plot(output: Path, dataset: Dataset, random: Evaluation, trained: Evaluation) -> None:
-    from vinci_offline.report.plots import plot_curves, plot_returns
+    from vinci_offline.plots.runs import plot_curves, plot_returns
 
     returns: dict[str, Sequence[float] | Array] = {
         "random policy": random.returns,

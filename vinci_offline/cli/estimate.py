@@ -101,7 +101,7 @@ def estimate(
     from vinci_offline.evaluation.estimates import estimate as run_estimate
     from vinci_offline.evaluation.kept import FILE
     from vinci_offline.files import refuse_existing
-    from vinci_offline.report.plots import check_picture
+    from vinci_offline.plots.figures import check_picture
 
     if plot is not None:
         refuse_existing(plot, overwrite=overwrite)

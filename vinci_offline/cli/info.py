@@ -40,7 +40,7 @@ def info(
     from vinci_offline.data.dataset import Dataset
     from vinci_offline.files import refuse_existing
     from vinci_offline.quality.assessment import quality
-    from vinci_offline.report.card import card_dimensions, card_lines
+    from vinci_offline.quality.card import card_dimensions, card_lines
 
     if plot is not None:
         refuse_existing(plot, overwrite=overwrite)
@@ -84,8 +84,8 @@ def _fitting(fits: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _draw(dataset: Dataset, summary: dict[str, Any], path: Path) -> None:
+    from vinci_offline.plots.overview import plot_overview
     from vinci_offline.quality.assessment import picture
-    from vinci_offline.report.overview import plot_overview
 
     name = dataset.path.name if dataset.path else "dataset"
     shown = picture(dataset)

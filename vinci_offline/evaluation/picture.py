@@ -10,7 +10,7 @@ import numpy as np
 
 from vinci_offline.evaluation.evidence.overlap import Overlap
 from vinci_offline.evaluation.findings import FEW, Estimates, Refused
-from vinci_offline.report.plots import COLOURS, new_figure, save_figure
+from vinci_offline.plots.figures import COLOURS, new_figure, save_figure
 from vinci_offline.text import counted
 
 if TYPE_CHECKING:

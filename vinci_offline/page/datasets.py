@@ -16,8 +16,8 @@ from vinci_offline.data.episodes import known_returns
 from vinci_offline.errors import DatasetError
 from vinci_offline.page.strips import strips
 from vinci_offline.quality.assessment import picture, quality
+from vinci_offline.quality.card import card_dimensions, card_lines
 from vinci_offline.quality.validation import check
-from vinci_offline.report.card import card_dimensions, card_lines
 from vinci_offline.text import counted
 from vinci_offline.types import Array, FloatArray
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vinci_offline.calls import from_python
 from vinci_offline.data.shipped import shipped_datasets
 from vinci_offline.errors import UsageError
 from vinci_offline.evaluation.comparison import compare_members
@@ -51,21 +52,30 @@ class Report:
         }
 
 
-def report(paths: Sequence[str | Path], output: str | Path, *, overwrite: bool = False) -> Report:
+@from_python
+def report(
+    paths: str | Path | Sequence[str | Path], output: str | Path = "report.html", *, overwrite: bool = False
+) -> Report:
     """Write a page on runs: tables with intervals over seeds, verdicts, curves, and the commands that repeat them.
 
     Of a dataset the page has the card, the episodes, what they cover, and what `validate` found.
 
     Args:
         paths: run directories, directories of several seeds, and directories of sweeps, whose finished cells count;
-            datasets, as files or names of shipped ones.
+            datasets, as files or names of shipped ones. One of these, or several.
         output: the page, ``.html``.
         overwrite: replace a page that is there.
 
     Raises:
         UsageError: there is no run, two runs have the same seed, or the page exists.
         VinciError: a run is damaged, or a file is no HDF5.
+
+    Example:
+        ::
+
+            report(["runs/sweep", "pendulum-mixed"], "page.html")
     """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
     page = Path(output)
     if page.suffix not in {".html", ".htm"}:
         raise UsageError(f"{page} is no page: name it with .html")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vinci_offline.errors import UsageError
-from vinci_offline.report.overview import plot_overview
+from vinci_offline.plots.overview import plot_overview
 
 AGENTS = [
     {"agent": "iql", "verdict": "well", "because": "x" * 80},

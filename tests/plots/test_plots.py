@@ -3,7 +3,7 @@ import pytest
 
 from vinci_offline.errors import UsageError, VinciError
 from vinci_offline.hooks.csv_log import CsvTable
-from vinci_offline.report.plots import plot_curves, plot_returns
+from vinci_offline.plots.runs import plot_curves, plot_returns
 
 
 def png_size(path):

@@ -17,7 +17,7 @@ from vinci_offline.hooks.phase_plane import PhasePlane
 from vinci_offline.hooks.portrait import Portrait
 from vinci_offline.hooks.portrait_figure import Scales
 from vinci_offline.hooks.snapshot import Snapshot, read_snapshot, stored_snapshots
-from vinci_offline.report.animation import animate
+from vinci_offline.plots.animation import animate
 from vinci_offline.spec import BoxSpace, EnvironmentSpec
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vinci_offline.report.plots import COLOURS, new_figure, save_figure
+from vinci_offline.plots.figures import COLOURS, new_figure, save_figure
 from vinci_offline.text import plotted
 from vinci_offline.types import Array
 
