@@ -36,6 +36,10 @@ def runs_on(folder, dataset, names, seeds=1):
     return {name: members(paths) for name, paths in found.items()}
 
 
+def shown_of(runs):
+    return actions_of(runs, {name: place for place, name in enumerate(runs)})
+
+
 def saved(path, spec, actions_=None, lengths=(40, 40)):
     columns = make_columns(spec, list(lengths))
     if actions_ is not None:
@@ -51,7 +55,7 @@ def test_each_dimension_has_shares_of_the_data_and_of_each_policy(tmp_path, poli
     recorded[:20] = high
     dataset = saved(tmp_path / "d.h5", spec, recorded)
     policies["bc"] = lambda observation: np.full(size, high, np.float32)
-    found = actions_of(runs_on(tmp_path, dataset, ["bc"]))
+    found = shown_of(runs_on(tmp_path, dataset, ["bc"]))
     assert found.notes == []
     assert len(found.charts) == size
     data, policy = found.charts[0]["series"]
@@ -68,7 +72,7 @@ def test_choices_are_bars_side_by_side(tmp_path, policies):
     dataset = saved(tmp_path / "d.h5", spec, recorded)
     policies["bc"] = lambda observation: space.start + 1
     policies["iql"] = lambda observation: space.start
-    (chart,) = actions_of(runs_on(tmp_path, dataset, ["bc", "iql"])).charts
+    (chart,) = shown_of(runs_on(tmp_path, dataset, ["bc", "iql"])).charts
     assert chart["steps"][:3] == pytest.approx([space.start - 0.28, space.start, space.start + 0.28])
     data, bc, iql = (each["mean"] for each in chart["series"])
     assert (data[0], data[3], bc[1], bc[4], iql[2], iql[5]) == (0.75, 0.25, 0, 1, 1, 0)
@@ -82,7 +86,7 @@ def test_many_seeds_and_dimensions_are_not_all_shown(tmp_path, policies, monkeyp
     dataset = saved(tmp_path / "d.h5", spec)
     size, asked = spec.action_space.shape[0], []
     policies["bc"] = lambda observation: asked.append(0) or np.zeros(size, np.float32)
-    found = actions_of(runs_on(tmp_path, dataset, ["bc"], seeds=4))
+    found = shown_of(runs_on(tmp_path, dataset, ["bc"], seeds=4))
     assert found.notes == [
         "the first 3 seeds of each are shown",
         f"the first 1 of {size} dimensions are shown",
@@ -97,7 +101,7 @@ def test_data_that_are_gone_or_others_are_told(tmp_path, policies, gone):
     dataset.path.unlink()
     if not gone:
         saved(tmp_path / "d.h5", continuous_spec(), lengths=[3])
-    found = actions_of(runs)
+    found = shown_of(runs)
     assert found.charts == []
     assert ("is gone" if gone else "is not what") in found.notes[0]
     report([each.path for each in runs["bc"]], tmp_path / "page.html")
@@ -106,12 +110,12 @@ def test_data_that_are_gone_or_others_are_told(tmp_path, policies, gone):
 
 def test_a_policy_that_cannot_be_loaded_is_told(tmp_path):
     dataset = saved(tmp_path / "d.h5", continuous_spec())
-    found = actions_of(runs_on(tmp_path, dataset, ["bc"]))
+    found = shown_of(runs_on(tmp_path, dataset, ["bc"]))
     (chart, *_) = found.charts
     assert [each["name"] for each in chart["series"]] == ["data"]
     assert "policy.keras" in found.notes[0]
 
 
 def test_runs_without_policies_have_no_such_part(tmp_path):
-    found = actions_of({"bc": members([run(tmp_path, "bc", 0, [1])])})
+    found = shown_of({"bc": members([run(tmp_path, "bc", 0, [1])])})
     assert (found.charts, found.notes) == ([], [])

@@ -90,7 +90,7 @@ def test_a_run_is_a_dot_with_both_intervals(tmp_path):
         kept_run(tmp_path, agent, seed, (10 * value, 3), value)
         for agent, seed, value in [("bc", 0, 1.0), ("bc", 1, 2.0), ("iql", 0, 3.0)]
     ]
-    (shown,) = pictures({"bc": members(runs[:2]), "iql": members(runs[2:])})
+    (shown,) = pictures({"bc": members(runs[:2]), "iql": members(runs[2:])}, {"bc": 0, "iql": 1})
     assert shown["verdict"].startswith(
         "rank correlation with the returns of 3 runs: 1.00, regret@1 0, regret@2 0"
     )
@@ -110,7 +110,7 @@ def test_a_run_is_a_dot_with_both_intervals(tmp_path):
 
 def test_discounted_estimates_have_no_diagonal(tmp_path):
     path = kept_run(tmp_path, "bc", 0, (10, 3), 1.0, gamma=0.9)
-    (shown,) = pictures({"bc": members([path])})
+    (shown,) = pictures({"bc": members([path])}, {"bc": 0})
     assert (shown["diagonal"], shown["discounted"]) == (None, True)
     assert shown["verdict"].startswith("nobody knows")
 

@@ -10,6 +10,8 @@ from data_examples import continuous_spec, make_columns
 from written_runs import run
 
 from vinci_offline.data.dataset import Dataset
+from vinci_offline.page import sections
+from vinci_offline.page.actions import Actions
 from vinci_offline.page.report import report
 
 BROWSER = next(
@@ -25,8 +27,10 @@ onload = () => setTimeout(() => {
   const said = {canvases: page.querySelectorAll("canvas").length};
   const press = (key) => plot.dispatchEvent(new Key("keydown", {key, bubbles: true}));
   press("End");
+  page.querySelector(".actions .plot").dispatchEvent(new Key("keydown", {key: "End", bubbles: true}));
   setTimeout(() => {
     said.last = readout();
+    said.choice = page.querySelector(".actions .readout").textContent;
     button.click();
     press("Home");
     setTimeout(() => {
@@ -48,7 +52,15 @@ onload = () => setTimeout(() => {
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no headless Chromium here")
 @pytest.mark.parametrize("width", [1200, 390])
-def test_charts_answer_keys_and_buttons(tmp_path, width):
+def test_charts_answer_keys_and_buttons(tmp_path, width, monkeypatch):
+    steps = [-0.2, 0.2, 0.8, 1.2]
+    shares = [("data", -1, [0.25, None, 0.75, None]), ("bc", 0, [None, 0.5, None, 0.4])]
+    series = [
+        {"name": name, "place": place, "mean": each, "low": each, "high": each}
+        for name, place, each in shares
+    ]
+    chart = {"title": "choices", "of": "Action", "kind": "choices", "steps": steps, "series": series}
+    monkeypatch.setattr(sections, "actions_of", lambda *_: Actions([chart], "as a policy"))
     runs = [run(tmp_path, agent, seed, [seed, 10 * seed]) for agent in ("bc", "iql") for seed in (1, 2)]
     for path in runs:
         (path / "metrics.csv").write_text("step,loss/actor,gradient_norm/actor\n50,1,1\n100,2,1\n")
@@ -66,7 +78,8 @@ def test_charts_answer_keys_and_buttons(tmp_path, width):
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in shown.stderr
     said = json.loads(re.search(r"<pre>(.+)</pre>", shown.stdout)[1])
-    assert said["canvases"] == 6
+    assert said["canvases"] == 7
+    assert said["choice"] == "Action 1: data 0.75; bc 0.4"
     assert said["last"] == "Step 100: bc 15 (10 to 20); iql 15 (10 to 20)"
     assert said["without"] == "Step 50: iql 1.5 (1 to 2)"
     assert (said["longest"], said["page"]) == ("9", "26 episodes, page 1 of 2")

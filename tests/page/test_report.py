@@ -57,6 +57,16 @@ def test_curves_are_means_over_seeds_with_their_range(tmp_path):
     ]
 
 
+def test_an_agent_has_one_colour_in_all_tasks(tmp_path):
+    runs = [run(tmp_path, "bc", 0, [1]), run(tmp_path, "iql", 0, [2])]
+    runs += [run(tmp_path, "bc", 0, [2], data="other"), run(tmp_path, "iql", 0, [1], data="other")]
+    page = written(tmp_path, runs)
+    found = [(each["name"], each["place"]) for chart in page.charts.values() for each in chart["series"]]
+    assert found == [("iql", 0), ("bc", 1), ("bc", 1), ("iql", 0)]
+    buttons = [each for each in page.all("button") if "data-place" in each]
+    assert [each["data-place"] for each in buttons] == ["0", "1", "1", "0"]
+
+
 def test_many_rows_are_averaged():
     rows = [{"step": float(step), "loss": float(step)} for step in range(2 * MOST_POINTS)]
     curve = over_seeds("loss", [rows])

@@ -49,11 +49,12 @@ class Actions:
     notes: list[str] = field(default_factory=list)
 
 
-def actions_of(runs: Mapping[str, Sequence[Member]]) -> Actions:
+def actions_of(runs: Mapping[str, Sequence[Member]], places: Mapping[str, int]) -> Actions:
     """Compare the actions of the data that runs of a task learned from with those of their policies.
 
     Args:
         runs: the runs by their groups.
+        places: the place of each group among the colours.
     """
     trained = {name: [each for each in found if _policy(each)] for name, found in runs.items()}
     if not any(trained.values()):
@@ -81,7 +82,7 @@ def actions_of(runs: Mapping[str, Sequence[Member]]) -> Actions:
     )
     if recorded.shape[1] > MOST_DIMENSIONS:
         notes.append(f"the first {MOST_DIMENSIONS} of {recorded.shape[1]} dimensions are shown")
-    return Actions(list(_charts(space, recorded, taken)), hint, notes)
+    return Actions(list(_charts(space, recorded, taken, places)), hint, notes)
 
 
 def _policy(member: Member) -> bool:
@@ -113,10 +114,12 @@ def _taken(found: Sequence[Member], dataset: Dataset, rows: Array, notes: list[s
         yield _Acted(actions, acted.weights)
 
 
-def _charts(space: Space, recorded: Array, taken: Taken) -> Iterator[dict[str, Any]]:
+def _charts(
+    space: Space, recorded: Array, taken: Taken, places: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
     """Give a chart for each dimension of continuous actions, or one of all choices."""
     if isinstance(space, DiscreteSpace):
-        yield _choices(space, recorded, taken)
+        yield _choices(space, recorded, taken, places)
         return
     assert isinstance(space, BoxSpace)
     count = recorded.shape[1]
@@ -134,7 +137,7 @@ def _charts(space: Space, recorded: Array, taken: Taken) -> Iterator[dict[str, A
             "of": "Action from",
             "kind": "shares",
             "steps": [_short(value) for value in edges],
-            "series": _all_series(partial(_histogram, edges), values, acted),
+            "series": _all_series(partial(_histogram, edges), values, acted, places),
         }
 
 
@@ -157,7 +160,9 @@ def _histogram(edges: FloatArray, values: Array, weights: FloatArray) -> FloatAr
     return np.asarray(np.append(counts, counts[-1]) / max(float(weights.sum()), 1e-12))
 
 
-def _choices(space: DiscreteSpace, recorded: Array, taken: Taken) -> dict[str, Any]:
+def _choices(
+    space: DiscreteSpace, recorded: Array, taken: Taken, places: Mapping[str, int]
+) -> dict[str, Any]:
     """Return a chart of bars that stand side by side at each choice."""
 
     def shares(values: Array, weights: FloatArray) -> FloatArray:
@@ -165,7 +170,7 @@ def _choices(space: DiscreteSpace, recorded: Array, taken: Taken) -> dict[str, A
         return np.asarray(np.bincount(chosen, weights.ravel(), space.n) / max(float(weights.sum()), 1e-12))
 
     acted = {name: [(each.actions, each.weights) for each in group] for name, group in taken.items()}
-    series = _all_series(shares, recorded, acted)
+    series = _all_series(shares, recorded, acted, places)
     count = len(series)
     moves = [(place - (count - 1) / 2) * _BARS / count for place in range(count)]
     for place, each in enumerate(series):
@@ -181,12 +186,13 @@ def _all_series(
     shares: Callable[[Array, FloatArray], FloatArray],
     recorded: Array,
     acted: Mapping[str, Sequence[tuple[Array, FloatArray]]],
+    places: Mapping[str, int],
 ) -> list[dict[str, Any]]:
     """Return the data's shares and the policies'."""
     series = [_series("data", -1, [shares(recorded, np.ones(recorded.shape))])]
-    for number, (name, group) in enumerate(acted.items()):
+    for name, group in acted.items():
         if group:
-            series.append(_series(name, number, [shares(*each) for each in group]))
+            series.append(_series(name, places[name], [shares(*each) for each in group]))
     return series
 
 

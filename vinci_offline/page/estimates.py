@@ -52,22 +52,25 @@ class _Scale:
         return [{"at": self.at(value), "text": f"{value:.6g}"} for value in values]
 
 
-def pictures(runs: Mapping[str, Sequence[Member]]) -> list[dict[str, Any]]:
+def pictures(runs: Mapping[str, Sequence[Member]], places: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return a picture for each way in which runs of a task were estimated, those of the most runs first.
 
     Args:
         runs: the runs by their groups.
+        places: the place of each group among the colours.
 
     Raises:
         VinciError: estimates of a run are damaged.
     """
     found: dict[Basis, list[_Point]] = {}
-    for place, (name, each) in enumerate(runs.items()):
+    for name, each in runs.items():
         for member in each:
             online = _online(member)
             for estimate in kept(member.path) if online is not None else ():
                 assert online is not None
-                found.setdefault(estimate.basis, []).append(_Point(place, name, member, estimate, online))
+                found.setdefault(estimate.basis, []).append(
+                    _Point(places[name], name, member, estimate, online)
+                )
     ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     return [_picture(basis, points) for basis, points in ordered[:MOST_PICTURES]]
 

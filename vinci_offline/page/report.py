@@ -89,6 +89,7 @@ def report(
     sections: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
     tasks = dict.fromkeys(member.task for member in found)
+    places: dict[str, int] = {}
     for place, task in enumerate(tasks):
         told, of_task = section(
             task,
@@ -97,6 +98,7 @@ def report(
             next((duel for duel in duels if duel.task == task), None),
             place,
             _PORTRAITS // len(tasks),
+            places,
         )
         sections.append(told)
         charts |= of_task

@@ -24,7 +24,13 @@ _NOT_SHOWN = ("compile_seconds", "steps_per_second")
 
 
 def section(
-    task: str, found: Sequence[Member], groups: Sequence[Group], duel: Duel | None, place: int, room: int
+    task: str,
+    found: Sequence[Member],
+    groups: Sequence[Group],
+    duel: Duel | None,
+    place: int,
+    room: int,
+    places: dict[str, int],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the section of a task, and the data of its charts by their ids.
 
@@ -35,8 +41,11 @@ def section(
         duel: its two best groups; None where there is one or none.
         place: the number of the section.
         room: the bytes that its portraits may take.
+        places: the place of each name among the colours, the same in all tasks; new names are added.
     """
     runs = _by_name(found, groups)
+    for name in runs:
+        places.setdefault(name, len(places))
     tables = [(name, [numbers(each.path / "evaluations.csv") for each in runs[name]]) for name in runs]
     metrics = [(name, [numbers(each.path / "metrics.csv") for each in runs[name]]) for name in runs]
     figures = [("Return of an evaluation", "returns", ["return_mean"], tables, True), *_diagnostics(metrics)]
@@ -45,27 +54,27 @@ def section(
     for title, kind, columns, source, is_open in figures:
         ids = []
         for column in columns:
-            listed = [(number, name, each) for number, (name, each) in enumerate(source)]
+            listed = [(places[name], name, each) for name, each in source]
             data = chart(column, "mean return" if column == "return_mean" else column, listed)
             if data is not None:
                 ids.append(f"chart-{place}-{len(charts)}")
                 charts[ids[-1]] = data
         if ids:
             panels.append({"title": title, "kind": kind, "open": is_open, "charts": ids})
-    actions = actions_of(runs)
+    actions = actions_of(runs, places)
     charts |= {f"actions-{place}-{number}": data for number, data in enumerate(actions.charts)}
     told = {
         "id": f"task-{place}",
         "task": task,
-        "rows": _rows(groups, list(runs)),
+        "rows": _rows(groups, places),
         "reference": _reference(groups),
         "verdict": verdict(groups, duel),
         "margin": margin(duel),
         "missing": _missing(found, groups),
-        "names": list(runs),
+        "names": [{"name": name, "place": places[name]} for name in runs],
         "panels": panels,
         "points": _points(charts.get(f"chart-{place}-0")) if any(g.members for g in groups) else None,
-        "estimates": pictures(runs),
+        "estimates": pictures(runs, places),
         "actions": {
             "charts": [name for name in charts if name.startswith("actions-")],
             "hint": actions.hint,
@@ -172,7 +181,7 @@ def _diagnostics(
     ]
 
 
-def _rows(groups: Sequence[Group], names: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(groups: Sequence[Group], places: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return a row of the table for each group, with the places of its picture in hundredths."""
     ends = [value for group in groups for value in (*group.interval, *group.scores) if math.isfinite(value)]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
@@ -186,7 +195,7 @@ def _rows(groups: Sequence[Group], names: Sequence[str]) -> list[dict[str, Any]]
         rows.append(
             {
                 "name": group.name,
-                "place": names.index(group.name),
+                "place": places[group.name],
                 "mean": f"{group.mean:.2f}",
                 "interval": f"{group.interval.low:.2f} to {group.interval.high:.2f}" if known else "one seed",
                 "middle": f"{group.interquartile_mean:.2f}",

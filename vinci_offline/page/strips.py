@@ -75,7 +75,7 @@ def _chosen(returns: FloatArray, unusual: Array) -> dict[int, list[str]]:
     known = np.flatnonzero(np.isfinite(returns))
     if len(returns):
         chosen[0] = ["the first"]
-    if len(known):
+    if len(known) and np.ptp(returns[known]):
         chosen.setdefault(int(known[returns[known].argmax()]), []).append("the best")
         chosen.setdefault(int(known[returns[known].argmin()]), []).append("the worst")
     for episode in np.flatnonzero(unusual)[:MOST_UNUSUAL].tolist():

@@ -42,7 +42,7 @@
       height: plot.closest(".returns") ? 320 : 190,
       series,
       bands,
-      scales: { x: { time: false, ...(bars ? { range: room(chart.steps) } : {}) }, y: fromZero ? { range: (_, low, high) => [0, high * 1.05] } : {} },
+      scales: { x: { time: false, ...(bars ? { range: chart.kind === "choices" ? (_, low, high) => [Math.round(low) - 0.5, Math.round(high) + 0.5] : room(chart.steps) } : {}) }, y: fromZero ? { range: (_, low, high) => [0, high * 1.05] } : {} },
       axes: [
         { ...axis, space: 70, values: (_, ticks) => ticks.map(short) },
         { ...axis, size: 64, values: (_, ticks) => ticks.map(short) },
