@@ -94,6 +94,16 @@ def test_many_seeds_and_dimensions_are_not_all_shown(tmp_path, policies, monkeyp
     assert len(asked) == 3 * 80
 
 
+def test_of_large_observations_fewer_are_taken(tmp_path, policies, monkeypatch):
+    monkeypatch.setattr(actions, "MOST_BYTES", 500)
+    spec = continuous_spec()
+    size, asked = spec.action_space.shape[0], []
+    policies["bc"] = lambda observation: asked.append(observation) or np.zeros(size, np.float32)
+    found = shown_of(runs_on(tmp_path, saved(tmp_path / "d.h5", spec), ["bc"]))
+    assert 0 < len(asked) == 500 // asked[0].nbytes < 80
+    assert f"{len(asked):,} rows" in found.hint
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_data_that_are_gone_or_others_are_told(tmp_path, policies, gone):
     dataset = saved(tmp_path / "d.h5", continuous_spec())

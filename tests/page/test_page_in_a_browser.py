@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from data_examples import continuous_spec, make_columns
 from written_runs import run
@@ -13,6 +14,7 @@ from vinci_offline.data.dataset import Dataset
 from vinci_offline.page import sections
 from vinci_offline.page.actions import Actions
 from vinci_offline.page.report import report
+from vinci_offline.spec import BoxSpace, EnvironmentSpec
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None
@@ -40,6 +42,8 @@ onload = () => setTimeout(() => {
       rows.click();
       rows.click();
       said.longest = list.querySelector("tbody tr").children[2].textContent;
+      list.querySelector("tbody a").click();
+      said.strips = [...page.querySelectorAll("details.strip[open] summary")].map((each) => each.textContent);
       said.page = list.querySelector(".told").textContent;
       said.pressed = button.getAttribute("aria-pressed");
       said.overflow = page.documentElement.scrollWidth > page.documentElement.clientWidth;
@@ -64,8 +68,12 @@ def test_charts_answer_keys_and_buttons(tmp_path, width, monkeypatch):
     runs = [run(tmp_path, agent, seed, [seed, 10 * seed]) for agent in ("bc", "iql") for seed in (1, 2)]
     for path in runs:
         (path / "metrics.csv").write_text("step,loss/actor,gradient_norm/actor\n50,1,1\n100,2,1\n")
-    spec = continuous_spec()
-    data = Dataset.from_columns(make_columns(spec, [2] * 25 + [9]), spec, {"length": [2] * 25 + [9]})
+    low, high = np.zeros((8, 6), np.uint8), np.full((8, 6), 255, np.uint8)
+    spec = EnvironmentSpec(BoxSpace((8, 6), "uint8", low, high), continuous_spec().action_space)
+    lengths = [2] * 25 + [9]
+    columns = make_columns(spec, lengths)
+    columns["rewards"] = np.arange(sum(lengths), dtype=np.float32) % 2
+    data = Dataset.from_columns(columns, spec, {"length": lengths})
     report([*runs, data.save(tmp_path / "d.h5").path], tmp_path / "page.html")
     (tmp_path / "driver.html").write_text(DRIVER % width)
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
@@ -83,5 +91,9 @@ def test_charts_answer_keys_and_buttons(tmp_path, width, monkeypatch):
     assert said["last"] == "Step 100: bc 15 (10 to 20); iql 15 (10 to 20)"
     assert said["without"] == "Step 50: iql 1.5 (1 to 2)"
     assert (said["longest"], said["page"]) == ("9", "26 episodes, page 1 of 2")
+    assert said["strips"] == [
+        "Episode 0, the first, the worst: return 1, 2 rows",
+        "Episode 25, the best: return 4, 9 rows",
+    ]
     assert said["pressed"] == "false"
     assert not said["overflow"]

@@ -23,6 +23,8 @@ from vinci_offline.types import Array, FloatArray
 
 ROWS = 2000
 """Observations at which policies act."""
+MOST_BYTES = 2**26
+"""Bytes of these observations."""
 MOST_DIMENSIONS = 8
 MOST_SEEDS = 3
 """Policies of each group that are asked: loading one takes a tenth of a second or more."""
@@ -67,9 +69,7 @@ def actions_of(runs: Mapping[str, Sequence[Member]], places: Mapping[str, int]) 
     space = dataset.spec.action_space
     if not isinstance(space, BoxSpace) and not (isinstance(space, DiscreteSpace) and space.n <= MOST_CHOICES):
         return Actions(notes=["several choices at once, and one of very many, are not drawn"])
-    rows = np.arange(len(dataset))
-    if len(rows) > ROWS:
-        rows = np.sort(np.random.default_rng(0).choice(len(rows), ROWS, replace=False))
+    rows = _sample(dataset)
     notes: list[str] = []
     most = max(1, min(MOST_SEEDS, MOST_POLICIES // len(trained)))
     taken = {name: list(_taken(found[:most], dataset, rows, notes)) for name, found in trained.items()}
@@ -87,6 +87,18 @@ def actions_of(runs: Mapping[str, Sequence[Member]], places: Mapping[str, int]) 
 
 def _policy(member: Member) -> bool:
     return RunDirectory(member.path).policy.is_file()
+
+
+def _sample(dataset: Dataset) -> Array:
+    """Return rows drawn at random, in order; of large observations, such as images, fewer."""
+    columns = dataset.columns
+    size = sum(
+        math.prod(columns.shape(path)[1:]) * columns.dtype(path).itemsize
+        for path in columns
+        if path.partition("/")[0] == layout.OBSERVATIONS
+    )
+    count = min(len(dataset), ROWS, max(1, MOST_BYTES // max(1, size)))
+    return np.sort(np.random.default_rng(0).choice(len(dataset), count, replace=False))
 
 
 class _Acted(NamedTuple):
