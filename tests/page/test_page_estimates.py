@@ -47,10 +47,14 @@ def kept_run(folder, agent, seed, online, value, **options):
 def test_estimates_are_kept_by_method_data_and_options(tmp_path):
     path = kept_run(tmp_path, "bc", 0, (1, 1), 5.0)
     basis = Basis("wis", "logs feed5678", 1.0, "95% interval by t")
-    assert [(each.basis, each.value, each.low, each.high) for each in kept(path)] == [(basis, 5.0, 4.0, 6.0)]
+    found, refused = kept(path)
+    assert (found.basis, found.value, found.low, found.high) == (basis, 5.0, 4.0, 6.0)
+    assert (refused.basis.method, refused.warning) == ("ipw", "no")
+    assert math.isnan(refused.value)
     keep(path, Data(), estimates(wis=told(7.0), dice=told(8.0)), **OPTIONS)
     keep(path, Data(), estimates(wis=told(9.0)), **{**OPTIONS, "gamma": 0.5})
-    assert [(each.basis.method, each.basis.gamma, each.value) for each in kept(path)] == [
+    found = [each for each in kept(path) if each.basis.method != "ipw"]
+    assert [(each.basis.method, each.basis.gamma, each.value) for each in found] == [
         ("wis", 1.0, 7.0),
         ("dice", 1.0, 8.0),
         ("wis", 0.5, 9.0),
@@ -106,6 +110,15 @@ def test_a_run_is_a_dot_with_both_intervals(tmp_path):
     assert {tick["text"]: tick["at"] - 58 for tick in shown["x"]} == pytest.approx(
         {tick["text"]: 244 - tick["at"] for tick in shown["y"]}
     )
+
+
+def test_runs_whose_estimate_was_refused_are_counted(tmp_path):
+    paths = [kept_run(tmp_path, "bc", seed, (10, 3), 1.0) for seed in (0, 1, 2)]
+    for path in paths[1:]:
+        keep(path, Data(), estimates(wis=Refused("no")), **OPTIONS)
+    (shown,) = pictures({"bc": members(paths)}, {"bc": 0})
+    assert len(shown["points"]) == 1
+    assert shown["refused"] == "2 runs not drawn: the data cannot tell how good the policy is."
 
 
 def test_discounted_estimates_have_no_diagonal(tmp_path):

@@ -48,10 +48,10 @@ class Kept:
 
     Attributes:
         basis: how it was made.
-        value: the estimated mean return.
+        value: the estimated mean return; NaN where the method refused to tell.
         low: the interval's lower end; NaN without one.
         high: its upper end.
-        warning: why the interval may be wrong; None if nothing speaks against it.
+        warning: why the interval may be wrong, or why the method refused; None if nothing speaks against it.
     """
 
     basis: Basis
@@ -137,9 +137,10 @@ def _kept(entry: Mapping[str, Any]) -> Iterator[Kept]:
         *(["behaviour fitted"] if entry["behaviour"] != "logged" else []),
     ]
     for method, each in dict(entry["methods"]).items():
-        if "refused" in each:
-            continue
         basis = Basis(str(method), str(entry["data"]), float(entry["gamma"]), ", ".join(others))
+        if "refused" in each:
+            yield Kept(basis, math.nan, math.nan, math.nan, str(each["refused"]))
+            continue
         low, high = (math.nan if each[end] is None else float(each[end]) for end in ("low", "high"))
         warning = each.get("warning")
         yield Kept(basis, float(each["value"]), low, high, None if warning is None else str(warning))

@@ -11,6 +11,7 @@ from vinci_offline.evaluation.kept import Basis, Kept, kept
 from vinci_offline.evaluation.members import Member
 from vinci_offline.evaluation.ranking import Ranked, Ranking
 from vinci_offline.hooks.csv_log import last_row
+from vinci_offline.text import counted
 
 MOST_PICTURES = 6
 """Of more bases those with the most runs are shown."""
@@ -71,8 +72,19 @@ def pictures(runs: Mapping[str, Sequence[Member]], places: Mapping[str, int]) ->
                 found.setdefault(estimate.basis, []).append(
                     _Point(places[name], name, member, estimate, online)
                 )
-    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [_picture(basis, points) for basis, points in ordered[:MOST_PICTURES]]
+    told = {
+        basis: [point for point in points if math.isfinite(point.estimate.value)]
+        for basis, points in found.items()
+    }
+    ordered = sorted((basis for basis in told if told[basis]), key=lambda basis: (-len(told[basis]), basis))
+    return [
+        {**_picture(basis, told[basis]), "refused": _refused(len(found[basis]) - len(told[basis]))}
+        for basis in ordered[:MOST_PICTURES]
+    ]
+
+
+def _refused(count: int) -> str:
+    return f"{counted(count, 'run')} not drawn: the data cannot tell how good the policy is." if count else ""
 
 
 def _online(member: Member) -> tuple[float, float, float] | None:
