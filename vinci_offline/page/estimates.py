@@ -44,10 +44,10 @@ class _Scale:
         return round(self.start + share * (self.end - self.start), 2)
 
     def ticks(self) -> list[dict[str, Any]]:
-        """Return three to seven round values with their places."""
-        rough = (self.high - self.low) / 4
+        """Return two to six round values with their places."""
+        rough = (self.high - self.low) / 5
         size = 10.0 ** math.floor(math.log10(rough))
-        step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough)
+        step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough)
         first = math.ceil(self.low / step)
         values = [number * step for number in range(first, math.floor(self.high / step) + 1)]
         return [{"at": self.at(value), "text": f"{value:.6g}"} for value in values]
