@@ -32,6 +32,15 @@ PATIENCE = 600
 
 PICTURES = ("help", "plot", "estimate", "notebook", "report", "evolution", "tensorboard")
 
+PAGES = {
+    "tensorboard": "timeseries",
+    "tensorboard-charts": "custom_scalars",
+    "tensorboard-histograms": "histograms",
+    "tensorboard-images": "images",
+    "tensorboard-hparams": "hparams",
+}
+"""Tabs of TensorBoard by the names of their pictures."""
+
 TEXTS = {
     "help": ["--help"],
     "agents": ["agents"],
@@ -184,15 +193,15 @@ class Studio:
         shutil.copyfile(self.folder / "evolution.gif", self.path("evolution.gif"))
 
     def tensorboard(self) -> None:
-        """Picture TensorBoard's first page and its HParams, of two runs."""
+        """Picture pages of TensorBoard, of two agents and two seeds."""
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:
             print(f"no picture of TensorBoard: there is none of {', '.join(BROWSERS)}")
             return
-        for agent in ("bc", "td3bc"):
+        for agent, seed in (("bc", 0), ("td3bc", 0), ("td3bc", 1)):
             self.command(
                 "train", "mountaincar-mixed", "--agent", agent, "--steps", "1000", "--eval-every", "200",
-                "--log-every", "100", "--set", "hidden=64,64", "-o", f"runs/{agent}",
+                "--log-every", "100", "--set", "hidden=64,64", "--seed", str(seed), "-o", f"runs/{agent}-{seed}",
             )  # fmt: skip
         with tempfile.TemporaryFile("w+") as told:
             server = subprocess.Popen(
@@ -204,7 +213,7 @@ class Studio:
             )
             try:
                 address = served(told)
-                for name, page in (("tensorboard", "timeseries"), ("tensorboard-hparams", "hparams")):
+                for name, page in PAGES.items():
                     take(browser, f"{address}#{page}", self.path(f"{name}.png"))
             finally:
                 server.terminate()

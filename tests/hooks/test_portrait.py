@@ -89,6 +89,9 @@ def test_portrait_at_evaluations_and_end_and_in_tensorboard(tmp_path, make_run, 
         .Images("training_statistics/portrait")
     )
     assert [(image.step, image.width) for image in images] == [(10, 1800), (20, 1800)]
+    shown = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    (strip,) = shown.Images("training_statistics/portraits over time")
+    assert (strip.step, strip.width, strip.height) == (20, 400, 430)
     assert images[0].encoded_image_string == (tmp_path / "portraits" / names[1]).read_bytes()
 
 
@@ -112,6 +115,22 @@ def test_resume_drops_portraits_of_later_steps(tmp_path, make_run, policy):
         (folder / name).touch()
     Portrait().start(make_run(tmp_path, policy=policy, start_step=20))
     assert {path.name for path in folder.iterdir()} == kept
+
+
+def test_strip_holds_eight_sound_portraits_of_many(tmp_path, make_run, policy):
+    (tmp_path / "portraits").mkdir()
+    (tmp_path / "portraits" / "step-00000000.npz").touch()  # damaged
+    board = TensorBoard()
+    run = make_run(tmp_path, policy=policy, start_step=1)
+    portrait = Portrait(board, every=1)
+    for hook in (board, portrait):
+        hook.start(run)
+    for step in range(2, 20):
+        portrait.metrics(step, {})
+    portrait.finish(20)
+    shown = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    (strip,) = shown.Images("training_statistics/portraits over time")
+    assert (strip.step, strip.width, strip.height) == (20, 1400, 230)
 
 
 def test_other_observation_shapes_have_no_portrait(tmp_path, make_run, policy, box):

@@ -8,6 +8,7 @@ from vinci_offline.batches.names import TRANSITION, ColumnWish
 from vinci_offline.batches.reader import ColumnReader, by_key
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.indexing import spaced_rows
+from vinci_offline.data.layout import ACTIONS
 from vinci_offline.quality.survey import Survey, survey
 from vinci_offline.types import Array
 
@@ -30,7 +31,7 @@ def first_read(
         columns: the columns that the agent asks for.
         memory: ``stream`` keeps no column in memory; anything else keeps those of the pool.
         trajectories: True where the agent looks at other rows of a run.
-        samples: the observations to keep as a sample, at most.
+        samples: the rows whose observations and actions to keep as a sample, at most.
 
     Raises:
         DatasetError: the dataset lacks a column.
@@ -46,5 +47,10 @@ def first_read(
 
 
 def sampled_observations(known: Survey) -> Array | dict[str, Array]:
-    """Return the sample of `first_read`; by key where observations are a Dict."""
-    return by_key(known.sample)
+    """Return the observations of the sample of `first_read`; by key where they are a Dict."""
+    return by_key({path: values for path, values in known.sample.items() if path != ACTIONS})
+
+
+def sampled_actions(known: Survey) -> Array:
+    """Return the actions of the same rows."""
+    return known.sample[ACTIONS]

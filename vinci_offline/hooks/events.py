@@ -7,19 +7,41 @@ imports TensorFlow wherever TensorFlow is installed.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vinci_offline.files import disk_errors
+from vinci_offline.types import Array
 
 PREFIX = "events.out.tfevents."
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A chart of the Custom Scalars tab.
+
+    Attributes:
+        title: the line above.
+        tags: regular expression of the tags that it shows, each a line.
+        margin: in place of it, the tags of a line and of the lower and upper bound of a band around it.
+    """
+
+    title: str
+    tags: str = ""
+    margin: tuple[str, str, str] | None = None
+
+    def shows(self, tag: str) -> bool:
+        """Tell whether a tag is on the chart."""
+        return tag in self.margin if self.margin else re.match(self.tags, tag) is not None
+
+
 class EventFile:
-    """Event file of one process: scalars, texts, images and hyperparameters.
+    """Event file of one process: scalars, histograms, texts, images, hyperparameters and the layout of charts.
 
     Each call opens the file, appends to it and closes it. A reader sees every event at once, and a run that is killed
     loses nothing.
@@ -45,6 +67,28 @@ class EventFile:
 
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._append(step=step, summary=summary)
+
+    def histogram(self, step: int, tag: str, values: Array) -> None:
+        """Write the distribution of finite numbers, in 30 buckets."""
+        from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+        self._append(step=step, summary=histogram_pb(tag, values))
+
+    def charts(self, step: int, category: str, charts: Iterable[Chart]) -> None:
+        """Write the charts of the Custom Scalars tab. The last call counts."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
+        from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+
+        content = layout_pb2.Category(title=category, chart=[_chart(chart, layout_pb2) for chart in charts])
+        layout = layout_pb2.Layout(category=[content]).SerializeToString()
+        value = Summary.Value(
+            tag=metadata.CONFIG_SUMMARY_TAG,
+            metadata=metadata.create_summary_metadata(),
+            tensor=TensorProto(dtype=DT_STRING, string_val=[layout]),
+        )
+        self._append(step=step, summary=Summary(value=[value]))
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text in Markdown."""
@@ -91,6 +135,15 @@ class EventFile:
 
         with disk_errors(self._path), self._path.open("ab") as file:
             RecordWriter(file).write(Event(wall_time=time.time(), **fields).SerializeToString())
+
+
+def _chart(chart: Chart, layout: Any) -> Any:
+    if chart.margin:
+        series = [
+            layout.MarginChartContent.Series(value=v, lower=low, upper=up) for v, low, up in [chart.margin]
+        ]
+        return layout.Chart(title=chart.title, margin=layout.MarginChartContent(series=series))
+    return layout.Chart(title=chart.title, multiline=layout.MultilineChartContent(tag=[chart.tags]))
 
 
 def _timestamp(path: Path) -> int:

@@ -36,6 +36,7 @@ class RunInfo:
         units: the units of observations and actions in ``nets``, and of rewards; None stands for those of the spaces.
         chosen: options and hyperparameters that differ from their defaults; None where that is not known.
         evaluation_due: True if the run goes on with the evaluation of ``start_step``, perhaps for the second time.
+        actions: ``[M, ...]`` the recorded actions of the same rows as ``observations``; None where they are not known.
     """
 
     directory: Path
@@ -51,6 +52,7 @@ class RunInfo:
     units: Units | None = None
     chosen: Mapping[str, Any] | None = None
     evaluation_due: bool = False
+    actions: Array | None = None
 
 
 class Hook:

@@ -76,23 +76,34 @@ def phase_plane(run: RunInfo) -> PhasePlane:
     dtype: type[np.floating[Any]] = np.float64 if units.offsets else np.float32
     x, y = (np.linspace(low[i] - margin[i], high[i] + margin[i], RESOLUTION).astype(dtype) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    actions = _numpy(run.policy(_observed(run, grid)))
+    actions = policy_actions(run, grid)
     first = actions.reshape(len(grid), -1)[:, 0]
-    value = _value(run, units.observed("", grid), None if units.actions is None else units.scaled(actions))
+    value = state_values(run, grid, actions)
     shape = (RESOLUTION, RESOLUTION)
     return PhasePlane(x, y, first.reshape(shape), None if value is None else value.reshape(shape))
 
 
-def _observed(run: RunInfo, grid: Array) -> Array | dict[str, Array]:
-    """Return the policy's inputs at the grid. A policy that takes masks may choose anything there."""
-    space = run.spec.action_space
-    if not isinstance(space, DiscreteSpace) or not isinstance(run.policy.input, Mapping):
-        return grid
-    return {OBSERVATION: grid, ACTION_MASK: np.ones((len(grid), space.n), np.float32)}
+def policy_actions(run: RunInfo, observations: Array | Mapping[str, Array]) -> Array:
+    """Return the policy's actions, ``[B, ...]``. A policy that takes masks may choose anything."""
+    space, takes, seen = run.spec.action_space, run.policy.input, observations
+    if isinstance(space, DiscreteSpace) and isinstance(takes, Mapping):
+        seen = dict(observations) if isinstance(observations, Mapping) else {OBSERVATION: observations}
+        if ACTION_MASK in takes and ACTION_MASK not in seen:
+            first = next(iter(seen.values()))
+            seen[ACTION_MASK] = np.ones((len(first), space.n), np.float32)
+    return _numpy(run.policy(seen))
 
 
-def _value(run: RunInfo, grid: FloatArray, scaled: Array | None) -> FloatArray | None:
-    """Return V(s), ``[B]``, from the networks of the run; None without a critic of observations and actions alone."""
+def state_values(run: RunInfo, observations: Array, actions: Array) -> FloatArray | None:
+    """Return V(s), ``[B]``, of observations of one array; None without a critic of observations and actions alone.
+
+    Args:
+        run: the run.
+        observations: ``[B, ...]``.
+        actions: ``[B, ...]`` the policy's actions there.
+    """
+    units = run.units or Units.of(run.spec)
+    grid = units.observed("", observations)
     discrete = isinstance(run.spec.action_space, DiscreteSpace)
     if "value" in run.nets and len(run.nets["value"].inputs) == 1:
         return _numpy(run.nets["value"](grid))
@@ -103,6 +114,7 @@ def _value(run: RunInfo, grid: FloatArray, scaled: Array | None) -> FloatArray |
         # First the least of the ensemble, as in the targets of a learner, then the best action.
         best: FloatArray = _numpy(run.nets["critic"](grid)).min(axis=0).max(axis=-1)
         return best
+    scaled = None if units.actions is None else units.scaled(actions)
     least: FloatArray = _numpy(run.nets["critic"]([grid, scaled])).min(axis=0)
     return least
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from vinci_offline.errors import VinciError
 from vinci_offline.files import make_folder, published
 from vinci_offline.hooks.hook import Hook, RunInfo
 from vinci_offline.hooks.phase_plane import has_plane, phase_plane, plane_observations
-from vinci_offline.hooks.portrait_figure import draw_portrait
-from vinci_offline.hooks.snapshot import Snapshot
+from vinci_offline.hooks.portrait_figure import draw_portrait, draw_strip
+from vinci_offline.hooks.snapshot import Snapshot, read_snapshot, stored_snapshots
 from vinci_offline.types import FloatArray
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from vinci_offline.hooks.tensorboard import TensorBoard
 
 FOLDER = "portraits"
+STRIP = 8
+"""The most portraits side by side."""
 
 
 class Portrait(Hook):
@@ -28,7 +34,7 @@ class Portrait(Hook):
     observations of the dataset: where there are none, both panels are guesses. A line is the first episode of
     the evaluation. An agent without a critic has the left panel only. Observations of other shapes, and Dict
     observations, have no portrait. Beside each picture are its numbers, ``.npz``, from which
-    ``vinci-offline animate`` draws all steps on common scales.
+    ``vinci-offline animate`` draws all steps on common scales. TensorBoard gets a strip of several steps at the end.
 
     Args:
         tensorboard: hook that shows the portraits as images; the run's hooks include it already.
@@ -63,8 +69,21 @@ class Portrait(Hook):
         self._draw(step, evaluation.return_mean, evaluation.path)
 
     def finish(self, step: int) -> None:
-        """Draw the final networks."""
+        """Draw the final networks, and a strip of several steps."""
         self._draw(step)
+        snapshots = self._several() if self._applies and self._tensorboard is not None else []
+        if len(snapshots) > 1 and self._tensorboard is not None:
+            self._tensorboard.image(step, "portraits over time", draw_strip(snapshots, self._run.spec))
+
+    def _several(self) -> list[Snapshot]:
+        """Return the portraits of the strip. A damaged one is left out: a run that is done does not fail by it."""
+        stored = list(stored_snapshots(self._folder).items())
+        places = np.linspace(0, len(stored) - 1, min(STRIP, len(stored))).round().astype(int)
+        found: list[Snapshot] = []
+        for step, path in (stored[place] for place in places):
+            with suppress(VinciError):
+                found.append(read_snapshot(path, step))
+        return found
 
     def _draw(self, step: int, return_mean: float | None = None, path: FloatArray | None = None) -> None:
         if not self._applies or step == self._drawn:

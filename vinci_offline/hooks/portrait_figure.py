@@ -59,6 +59,37 @@ def draw_portrait(snapshot: Snapshot, spec: EnvironmentSpec, observations: Array
     return buffer.getvalue()
 
 
+def draw_strip(snapshots: Sequence[Snapshot], spec: EnvironmentSpec) -> bytes:
+    """Draw portraits side by side as a PNG, on common scales: the actor above, the critic below."""
+    from matplotlib.figure import Figure
+
+    panels = min(panels_of(snapshot.plane) for snapshot in snapshots)
+    scales = Scales.of([snapshot.plane for snapshot in snapshots], spec)
+    figure = Figure(figsize=(2 * len(snapshots), 0.3 + 2 * panels), dpi=100, layout="constrained")
+    columns = figure.subplots(panels, len(snapshots), squeeze=False).T
+    for axes, snapshot in zip(columns, snapshots, strict=True):
+        plane, space = snapshot.plane, spec.action_space
+        colours = _colours("RdBu_r" if not isinstance(space, DiscreteSpace) or space.n <= 3 else "Spectral")
+        _show(axes[0], plane, plane.action, cmap=colours, vmin=scales.action[0], vmax=scales.action[1])
+        if panels == 2:
+            assert plane.value is not None
+            _show(axes[1], plane, plane.value, cmap="viridis", vmin=scales.value[0], vmax=scales.value[1])
+        told = f"step {snapshot.step:,}"
+        axes[0].set_title(
+            told if snapshot.return_mean is None else f"{told}\nreturn {snapshot.return_mean:.1f}",
+            fontsize=10,
+        )
+        for axis in axes:
+            if snapshot.path is not None:
+                axis.plot(*snapshot.path.T, color="black", linewidth=0.8)
+            axis.set(xlim=plane.x[[0, -1]], ylim=plane.y[[0, -1]], xticks=[], yticks=[])
+    for axis, name in zip(columns[0], ("actor", "critic"), strict=False):
+        axis.set_ylabel(name, fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 def panels_of(plane: PhasePlane) -> int:
     """Return the number of panels: an agent without a critic has the actor's alone."""
     return 1 if plane.value is None else 2

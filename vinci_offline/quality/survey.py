@@ -27,7 +27,7 @@ class Survey:
     Attributes:
         moments: moments of observations, actions and rewards, by column path.
         non_finite: for each column with NaN or infinite values, the first such row and the number of such rows.
-        sample: the observations of the rows asked for, by column path.
+        sample: the observations and actions of the rows asked for, by column path.
         spaced: the rows for `vinci_offline.quality.coverage.coverage`, by column path.
         runs: first rows and lengths of the runs of rows that continue each other, as
             `vinci_offline.data.continuity.runs` returns them; None if they were not asked for.
@@ -104,7 +104,7 @@ def survey(
     Args:
         dataset: N rows.
         keep: paths of the columns that will be needed whole.
-        sample_rows: ascending row numbers; their observations are kept.
+        sample_rows: ascending row numbers; their observations and actions are kept.
         runs: find the runs of rows that continue each other.
     """
     for path in keep:
@@ -145,7 +145,7 @@ class _Reading:
             if path in self._spaced:
                 # Copies: a part of a block would keep all of it.
                 self._kept.setdefault(path, []).append(every_row(block, start, self._step).copy())
-            if root == layout.OBSERVATIONS:
+            if root in {layout.OBSERVATIONS, layout.ACTIONS}:
                 first, beyond = np.searchsorted(self._sample_rows, (start, start + len(block)))
                 rows = self._sample_rows[first:beyond] - start
                 self._sampled.setdefault(path, []).append(block[rows])

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from vinci_offline.agents.agent import Agent
-from vinci_offline.batches.first_read import first_read, sampled_observations
+from vinci_offline.batches.first_read import first_read, sampled_actions, sampled_observations
 from vinci_offline.batches.masks import records_masks
 from vinci_offline.batches.names import INFOS, column_name
 from vinci_offline.batches.opening import open_source
@@ -64,6 +64,7 @@ class Task:
         summary: the content of ``dataset.json``.
         source: the training rows.
         observations: ``[M, ...]`` sample of observations for hooks; by key for a Dict space.
+        actions: ``[M, ...]`` the recorded actions of the same rows.
         normalization: mean and deviation of observations, used inside the networks.
         units: the units of observations, actions and rewards.
         networks: the user's networks, as in `train`.
@@ -84,6 +85,7 @@ class Task:
     summary: dict[str, Any]
     source: Source
     observations: Array | Mapping[str, Array]
+    actions: Array
     normalization: Normalization
     units: Units
     networks: str | Path | Mapping[str, Any] | None
@@ -151,6 +153,7 @@ class Task:
             _summary(datasets, dataset, whole),
             source,
             sampled_observations(known),
+            sampled_actions(known),
             normalization,
             units,
             networks,
@@ -257,6 +260,7 @@ class Task:
             nets=run.learner.nets,
             policy=run.learner.policy,
             observations=self.observations,
+            actions=self.actions,
             units=self.units,
             chosen=_chosen(self.agent, run.config),
             evaluation_due=run.evaluation_due,

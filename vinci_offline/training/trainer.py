@@ -204,10 +204,12 @@ def open_task(
 def default_hooks(progress: bool) -> tuple[Hook, ...]:
     """Return the listeners of every run."""
     from vinci_offline.hooks.csv_log import CsvLog
+    from vinci_offline.hooks.distributions import Distributions
     from vinci_offline.hooks.portrait import Portrait
     from vinci_offline.hooks.progress import Progress
     from vinci_offline.hooks.tensorboard import TensorBoard
     from vinci_offline.hooks.value_alarm import ValueAlarm
 
     board = TensorBoard()
-    return (CsvLog(), board, Portrait(board), ValueAlarm(board.note), *((Progress(),) if progress else ()))
+    shown = (board, Distributions(board), Portrait(board), ValueAlarm(board.note))
+    return (CsvLog(), *shown, *((Progress(),) if progress else ()))
