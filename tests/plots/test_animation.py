@@ -77,14 +77,16 @@ def test_frames_have_times_and_the_last_one_stays(tmp_path, make_stored):
     assert (made.frames, made.first_step, made.last_step) == (3, 10, 70)
     with Image.open(made.path) as image:
         assert (image.format, image.size, image.n_frames, image.info["loop"]) == ("GIF", (900, 500), 3, 0)
-        times, colours = [], []
+        times, colours, values = [], [], []
         for frame in range(3):
             image.seek(frame)
             times.append(image.info["duration"])
             colours.append(image.convert("RGB").getpixel((200, 200)))
+            values.append(image.convert("RGB").getpixel((650, 200)))
     assert times == [250, 250, 3000]
     assert made.seconds == pytest.approx(3.5)
     assert len(set(colours)) == 3
+    assert len(set(values)) == 3  # on one scale, a value that grows changes its colour
     # A positive action is red; a greater one is redder.
     assert all(red > blue for red, _, blue in colours)
     assert sorted(colours, key=lambda colour: -colour[2]) == colours
