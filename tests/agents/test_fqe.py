@@ -17,7 +17,7 @@ from vinci_offline.functional import random
 from vinci_offline.networks.builder import NetworkBuilder
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.testing.gradients import gradient
-from vinci_offline.training.initial_value import initial_value
+from vinci_offline.training.initial_value import States, initial_value
 
 S, A, S2 = np.array([1.0, 2.0]), np.array([0.5, -0.5]), np.array(S2)
 R, DISCOUNT = np.array([1.0, 2.0]), np.array([0.9, 0.0])
@@ -197,7 +197,7 @@ def test_value_of_a_stochastic_policy_is_the_closed_form(tmp_path):
             # The loss is quadratic with curvature 2 * 2 / 12 for each entry: one Newton step is a regression.
             nets.critic.set_weights([nets.critic.get_weights()[0] - slope * 12 / 4])
             nets.target_critic.set_weights(nets.critic.get_weights())
-        found = initial_value(agent, nets, np.array([0, 2, 2], "i4"))
+        found = initial_value(agent, nets, States(np.array([0, 2, 2], "i4")))
         truth = closed_form(chance, gamma)
         assert found.mean == pytest.approx((truth[0] + 2 * truth[2]) / 3, rel=1e-5)
         assert found.states == 3

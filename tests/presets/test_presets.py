@@ -10,6 +10,7 @@ from vinci_offline.agents.registry import agent_class
 from vinci_offline.cli import train as train_command
 from vinci_offline.cli.agents import agents
 from vinci_offline.cli.app import app
+from vinci_offline.cli.options import words_of
 from vinci_offline.errors import UsageError
 from vinci_offline.presets.library import preset_named, presets
 from vinci_offline.training import trainer
@@ -24,7 +25,7 @@ def test_preset_fits_its_agent_and_the_options_of_a_run(name):
     for key, value in preset.settings.items():
         assert getattr(agent, key) == (tuple(value) if isinstance(value, list) else value)
     config = TrainingConfig(**preset.options)
-    assert config.steps >= 500_000
+    assert config.plan()[-1].stop >= 500_000
     assert "https://" in preset.source
 
 
@@ -34,6 +35,11 @@ def test_preset_fits_its_agent_and_the_options_of_a_run(name):
         # CORL's table of (beta_1, beta_2).
         ("rebrac/hopper-medium", {"actor_penalty": 0.01, "critic_penalty": 0.01}),
         ("rebrac/hopper-medium-replay", {"actor_penalty": 0.05, "critic_penalty": 0.5}),
+        (
+            "rebrac/antmaze-medium-diverse",
+            {"actor_penalty": 0.001, "critic_penalty": 0.0, "critic_learning_rate": 5e-5},
+        ),
+        ("rebrac/pen-cloned", {"actor_penalty": 0.05, "critic_penalty": 0.5, "actor_learning_rate": 3e-4}),
         ("rebrac/walker2d-random", {"actor_penalty": 0.01, "critic_penalty": 0.0}),
         ("rebrac/halfcheetah-medium-expert", {"actor_penalty": 0.01, "critic_penalty": 0.1}),
         # The paper's (N, eta) and N.
@@ -46,8 +52,10 @@ def test_preset_has_the_published_values(name, settings):
     assert settings.items() <= preset_named(name).settings.items()
 
 
-def test_rebrac_takes_batches_of_1024():
+def test_rebrac_takes_batches_of_1024_on_mujoco():
     assert preset_named("rebrac/hopper-medium").options == {"steps": 1_000_000, "batch_size": 1024}
+    antmaze = {"steps": 1_000_000, "batch_size": 256, "gamma": 0.999, "reward": "scale:100"}
+    assert preset_named("rebrac/antmaze-umaze").options == antmaze
 
 
 def test_given_values_replace_those_of_the_preset():
@@ -115,7 +123,7 @@ def test_python_takes_the_preset_and_what_is_given(taken):
 def test_printed_commands_name_the_values_and_not_the_preset():
     learner = train_command.Learner(preset="cql/mujoco")
     learner, config = train_command._filled(learner, TrainingConfig(batch_size=32), {"batch_size"})
-    words = train_command.words_of(learner)
+    words = words_of(learner)
     assert words[:4] == ["--agent", "cql", "--set", "hidden=256,256,256"]
     assert "--preset" not in words
     assert config.batch_size == 32
@@ -127,8 +135,8 @@ def test_agents_lists_presets_with_their_source():
     shown = CliRunner().invoke(made, ["rebrac"]).stdout
     for text in (
         "rebrac/hopper-medium-replay",
-        "actor_penalty=0.05 critic_penalty=0.5",
-        "--batch-size 1024",
+        "--batch-size 1024 actor_penalty=0.05",
+        "--batch-size 256 --gamma 0.999",
         "CORL",
     ):
         assert text in shown

@@ -13,8 +13,8 @@ from vinci_offline.functional import PolicyValues
 from vinci_offline.spec import BoxSpace, DiscreteSpace, EnvironmentSpec
 from vinci_offline.spec.units import RewardScaling, Units
 from vinci_offline.training import initial_value
-from vinci_offline.training.initial_value import InitialValue, first_observations
-from vinci_offline.training.task import _first_observations
+from vinci_offline.training.initial_value import InitialValue, first_states
+from vinci_offline.training.task import _first_states
 
 LINE = EnvironmentSpec(BoxSpace((1,), "float64", np.array([-np.inf]), np.array([np.inf])), DiscreteSpace(2))
 
@@ -37,12 +37,12 @@ def chain():
 
 def test_first_observations_are_those_of_whole_episodes(monkeypatch):
     data = chain()
-    np.testing.assert_array_equal(first_observations(data), np.array([[0], [3], [6]], "f4"))
+    np.testing.assert_array_equal(first_states(data).observations, np.array([[0], [3], [6]], "f4"))
     pieces = data.rows(np.array([1, 2, 3, 4, 5, 6, 7]))  # the second episode alone is whole
-    np.testing.assert_array_equal(first_observations(pieces), np.array([[3]], "f4"))
-    assert first_observations(data.rows(np.array([1, 2]))) is None
+    np.testing.assert_array_equal(first_states(pieces).observations, np.array([[3]], "f4"))
+    assert first_states(data.rows(np.array([1, 2]))) is None
     monkeypatch.setattr(initial_value, "_MOST_STATES", 2)
-    np.testing.assert_array_equal(first_observations(data), np.array([[0], [6]], "f4"))
+    np.testing.assert_array_equal(first_states(data).observations, np.array([[0], [6]], "f4"))
 
 
 def test_value_is_the_mean_over_states_and_critics():
@@ -102,7 +102,7 @@ def test_run_reports_the_value_in_recorded_rewards(tmp_path):
 def test_data_without_a_whole_episode_report_no_value():
     units = Units.of(LINE)
     with pytest.warns(VinciWarning, match="no episode of the data is whole"):
-        assert _first_observations(FQE(), chain().rows(np.array([1, 2])), units) is None
+        assert _first_states(FQE(), chain().rows(np.array([1, 2])), units) is None
     with pytest.warns(VinciWarning, match="counts the shift of every step"):
-        _first_observations(FQE(), chain(), replace(units, rewards=RewardScaling(1.0, -1.0)))
-    assert _first_observations(NFQ(), chain(), units) is None
+        _first_states(FQE(), chain(), replace(units, rewards=RewardScaling(1.0, -1.0)))
+    assert _first_states(NFQ(), chain(), units) is None

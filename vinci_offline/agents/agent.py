@@ -105,7 +105,9 @@ class Agent(ABC):
         """
         return None
 
-    def values(self, nets: Networks, observation: Any, key: Tensor) -> PolicyValues | None:
+    def values(
+        self, nets: Networks, observation: Any, key: Tensor, allowed: Tensor | None = None
+    ) -> PolicyValues | None:
         """Return the values of the policy's actions at some observations, of an agent that evaluates a policy.
 
         Training reports their mean over the first observations of whole episodes, ``value/initial``.
@@ -114,6 +116,7 @@ class Agent(ABC):
             nets: the agent's networks.
             observation: ``[B, ...]``, or a dict by key.
             key: key of random draws, as in a loss.
+            allowed: ``[B, n]`` the mask of choices, where the data have them beside the observation.
 
         Returns:
             None for other agents.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vinci_offline import functional
 from vinci_offline.agents.agent import Agent, Networks, Target, Update, adam, setting
 from vinci_offline.agents.registry import register
+from vinci_offline.batches.names import NEXT_ACTION_MASK, TRANSITION, ColumnWish, IfRecorded
 from vinci_offline.errors import UsageError
 from vinci_offline.policies.stored_file import file_hash, policy_file
 from vinci_offline.types import Metrics, Tensor
@@ -34,6 +35,7 @@ class FQE(Agent):
 
     action_kinds = ("continuous", "discrete")
     choose_when = "you have a policy and no simulator"
+    columns: ClassVar[tuple[ColumnWish, ...]] = (*TRANSITION, IfRecorded(NEXT_ACTION_MASK))
 
     evaluation_policy: str = setting(
         RANDOM,
@@ -105,7 +107,8 @@ class FQE(Agent):
         """Return ``(Q_i(s, a) - (r + discount * E_pi Q'_i(s', .)))^2``, or the quantile loss to all these returns."""
         from keras import ops
 
-        following = self.values_by(nets, nets.target_critic, batch.next_observation, key)
+        allowed = batch.get(NEXT_ACTION_MASK)
+        following = self.values_by(nets, nets.target_critic, batch.next_observation, key, allowed)
         values = functional.action_values(nets.critic, batch.observation, batch.action)
         if self.quantiles is not None:
             atoms, weight = following.mixture()
@@ -125,16 +128,19 @@ class FQE(Agent):
         """Return ``[B]`` how much each row counts for one of the critics; None counts all rows alike."""
         return None
 
-    def values(self, nets: Networks, observation: Any, key: Tensor) -> functional.PolicyValues:
+    def values(
+        self, nets: Networks, observation: Any, key: Tensor, allowed: Tensor | None = None
+    ) -> functional.PolicyValues:
         """Return the critic's values of the policy's actions."""
-        return self.values_by(nets, nets.critic, observation, key)
+        return self.values_by(nets, nets.critic, observation, key, allowed)
 
     def values_by(
-        self, nets: Networks, critic: keras.Model, observation: Any, key: Tensor
+        self, nets: Networks, critic: keras.Model, observation: Any, key: Tensor, allowed: Tensor | None
     ) -> functional.PolicyValues:
         """Return a critic's values of the policy's actions."""
+        policy = nets[self.policy_network]
         found = functional.values_under_actor(
-            critic, observation, nets[self.policy_network], key, nets.bounds, samples=self.samples
+            critic, observation, policy, key, nets.bounds, samples=self.samples, allowed=allowed
         )
         return found._replace(quantiles=self.quantiles is not None)
 

@@ -255,20 +255,26 @@ def values_under_actor(
     bounds: ActionBounds | None = None,
     *,
     samples: int,
+    allowed: Tensor | None = None,
 ) -> PolicyValues:
-    """Return the values of an actor's actions as `values_under_policy` does, also of one that takes noise.
+    """Return the values of an actor's actions as `values_under_policy` does, also of one that takes noise or a mask.
 
     Args:
         critic: an ensemble, or quantiles.
         observation: ``[B, ...]``, or a dict by key.
-        actor: a model of an observation; a model of ``[observation, noise]`` is asked with ``samples`` draws.
+        actor: a model of an observation; a model of ``[observation, noise]`` is asked with ``samples`` draws, and one
+            of ``[observation, action_mask]`` with the mask.
         key: key of the draws.
         bounds: as in `sample_action`.
         samples: number of draws for each row.
+        allowed: ``[B, n]``, greater than zero where a choice is allowed; only an actor with that input gets it.
     """
     noise = [each for each in actor.inputs if each.name == "noise"]
     if not noise:
-        return values_under_policy(critic, observation, actor(observation), key, bounds, samples=samples)
+        given = observation
+        if allowed is not None and isinstance(actor.input, list) and actor.input[-1].name == "action_mask":
+            given = [observation, ops.cast(allowed, "float32")]
+        return values_under_policy(critic, observation, actor(given), key, bounds, samples=samples)
     parts = observation.values() if isinstance(observation, Mapping) else [observation]
     rows = next(iter(parts)).shape[0]
     repeated = repeat_rows(observation, samples)

@@ -330,7 +330,7 @@ class NetworkBuilder:
         Raises:
             SpecError: the file is not a model, or does not fit this environment.
         """
-        return stored.stored_policy(self.units, name, path, stochastic=stochastic)
+        return stored.stored_policy(self.units, name, path, stochastic=stochastic, masked=self._masked)
 
     def random_policy(self, name: str) -> keras.Model:
         """Make the uniform policy over choices, or over bounded actions, as a network without weights.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -51,9 +51,9 @@ def policy(units: Units, actor: keras.Model, *, masked: bool = False) -> keras.M
     """
     raw = _raw_input(units)
     width = noise_width(actor)
-    output = _apply(actor, _shifted(units, raw), None if width is None else zero_noise(raw, width))
+    inputs, mask = _with_mask(units, raw, masked)
+    output = _apply(actor, _shifted(units, raw), None if width is None else zero_noise(raw, width), mask)
     if isinstance(output, dict) and "logits" in output:
-        inputs, mask = _with_mask(units, raw, masked)
         return keras.Model(inputs, _choice(units.spec, output["logits"], mask), name="policy")
     if isinstance(output, dict) and "low" in output:
         output = 0.5 * (output["low"] + output["high"])
@@ -187,11 +187,11 @@ def stochastic_policy(units: Units, actor: keras.Model, *, masked: bool = False)
     if noise_width(actor) is not None:
         return None
     raw = _raw_input(units)
-    output = _apply(actor, _shifted(units, raw))
+    inputs, mask = _with_mask(units, raw, masked)
+    output = _apply(actor, _shifted(units, raw), None, mask)
     if not isinstance(output, dict) or "location" in output or "low" in output:
         return None
     if "logits" in output:
-        inputs, mask = _with_mask(units, raw, masked)
         return keras.Model(inputs, masked_choices(output, mask), name="stochastic_policy")
     scaling = box_scaling(units)
     shape = (-1, *scaling.space.shape)
@@ -236,28 +236,30 @@ def box_scaling(units: Units) -> BoxScaling:
     return units.actions
 
 
-def _apply(network: keras.Model, raw: Any, noise: Tensor | None = None) -> Any:
+def _apply(network: keras.Model, raw: Any, noise: Tensor | None = None, mask: Tensor | None = None) -> Any:
     """Call a network with a raw observation: the whole of it, or the parts of a Dict that it is built on.
 
     Args:
         network: an actor, or a critic of choices.
         raw: the observation's Keras input, or a dict of them by key.
         noise: the noise that the network takes besides.
+        mask: the mask of choices, for a network that takes it besides.
 
     Raises:
         SpecError: the network is built on something that the observation does not hold.
     """
     given = network.input if isinstance(network.input, list | tuple) else [network.input]
-    arguments = [_argument(network.name, each, raw, noise) for each in given]
+    beside = {name: each for name, each in ((NOISE, noise), (ACTION_MASK, mask)) if each is not None}
+    arguments = [_argument(network.name, each, raw, beside) for each in given]
     return network(arguments[0] if len(arguments) == 1 else arguments)
 
 
-def _argument(network: str, wanted: Any, raw: Any, noise: Tensor | None) -> Any:
+def _argument(network: str, wanted: Any, raw: Any, beside: Mapping[str, Tensor]) -> Any:
     """Return the argument that goes to one input of a network."""
     if isinstance(wanted, dict):
         return raw
-    if wanted.name == NOISE and noise is not None:
-        return noise
+    if wanted.name in beside:
+        return beside[wanted.name]
     if not isinstance(raw, dict):
         if wanted.name != GOAL:
             return raw
@@ -290,8 +292,7 @@ def observed_mask(units: Units, raw: Any) -> Tensor | None:
 def _with_mask(units: Units, raw: Any, masked: bool) -> tuple[Any, Tensor | None]:
     """Return a model's inputs and the mask among them, if any: of the observation, or an input of its own."""
     space = units.spec.action_space
-    assert isinstance(space, DiscreteSpace)
-    if not masked:
+    if not (masked and isinstance(space, DiscreteSpace)):
         return raw, observed_mask(units, raw)
     mask = keras.Input(shape=(space.n,), dtype="float32", name=ACTION_MASK)
     return {**(raw if isinstance(raw, dict) else {OBSERVATION: raw}), ACTION_MASK: mask}, shape_kept(mask)

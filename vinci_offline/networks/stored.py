@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vinci_offline.data.layout import ACTION_MASKS
 from vinci_offline.errors import SpecError
 from vinci_offline.functional.masks import EXCLUDED, masked
 from vinci_offline.keras_setup import load_keras_model, wide_dtype
@@ -41,7 +42,9 @@ def stored_actor(units: Units, name: str, path: str) -> keras.Model:
     return model
 
 
-def stored_policy(units: Units, name: str, path: str, *, stochastic: bool = True) -> keras.Model:
+def stored_policy(
+    units: Units, name: str, path: str, *, stochastic: bool = True, masked: bool = False
+) -> keras.Model:
     """Load a stored policy as a frozen network with the output of an actor.
 
     Args:
@@ -49,31 +52,30 @@ def stored_policy(units: Units, name: str, path: str, *, stochastic: bool = True
         name: name of the network.
         path: a ``.keras`` file as `vinci_offline.policies.keras_policy.KerasPolicy` takes it.
         stochastic: keep the distribution of a file that has one; otherwise its mean or its most likely choice.
+        masked: the data tell which choices are allowed, for a policy that takes their mask beside the observation.
 
     Returns:
-        A model from a raw observation, or from ``[observation, noise]`` for a sampler, to a ``[B, A]`` scaled action,
-        to ``{"mean", "log_std"}`` in scaled units, or to ``{"logits"}``. Those of a deterministic policy leave one
-        choice alone.
+        A model from a raw observation, from ``[observation, noise]`` for a sampler, or from ``[observation,
+        action_mask]`` for a policy with masks, to a ``[B, A]`` scaled action, to ``{"mean", "log_std"}`` in scaled
+        units, or to ``{"logits"}``. Those of a deterministic policy leave one choice alone.
 
     Raises:
         VinciError: the file is missing or damaged, or Keras' safe mode refuses it.
-        SpecError: the policy does not fit the environment.
+        SpecError: the policy does not fit the environment, or needs masks that the data do not have.
     """
     loaded = load_keras_model(Path(path), use=name)
     raw = observation_input(units.spec.observation_space)
-    noise = _noise_input(loaded, units)
-    _refuse_masks(loaded, units, path)
+    noise, mask = _noise_input(loaded, units), _mask_input(loaded, units, path, masked)
+    beside = [each for each in (noise, mask) if each is not None]
     try:
-        output = loaded(_arguments(loaded, _unshifted(units, raw), noise))
+        output = loaded(_arguments(loaded, _unshifted(units, raw), beside))
     except (ValueError, TypeError, KeyError) as error:
         raise SpecError(
             f"{path} does not take the observations {describe_space(units.spec.observation_space)}"
         ) from error
     output = output[0] if isinstance(output, list | tuple) and len(output) == 1 else output
     make = _choices if isinstance(units.spec.action_space, DiscreteSpace) else _actions
-    model = keras.Model(
-        raw if noise is None else [raw, noise], make(units, output, path, stochastic), name=name
-    )
+    model = keras.Model([raw, *beside] if beside else raw, make(units, output, path, stochastic), name=name)
     model.trainable = False
     return model
 
@@ -111,23 +113,38 @@ def _noise_input(model: keras.Model, units: Units) -> Tensor | None:
     return None if width is None else keras.Input(shape=(width,), dtype="float32", name=NOISE)
 
 
-def _refuse_masks(model: keras.Model, units: Units, path: str) -> None:
-    """Refuse a policy that takes a mask beside the observation: the observation would be given for it."""
-    space = units.spec.observation_space
+def _mask_input(model: keras.Model, units: Units, path: str, masked: bool) -> Tensor | None:
+    """Return the mask that a policy takes beside the observation; None for other policies.
+
+    Raises:
+        SpecError: it takes one, and the data have none.
+    """
+    space, actions = units.spec.observation_space, units.spec.action_space
     observed = isinstance(space, DictSpace) and ACTION_MASK in space.spaces
-    if not observed and any(each.name == ACTION_MASK for each in getattr(model, "inputs", None) or []):
+    taken = any(each.name == ACTION_MASK for each in getattr(model, "inputs", None) or [])
+    if observed or not taken or not isinstance(actions, DiscreteSpace):
+        return None
+    if not masked:
         raise SpecError(
-            f"{path} takes a mask of actions beside the observation, and the value of such a policy cannot be learned "
-            "yet: train its agent on data without infos/action_mask"
+            f"{path} takes a mask of actions beside the observation, and the data have no {ACTION_MASKS}; collect "
+            "records it with --record-infos action_mask"
         )
+    return keras.Input(shape=(actions.n,), dtype="float32", name=ACTION_MASK)
 
 
-def _arguments(model: keras.Model, observation: Any, noise: Tensor | None) -> Any:
-    """Return a model's inputs by the names that it has for them."""
+def _arguments(model: keras.Model, observation: Any, beside: Sequence[Any]) -> Any:
+    """Return a model's inputs by the names that it has for them.
+
+    Args:
+        model: a stored policy.
+        observation: the observation, or a dict by key.
+        beside: what it takes besides, by name: noise, a mask.
+    """
+    others = {each.name: each for each in beside}
 
     def argument(name: str) -> Any:
-        if name == NOISE and noise is not None:
-            return noise
+        if name in others:
+            return others[name]
         return observation[name] if isinstance(observation, dict) else observation
 
     given = getattr(model, "input", None)

@@ -10,12 +10,13 @@ import numpy as np
 from keras import ops
 
 from vinci_offline.agents.agent import Agent
+from vinci_offline.batches.masks import records_masks
 from vinci_offline.batches.reader import by_key
 from vinci_offline.data.dataset import Dataset
 from vinci_offline.data.episode_columns import START
 from vinci_offline.data.episodes import whole
 from vinci_offline.data.indexing import spaced_rows
-from vinci_offline.data.layout import OBSERVATIONS, space_slots
+from vinci_offline.data.layout import ACTION_MASKS, OBSERVATIONS, space_slots
 from vinci_offline.functional import PolicyValues, random
 from vinci_offline.networks.nets import Networks
 from vinci_offline.spec.units import Units
@@ -24,6 +25,19 @@ from vinci_offline.types import Array, FloatArray
 _MOST_STATES, _SLICE = 4_096, 512
 _STREAM = 1 << 20
 """Stream of the random draws; those of the engines are below."""
+
+
+@dataclass(frozen=True)
+class States:
+    """What a policy sees at S states.
+
+    Attributes:
+        observations: ``[S, ...]`` as networks see them; by key for a Dict space.
+        allowed: ``[S, n]`` the masks of choices, where the data have them beside the observations.
+    """
+
+    observations: Array | Mapping[str, Array]
+    allowed: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +105,8 @@ class InitialValue:
         return told
 
 
-def first_observations(dataset: Dataset, units: Units | None = None) -> Array | dict[str, Array] | None:
-    """Return the first observations of whole episodes as networks see them; by key for a Dict space.
+def first_states(dataset: Dataset, units: Units | None = None) -> States | None:
+    """Return the first observations of whole episodes as networks see them, with the masks of choices there.
 
     Pieces of episodes are left out: their first rows are not where the environment starts. Of more than 4,096 episodes
     it takes as many at equal distances.
@@ -110,54 +124,49 @@ def first_observations(dataset: Dataset, units: Units | None = None) -> Array | 
         return None
     rows = starts[spaced_rows(len(starts), _MOST_STATES)]
     seen = (units or Units.of(dataset.spec)).observed
-    return by_key(
+    observations = by_key(
         {
             path: seen(path.removeprefix(OBSERVATIONS).removeprefix("/"), dataset.columns.gather(path, rows))
             for path in space_slots(OBSERVATIONS, dataset.spec.observation_space)
         }
     )
+    allowed = dataset.columns.gather(ACTION_MASKS, rows) != 0 if records_masks(dataset) else None
+    return States(observations, allowed)
 
 
 def initial_value(
-    agent: Agent,
-    nets: Networks,
-    observations: Array | Mapping[str, Array],
-    seed: int = 0,
-    *,
-    factor: float = 1.0,
+    agent: Agent, nets: Networks, states: States, seed: int = 0, *, factor: float = 1.0
 ) -> InitialValue | None:
-    """Return the value of the agent's policy over first observations; None for an agent that evaluates none.
+    """Return the value of the agent's policy over first states; None for an agent that evaluates none.
 
     Args:
         agent: the algorithm.
         nets: its networks.
-        observations: ``[S, ...]``, of `first_observations`.
+        states: S states, of `first_states`.
         seed: key of the draws. They are the same at every call.
         factor: factor of the rewards that the networks learned from; the value is that of the recorded ones.
     """
-    found = policy_values(agent, nets, observations, seed, factor=factor)
+    found = policy_values(agent, nets, states, seed, factor=factor)
     return None if found is None else InitialValue.of(found)
 
 
 def policy_values(
-    agent: Agent,
-    nets: Networks,
-    observations: Array | Mapping[str, Array],
-    seed: int = 0,
-    *,
-    factor: float = 1.0,
+    agent: Agent, nets: Networks, states: States, seed: int = 0, *, factor: float = 1.0
 ) -> PolicyValues | None:
-    """Return the values of the policy's actions at each of some observations, as NumPy arrays.
+    """Return the values of the policy's actions at each of some states, as NumPy arrays.
 
     The arguments are those of `initial_value`, and so is None.
     """
+    observations = states.observations
     parts = observations if isinstance(observations, Mapping) else {"": observations}
     count = len(next(iter(parts.values())))
     found = []
     for place, start in enumerate(range(0, count, _SLICE)):
-        piece = {key: ops.convert_to_tensor(part[start : start + _SLICE]) for key, part in parts.items()}
+        rows = slice(start, start + _SLICE)
+        piece = {key: ops.convert_to_tensor(part[rows]) for key, part in parts.items()}
         key = random.key(seed, ops.convert_to_tensor(place, dtype="int32"), _STREAM)
-        made = agent.values(nets, piece if isinstance(observations, Mapping) else piece[""], key)
+        masks = () if states.allowed is None else (ops.convert_to_tensor(states.allowed[rows]),)
+        made = agent.values(nets, piece if isinstance(observations, Mapping) else piece[""], key, *masks)
         if made is None:
             return None
         found.append(made)

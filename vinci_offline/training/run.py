@@ -25,7 +25,7 @@ from vinci_offline.training.config import TrainingConfig
 from vinci_offline.training.engines.engine import Engine
 from vinci_offline.training.guards import FiniteGuard
 from vinci_offline.training.held_out import HeldOut, deciding_loss
-from vinci_offline.training.initial_value import initial_value
+from vinci_offline.training.initial_value import States, initial_value
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.training.phases import Phase
 from vinci_offline.training.standing import Standing
@@ -142,7 +142,7 @@ class Run:
         trained: earlier training steps of each role.
         held_out: losses on held-out transitions, or None.
         rows: the dataset row of each training row; None if they are equal.
-        first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
+        first: the first states of whole episodes, for an agent that evaluates a policy; None for others.
         factor: the factor of the rewards.
         notes: what to know of a finished run, from the training steps of each role.
 
@@ -163,7 +163,7 @@ class Run:
         trained: Mapping[str, int],
         held_out: HeldOut | None = None,
         rows: Array | None = None,
-        first: Array | Mapping[str, Array] | None = None,
+        first: States | None = None,
         factor: float = 1.0,
         notes: Callable[[Mapping[str, int]], tuple[str, ...]] = lambda _: (),
     ) -> None:

@@ -38,7 +38,7 @@ from vinci_offline.training.arguments import check_action_kind, check_not_past
 from vinci_offline.training.config import REPORTS, TrainingConfig
 from vinci_offline.training.engines import compiler, make_engine
 from vinci_offline.training.held_out import HeldOut, held_out_sample, split_episodes
-from vinci_offline.training.initial_value import first_observations
+from vinci_offline.training.initial_value import States, first_states
 from vinci_offline.training.phases import check_roles
 from vinci_offline.training.run import Run
 from vinci_offline.training.starting import (
@@ -74,7 +74,7 @@ class Task:
         named: what the user named, as `named` returns it.
         held_out: rows of held-out episodes, or None.
         rows: the dataset row of each training row; None if they are equal.
-        first: the first observations of whole episodes, for an agent that evaluates a policy; None for others.
+        first: the first states of whole episodes, for an agent that evaluates a policy; None for others.
         longest: rows of the longest episode.
         number: the task's number in this process.
         masked: True where infos hold masks of actions, which the policies then take.
@@ -95,7 +95,7 @@ class Task:
     named: Mapping[str, Any] = field(default_factory=dict)
     held_out: Columns | None = None
     rows: Array | None = None
-    first: Array | Mapping[str, Array] | None = None
+    first: States | None = None
     longest: int = 0
     number: int = field(default_factory=itertools.count().__next__)
     masked: bool = False
@@ -163,7 +163,7 @@ class Task:
             dict(named or {}),
             held_out,
             split.rows,
-            _first_observations(agent, dataset, units),
+            _first_states(agent, dataset, units),
             int(max(dataset.episode_columns[LENGTH], default=0)),
             masked=records_masks(dataset),
         )
@@ -280,11 +280,11 @@ class Task:
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
 
 
-def _first_observations(agent: Agent, dataset: Dataset, units: Units) -> Array | Mapping[str, Array] | None:
-    """Return the first observations of whole episodes where the agent needs them. Warn if there are none."""
+def _first_states(agent: Agent, dataset: Dataset, units: Units) -> States | None:
+    """Return the first states of whole episodes where the agent needs them. Warn if there are none."""
     if type(agent).values is Agent.values:
         return None
-    found = first_observations(dataset, units)
+    found = first_states(dataset, units)
     if units.rewards is not None and units.rewards.shift:
         warnings.warn(
             "--reward shifts the rewards, so the value of the policy counts the shift of every step: leave it out",

@@ -14,7 +14,8 @@ from keras import ops
 
 from vinci_offline import functional
 from vinci_offline.agents.fqe import FQE, RANDOM
-from vinci_offline.batches.names import TRANSITION, ColumnWish
+from vinci_offline.batches.masks import records_masks
+from vinci_offline.batches.names import ColumnWish
 from vinci_offline.batches.opening import choose_memory
 from vinci_offline.batches.reader import by_key
 from vinci_offline.data.columns import Column
@@ -24,6 +25,7 @@ from vinci_offline.data.layout import ACTIONS, NEXT_OBSERVATIONS, OBSERVATIONS, 
 from vinci_offline.errors import DatasetError, SpecError, UsageError, VinciError
 from vinci_offline.evaluation.estimators.doubly_robust import RowValues
 from vinci_offline.evaluation.evidence.evidence import Evidence
+from vinci_offline.evaluation.evidence.policy_actions import masks_at
 from vinci_offline.evaluation.evidence.ratios import rows_of
 from vinci_offline.hooks.progress import Progress
 from vinci_offline.networks.nets import Networks
@@ -31,7 +33,7 @@ from vinci_offline.progress import line
 from vinci_offline.runs.run_directory import RunDirectory
 from vinci_offline.spec.units import Units
 from vinci_offline.training.config import TrainingConfig
-from vinci_offline.training.initial_value import InitialValue, policy_values
+from vinci_offline.training.initial_value import InitialValue, States, policy_values
 from vinci_offline.training.task import Task
 from vinci_offline.types import Array, FloatArray, Tensor
 
@@ -55,7 +57,7 @@ class ResampledFQE(FQE):
     """
 
     name: ClassVar[str] = "fqe_resampled"
-    columns: ClassVar[tuple[ColumnWish, ...]] = (*TRANSITION, _RESAMPLE)
+    columns: ClassVar[tuple[ColumnWish, ...]] = (*FQE.columns, _RESAMPLE)
 
     def row_weight(self, batch: Batch, critic: int) -> Tensor | None:
         """Return how often the critic's resample has each row."""
@@ -80,7 +82,9 @@ class FittedValues:
 
     def of_policy(self, dataset: Dataset, rows: Array, *, following: bool = False) -> functional.PolicyValues:
         """Return the values of the policy's actions at the rows' observations, or at the ones that follow them."""
-        found = policy_values(self.agent, self.nets, self._seen(dataset, rows, following), self.seed)
+        masks = masks_at(dataset, rows, following=following) if records_masks(dataset) else None
+        seen = States(self._seen(dataset, rows, following), masks)
+        found = policy_values(self.agent, self.nets, seen, self.seed)
         assert found is not None
         return found
 
