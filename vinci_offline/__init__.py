@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vinci_offline.spec import EnvironmentSpec
     from vinci_offline.sweeps.sweep import SweepResult, sweep
     from vinci_offline.training.config import TrainingConfig
-    from vinci_offline.training.run import TrainResult
+    from vinci_offline.training.result import TrainResult
     from vinci_offline.training.trainer import train
     from vinci_offline.types import Transitions
 
@@ -45,7 +45,7 @@ _HOMES = {
     "RunInfo": "hooks.hook",
     "SpecError": "errors",
     "SweepResult": "sweeps.sweep",
-    "TrainResult": "training.run",
+    "TrainResult": "training.result",
     "TrainingConfig": "training.config",
     "Transitions": "types",
     "Update": "agents.agent",

@@ -26,6 +26,9 @@ class ResumableError(VinciError):
         super().__init__(f"{reason}: go on with --resume")
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["ResumableError"], tuple[str]]:
+        return type(self), (self.reason,)
+
 
 class UsageError(VinciError):
     """Invalid request: an unknown name, a bad option, an output that exists."""

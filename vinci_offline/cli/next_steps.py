@@ -14,7 +14,7 @@ from vinci_offline.text import command
 from vinci_offline.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from vinci_offline.training.run import TrainResult
+    from vinci_offline.training.result import TrainResult
 
 JUDGED, RANDOM = "evaluation_policy", "random"
 """The setting of an agent that evaluates a policy, and its value for the uniform one."""

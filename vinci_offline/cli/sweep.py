@@ -104,7 +104,7 @@ def _show_plan(result: SweepResult, workers: int | None) -> None:
 
 def _cost(result: SweepResult, workers: int | None) -> Iterator[str]:
     """Say how many steps are left, and how long they take where finished cells tell it."""
-    from vinci_offline.sweeps.sweep import default_workers
+    from vinci_offline.sweeps.machine import default_workers
 
     left = [cell for cell in result.cells if cell.name not in result.results]
     more, more_steps = result.to_come

@@ -19,7 +19,9 @@ from vinci_offline.text import text_of
 from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig
 
 if TYPE_CHECKING:
-    from vinci_offline.training.run import TrainResult
+    from vinci_offline.sweeps.seeds import SeedsOrder
+    from vinci_offline.training.arguments import Checked
+    from vinci_offline.training.result import TrainResult
 
 
 @with_options
@@ -46,13 +48,15 @@ def train(
 
         names = ", ".join(shipped_datasets())
         raise UsageError(f"no dataset was given: name a file, or one of the shipped datasets: {names}")
-    from vinci_offline.keras_setup import check_backend, import_keras
+    from vinci_offline.keras_setup import check_backend
     from vinci_offline.training.arguments import check_arguments
 
     check_backend(machine.backend)
+    if machine.workers is not None and machine.seeds is None:
+        raise UsageError("--workers trains several seeds at the same time: say how many with --seeds")
     learner, config = _filled(learner, config, given_options(ctx))
     agent = learner.agent or DEFAULT_AGENT
-    datasets = check_arguments(
+    checked = check_arguments(
         files,
         agent,
         config,
@@ -65,14 +69,8 @@ def train(
         seeds=machine.seeds,
         resume=place.resume,
         overwrite=place.overwrite,
-    ).datasets
-    import_keras(machine.backend)
-    from vinci_offline.training.precision import slow_here
-    from vinci_offline.training.trainer import train as run_training
-
-    if config.precision == "bfloat16" and slow_here():
-        tell("--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster")
-    result = run_training(datasets, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
+    )
+    result = _run(checked, files, replace(learner, agent=agent), config, machine, place)
     if result.interrupted:
         resumable()
     if json_:
@@ -84,10 +82,68 @@ def train(
     if not (json_ or result.interrupted):
         for note in result.notes:
             say(f"note: {note}")
-        for line in next_steps(files, learner, config, replace(machine, seeds=None), place, result):
+        for line in next_steps(
+            files, learner, config, replace(machine, seeds=None, workers=None), place, result
+        ):
             say(line)
     if result.interrupted:
         raise KeyboardInterrupt
+
+
+def _run(
+    checked: Checked,
+    files: Sequence[str],
+    learner: Learner,
+    config: TrainingConfig,
+    machine: Machine,
+    place: Place,
+) -> TrainResult:
+    """Train: several seeds in processes where these are faster, all else in this process."""
+    from vinci_offline.keras_setup import import_keras
+    from vinci_offline.sweeps.machine import has_a_gpu, workers_for_seeds
+
+    slow = "--precision bfloat16 on a CPU: the results are right, but float32 is likely to be faster"
+    workers = workers_for_seeds(machine.seeds or 1, machine.workers, machine.backend)
+    if workers > 1:
+        from vinci_offline.sweeps.seeds import train_seeds
+
+        order = _order(checked, files, learner, config, machine, place)
+        if order.left(resume=place.resume):
+            if config.precision == "bfloat16" and not has_a_gpu(machine.backend):
+                tell(slow)
+            return train_seeds(order, workers, resume=place.resume, overwrite=place.overwrite)
+    import_keras(machine.backend)
+    from vinci_offline.training.precision import slow_here
+    from vinci_offline.training.trainer import train as run_training
+
+    if config.precision == "bfloat16" and slow_here():
+        tell(slow)
+    return run_training(checked.datasets, **vars(learner), **vars(config), seeds=machine.seeds, **vars(place))
+
+
+def _order(
+    checked: Checked,
+    files: Sequence[str],
+    learner: Learner,
+    config: TrainingConfig,
+    machine: Machine,
+    place: Place,
+) -> SeedsOrder:
+    from vinci_offline.sweeps.seeds import SeedsOrder
+    from vinci_offline.training.arguments import default_output
+
+    return SeedsOrder(
+        tuple(files),
+        learner.agent or DEFAULT_AGENT,
+        learner.settings or {},
+        learner.networks,
+        learner.init,
+        place.env,
+        place.env_kwargs,
+        place.output or default_output(checked.datasets, checked.agent, "seeds"),
+        tuple(replace(config, seed=config.seed + number) for number in range(machine.seeds or 1)),
+        machine.backend,
+    )
 
 
 def _filled(

@@ -54,6 +54,13 @@ class Machine:
     seeds: int | None = option(
         None, "Train N seeds from --seed on, each in RUN_DIR/seed-K.", panel=HOW, metavar="N"
     )
+    workers: int | None = option(
+        None,
+        "Processes of one thread that train the seeds; one for each core on a CPU unless given, 1 takes none.",
+        panel=HOW,
+        metavar="N",
+        low=1,
+    )
     backend: str | None = option(
         None, "Library that computes; KERAS_BACKEND unless given.", panel=HOW, choices=("tensorflow", "jax")
     )

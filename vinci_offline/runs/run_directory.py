@@ -113,7 +113,7 @@ class RunDirectory:
         """
         self.check_claim(resume=resume, overwrite=overwrite)
         if self.exists() and resume:
-            self._check_same(config, dataset)
+            self.check_same(config, dataset)
         elif self.path.exists() and not self._begun():
             clear_folder(self.path, keep=LOCK)
         make_folder(self.path)
@@ -252,7 +252,16 @@ class RunDirectory:
         names = {path.name for path in self.path.iterdir() if not is_unfinished(path)}
         return names <= {_DATASET, LOCK}
 
-    def _check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    def check_same(self, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+        """Refuse another configuration or dataset than the run was begun with.
+
+        Args:
+            config: content of ``config.json``.
+            dataset: content of ``dataset.json``.
+
+        Raises:
+            UsageError: they differ in what bears on the result.
+        """
         stored = self._read(_DATASET)
         with self.explained(_DATASET):
             known, files = str(stored["hash"]), _shown(", ".join(map(str, stored.get("files", ()))))

@@ -24,9 +24,13 @@ class Display:
         cells: all cells.
         finished: names of the cells that were finished before.
         shown: False shows nothing.
+        what: what cells are called.
     """
 
-    def __init__(self, cells: Iterable[Cell], finished: Iterable[str], shown: bool) -> None:
+    def __init__(
+        self, cells: Iterable[Cell], finished: Iterable[str], shown: bool, what: str = "cells"
+    ) -> None:
+        self._what = what
         self._cells, done = list(cells), set(finished)
         self._shown = shown
         self._steps = {cell.name: cell.steps if cell.name in done else 0 for cell in self._cells}
@@ -134,13 +138,13 @@ class Display:
                 self._all,
                 completed=sum(self._steps.values()),
                 total=self._all_steps,
-                description=f"[bold]{self._ended} of {self._all_cells} cells",
+                description=f"[bold]{self._ended} of {self._all_cells} {self._what}",
                 speed=f"{sum(self._rates.values()):,.0f}/s" if self._rates else "",
             )
 
     def _summary(self) -> str:
         return (
-            f"{self._ended} of {self._all_cells} cells, "
+            f"{self._ended} of {self._all_cells} {self._what}, "
             f"{sum(self._steps.values()):,} of {self._all_steps:,} steps"
             + (f", {sum(self._rates.values()):,.0f} steps a second together" if self._rates else "")
         )

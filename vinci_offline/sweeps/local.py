@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from vinci_offline.envs.processes import GUARD, exit_code_of, start_worker, stop
 from vinci_offline.errors import VinciError
 from vinci_offline.sweeps.cell import Cell
 from vinci_offline.sweeps.queue import Queue
-from vinci_offline.sweeps.work import Order, work
+from vinci_offline.sweeps.work import Trainer, work
 
 _MOST_CELLS = 24
 """Cells of one process. TensorFlow frees nothing of what it compiled before its process ends."""
@@ -30,11 +31,11 @@ class Listener(Protocol):
     def returned(self, cell: Cell, value: float) -> None:
         """Receive the mean return of an evaluation."""
 
-    def finished(self, cell: Cell, result: dict[str, Any]) -> None:
-        """Receive a finished cell's result."""
+    def finished(self, cell: Cell, result: Any) -> None:
+        """Receive what the trainer says of a finished cell."""
 
-    def failed(self, cell: Cell, reason: str) -> None:
-        """Receive what ended a cell."""
+    def failed(self, cell: Cell, reason: Any) -> None:
+        """Receive what the trainer says of a cell that failed, or a line."""
 
     def note(self, text: str) -> None:
         """Receive a line for the user."""
@@ -45,13 +46,22 @@ class Pool:
 
     Args:
         queue: the cells.
-        order: what all cells are trained with.
+        trainer: what all cells are trained with.
         workers: number of processes.
         listener: receives the news.
+        claim: called before a worker writes anything, if the trainer asks for that.
     """
 
-    def __init__(self, queue: Queue, order: Order, workers: int, listener: Listener) -> None:
-        self._queue, self._order, self._workers, self._listener = queue, order, workers, listener
+    def __init__(
+        self,
+        queue: Queue,
+        trainer: Trainer,
+        workers: int,
+        listener: Listener,
+        claim: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._queue, self._trainer, self._workers, self._listener = queue, trainer, workers, listener
+        self._claim = claim
         self._processes: dict[Connection, Any] = {}
         self._busy: dict[Connection, Cell] = {}
         self._ready: set[Connection] = set()
@@ -79,7 +89,7 @@ class Pool:
     def _fill(self) -> None:
         """Start processes where cells wait and there are too few."""
         while self._queue and len(self._processes) < self._workers:
-            self._give(start_worker(self._processes, work, self._order))
+            self._give(start_worker(self._processes, work, self._trainer))
 
     def _give(self, worker: Connection, last: Cell | None = None) -> None:
         """Give a worker its next cell; end it if there is none, or if it has compiled much."""
@@ -109,6 +119,9 @@ class Pool:
             self._listener.at(cell, *content)
         elif kind == "return":
             self._listener.returned(cell, content[1])
+        elif kind == "claim":
+            self._claim()
+            worker.send(("go",))
         elif kind == "warning":
             self._listener.note(f"warning: {content[0]}")
         else:
@@ -159,5 +172,5 @@ class Pool:
             kind, content = "died", []
         if kind == "finished":
             self._listener.finished(self._busy[worker], content[0])
-        if kind not in ("ready", "step", "return", "warning"):
+        if kind not in ("ready", "step", "return", "warning", "claim"):
             del self._busy[worker]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from vinci_offline.sweeps.cell import Cell
 from vinci_offline.sweeps.checks import check_extends, check_fit, check_same_data, draws_of
 from vinci_offline.sweeps.display import Display
 from vinci_offline.sweeps.local import Listener, Pool
+from vinci_offline.sweeps.machine import default_workers, prefers_vmap
 from vinci_offline.sweeps.queue import Queue
 from vinci_offline.sweeps.search import Search
 from vinci_offline.sweeps.spec import SweepSpec, read_spec
@@ -157,12 +157,6 @@ def sweep(
     return _concluded(directory, search.cells, failures)
 
 
-def default_workers(cells: int) -> int:
-    """Return the number of processes: one for each core that this process may use, but no more than there are cells."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, cells))
-
-
 def _check_options(engine: str, workers: int | None, parallel: str) -> None:
     """Refuse options that say how to train and are not valid.
 
@@ -178,14 +172,6 @@ def _check_options(engine: str, workers: int | None, parallel: str) -> None:
         raise UsageError("--engine ray trains one cell in each worker: leave --parallel vmap out")
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
-
-
-def _jax_has_a_gpu() -> bool:
-    """Return True where learners on JAX run on an NVIDIA GPU. Nothing is imported for it."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
-    on_cpu = os.environ.get("JAX_PLATFORMS", "") == "cpu"
-    device = Path("/dev/nvidiactl").exists() and not hidden and not on_cpu
-    return device and os.environ.get("KERAS_BACKEND") == "jax"
 
 
 def _train(
@@ -230,7 +216,7 @@ def _train_cells(
         from vinci_offline.sweeps.on_ray import train_on_ray
 
         train_on_ray(Queue(cells), order, count, listener)
-    elif parallel == "vmap" or (parallel == "auto" and _jax_has_a_gpu()):
+    elif parallel == "vmap" or (parallel == "auto" and prefers_vmap()):
         from vinci_offline.sweeps.together import train_together
 
         train_together(cells, order, listener)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vinci_offline.calls import command_line
 from vinci_offline.errors import VinciError, VinciWarning
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vinci_offline.hooks.hook import Hook
-    from vinci_offline.training.run import TrainResult
+    from vinci_offline.training.result import TrainResult
 
 _ONE = {
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -36,6 +36,25 @@ _ONE = {
     "MKL_NUM_THREADS": "1",
     "NPROC": "1",  # XLA's client for CPUs, on JAX
 }
+
+
+class Trainer(Protocol):
+    """What a worker trains cells with. It is sent to the worker's process."""
+
+    def train(self, cell: Cell, hooks: Sequence[Hook], claim: Callable[[], None]) -> TrainResult:
+        """Train a cell, or go on with it.
+
+        Args:
+            cell: the cell.
+            hooks: listeners.
+            claim: asks the parent before anything is written, and waits for the answer.
+        """
+
+    def outcome(self, cell: Cell, result: TrainResult) -> Any:
+        """Return what the parent is told of a finished cell."""
+
+    def failure(self, error: Exception) -> Any:
+        """Return what the parent is told of a cell that failed."""
 
 
 class Order(NamedTuple):
@@ -54,6 +73,18 @@ class Order(NamedTuple):
     env_kwargs: Mapping[str, Any] | None
     networks: str | None
     told_in_shell: bool
+
+    def train(self, cell: Cell, hooks: Sequence[Hook], claim: Callable[[], None]) -> TrainResult:
+        """Train a cell, or go on with it. The sweep's folder is claimed already."""
+        return train_cell(cell, self, hooks)
+
+    def outcome(self, cell: Cell, result: TrainResult) -> dict[str, Any]:
+        """Return the content of ``result.json``."""
+        return outcome_of(cell, result)
+
+    def failure(self, error: Exception) -> str:
+        """Return one line."""
+        return failure_of(error)
 
 
 def one_thread() -> None:
@@ -91,7 +122,7 @@ def outcome_of(cell: Cell, result: TrainResult) -> dict[str, Any]:
     """Return what ``result.json`` says of a finished cell. NaN and infinite numbers become None."""
     from vinci_offline.deviation import finite
     from vinci_offline.runs.run_directory import RunDirectory
-    from vinci_offline.training.seeds import final_metrics
+    from vinci_offline.training.seeds_record import final_metrics
 
     # From the tables: a run that was killed after its last step takes none now.
     metrics = final_metrics(RunDirectory(result.run))
@@ -112,7 +143,7 @@ def failure_of(error: Exception) -> str:
     return str(error) if isinstance(error, VinciError) else describe(error)
 
 
-def work(connection: Connection, order: Order) -> None:
+def work(connection: Connection, trainer: Trainer) -> None:
     """Train the cells that come through a pipe, until ``stop`` comes. The last run then saves and ends.
 
     Signals are the parent's matter: it is told of them too, and its end ends this process.
@@ -128,24 +159,29 @@ def work(connection: Connection, order: Order) -> None:
     try:
         with _warnings_to(lambda text: send("warning", text)):
             while (message := connection.recv())[0] == "cell":
-                _train(message[1], order, connection, send)
+                _train(message[1], trainer, connection, send)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         sys.exit(0)  # the parent has closed the pipe
 
 
-def _train(cell: Cell, order: Order, connection: Connection, send: Callable[..., None]) -> None:
+def _train(cell: Cell, trainer: Trainer, connection: Connection, send: Callable[..., None]) -> None:
     from vinci_offline.sweeps.listening import Reporter
 
+    def claim() -> None:
+        send("claim")
+        if connection.recv()[0] == "stop":
+            raise KeyboardInterrupt
+
     try:
-        result = train_cell(cell, order, [Reporter(send, lambda: _stopped(connection))])
+        result = trainer.train(cell, [Reporter(send, lambda: _stopped(connection))], claim)
     except (BrokenPipeError, ConnectionResetError):
         raise
     except KeyboardInterrupt:
         send("interrupted")
     except Exception as error:  # noqa: BLE001 - the parent tells it
-        send("failed", failure_of(error))
+        send("failed", trainer.failure(error))
     else:
-        send("interrupted") if result.interrupted else send("finished", outcome_of(cell, result))
+        send("interrupted") if result.interrupted else send("finished", trainer.outcome(cell, result))
 
 
 def _stopped(connection: Connection) -> None:

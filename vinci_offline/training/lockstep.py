@@ -6,13 +6,11 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from typing import TypeAlias
 
 from vinci_offline.errors import VinciError
 from vinci_offline.hooks.hook import RunInfo
-from vinci_offline.training.run import Chunk, Run, Taken, TrainResult
-
-Outcome: TypeAlias = TrainResult | VinciError
+from vinci_offline.training.result import Outcome
+from vinci_offline.training.run import Chunk, Run, Taken
 
 
 class Lockstep:

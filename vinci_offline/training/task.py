@@ -279,6 +279,14 @@ class Task:
         content = self._config_json(config)
         directory.claim(content, self.summary, resume=resume, overwrite=overwrite)
 
+    def check_same(self, directory: RunDirectory, config: TrainingConfig) -> None:
+        """Refuse a run that was begun with another configuration or dataset. Change nothing.
+
+        Raises:
+            UsageError: it was.
+        """
+        directory.check_same(self._config_json(config), self.summary)
+
 
 def _first_states(agent: Agent, dataset: Dataset, units: Units) -> States | None:
     """Return the first states of whole episodes where the agent needs them. Warn if there are none."""

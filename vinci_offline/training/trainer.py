@@ -24,7 +24,7 @@ from vinci_offline.training.config import DEFAULT_AGENT, TrainingConfig, Trainin
 from vinci_offline.training.named import named
 
 if TYPE_CHECKING:
-    from vinci_offline.training.run import TrainResult
+    from vinci_offline.training.result import TrainResult
     from vinci_offline.training.task import Task
 
 
