@@ -24,10 +24,12 @@ from contenders.race import (
     race,
     step_flop,
 )
-from contenders.task import AGENTS, LOOPED, Task
+from contenders.task import AGENTS, BY_CORL, BY_D3RLPY, LOOPED, Task
 from tables import keep, made_by, table
 
-BRIEF = ("agent", "GFLOP a step", "steps a second", "of the product", "d3rlpy", "ratio", "range of the ratio")
+BRIEF = ("agent", "GFLOP a step", "steps a second", "of the product", "peer", "ratio", "range of the ratio")
+KNOWN = {"d3rlpy": BY_D3RLPY, "corl": BY_CORL}
+"""Agents that peers have; others have those of `LOOPED`."""
 HEADER = ("", "steps a second", "range", "first / this", "GFLOP/s", "of the product", "peak memory")
 
 
@@ -36,13 +38,14 @@ def main() -> None:
     sections: list[str] = []
     lines: list[tuple[str, ...]] = []
     for agent in options.agents:
-        peers = [name for name in options.peers if name == "d3rlpy" or agent in LOOPED]
+        peers = [name for name in options.peers if agent in KNOWN.get(name, LOOPED)]
         names = [*options.engines, *peers, *PRODUCTS]
         task = Task(
             agent,
             options.rows,
             options.batch_size,
             options.width,
+            layers=options.layers,
             threads=options.threads,
             cpu_time=options.cpu_time,
         )
@@ -50,7 +53,10 @@ def main() -> None:
         results = race(names, task, rounds=options.rounds, seconds=options.seconds)
         if options.brief:
             lines.append(brief(task, flop, results))
-            sections = [f"Batch {task.batch_size}, 2 x {task.width}:\n\n{table(BRIEF, lines)}"]
+            known = LABELS[options.peers[0]] if options.peers else "peer"
+            header = [known if name == "peer" else name for name in BRIEF]
+            sizes = f"Batch {task.batch_size}, {task.layers} x {task.width}"
+            sections = [f"{sizes}:\n\n{table(header, lines)}"]
             print(*lines[-1], sep=" | ", flush=True)
         else:
             sections.append(section(task, flop, results))
@@ -76,7 +82,8 @@ def parse() -> argparse.Namespace:
         help="tools to compare with, or none",
     )
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--width", type=int, default=256, help="units of both hidden layers")
+    parser.add_argument("--width", type=int, default=256, help="units of each hidden layer")
+    parser.add_argument("--layers", type=int, default=2, help="hidden layers")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--threads", type=int, default=0, help="threads of each contender; 0: the libraries'")
     parser.add_argument(
@@ -87,7 +94,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each contender in each round")
     parser.add_argument(
-        "--brief", action="store_true", help="one line an agent: the first engine beside d3rlpy"
+        "--brief",
+        action="store_true",
+        help="one line an agent: the first engine beside the first of the peers",
     )
     parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables to this page")
     parser.add_argument("--name", default="training", help="name of the comments around the tables")
@@ -131,9 +140,9 @@ def section(task: Task, flop: float, results: Mapping[str, Result]) -> str:
 
 
 def brief(task: Task, flop: float, results: Mapping[str, Result]) -> tuple[str, ...]:
-    """Return one agent's line: the first engine, its share of the float32 product, and d3rlpy's rate."""
+    """Return one agent's line: the first engine, its share of the float32 product, and the first peer's rate."""
     first = next(iter(results.values()))
-    peer = results.get("d3rlpy")
+    peer = next((results[name] for name in PEERS if name in results), None)
     ours = (f"{flop / 1e9:.3f}", f"{first.rate:,.0f}", f"{flop * first.over(product_rates(results)):.2f}")
     if peer is None:
         return (task.agent, *ours, "", "", "")

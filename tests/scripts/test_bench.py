@@ -47,6 +47,30 @@ def test_flop_of_a_step_on_choices_by_hand(bench):
     assert step_flop(Task("dqn", rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the graph that is counted is TensorFlow's"
+)
+def test_flop_of_a_step_of_many_critics_by_hand(bench):
+    from contenders.task import ACTIONS, OBSERVATIONS, Task
+    from contenders.work import step_flop
+
+    from vinci_offline.agents.registry import agent_class
+
+    width, batch, critics = 8, 4, agent_class("sacn")().critics
+    rest = width * width + width
+    first, actor_first = (OBSERVATIONS + ACTIONS) * width, OBSERVATIONS * width
+    actor_rest = width * width + width * 2 * ACTIONS
+    # Forward, to the inputs of all layers but the first, and to the weights.
+    trained_critics, trained_actor = 2 * first + 3 * rest, 2 * actor_first + 3 * actor_rest
+    # The actor acts in its own loss, in the targets, and in the loss of the temperature.
+    acting = 2 * (actor_first + actor_rest)
+    of_critics = (
+        (first + rest) + trained_critics + (2 * first + 2 * rest)
+    )  # targets, own loss, the actor's loss
+    cost = acting + trained_actor + critics * of_critics
+    assert step_flop(Task("sacn", rows=batch, batch_size=batch, width=width)) == 2 * batch * cost
+
+
 def test_sweep_adds_up_learners_that_run_at_the_same_time(bench):
     from types import SimpleNamespace
 
@@ -80,6 +104,8 @@ def test_brief_line_has_ratio_of_each_round(bench):
     }
     line = brief(Task("cql"), PRODUCT_FLOP / 200, results)
     assert line == ("cql", "0.011", "100", "0.50", "40", "3.0", "2.0 to 3.0")
+    results["corl"] = results.pop("d3rlpy")
+    assert brief(Task("cql"), PRODUCT_FLOP / 200, results) == line
 
 
 def test_keep_replaces_the_table_in_its_page(bench, tmp_path):

@@ -23,13 +23,14 @@ LABELS = {
     "jax": "vinci-offline, JAX",
     "jax-seeds": "vinci-offline, JAX, many seeds",
     "d3rlpy": "d3rlpy",
+    "corl": "CORL",
     "torchrl": "TorchRL",
     "pytorch": "PyTorch loop, eager",
     "pytorch-compiled": "PyTorch loop, torch.compile",
     "pytorch-captured": "PyTorch loop, torch.compile in CUDA graphs",
 }
 ENGINES = ("tensorflow", "jax", "tensorflow-graph", "jax-seeds")
-PEERS = ("d3rlpy", "torchrl", "pytorch", "pytorch-compiled")
+PEERS = ("d3rlpy", "corl", "torchrl", "pytorch", "pytorch-compiled")
 PRODUCTS = ("product-tensorflow", "product-pytorch")
 PRODUCT_FLOP = 2.0 * 1024**3
 REST = 0.3

@@ -18,8 +18,11 @@ LOOPED = ("td3bc", "iql", "bc", "ddpg")
 """Agents that every contender has; d3rlpy has the others too."""
 CONTINUOUS = ("td3", "rebrac", "sac", "cql", "calql", "awac", "crr", "bcq", "bear", "plas")
 ON_CHOICES = ("bc-choices", "dqn", "nfq", "qrdqn", "cql-choices", "bcq-choices", "sac-choices")
-AGENTS = (*LOOPED, *CONTINUOUS, *ON_CHOICES)
+BY_D3RLPY = (*LOOPED, *CONTINUOUS, *ON_CHOICES)
 """Agents with a counterpart in d3rlpy; `-choices` marks one that also takes continuous actions."""
+BY_CORL = ("td3bc", "iql", "bc", "awac", "cql", "sacn", "edac")
+"""Agents with a counterpart in CORL: the first three with two hidden layers, the others with three."""
+AGENTS = (*BY_D3RLPY, "sacn", "edac")
 
 Steps = Callable[[int], None]
 """Function that takes a number of gradient steps and returns when they are done."""
@@ -33,11 +36,12 @@ class Task:
         agent: one of `AGENTS`.
         rows: number of transitions.
         batch_size: transitions of a step.
-        width: units of each of the two hidden layers.
+        width: units of each hidden layer.
         device: ``cpu`` or ``gpu``.
         seeds: runs that the contender of many seeds trains at once; its step is one step of each run.
         threads: threads of each contender; 0 leaves it to the libraries.
         cpu_time: measure the processor time of the process, which other work on the machine hardly changes.
+        layers: number of hidden layers.
     """
 
     agent: str = "td3bc"
@@ -48,10 +52,11 @@ class Task:
     seeds: int = 1
     threads: int = 0
     cpu_time: bool = False
+    layers: int = 2
 
     @property
-    def hidden(self) -> tuple[int, int]:
-        return self.width, self.width
+    def hidden(self) -> tuple[int, ...]:
+        return (self.width,) * self.layers
 
     @property
     def discrete(self) -> bool:
@@ -104,7 +109,8 @@ class Task:
         }
 
     def __str__(self) -> str:
-        return f"{self.agent}, {self._sizes()}, 2 x {self.width}, batch {self.batch_size}, {self.rows:,} rows"
+        network = f"{self.layers} x {self.width}"
+        return f"{self.agent}, {self._sizes()}, {network}, batch {self.batch_size}, {self.rows:,} rows"
 
     def _sizes(self) -> str:
         if self.discrete:

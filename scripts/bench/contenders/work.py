@@ -17,7 +17,7 @@ from vinci_offline.functional import random
 from vinci_offline.training.learner import BoundUpdate, Learner
 from vinci_offline.types import Tensor
 
-PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2")
+PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum")
 
 
 def step_flop(task: Task) -> float:
@@ -64,7 +64,15 @@ def needed(outputs: Iterable[Any]) -> set[tf.Operation]:
 
 
 def product_flop(op: tf.Operation) -> float:
-    """Return ``2 * m * k * n`` for an ``m x k`` by ``k x n`` product."""
+    """Return ``2 * m * k * n`` for an ``m x k`` by ``k x n`` product, times its number in a batch of them."""
+    if op.type == "Einsum":
+        terms = op.get_attr("equation").decode().partition("->")[0].split(",")
+        sizes = {
+            label: size
+            for term, tensor in zip(terms, op.inputs, strict=True)
+            for label, size in zip(term, tensor.shape, strict=True)
+        }
+        return 2.0 * math.prod(sizes.values()) if len(terms) > 1 else 0.0
     transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
     inner = op.inputs[0].shape[-2 if transposed else -1]
     return float(2.0 * inner * math.prod(op.outputs[0].shape))

@@ -26,6 +26,7 @@ BUILDERS = {
     "jax-seeds": ("ours", "seeds"),
     "jax-settings": ("ours", "settings"),
     "d3rlpy": ("peer_d3rlpy", ""),
+    "corl": ("peer_corl", ""),
     "torchrl": ("peer_torchrl", ""),
     "pytorch": ("pytorch_loop", ""),
     "pytorch-compiled": ("pytorch_loop", "compiled"),

@@ -98,6 +98,63 @@ def ensemble(ours: Any, observations: int, actions: int) -> Made:
     return Made(networks, (*moving, agent.alpha_optimizer), agent.update)
 
 
+def td3bc(ours: Any, observations: int, actions: int) -> Made:
+    """Make TD3+BC; its widths are fixed at two layers of 256."""
+    code = script("td3_bc")
+    actor = code.Actor(observations, actions, 1.0)
+    critics = torch.nn.ModuleList(code.Critic(observations, actions) for _ in range(2))
+    moving = [Adam(actor.parameters(), ours.actor_learning_rate)]
+    moving += [Adam(critic.parameters(), ours.critic_learning_rate) for critic in critics]
+    agent = code.TD3_BC(
+        1.0, actor, moving[0], critics[0], moving[1], critics[1], moving[2], tau=ours.tau, alpha=ours.alpha
+    )
+    targets = torch.nn.ModuleList([agent.critic_1_target, agent.critic_2_target])
+    networks = {
+        "actor": actor,
+        "critic": critics,
+        "target_actor": agent.actor_target,
+        "target_critic": targets,
+    }
+    return Made(networks, moving, agent.train)
+
+
+def iql(ours: Any, observations: int, actions: int) -> Made:
+    """Make IQL with two hidden layers."""
+    code = script("iql")
+    critic = code.TwinQ(observations, actions, ours.hidden[0])
+    value = code.ValueFunction(observations, ours.hidden[0])
+    actor = code.GaussianPolicy(observations, actions, 1.0, ours.hidden[0])
+    moving = [
+        Adam(network.parameters(), rate)
+        for network, rate in (
+            (actor, ours.actor_learning_rate),
+            (critic, ours.critic_learning_rate),
+            (value, ours.value_learning_rate),
+        )
+    ]
+    agent = code.ImplicitQLearning(
+        1.0,
+        actor,
+        moving[0],
+        critic,
+        moving[1],
+        value,
+        moving[2],
+        ours.expectile,
+        ours.temperature,
+        tau=ours.tau,
+    )
+    return Made({"actor": actor, "critic": critic, "value": value}, moving, agent.train)
+
+
+def bc(ours: Any, observations: int, actions: int) -> Made:
+    """Make behaviour cloning; its widths are fixed at two layers of 256."""
+    code = script("any_percent_bc")
+    actor = code.Actor(observations, actions, 1.0)
+    moving = Adam(actor.parameters(), ours.learning_rate)
+    return Made({"actor": actor}, [moving], code.BC(1.0, actor, moving).train)
+
+
 def awac(ours: Any, observations: int, actions: int) -> Made:
     """Make AWAC; its mean gets the tanh that ours has."""
     code = script("awac")
@@ -147,6 +204,9 @@ def cql(ours: Any, observations: int, actions: int) -> Made:
 
 
 MAKERS: dict[str, Callable[[Any, int, int], Made]] = {
+    "td3bc": td3bc,
+    "iql": iql,
+    "bc": bc,
     "sacn": ensemble,
     "edac": ensemble,
     "awac": awac,
