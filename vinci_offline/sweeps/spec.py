@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 
 from vinci_offline.errors import UsageError
 from vinci_offline.inputs import meant_path
 from vinci_offline.options import options_of
+from vinci_offline.sweeps import reading
 from vinci_offline.sweeps.cell import Cell, name_of, short_names, without_doubles
 from vinci_offline.sweeps.values import Range, Tried, draw
 from vinci_offline.text import did_you_mean
@@ -20,9 +20,6 @@ from vinci_offline.training.config import TrainingConfig
 _MOST_CELLS = 10_000
 _MOST_BYTES = 2**20
 _KINDS = (".yaml", ".yml", ".toml")
-
-
-SAMPLERS = ("random", "tpe")
 
 
 class Draw(NamedTuple):
@@ -96,21 +93,21 @@ class SweepSpec:
                 )
         for key in ("agents", "datasets"):
             if key not in given:
-                raise UsageError(f"the spec needs {key}: write for instance {_EXAMPLES[key]}")
-        agents = _texts("agents", given["agents"])
+                raise UsageError(f"the spec needs {key}: write for instance {reading.EXAMPLES[key]}")
+        agents = reading.texts("agents", given["agents"])
         found = cls(
             agents,
-            _texts("datasets", given["datasets"]),
-            _seeds(given.get("seeds", 1)),
-            _settings(agents, given.get("set") or {}),
-            {key: _option_values(key, value) for key, value in given.items() if key in declared},
-            _whole_or_none("samples", given.get("samples"), low=1),
-            _sampler(given.get("sampler", "random")),
-            _whole_or_none("round", given.get("round"), low=1) or cls.round_size,
-            _whole_or_none("sample_seed", given.get("sample_seed", 0), low=0) or 0,
-            _text_or_none("env", given.get("env")),
-            _mapping_or_none("env_kwargs", given.get("env_kwargs")),
-            _text_or_none("networks", given.get("networks")),
+            reading.texts("datasets", given["datasets"]),
+            reading.seeds(given.get("seeds", 1)),
+            reading.settings(agents, given.get("set") or {}),
+            {key: reading.option_values(key, value) for key, value in given.items() if key in declared},
+            reading.whole_or_none("samples", given.get("samples"), low=1),
+            reading.sampler(given.get("sampler", "random")),
+            reading.whole_or_none("round", given.get("round"), low=1) or cls.round_size,
+            reading.whole_or_none("sample_seed", given.get("sample_seed", 0), low=0) or 0,
+            reading.text_or_none("env", given.get("env")),
+            reading.mapping_or_none("env_kwargs", given.get("env_kwargs")),
+            reading.text_or_none("networks", given.get("networks")),
         )
         found._check_ranges()
         found._check_sampler("round" in given)
@@ -248,7 +245,6 @@ _OWN = (
     *("agents", "datasets", "seeds", "set", "samples", "sampler", "round", "sample_seed"),
     *("env", "env_kwargs", "networks"),
 )
-_EXAMPLES = {"agents": "agents: [td3bc, iql]", "datasets": "datasets: [data.h5]"}
 _MEANT = {"agent": "agents", "dataset": "datasets", "data": "datasets", "seed": "seeds", "settings": "set"}
 
 
@@ -269,7 +265,7 @@ def read_spec(source: str | Path | Mapping[str, Any] | SweepSpec) -> SweepSpec:
         raise UsageError(f"{path}: a spec is a file {', '.join(_KINDS[:-1])} or {_KINDS[-1]}")
     content = _parsed(path)
     if not isinstance(content, Mapping):
-        raise UsageError(f"{path} holds no keys: write for instance {_EXAMPLES['agents']}")
+        raise UsageError(f"{path} holds no keys: write for instance {reading.EXAMPLES['agents']}")
     try:
         return SweepSpec.of(content)
     except UsageError as error:
@@ -300,129 +296,6 @@ def _advice(key: str, known: Sequence[str]) -> str:
     if key in _MEANT:
         return f"; did you mean {_MEANT[key]!r}?"
     return did_you_mean(key, known) or "; hyperparameters of agents stand under set"
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _texts(key: str, value: Any) -> tuple[str, ...]:
-    found = _listed(value)
-    for each in found:
-        if not isinstance(each, str | Path) or not str(each):
-            raise UsageError(f"{key} must be names, not {each!r}: write for instance {_EXAMPLES[key]}")
-    if not found:
-        raise UsageError(f"{key} is empty: write for instance {_EXAMPLES[key]}")
-    return tuple(dict.fromkeys(map(str, found)))
-
-
-def _sampler(value: Any) -> str:
-    if value not in SAMPLERS:
-        near = did_you_mean(str(value), SAMPLERS)
-        raise UsageError(f"sampler must be {' or '.join(SAMPLERS)}, not {value!r}{near}")
-    return str(value)
-
-
-def _seeds(value: Any) -> tuple[int, ...]:
-    if isinstance(value, list | tuple):
-        found = tuple(_whole("seeds", each, low=0) for each in value)
-        if not found:
-            raise UsageError("seeds is empty: write how many, as seeds: 3, or which, as seeds: [0, 1, 2]")
-        return tuple(dict.fromkeys(found))
-    return tuple(range(_whole("seeds", value, low=1)))
-
-
-def _settings(agents: Sequence[str], given: Any) -> dict[str, dict[str, Tried]]:
-    """Return the values to try by agent and setting: those of all agents, and those under an agent's name."""
-    if not isinstance(given, Mapping):
-        raise UsageError("set must hold settings, as set: {alpha: [1, 2.5]}")
-    shared = {key: value for key, value in given.items() if key not in agents}
-    for key, value in given.items():
-        if key in agents and not isinstance(value, Mapping):
-            raise UsageError(f"set: {key} is an agent: give its settings, as {{{key}: {{alpha: [1, 2.5]}}}}")
-    found: dict[str, dict[str, Tried]] = {}
-    for agent in agents:
-        own = {**shared, **given.get(agent, {})}
-        found[agent] = {str(key): _tried(agents, agent, str(key), value) for key, value in own.items()}
-    return found
-
-
-def _tried(agents: Sequence[str], agent: str, key: str, value: Any) -> Tried:
-    from vinci_offline.agents.registry import agent_class
-    from vinci_offline.agents.registry import agents as known
-
-    cls = agent_class(agent)
-    names = {each.name: each for each in fields(cls)}
-    if key not in names:
-        if isinstance(value, Mapping) and key in known():
-            raise UsageError(f"set: {key} is none of the sweep's agents ({', '.join(agents)})")
-        having = [other for other in agents if key in {each.name for each in fields(agent_class(other))}]
-        alone = f"; give it to {having[0]} alone: set: {{{having[0]}: {{{key}: …}}}}" if having else ""
-        raise UsageError(
-            f"set: agent {agent!r} has no hyperparameter {key!r}"
-            + (alone or did_you_mean(key, names) or f"; it has {', '.join(names)}")
-        )
-    if isinstance(value, Mapping):
-        return Range.of(key, value)
-    sizes = "tuple" in str(names[key].type)
-    if isinstance(value, list | tuple) and not (sizes and all(isinstance(each, int) for each in value)):
-        if not value:
-            raise UsageError(f"set: {key} is empty: give its values")
-        return tuple(value)
-    return (value,)
-
-
-def _option_values(key: str, value: Any) -> tuple[Any, ...]:
-    kind = get_type_hints(TrainingConfig)[key]
-    kinds = get_args(kind) or (kind,)
-    found = tuple(_option(key, kinds, each) for each in _listed(value))
-    if not found:
-        raise UsageError(f"{key} is empty: give its value")
-    return tuple(dict.fromkeys(found))
-
-
-def _option(key: str, kinds: Sequence[Any], value: Any) -> Any:
-    """Return the value of an option of `train` as it takes it. YAML reads ``1e5`` as a text and ``on`` as true."""
-    if isinstance(value, bool) and "on" in options_of(TrainingConfig)[key].choices:
-        return "on" if value else "off"
-    if value is None or bool in kinds or (str in kinds and isinstance(value, str)):
-        return value
-    if int in kinds and float not in kinds:
-        return _whole(key, value)
-    if float in kinds:
-        return _number(key, value)
-    return value
-
-
-def _whole(key: str, value: Any, low: int | None = None) -> int:
-    number = _number(key, value, "a whole number")
-    if not number.is_integer() or (low is not None and number < low):
-        least = "" if low is None else f" from {low} on"
-        raise UsageError(f"{key} must be a whole number{least}, not {value!r}")
-    return int(number)
-
-
-def _number(key: str, value: Any, kind: str = "a number") -> float:
-    with suppress(TypeError, ValueError):
-        if not isinstance(value, bool):
-            return float(value)
-    raise UsageError(f"{key} must be {kind}, not {value!r}")
-
-
-def _whole_or_none(key: str, value: Any, low: int) -> int | None:
-    return None if value is None else _whole(key, value, low)
-
-
-def _text_or_none(key: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str | Path):
-        raise UsageError(f"{key} must be a name, not {value!r}")
-    return None if value is None else str(value)
-
-
-def _mapping_or_none(key: str, value: Any) -> Mapping[str, Any] | None:
-    if value is not None and not isinstance(value, Mapping):
-        raise UsageError(f"{key} must hold arguments, as {{g: 9.81}}, not {value!r}")
-    return value
 
 
 def _only(tried: Tried) -> Any:
