@@ -61,8 +61,8 @@ def test_survey_equals_separate_reads(spec, tmp_path, small_blocks):
             getattr(moments, name).tobytes() == getattr(expected, name).tobytes()
             for name in ("mean", "std", "low", "high")
         )
-    assert set(found.sample) == set(observed)
-    for path in observed:
+    assert set(found.sample) == {*observed, "actions"}
+    for path in found.sample:
         np.testing.assert_array_equal(found.sample[path], dataset.columns[path][rows])
     expected_runs = continuity.runs(dataset.columns, episodes.last_rows(dataset.episode_columns))
     assert [each.tolist() for each in found.runs] == [each.tolist() for each in expected_runs]

@@ -36,7 +36,8 @@ def test_pages_and_outputs_have_commands(first_hour, walk):
         "vinci-offline evaluate 'my runs/a' --best",
     ]
     readme = first_hour.commands_of(first_hour.ROOT / "README.md")
-    assert readme[0] == "vinci-offline collect Pendulum-v1 -o random.h5 --steps 20000"
+    assert readme[1] == "vinci-offline animate runs/car -o evolution.gif"
+    assert "vinci-offline collect Pendulum-v1 -o random.h5 --steps 20000" in readme
     assert {"README", "training", "cartpole-mixed", "csv", "d4rl"} <= {*first_hour.walks()}
 
 

@@ -228,7 +228,7 @@ def evaluate(
         terminated=tuple(episode.terminated for episode in done),
         infos={name: tuple(episode.infos[place] for episode in done) for place, name in enumerate(infos)},
         recorded_reference=_reference(policy, trained_for, spec),
-        path=done[0].path,
+        path=next((episode.path for episode in done), None),
     )
     if table is not None:
         with disk_errors(table):
