@@ -86,6 +86,7 @@ class _Sum:
         self._path: list[tuple[float, float]] = []
 
     def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
+        """Start an episode at its first observation."""
         self._check(observation)
         self.length, self._total = 0, 0.0
         self._infos.begin()
@@ -95,6 +96,7 @@ class _Sum:
     def add(
         self, action: Any, log_prob: float | None, observation: Any, reward: Any, info: Mapping[str, Any]
     ) -> int:
+        """Add a step, and return the number of steps so far."""
         self.length += 1
         self._check(observation)
         check_reward(reward)
@@ -104,6 +106,7 @@ class _Sum:
         return self.length
 
     def finish(self, terminated: bool, truncated: bool) -> Episode:
+        """Return the episode; the caller numbers it."""
         path = np.array(self._path, np.float32) if self._keeps_path else None
         return Episode(-1, self._total, self.length, terminated, self._infos.finish(), path)
 

@@ -87,7 +87,7 @@ class Ranking:
 
     @property
     def regret(self) -> dict[int, float]:
-        """What it costs in return to keep the best of the first 1, 2 and 3; only of fewer than all runs."""
+        """Return lost by keeping the best of the first 1, 2 or 3 runs, and not the best of all of them."""
         estimates, returns = self._evaluated
         return {k: regret_at(k, estimates, returns) for k in TRIED if k < len(returns)}
 
